@@ -1,0 +1,58 @@
+"""The code location: all assets, their checks, jobs and schedules, with the resources that the environment asks for."""
+
+import warnings
+
+import dagster as dg
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of backfill_policy, which we pin Dagster for
+
+from assets import automation, backbone, classifier, features, images, predictions, review_queue  # noqa: E402
+from resources.backbone import BackboneCatalogue  # noqa: E402
+from resources.gate import Gate  # noqa: E402
+from resources.lake import Lake  # noqa: E402
+from resources.landing import LandingZone  # noqa: E402
+from resources.models import ModelIOManager, ModelStore  # noqa: E402
+from resources.settings import Settings, read_settings  # noqa: E402
+from resources.spark import SparkResource, read_spark_settings  # noqa: E402
+from resources.tables import TableIOManager  # noqa: E402
+
+MODULES = [backbone, images, features, classifier, predictions, review_queue]
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything, as the environment of this process configures it."""
+    return build_definitions(read_settings())
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Everything, as these settings configure it.
+
+    One run is one process and one Spark session: a process for every step would start a JVM for every step.
+    """
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(MODULES),
+        asset_checks=dg.load_asset_checks_from_modules(MODULES),
+        jobs=[automation.training, automation.daily],
+        schedules=[automation.every_morning],
+        executor=dg.in_process_executor,
+        resources=build_resources(settings),
+    )
+
+
+def build_resources(settings: Settings) -> dict[str, object]:
+    """The resources by the names under which assets ask for them."""
+    lake = Lake(root=settings.lake)
+    spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
+    store = ModelStore(lake=lake, spark=spark)
+    return {
+        "catalogue": BackboneCatalogue(name=settings.backbone, lake=lake),
+        "gate": Gate(accuracy_floor=settings.accuracy_floor),
+        "io_manager": TableIOManager(lake=lake, spark=spark),
+        "landing_zone": LandingZone(
+            landing=settings.landing, training=settings.training, label_pattern=settings.label_pattern
+        ),
+        "model_store": store,
+        "models": ModelIOManager(store=store),
+        "spark": spark,
+    }

@@ -1,0 +1,4 @@
+"""What is computed: DataFrames in, DataFrames out.
+
+Everything an executor needs is here, and nothing that knows Dagster, the environment or where tables live.
+"""

@@ -1,0 +1,281 @@
+"""The classifier: one MLlib pipeline from features to a label, fitted on the train side and judged on the holdout.
+
+Heads by name are `heads.py`, scores are `evaluation.py`, where models live is `resources/models.py`.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any, Final
+
+from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
+from pyspark.ml.classification import OneVsRestModel
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.feature import IndexToString, Normalizer, StandardScaler, StringIndexer, VectorAssembler
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.tuning import CrossValidator
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.evaluation import Evaluation, confusion_table, evaluate
+from pipeline.heads import Head, Normalization, Number, build_head
+from pipeline.labels import HOLDOUT, TRAIN
+from pipeline.report import Report, markdown_table
+
+ANSWER_COLUMNS: Final = """
+    predicted_label string comment 'the most probable label; null where there are no features',
+    confidence double comment 'probability of the predicted label, 0 to 1',
+    probabilities map<string, double> comment 'probability of every label; they add up to 1'
+"""
+FIT_PARTITIONS: Final = 4
+
+
+class TrainingError(ValueError):
+    """Features that no classifier can be fitted on; the text says what is missing."""
+
+
+class BackboneMismatchError(ValueError):
+    """Features of one backbone given to a classifier of another."""
+
+
+@dataclass(frozen=True)
+class ClassifierParams:
+    """What is fitted.
+
+    Attributes:
+        head: a name of `heads.HeadName`.
+        normalization: of the vector before the head.
+        params: MLlib parameters of the head by name, over its defaults.
+        grid: values by parameter; every combination is tried by cross-validation, the best one is fitted on all.
+        folds: of the cross-validation.
+        seed: of everything random.
+    """
+
+    head: str = "logistic_regression"
+    normalization: Normalization = "l2"
+    params: Mapping[str, Number] = field(default_factory=dict)
+    grid: Mapping[str, Sequence[Number]] = field(default_factory=dict)
+    folds: int = 3
+    seed: int = 20260101
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted classifier and what is known about it.
+
+    Attributes:
+        version: digest of what it was fitted from: features, labels, split, parameters and versions.
+        backbone: digest of the graph whose features it takes.
+        model: the MLlib pipeline, from `embedding` (vector) to `prediction` and `predicted_label`.
+        report: what stands in `evaluation.json`.
+    """
+
+    version: str
+    backbone: str
+    model: PipelineModel
+    report: dict[str, Any]
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels that it can answer, in the order of its probabilities."""
+        return list(self.model.stages[-1].getLabels())
+
+
+def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
+    """Fits on the train side and evaluates on the holdout.
+
+    Args:
+        features: with `image_id`, `label`, `split`, `features` and `backbone`; rows without a label or features are
+            left out.
+        params: what to fit.
+
+    Raises:
+        TrainingError: where a side is empty, there is one label only, or the features are of several backbones.
+        HeadError: where there is no such head or parameter.
+    """
+    labelled = _labelled(features).cache()
+    try:
+        backbone = _check_trainable(labelled)
+        train = labelled.where(F.col("split") == TRAIN)
+        model, chosen = _fit(train, params)
+        version_ = _version_of(labelled, backbone, params)
+        classifier = Classifier(version_, backbone, model, {})
+        evaluation = evaluate_classifier(labelled, classifier)
+        counts = {row["split"]: row["count"] for row in labelled.groupBy("split").count().collect()}
+    finally:
+        labelled.unpersist()
+    report = {
+        **evaluation.to_dict(),
+        "classifier": version_,
+        "backbone": backbone,
+        "train_count": counts[TRAIN],
+        "holdout_count": counts[HOLDOUT],
+        "params": asdict(params),
+        "chosen": chosen,
+        "versions": {name: version(name) for name in ("pyspark", "onnxruntime", "numpy", "pillow")},
+    }
+    return Classifier(version_, backbone, model, report)
+
+
+def evaluate_classifier(features: DataFrame, classifier: Classifier) -> Evaluation:
+    """Evaluates a classifier on the labelled holdout of these features.
+
+    Raises:
+        BackboneMismatchError: where the features are not of its backbone.
+    """
+    holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
+    return evaluate(predict(holdout.where(F.col("features").isNotNull()), classifier))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside the classifier in use, on the same holdout.
+
+    Attributes:
+        candidate: accuracy of the candidate.
+        present: accuracy of the classifier in use; None where they cannot be compared.
+        note: what was compared, or why nothing was.
+    """
+
+    candidate: float
+    present: float | None
+    note: str
+
+
+def compare_classifiers(candidate: Classifier, present: Classifier | None, features: DataFrame) -> Comparison:
+    """Evaluates both on the holdout of these features, which are of the candidate's backbone."""
+    accuracy = candidate.report["accuracy"]
+    if present is None:
+        return Comparison(accuracy, None, "there is no classifier yet")
+    if present.version == candidate.version:
+        return Comparison(accuracy, accuracy, "the candidate is the classifier in use")
+    if present.backbone != candidate.backbone:
+        return Comparison(accuracy, None, "the classifier in use takes features of another backbone")
+    same_holdout = evaluate_classifier(features, present)
+    return Comparison(accuracy, same_holdout.accuracy, f"both on the same {same_holdout.support} holdout pictures")
+
+
+def describe_classifier(classifier: Classifier) -> Report:
+    """Scores and the confusion matrix."""
+    report = classifier.report
+    scores = [
+        [label, f"{each['precision']:.3f}", f"{each['recall']:.3f}", each["support"]]
+        for label, each in report["classes"].items()
+    ]
+    return Report(
+        numbers={name: report[name] for name in ("accuracy", "macro_f1", "train_count", "holdout_count")},
+        texts={"version": classifier.version, "backbone": classifier.backbone, "params": json.dumps(report["params"])},
+        tables={
+            "confusion_matrix": confusion_table(report["confusion"]),
+            "classes": markdown_table(["label", "precision", "recall", "support"], scores),
+        },
+    )
+
+
+def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
+    """Answers every row that has features, lazily.
+
+    Returns:
+        The columns given, with those of `ANSWER_COLUMNS` behind them; rows without features are left out.
+
+    Raises:
+        BackboneMismatchError: when run, where a row is not of the classifier's backbone.
+    """
+    stranger = F.col("backbone") != classifier.backbone
+    message = F.concat(F.lit(f"the classifier takes features of {classifier.backbone}, and got "), F.col("backbone"))
+    checked = F.when(stranger, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
+    answerable = features.where(F.col("features").isNotNull()).withColumn("embedding", array_to_vector(checked))
+    answers = classifier.model.transform(answerable).withColumn("probability", _probabilities(classifier.model))
+    labels = F.array(*map(F.lit, classifier.labels))
+    return answers.select(
+        *features.columns,
+        "predicted_label",
+        F.array_max("probability").alias("confidence"),
+        F.map_from_arrays(labels, F.col("probability")).alias("probabilities"),
+    )
+
+
+def _probabilities(model: PipelineModel) -> Column:
+    """Probabilities in the order of the labels; one-vs-rest has margins only, whose sigmoids are made to add up to 1."""
+    if not isinstance(model.stages[-2], OneVsRestModel):
+        return vector_to_array("probability")
+    shares = F.transform(vector_to_array("rawPrediction"), lambda margin: 1 / (1 + F.exp(-margin)))
+    total = F.aggregate(shares, F.lit(0.0), lambda sum_, share: sum_ + share)
+    return F.transform(shares, lambda share: share / total)
+
+
+def _labelled(features: DataFrame) -> DataFrame:
+    """The rows to fit and to judge on, always in the same order: fitting adds floats up, and order shows."""
+    usable = features.where(F.col("label").isNotNull() & F.col("features").isNotNull())
+    columns = usable.select("image_id", "label", "split", "features", "backbone")
+    return columns.repartition(FIT_PARTITIONS, "image_id").sortWithinPartitions("image_id")
+
+
+def _check_trainable(labelled: DataFrame) -> str:
+    """Returns the digest of the one backbone of the features."""
+    train = F.col("split") == TRAIN
+    found = labelled.select(
+        F.collect_set("backbone").alias("backbones"),
+        F.collect_set(F.when(train, F.col("label"))).alias("labels"),
+        F.count_if(~train).alias("holdout_count"),
+    ).first()
+    if found is None or len(found["labels"]) < 2:
+        raise TrainingError(f"training needs two labels at least, and found {found and sorted(found['labels'])}")
+    if found["holdout_count"] == 0:
+        raise TrainingError("there is no holdout picture: add a validation or test folder, or take train/ out of paths")
+    if len(found["backbones"]) > 1:
+        raise TrainingError(f"features of several backbones, {sorted(found['backbones'])}: materialize them anew")
+    return str(found["backbones"][0])
+
+
+def _fit(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
+    """Fits the pipeline, by cross-validation where there is a grid; says what was chosen, and what it scored."""
+    vectors = train.withColumn("embedding", array_to_vector("features"))
+    indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
+    dimension = len(train.select("features").first()["features"])
+    head = build_head(
+        params.head, params.params, dimension=dimension, class_count=len(indexer.labels), seed=params.seed
+    )
+    answer = IndexToString(inputCol="prediction", outputCol="predicted_label", labels=indexer.labels)
+    pipeline = Pipeline(stages=[indexer, *_vector_stages(params.normalization), head.estimator, answer])
+    if params.grid:
+        model, chosen = _search(pipeline, head, vectors, params)
+    else:
+        model, chosen = pipeline.fit(vectors), {}
+    model.stages[0].setHandleInvalid("keep")  # from here on it may meet labels that it was not fitted on
+    return model, chosen
+
+
+def _vector_stages(normalization: Normalization) -> list[Transformer | Estimator]:
+    if normalization == "none":
+        return [VectorAssembler(inputCols=["embedding"], outputCol="vector")]
+    scaler = Normalizer() if normalization == "l2" else StandardScaler(withMean=True)
+    assembler = VectorAssembler(inputCols=["embedding"], outputCol="assembled")
+    return [assembler, scaler.setInputCol("assembled").setOutputCol("vector")]
+
+
+def _search(
+    pipeline: Pipeline, head: Head, vectors: DataFrame, params: ClassifierParams
+) -> tuple[PipelineModel, dict[str, Any]]:
+    """Cross-validation over all combinations; folds are told from the digest, so that they never move."""
+    combinations = [dict(zip(params.grid, values, strict=True)) for values in itertools.product(*params.grid.values())]
+    fold = F.pmod(F.xxhash64("image_id"), F.lit(params.folds)).cast("int")
+    search = CrossValidator(
+        estimator=pipeline,
+        estimatorParamMaps=[dict(head.setting(*item) for item in each.items()) for each in combinations],
+        evaluator=MulticlassClassificationEvaluator(labelCol="label_index", metricName="accuracy"),
+        numFolds=params.folds,
+        foldCol="fold",
+    ).fit(vectors.withColumn("fold", fold))
+    tried = [{**each, "accuracy": score} for each, score in zip(combinations, search.avgMetrics, strict=True)]
+    return search.bestModel, {"best": max(tried, key=lambda each: each["accuracy"]), "tried": tried}
+
+
+def _version_of(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
+    """The same pictures, labels, backbone, parameters and library give the same version: retraining changes nothing."""
+    rows = labelled.select(F.bit_xor(F.xxhash64("image_id", "label", "split")), F.count("*")).first()
+    told = json.dumps([list(rows or ()), backbone, asdict(params), version("pyspark")], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -1,0 +1,84 @@
+"""Contact sheets: many small pictures with a caption each, as one JPEG that fits on an asset's page."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from pipeline.preprocess import UnreadablePictureError, decode
+
+TILE: Final = 112
+CAPTION: Final = 30
+GAP: Final = 6
+COLUMNS: Final = 4
+"""The value column of an asset's page shows about 490 pixels; wider pictures are cut off."""
+
+PLAIN: Final = "#334155"
+GOOD: Final = "#15803d"
+DOUBTFUL: Final = "#b45309"
+BAD: Final = "#b91c1c"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet.
+
+    Attributes:
+        content: the bytes of its file; what cannot be decoded is an empty tile.
+        caption: two lines at most.
+        colour: of the caption.
+    """
+
+    content: bytes
+    caption: str
+    colour: str = PLAIN
+
+
+def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
+    """Draws the tiles in rows of four, and returns a JPEG of at most 478 pixels width."""
+    rows = -(-len(tiles) // COLUMNS)
+    width, height = TILE + GAP, TILE + CAPTION + GAP
+    sheet = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=11)
+    for index, tile in enumerate(tiles):
+        left, top = GAP + index % COLUMNS * width, GAP + index // COLUMNS * height
+        sheet.paste(_thumbnail(tile.content), (left, top))
+        for line, text in enumerate(tile.caption.split("\n")[:2]):
+            draw.text((left, top + TILE + 2 + 13 * line), _fit(text, font), fill=tile.colour, font=font)
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row], tuple[str, str]]) -> list[Tile]:
+    """Reads the bytes of a few chosen pictures, in their order.
+
+    Args:
+        images: with `image_id` and `content`.
+        chosen: rows with `image_id`; a few dozen at most.
+        caption: from a chosen row to its text and colour.
+    """
+    wanted = images.where(F.col("image_id").isin([row["image_id"] for row in chosen]))
+    contents = {row["image_id"]: row["content"] for row in wanted.select("image_id", "content").toLocalIterator()}
+    return [Tile(bytes(contents[row["image_id"]]), *caption(row)) for row in chosen]
+
+
+def _thumbnail(content: bytes) -> Image.Image:
+    try:
+        return Image.fromarray(decode(content, TILE).pixels)
+    except UnreadablePictureError:
+        return Image.new("RGB", (TILE, TILE), "#e2e8f0")
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if font.getlength(text) <= TILE:
+        return text
+    while text and font.getlength(text + "…") > TILE:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,111 @@
+"""Heads: the MLlib classifiers that can stand on the features, by name, with the parameters that can be searched.
+
+A head is data: how to build it, its defaults, and what its parameters mean are MLlib's own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from pyspark.ml import Estimator
+from pyspark.ml.classification import (
+    GBTClassifier,
+    LinearSVC,
+    LogisticRegression,
+    MultilayerPerceptronClassifier,
+    NaiveBayes,
+    OneVsRest,
+    RandomForestClassifier,
+)
+from pyspark.ml.param import Param
+
+HeadName = Literal[
+    "logistic_regression",
+    "random_forest",
+    "gradient_boosted_trees",
+    "linear_svc",
+    "naive_bayes",
+    "multilayer_perceptron",
+]
+Normalization = Literal["l2", "standard", "none"]
+Number = float | int
+HIDDEN: Final = "hidden"
+
+
+class HeadError(ValueError):
+    """A head that cannot be built; the text names what was asked and what there is."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """An unfitted head.
+
+    Attributes:
+        name: one of `HeadName`.
+        estimator: what is fitted, one-vs-rest included.
+        core: the classifier that has the parameters; the estimator itself, or what one-vs-rest copies.
+        layers: of a perceptron, without the hidden one: length of the vector and number of labels.
+    """
+
+    name: str
+    estimator: Estimator
+    core: Estimator
+    layers: tuple[int, int]
+
+    def setting(self, param: str, value: Number) -> tuple[Param, object]:
+        """Translates a named value into MLlib's own.
+
+        Raises:
+            HeadError: where the head has no parameter of that name.
+        """
+        if param == HIDDEN and self.core.hasParam("layers"):
+            return self.core.getParam("layers"), [self.layers[0], int(value), self.layers[1]]
+        if not self.core.hasParam(param):
+            known = ", ".join(sorted(each.name for each in self.core.params if not each.name.endswith("Col")))
+            raise HeadError(f"the head {self.name} has no parameter {param!r}; it has {known}")
+        return self.core.getParam(param), value
+
+
+@dataclass(frozen=True)
+class _Kind:
+    classifier: Callable[[], Estimator]
+    defaults: Mapping[str, Number]
+    one_vs_rest: bool = False
+
+
+_KINDS: Final[dict[HeadName, _Kind]] = {
+    "logistic_regression": _Kind(LogisticRegression, {"regParam": 0.05, "maxIter": 100}),
+    "random_forest": _Kind(RandomForestClassifier, {"numTrees": 200, "maxDepth": 10}),
+    "gradient_boosted_trees": _Kind(GBTClassifier, {"maxIter": 20, "maxDepth": 4, "stepSize": 0.2}, one_vs_rest=True),
+    "linear_svc": _Kind(LinearSVC, {"regParam": 1e-4, "maxIter": 50}, one_vs_rest=True),
+    "naive_bayes": _Kind(NaiveBayes, {"smoothing": 1.0}),
+    "multilayer_perceptron": _Kind(MultilayerPerceptronClassifier, {HIDDEN: 128, "maxIter": 100}),
+}
+
+
+def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class_count: int, seed: int) -> Head:
+    """Builds a head on the column `vector`, for labels in `label_index`.
+
+    Args:
+        name: one of `HeadName`.
+        params: MLlib parameters by name, over the defaults; `hidden` is the width of the perceptron's hidden layer.
+        dimension: length of the vector.
+        class_count: number of labels.
+        seed: of everything random in it.
+
+    Raises:
+        HeadError: where there is no such head or parameter.
+    """
+    if name not in get_args(HeadName):
+        raise HeadError(f"there is no head {name!r}; there are {', '.join(get_args(HeadName))}")
+    kind = _KINDS[name]
+    core = kind.classifier().setFeaturesCol("vector").setLabelCol("label_index")
+    estimator = core
+    if kind.one_vs_rest:
+        estimator = OneVsRest(classifier=core, featuresCol="vector", labelCol="label_index", parallelism=2)
+    head = Head(name, estimator, core, (dimension, class_count))
+    if core.hasParam("seed"):
+        core.set(core.getParam("seed"), seed)
+    for param, value in {**kind.defaults, **params}.items():
+        core.set(*head.setting(param, value))
+    return head

@@ -1,0 +1,185 @@
+"""Images: from a folder of files to one row per file, bytes included.
+
+The driver lists with `pyarrow.fs`, because Spark's own listing drops names such as `_DSC0001.JPG` in silence; executors
+read the bytes with it, so that one path serves a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
+"""
+
+import hashlib
+import heapq
+import math
+import os
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Final
+
+import pyarrow as pa
+from pyarrow import fs
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from pipeline.report import Report
+
+FILE_COLUMNS: Final = """
+    image_id string comment 'SHA-256 of the bytes, the identity of a picture; null where the file could not be read',
+    path string comment 'path of the file below the folder that was read',
+    length long comment 'size of the file in bytes when it was listed',
+    modified_at timestamp comment 'when the file was last changed, UTC',
+    content binary comment 'the bytes of the file; null where it could not be read',
+    read_error string comment 'why the bytes could not be read; null where they could'
+"""
+SCHEMA: Final = f"day date comment 'the day on which the picture arrived', {FILE_COLUMNS}"
+
+VANISHED: Final = "vanished"
+TOO_MANY_BYTES: Final = "too many bytes"
+UNREADABLE: Final = "unreadable"
+
+MAX_FILE_BYTES: Final = 256 * 2**20
+"""Larger files are rejected unread: an Arrow cell must stay far below its limit of 2 GiB."""
+
+TASK_BYTES: Final = 32 * 2**20
+MIN_TASKS: Final = 4
+OPENING_BYTES: Final = 2**16
+"""What opening a file costs, as if it were so many bytes more: bounds the number of small files in a task."""
+
+BATCH_BYTES: Final = 16 * 2**20
+
+
+def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
+    """Opens a folder, or a URI that `pyarrow.fs` knows (`s3://`, `gs://`, `abfss://`), as file system and path."""
+    if "://" in folder:
+        filesystem, root = fs.FileSystem.from_uri(folder)
+        return filesystem, root
+    return fs.LocalFileSystem(), os.path.abspath(folder)
+
+
+def list_files(folder: str) -> pa.Table:
+    """Lists every file below a folder, sorted by path; hidden ones and odd names too.
+
+    Returns:
+        A table of `folder`, `path` (below the folder), `length` in bytes and `modified_at`.
+
+    Raises:
+        FileNotFoundError: where the folder does not exist.
+    """
+    filesystem, root = open_folder(folder)
+    found = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+    files = sorted((info for info in found if info.type == fs.FileType.File), key=lambda info: info.path)
+    return pa.table(
+        {
+            "folder": pa.array([folder] * len(files), pa.string()),
+            "path": pa.array([info.path.removeprefix(root).lstrip("/") for info in files], pa.string()),
+            "length": pa.array([info.size for info in files], pa.int64()),
+            "modified_at": pa.array([info.mtime for info in files], pa.timestamp("us", tz="UTC")),
+        }
+    )
+
+
+def read_images(spark: SparkSession, folder: str) -> DataFrame:
+    """Reads a folder of pictures, lazily: one row per file, in the columns of `FILE_COLUMNS`.
+
+    Raises:
+        FileNotFoundError: at once, where the folder does not exist.
+    """
+    return read_files(spark, list_files(folder), FILE_COLUMNS)
+
+
+def read_days(spark: SparkSession, folders: Mapping[date, str]) -> DataFrame:
+    """Reads the folders of several days as one frame, in the columns of `SCHEMA`.
+
+    Raises:
+        FileNotFoundError: at once, where one of the folders does not exist.
+    """
+    listings = [_list_day(day, folder) for day, folder in folders.items()]
+    return read_files(spark, pa.concat_tables(listings), SCHEMA)
+
+
+def read_files(spark: SparkSession, files: pa.Table, schema: str) -> DataFrame:
+    """Reads the bytes of listed files in the executors, lazily, in tasks of about the same number of bytes.
+
+    Args:
+        spark: the session.
+        files: as `list_files` gives it; it may have further columns.
+        schema: DDL of the result: the columns of `FILE_COLUMNS` and any others of `files`.
+    """
+    struct = StructType.fromDDL(schema)
+    if files.num_rows == 0:
+        return spark.createDataFrame([], struct)
+    tasks = assign_tasks(files["length"].to_pylist())
+    listing = spark.createDataFrame(files.append_column("task", pa.array(tasks, pa.int32())))
+    arrow_schema = to_arrow_schema(struct, timezone="UTC")
+
+    def read_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from _read_batch(batch, arrow_schema)
+
+    return listing.repartitionById(max(tasks) + 1, "task").mapInArrow(read_batches, struct)
+
+
+def describe_images(images: DataFrame) -> Report:
+    """How much arrived, and what could not be read."""
+    found = images.select(
+        F.sum("length").alias("bytes"),
+        F.count_distinct("image_id").alias("pictures"),
+        F.count("read_error").alias("bad"),
+    ).first()
+    return Report(
+        numbers={
+            "megabytes": found["bytes"] / 1e6,
+            "distinct_picture_count": found["pictures"],
+            "unreadable_count": found["bad"],
+        }
+    )
+
+
+def assign_tasks(lengths: list[int]) -> list[int]:
+    """Spreads files over tasks so that all have about the same number of bytes: the largest first, to the emptiest.
+
+    Args:
+        lengths: of the files, in bytes.
+
+    Returns:
+        The number of its task for every file, from 0.
+    """
+    weights = [length + OPENING_BYTES for length in lengths]
+    task_count = min(len(weights), max(MIN_TASKS, math.ceil(sum(weights) / TASK_BYTES)))
+    emptiest = [(0, task) for task in range(task_count)]
+    tasks = [0] * len(weights)
+    for file in sorted(range(len(weights)), key=weights.__getitem__, reverse=True):
+        load, tasks[file] = emptiest[0]
+        heapq.heapreplace(emptiest, (load + weights[file], tasks[file]))
+    return tasks
+
+
+def _list_day(day: date, folder: str) -> pa.Table:
+    files = list_files(folder)
+    return files.append_column("day", pa.array([day] * files.num_rows, pa.date32()))
+
+
+def _read_batch(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    rows: list[dict[str, object]] = []
+    size = 0
+    for row in batch.to_pylist():
+        row |= _read_file(row["folder"], row["path"], row["length"])
+        rows.append(row)
+        size += row["length"]
+        if size >= BATCH_BYTES:
+            yield pa.RecordBatch.from_pylist(rows, schema)
+            rows, size = [], 0
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, schema)
+
+
+def _read_file(folder: str, path: str, length: int) -> dict[str, str | bytes | None]:
+    filesystem, root = open_folder(folder)
+    if length > MAX_FILE_BYTES:
+        return {"image_id": None, "content": None, "read_error": TOO_MANY_BYTES}
+    try:
+        with filesystem.open_input_stream(f"{root}/{path}") as stream:
+            content = stream.read()
+    except FileNotFoundError:
+        return {"image_id": None, "content": None, "read_error": VANISHED}
+    except OSError:
+        return {"image_id": None, "content": None, "read_error": UNREADABLE}
+    return {"image_id": hashlib.sha256(content).hexdigest(), "content": content, "read_error": None}

@@ -1,0 +1,172 @@
+"""Labels: what a training picture shows and on which side of the split it stands, told from its path or a manifest.
+
+Nothing here opens a picture.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from pipeline.features import COLUMNS
+from pipeline.images import FILE_COLUMNS, list_files, open_folder, read_files
+from pipeline.report import Report, count_by, markdown_table
+
+SCHEMA: Final = f"""
+    label string comment 'what the picture shows, told from its folder, the manifest or the pattern',
+    split string comment 'train or holdout, for ever', {FILE_COLUMNS}
+"""
+FEATURES_SCHEMA: Final = f"""
+    label string comment 'from training_images.label; null where equal pictures have different labels',
+    split string comment 'from training_images.split; holdout where equal pictures stand on both sides', {COLUMNS}
+"""
+TRAIN: Final = "train"
+HOLDOUT: Final = "holdout"
+SPLIT_FOLDERS: Final = {"train": TRAIN, "validation": HOLDOUT, "test": HOLDOUT, "holdout": HOLDOUT}
+HOLDOUT_PERCENT: Final = 20
+MANIFEST: Final = "manifest.csv"
+
+
+class LabelError(ValueError):
+    """Labels that cannot be used; the text names the file and the cure."""
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """The files of a training folder.
+
+    Attributes:
+        labelled: as `list_files` gives them, with `label` and `split` (null where the digest decides).
+        unlabelled: paths of the files that no rule gives a label; they are left out.
+    """
+
+    labelled: pa.Table
+    unlabelled: list[str]
+
+
+def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
+    """Lists labelled pictures.
+
+    The label comes from `manifest.csv` in the folder where there is one, else from the pattern where one is given, else
+    from the first folder of the path. `train`, `validation` or `test` above the label says the split.
+
+    Args:
+        folder: of the labelled pictures.
+        pattern: a regular expression found in the path, with a group `label` and, if wanted, a group `split`.
+
+    Raises:
+        FileNotFoundError: where the folder does not exist.
+        LabelError: where the manifest or the pattern cannot be used, or no file has a label.
+    """
+    files = list_files(folder)
+    paths = files["path"].to_pylist()
+    if MANIFEST in paths:
+        places = _places_in_manifest(folder, paths)
+    elif pattern:
+        places = _places_in_pattern(pattern, paths)
+    else:
+        places = [_place_in_folders(path) for path in paths]
+    if not any(place.label for place in places):
+        raise LabelError(f"no labelled picture in {folder}: put pictures into folders named after their labels")
+    files = files.append_column("label", pa.array([place.label for place in places], pa.string()))
+    files = files.append_column("split", pa.array([place.split for place in places], pa.string()))
+    unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
+    return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled)
+
+
+def read_training_images(spark: SparkSession, files: TrainingFiles) -> DataFrame:
+    """Reads labelled pictures, lazily: one row per file, in the columns of `SCHEMA`.
+
+    Where the folder does not say the split, the digest of the bytes does, so that a picture never changes sides when
+    others come.
+    """
+    images = read_files(spark, files.labelled, SCHEMA)
+    return images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
+
+
+def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Report]:
+    """How many pictures each label has, and which files have none."""
+
+    def describe(training_images: DataFrame) -> Report:
+        counts = {(row["label"], row["split"]): row["count"] for row in count_by(training_images, "label", "split")}
+        labels = sorted({label for label, _ in counts})
+        rows = [[label, counts.get((label, TRAIN), 0), counts.get((label, HOLDOUT), 0)] for label in labels]
+        return Report(
+            numbers={
+                "label_count": len(labels),
+                "holdout_count": sum(row[2] for row in rows),
+                "unlabelled_count": len(files.unlabelled),
+            },
+            texts={"unlabelled": ", ".join(map(repr, files.unlabelled[:5]))} if files.unlabelled else {},
+            tables={"labels": markdown_table(["label", TRAIN, HOLDOUT], rows)},
+        )
+
+    return describe
+
+
+def split_by_digest(image_id: Column) -> Column:
+    """`holdout` for a fixed fifth of all pictures, told from the first 32 bits of the digest, else `train`."""
+    share = F.conv(F.substring(image_id, 1, 8), 16, 10).cast("long") % 100
+    return F.when(share < HOLDOUT_PERCENT, HOLDOUT).otherwise(TRAIN)
+
+
+def label_features(features: DataFrame, training_images: DataFrame) -> DataFrame:
+    """Gives every distinct picture one label and one split, in the columns of `FEATURES_SCHEMA`.
+
+    Equal pictures filed under two labels have none, since one of them is wrong; a picture on both sides of the split
+    is kept out of training.
+    """
+    picture = training_images.groupBy("image_id").agg(
+        F.when(F.count_distinct("label") == 1, F.min("label")).alias("label"), F.min("split").alias("split")
+    )
+    return features.join(picture, "image_id").to(StructType.fromDDL(FEATURES_SCHEMA))
+
+
+class _Place(NamedTuple):
+    label: str | None
+    split: str | None
+
+
+_NOWHERE: Final = _Place(None, None)
+_MANIFEST_TYPES: Final = {"path": pa.string(), "label": pa.string(), "split": pa.string()}
+
+
+def _place_in_folders(path: str) -> _Place:
+    folders = path.split("/")[:-1]
+    if len(folders) > 1 and folders[0] in SPLIT_FOLDERS:
+        return _Place(folders[1], SPLIT_FOLDERS[folders[0]])
+    return _Place(folders[0], None) if folders else _NOWHERE
+
+
+def _places_in_pattern(pattern: str, paths: list[str]) -> list[_Place]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise LabelError(f"the label pattern {pattern!r} is not a regular expression: {error}") from error
+    if "label" not in expression.groupindex:
+        raise LabelError(f"the label pattern {pattern!r} has no group named label: write (?P<label>...)")
+    found = [match.groupdict() if (match := expression.search(path)) else {} for path in paths]
+    return [_Place(each.get("label") or None, SPLIT_FOLDERS.get(each.get("split") or "")) for each in found]
+
+
+def _places_in_manifest(folder: str, paths: list[str]) -> list[_Place]:
+    filesystem, root = open_folder(folder)
+    options = pa.csv.ConvertOptions(column_types=_MANIFEST_TYPES)
+    with filesystem.open_input_stream(f"{root}/{MANIFEST}") as stream:
+        try:
+            rows = pa.csv.read_csv(stream, convert_options=options).to_pylist()
+        except pa.ArrowInvalid as error:
+            raise LabelError(f"{folder}/{MANIFEST} is not a CSV file: {error}") from error
+    if rows and not {"path", "label"} <= rows[0].keys():
+        raise LabelError(f"{folder}/{MANIFEST} needs the columns path and label, and has {', '.join(rows[0])}")
+    places = {row["path"]: _Place(row["label"] or None, SPLIT_FOLDERS.get(row.get("split") or "")) for row in rows}
+    missing = sorted(places.keys() - set(paths))
+    if missing:
+        raise LabelError(f"{folder}/{MANIFEST} names {len(missing)} files that are not there, such as {missing[0]!r}")
+    return [places.get(path, _NOWHERE) for path in paths]

@@ -1,0 +1,106 @@
+"""Parquet: executors write a frame under final, unique names; nobody sees the files until the lake commits them.
+
+Retried and speculated tasks leave orphans and no duplicates, because only the messages of finished tasks reach the
+driver. What a table is, and when a day counts as written, is `resources/lake.py`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, Row
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from pipeline.images import open_folder
+
+WRITTEN: Final = "path string, size long, rows long, day string"
+ROW_GROUP_BYTES: Final = 4 * 2**20
+"""Spark reads whole row groups and splits files between them: small ones bound memory and spread the work."""
+
+_WRITTEN: Final = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("day", pa.string())])
+
+
+def write_files(frame: DataFrame, folder: str, partitioned: bool) -> list[Row]:
+    """Runs the frame and writes its rows below a folder, under `day=<day>/` where it is partitioned.
+
+    Returns:
+        One row per file, as in `WRITTEN`: path below the folder, size in bytes, number of rows, and the day or null.
+    """
+    run = uuid4().hex
+    schema = to_arrow_schema(frame.schema, timezone="UTC")
+
+    def write_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        writers: dict[str | None, _FileWriter] = {}
+        for batch in batches:
+            for day, table in _split_by_day(pa.Table.from_batches([batch]).cast(schema), partitioned):
+                if day not in writers:
+                    writers[day] = _FileWriter(folder, f"day={day}/{run}" if partitioned else run, day, table.schema)
+                writers[day].write(table)
+        written = [writer.close() for writer in writers.values()]
+        yield pa.RecordBatch.from_pylist(written, _WRITTEN)
+
+    return frame.mapInArrow(write_batches, WRITTEN).collect()
+
+
+def _split_by_day(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, pa.Table]]:
+    if not partitioned:
+        yield None, table
+        return
+    days = table["day"]
+    for day in pc.unique(days):
+        yield str(day), table.filter(pc.equal(days, day)).drop_columns("day")
+
+
+class _FileWriter:
+    """One Parquet file that grows by row groups of bounded size."""
+
+    def __init__(self, folder: str, subfolder: str, day: str | None, schema: pa.Schema) -> None:
+        self.filesystem, root = open_folder(folder)
+        self.day = day
+        self.path = f"{subfolder}/{uuid4().hex}.parquet"
+        self.file = f"{root}/{self.path}"
+        self.filesystem.create_dir(self.file.rpartition("/")[0], recursive=True)
+        floats = [f"{field.name}.list.element" for field in schema if field.type == pa.list_(pa.float32())]
+        self.writer = pq.ParquetWriter(
+            self.file,
+            schema,
+            filesystem=self.filesystem,
+            compression={leaf: "zstd" for leaf in _leaves(schema) if leaf != "content"},  # pictures are compressed
+            use_dictionary=[field.name for field in schema if field.type == pa.string()],
+            use_byte_stream_split=floats,
+        )
+        self.waiting: list[pa.Table] = []
+        self.rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        self.waiting.append(table)
+        self.rows += table.num_rows
+        if sum(each.nbytes for each in self.waiting) >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> dict[str, str | int | None]:
+        self._flush()
+        self.writer.close()
+        size = self.filesystem.get_file_info(self.file).size
+        return {"path": self.path, "size": size, "rows": self.rows, "day": self.day}
+
+    def _flush(self) -> None:
+        if self.waiting:
+            table = pa.concat_tables(self.waiting)
+            row_bytes = max(1, table.nbytes // table.num_rows)
+            self.writer.write_table(table, row_group_size=max(1, ROW_GROUP_BYTES // row_bytes))
+            self.waiting = []
+
+
+def _leaves(schema: pa.Schema) -> Iterator[str]:
+    """The columns as Parquet names them: a list and a map have theirs below."""
+    for field in schema:
+        if pa.types.is_list(field.type):
+            yield f"{field.name}.list.element"
+        elif pa.types.is_map(field.type):
+            yield from (f"{field.name}.key_value.key", f"{field.name}.key_value.value")
+        else:
+            yield field.name

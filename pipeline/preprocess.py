@@ -1,0 +1,152 @@
+"""Preprocess: from the bytes of a picture to the uint8 pixels that a backbone takes, or the reason why there are none.
+
+One function for training and for prediction. Pictures come from strangers: a short list of formats, a limit on pixels
+before memory is taken, and a named reason for everything that cannot be read.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+MAX_PIXELS: Final = 89_478_485
+"""A quarter of a GiB of RGB, the limit of which Pillow warns."""
+
+PADDING: Final = (124, 116, 104)
+"""The mean colour of ImageNet: after normalisation it is nearly zero, so that the padding says nothing."""
+
+Image.init()  # registers the parsers; open() looks FORMATS up among the registered ones
+
+EMPTY: Final = "empty"
+NOT_AN_IMAGE: Final = "not an image"
+TRUNCATED: Final = "truncated"
+DAMAGED: Final = "damaged"
+TOO_MANY_PIXELS: Final = "too many pixels"
+
+DECODING_ERRORS: Final = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's parsers raise on hostile bytes; anything else is a fault of ours and stops the task."""
+
+
+class UnreadablePictureError(ValueError):
+    """A picture that cannot be decoded; its text is one of the reasons above."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels: uint8 RGB, `[size, size, 3]`, letterboxed.
+        width: of the upright original, in pixels.
+        height: of the upright original, in pixels.
+        format: name of the file's format, such as `JPEG`.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    format: str
+
+
+def decode(content: bytes, size: int) -> Picture:
+    """Decodes the first frame of a picture, turns it upright and letterboxes it to a square.
+
+    Args:
+        content: the bytes of the file.
+        size: side of the square, in pixels.
+
+    Raises:
+        UnreadablePictureError: with the reason as its text.
+    """
+    if not content:
+        raise UnreadablePictureError(EMPTY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the picture counts, not its EXIF
+        image = _open(content)
+        picture_format = str(image.format)
+        scale = _draft(image, size)
+        try:
+            image.load()
+            image = _to_rgb(_upright(image))
+        except DECODING_ERRORS as error:
+            raise UnreadablePictureError(TRUNCATED if "truncated" in str(error).lower() else DAMAGED) from error
+    return Picture(_letterbox(image, size), round(image.width * scale), round(image.height * scale), picture_format)
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnreadablePictureError(NOT_AN_IMAGE) from error
+    except Image.DecompressionBombError as error:
+        raise UnreadablePictureError(TOO_MANY_PIXELS) from error
+    except DECODING_ERRORS as error:
+        raise UnreadablePictureError(DAMAGED) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadablePictureError(TOO_MANY_PIXELS)
+    return image
+
+
+def _draft(image: Image.Image, size: int) -> float:
+    """Lets the JPEG decoder scale down large photos while it decodes, to twice the size wanted at least."""
+    width = image.width
+    image.draft(None, (2 * size, 2 * size))
+    return width / image.width
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except DECODING_ERRORS:
+        return image  # a damaged EXIF block says nothing about the direction
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip to white
+    elif image.mode in ("I", "F"):
+        image = Image.fromarray(_to_bytes(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        opaque = Image.new("RGBA", image.size, "white")  # what lies under alpha must not show
+        image = Image.alpha_composite(opaque, image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    """Scales wide grey values to a byte: their own range decides whether they are 0-1, 0-255 or 0-65535."""
+    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).clip(min=0)
+    top = values.max(initial=0)
+    full = next((full for full in (1.0, 255.0, 65535.0) if top <= full), top)
+    return (values * (255 / full)).astype(np.uint8)
+
+
+def _letterbox(image: Image.Image, size: int) -> np.ndarray:
+    scale = size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    small = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    pixels = np.empty((size, size, 3), np.uint8)
+    pixels[:] = PADDING
+    left, top = (size - width) // 2, (size - height) // 2
+    pixels[top : top + height, left : left + width] = small
+    return pixels

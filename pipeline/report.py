@@ -1,0 +1,57 @@
+"""Reports: what a reader of an asset's page is told about a table or a model once it is stored.
+
+Plain values; how Dagster shows them is `resources/tables.py`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame, Row
+
+Number = float | int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is told of one day, or of a whole table.
+
+    Attributes:
+        numbers: drawn as lines over time; shares from 0 to 1.
+        texts: short plain facts.
+        tables: Markdown, by title.
+        pictures: JPEG, by title.
+    """
+
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame to be stored, and how to tell of it afterwards: counting it before would run the backbone twice.
+
+    Attributes:
+        frame: lazy.
+        describe: from the stored rows of one day, or of the whole table, to their report.
+    """
+
+    frame: DataFrame
+    describe: Callable[[DataFrame], Report]
+
+
+def count_by(frame: DataFrame, *columns: str) -> list[Row]:
+    """The number of rows by these columns, as `count`; the largest first."""
+    return sorted(frame.groupBy(*columns).count().collect(), key=lambda row: (-row["count"], str(row)))
+
+
+def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table, in which no text of a stranger becomes Markdown."""
+    lines = [list(map(str, header)), ["---"] * len(header), *([plain(str(cell)) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def plain(text: str) -> str:
+    """Text from a folder or a file name, with everything but letters, digits and a few signs made harmless."""
+    return "".join(letter if letter.isalnum() or letter in " -.,%·" else "_" for letter in text)

@@ -1,0 +1,1 @@
+"""With what: the Spark session, the lake, the landing zone and the model stores, typed and read from the environment."""

@@ -1,0 +1,64 @@
+"""Pages: how a report becomes metadata that Dagster's UI draws on the page of an asset.
+
+Pictures are put below the compute-log folder, which the webserver serves under `/logs`: a short Markdown link to them
+is drawn inline, while a picture inside the metadata hides behind a button and fills the database.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from pyspark.sql.types import StructType
+
+from pipeline.report import Report
+
+Metadata = dict[str, dg.MetadataValue]
+
+
+def show_report(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
+    """Turns a report into metadata.
+
+    Args:
+        report: what is told.
+        instance: whose webserver shows it.
+        folder: parts of the folder of its pictures, the run's id first, so that they go with the run.
+    """
+    return {
+        **{name: _number(value) for name, value in report.numbers.items()},
+        **{name: dg.MetadataValue.text(value) for name, value in report.texts.items()},
+        **{name: dg.MetadataValue.md(markdown) for name, markdown in report.tables.items()},
+        **{
+            name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg))
+            for name, jpeg in report.pictures.items()
+        },
+    }
+
+
+def show_schema(schema: StructType) -> Metadata:
+    """The columns of a table, with their comments."""
+    columns = [
+        dg.TableColumn(field.name, field.dataType.simpleString(), description=field.metadata.get("comment"))
+        for field in schema
+    ]
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns))}
+
+
+def show_numbers(numbers: Mapping[str, float | int]) -> Metadata:
+    """Numbers as the UI draws them: floats are printed unrounded there, so they are rounded here."""
+    return {name: _number(value) for name, value in numbers.items()}
+
+
+def _number(value: float | int) -> dg.MetadataValue:
+    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(round(value, 4))
+
+
+def _publish(instance: dg.DagsterInstance, key: list[str], jpeg: bytes) -> str:
+    manager = instance.compute_log_manager
+    if not isinstance(manager, LocalComputeLogManager):
+        return f"![{key[-1]}](data:image/jpeg;base64,{b64encode(jpeg).decode()})"
+    path = Path(manager.get_captured_local_path(key, "jpg"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg)
+    return f"![{key[-1]}](../{'/'.join(['logs', *key, 'jpg'])})"

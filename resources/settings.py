@@ -1,0 +1,75 @@
+"""Settings of a deployment: the one place that reads the environment, when asked and not at import."""
+
+import os
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used; the text names the variable and the cure."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says; every field has a default that works on a laptop."""
+
+    landing: str
+    training: str
+    label_pattern: str
+    lake: str
+    backbone: str
+    precision: str
+    start_day: date
+    spark_master: str
+    accuracy_floor: float
+
+
+def read_settings() -> Settings:
+    """Reads the `DAYLIGHT_` variables.
+
+    Raises:
+        SettingError: where one of them cannot be used.
+    """
+    landing = os.environ.get("DAYLIGHT_LANDING", "landing")
+    return Settings(
+        landing=_absolute(landing),
+        training=_absolute(os.environ.get("DAYLIGHT_TRAINING", f"{landing}/training")),
+        label_pattern=os.environ.get("DAYLIGHT_LABEL_PATTERN", ""),
+        lake=_absolute(os.environ.get("DAYLIGHT_LAKE", "lake")),
+        backbone=os.environ.get("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
+        precision=_one_of("DAYLIGHT_PRECISION", "fp32", ("fp32",)),
+        start_day=_day("DAYLIGHT_START_DAY", "2026-01-01"),
+        spark_master=os.environ.get("DAYLIGHT_SPARK_MASTER", "local[*]"),
+        accuracy_floor=_share("DAYLIGHT_ACCURACY_FLOOR", "0.8"),
+    )
+
+
+def _absolute(folder: str) -> str:
+    return folder if "://" in folder else str(Path(folder).expanduser().resolve())
+
+
+def _one_of(variable: str, default: str, choices: tuple[str, ...]) -> str:
+    value = os.environ.get(variable, default)
+    if value not in choices:
+        raise SettingError(f"{variable} is {value!r}; it can be {' or '.join(choices)}")
+    return value
+
+
+def _day(variable: str, default: str) -> date:
+    value = os.environ.get(variable, default)
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise SettingError(f"{variable} is {value!r}; write a day such as {default}") from error
+
+
+def _share(variable: str, default: str) -> float:
+    value = os.environ.get(variable, default)
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise SettingError(f"{variable} is {value!r}; write a share between 0 and 1 such as {default}")
+    return share

@@ -1,0 +1,81 @@
+"""The Spark session: dagster-pyspark's resource with typed fields, the right Python and Java, and a quiet console."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from dagster_pyspark import PySparkResource
+from dagster_pyspark.resources import spark_session_from_config
+from pydantic import Field
+from pyspark.sql import SparkSession
+
+from resources.java import java_home
+
+SETTINGS_FILE: Final = Path("spark.yaml")
+_LOGGING: Final = Path(__file__).with_name("log4j2.properties")
+
+
+class SparkResource(PySparkResource):
+    """One Spark session per run, started when it is first asked for; all steps of a run share it."""
+
+    master: str = Field(default="local[*]", description="Any Spark master, such as local[*] or spark://host:7077.")
+    driver_memory: str = Field(default="3g", description="Heap of the driver; with a local master, of all there is.")
+    arrow_batch_mebibytes: int = Field(
+        default=16, description="Most that one Arrow batch may hold on its way to Python, whatever the number of rows."
+    )
+    partition_mebibytes: int = Field(default=16, description="Most that one task reads of a table.")
+    spark_config: dict[str, Any] = Field(
+        default_factory=dict, description="Further Spark settings; these win over the ones above."
+    )
+
+    def setup_for_execution(self, context: object) -> None:
+        """Starts nothing: a step that needs no Spark must not wait for a JVM."""
+
+    @property
+    def spark_session(self) -> SparkSession:
+        """The session of this process."""
+        if SparkSession.getActiveSession() is None:
+            self._prepare_process()
+        return spark_session_from_config(self.settings)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All Spark settings, flat or nested as they were given."""
+        mebibyte = 2**20
+        return {
+            "spark.app.name": "daylight",
+            "spark.master": self.master,
+            "spark.driver.memory": self.driver_memory,
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+            "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,
+            "spark.sql.files.maxPartitionBytes": self.partition_mebibytes * mebibyte,
+            "spark.sql.files.openCostInBytes": mebibyte // 4,
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.shuffle.partitions": 8,
+            "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+            "spark.ui.showConsoleProgress": "false",
+            **self.spark_config,
+        }
+
+    def _prepare_process(self) -> None:
+        """Sets what Spark reads from the environment when its JVM starts."""
+        os.environ["JAVA_HOME"] = str(java_home())
+        if self.master.startswith("local") or "127.0.0.1" in self.master:
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers take the first python3 of the PATH
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark listens on every interface
+
+
+def read_spark_settings(file: Path = SETTINGS_FILE) -> dict[str, Any]:
+    """Reads further Spark settings from `spark.yaml`, flat or nested.
+
+    Raises:
+        ValueError: where the file is not a mapping.
+    """
+    if not file.exists():
+        return {}
+    settings = yaml.safe_load(file.read_text()) or {}
+    if not isinstance(settings, dict):
+        raise ValueError(f"{file} must map Spark settings to values, such as spark.executor.memory: 4g")
+    return settings

@@ -1,0 +1,54 @@
+"""Tables between assets: what an asset returns is stored in the lake, and then told of on its page."""
+
+import time
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.report import Table
+from resources.lake import Lake
+from resources.pages import Metadata, show_numbers, show_report, show_schema
+from resources.spark import SparkResource
+
+
+class TableIOManager(dg.ConfigurableIOManager):
+    """Stores a `Table` under its asset's name and loads it as a DataFrame; days are Dagster's partitions."""
+
+    lake: Lake = Field(description="Where the tables live.")
+    spark: SparkResource = Field(description="The session that reads them.")
+
+    def handle_output(self, context: dg.OutputContext, obj: Table) -> None:
+        """Stores a table and adds to every day's event what was measured of that day alone."""
+        name, days = context.asset_key.path[-1], _days(context)
+        started = time.monotonic()
+        row_counts = self.lake.write(name, obj.frame, days)
+        seconds = time.monotonic() - started
+        stored = self.lake.read(self.spark.spark_session, name, days)
+        total = sum(row_counts.values())
+        shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
+        shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
+        for day in days or [None]:
+            rows = stored if day is None else stored.where(F.col("day") == day)
+            metadata = shared | self._describe(context, obj, rows, row_counts[day], day)
+            context.step_context.add_asset_metadata(metadata, partition_key=day)
+
+    def load_input(self, context: dg.InputContext) -> DataFrame:
+        """Loads the days of the run, or the whole of a table that has none."""
+        return self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
+
+    def _describe(
+        self, context: dg.OutputContext, table: Table, rows: DataFrame, row_count: int, day: str | None
+    ) -> Metadata:
+        key = "dagster/row_count" if day is None else "dagster/partition_row_count"
+        metadata: dict[str, Any] = {key: row_count}
+        if row_count == 0:
+            return metadata | {"note": "no picture on this day"}
+        folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
+        return metadata | show_report(table.describe(rows), context.step_context.instance, folder)
+
+
+def _days(context: dg.OutputContext | dg.InputContext) -> list[str] | None:
+    return list(context.asset_partition_keys) if context.has_asset_partitions else None
