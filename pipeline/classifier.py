@@ -21,7 +21,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.evaluation import Evaluation, confusion_table, evaluate
-from pipeline.heads import Head, Normalization, Number, build_head
+from pipeline.heads import Head, Normalization, Number, build_head, head_params
 from pipeline.labels import HOLDOUT, TRAIN
 from pipeline.report import Report, markdown_table
 
@@ -84,6 +84,11 @@ class Classifier:
         return list(self.model.stages[-1].getLabels())
 
 
+def resolve_params(params: ClassifierParams) -> dict[str, Any]:
+    """All that was asked, with the head's own defaults spelled out, as plain values."""
+    return {**asdict(params), "params": head_params(params.head, params.params)}
+
+
 def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
     """Fits on the train side and evaluates on the holdout.
 
@@ -113,7 +118,7 @@ def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
         "backbone": backbone,
         "train_count": counts[TRAIN],
         "holdout_count": counts[HOLDOUT],
-        "params": asdict(params),
+        "params": resolve_params(params),
         "chosen": chosen,
         "versions": {name: version(name) for name in ("pyspark", "onnxruntime", "numpy", "pillow")},
     }
@@ -277,5 +282,5 @@ def _search(
 def _version_of(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
     """The same pictures, labels, backbone, parameters and library give the same version: retraining changes nothing."""
     rows = labelled.select(F.bit_xor(F.xxhash64("image_id", "label", "split")), F.count("*")).first()
-    told = json.dumps([list(rows or ()), backbone, asdict(params), version("pyspark")], sort_keys=True)
+    told = json.dumps([list(rows or ()), backbone, resolve_params(params), version("pyspark")], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]

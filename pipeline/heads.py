@@ -5,7 +5,7 @@ A head is data: how to build it, its defaults, and what its parameters mean are 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from pyspark.ml import Estimator
 from pyspark.ml.classification import (
@@ -73,7 +73,7 @@ class _Kind:
     one_vs_rest: bool = False
 
 
-_KINDS: Final[dict[HeadName, _Kind]] = {
+_KINDS: Final[dict[str, _Kind]] = {
     "logistic_regression": _Kind(LogisticRegression, {"regParam": 0.05, "maxIter": 100}),
     "random_forest": _Kind(RandomForestClassifier, {"numTrees": 200, "maxDepth": 10}),
     "gradient_boosted_trees": _Kind(GBTClassifier, {"maxIter": 20, "maxDepth": 4, "stepSize": 0.2}, one_vs_rest=True),
@@ -96,8 +96,7 @@ def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class
     Raises:
         HeadError: where there is no such head or parameter.
     """
-    if name not in get_args(HeadName):
-        raise HeadError(f"there is no head {name!r}; there are {', '.join(get_args(HeadName))}")
+    settings = head_params(name, params)
     kind = _KINDS[name]
     core = kind.classifier().setFeaturesCol("vector").setLabelCol("label_index")
     estimator = core
@@ -106,6 +105,17 @@ def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class
     head = Head(name, estimator, core, (dimension, class_count))
     if core.hasParam("seed"):
         core.set(core.getParam("seed"), seed)
-    for param, value in {**kind.defaults, **params}.items():
+    for param, value in settings.items():
         core.set(*head.setting(param, value))
     return head
+
+
+def head_params(name: str, params: Mapping[str, Number]) -> dict[str, Number]:
+    """The parameters of a head: what was asked, over the defaults.
+
+    Raises:
+        HeadError: where there is no such head.
+    """
+    if name not in _KINDS:
+        raise HeadError(f"there is no head {name!r}; there are {', '.join(_KINDS)}")
+    return {**_KINDS[name].defaults, **params}

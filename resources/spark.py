@@ -2,6 +2,7 @@
 
 import os
 import sys
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class SparkResource(PySparkResource):
             "spark.app.name": "daylight",
             "spark.master": self.master,
             "spark.driver.memory": self.driver_memory,
-            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+            "spark.driver.extraJavaOptions": " ".join(_java_options()),
             "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,
             "spark.sql.files.maxPartitionBytes": self.partition_mebibytes * mebibyte,
             "spark.sql.files.openCostInBytes": mebibyte // 4,
@@ -65,6 +66,15 @@ class SparkResource(PySparkResource):
         if self.master.startswith("local") or "127.0.0.1" in self.master:
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers take the first python3 of the PATH
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark listens on every interface
+
+
+def _java_options() -> list[str]:
+    """Quiet logging, and no complaint about a native BLAS that the machine does not have."""
+    native = "true" if find_library("blas") else "false"
+    return [
+        f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+        *(f"-Ddev.ludovic.netlib.{library}.allowNative={native}" for library in ("blas", "lapack", "arpack")),
+    ]
 
 
 def read_spark_settings(file: Path = SETTINGS_FILE) -> dict[str, Any]:
