@@ -89,7 +89,7 @@ def decode(content: bytes, size: int) -> Picture:
             image.load()
             image = _to_rgb(_upright(image))
         except DECODING_ERRORS as error:
-            raise UnreadablePictureError(TRUNCATED if "truncated" in str(error).lower() else DAMAGED) from error
+            raise UnreadablePictureError(_reason(error)) from error
     return Picture(_letterbox(image, size), round(image.width * scale), round(image.height * scale), picture_format)
 
 
@@ -101,10 +101,14 @@ def _open(content: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnreadablePictureError(TOO_MANY_PIXELS) from error
     except DECODING_ERRORS as error:
-        raise UnreadablePictureError(DAMAGED) from error
+        raise UnreadablePictureError(_reason(error)) from error
     if image.width * image.height > MAX_PIXELS:
         raise UnreadablePictureError(TOO_MANY_PIXELS)
     return image
+
+
+def _reason(error: Exception) -> str:
+    return TRUNCATED if "truncated" in str(error).lower() else DAMAGED
 
 
 def _draft(image: Image.Image, size: int) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from ctypes.util import find_library
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +57,7 @@ class SparkResource(PySparkResource):
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": 8,
             "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+            "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, made all the same
             "spark.ui.showConsoleProgress": "false",
             **self.spark_config,
         }

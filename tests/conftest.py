@@ -1,0 +1,85 @@
+"""Real small things: one Spark session, one ONNX graph that sees colours, JPEGs of noise around a colour."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+from pyspark.sql import SparkSession
+
+from pipeline.backbone import Backbone, open_backbone
+from resources.spark import SparkResource
+
+COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
+SIZE = 32
+
+MakePhoto = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session")
+def spark_resource() -> SparkResource:
+    """As in production, with two cores and a JVM that starts quickly."""
+    fast = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": 2, "spark.sql.adaptive.enabled": "false"}
+    return SparkResource(master="local[2]", driver_memory="2g", spark_config=fast)
+
+
+@pytest.fixture(scope="session")
+def spark(spark_resource: SparkResource) -> Iterator[SparkSession]:
+    """The one session of all tests."""
+    session = spark_resource.spark_session
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """A real graph of uint8 pixels to the mean colour of sixteen fields: 48 features, in microseconds."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
+            helper.make_node("AveragePool", ["planes"], ["fields"], kernel_shape=[8, 8], strides=[8, 8]),
+            helper.make_node("Flatten", ["fields"], ["flat"]),
+            helper.make_node("Mul", ["flat", "scale"], ["features"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 48])],
+        [helper.make_tensor("scale", TensorProto.FLOAT, [1], [1 / 255])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString(deterministic=True)
+    path = tmp_path_factory.mktemp("backbone") / f"{hashlib.sha256(content).hexdigest()}.onnx"
+    path.write_bytes(content)
+    return open_backbone(path)
+
+
+@pytest.fixture(scope="session")
+def make_photo() -> MakePhoto:
+    """Makes the bytes of a picture: noise around a colour, different for every seed."""
+
+    def make(colour: str = "red", seed: int = 0, size: tuple[int, int] = (48, 40), file_format: str = "JPEG") -> bytes:
+        noise = np.random.default_rng(seed).normal(0, 25, (size[1], size[0], 3))
+        pixels = np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, file_format)
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def training_folder(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Path:
+    """Ninety labelled pictures in folders by colour."""
+    root = tmp_path_factory.mktemp("training")
+    for colour in COLOURS:
+        (root / colour).mkdir()
+        for seed in range(30):
+            (root / colour / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
+    return root

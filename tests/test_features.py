@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import MakePhoto
+from pyspark.sql import SparkSession
+
+from pipeline.backbone import Backbone, load_backbone
+from pipeline.features import extract_features
+from pipeline.images import read_images
+from pipeline.preprocess import decode
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_photo: MakePhoto) -> Path:
+    (tmp_path / "one.jpg").write_bytes(make_photo("red"))
+    (tmp_path / "again.jpg").write_bytes(make_photo("red"))
+    (tmp_path / "two.png").write_bytes(make_photo("blue", file_format="PNG"))
+    (tmp_path / "broken.jpg").write_bytes(make_photo("green")[:300])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    return tmp_path
+
+
+def test_every_distinct_picture_has_features_or_a_reason(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone
+) -> None:
+    rows = extract_features(read_images(spark, str(folder)), tiny_backbone).collect()
+    assert len({row["image_id"] for row in rows}) == len(rows) == 4
+    assert all((row["features"] is None) != (row["error"] is None) for row in rows)
+    assert sorted(row["error"] for row in rows if row["error"]) == ["empty", "truncated"]
+    assert {row["backbone"] for row in rows} == {tiny_backbone.digest}
+
+
+def test_features_are_those_of_the_graph_as_float32(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone
+) -> None:
+    features = extract_features(read_images(spark, str(folder)), tiny_backbone)
+    assert features.schema["features"].dataType.simpleString() == "array<float>"
+    stored = features.where("format = 'PNG'").first()
+    pixels = decode((folder / "two.png").read_bytes(), tiny_backbone.size).pixels
+    expected = load_backbone(tiny_backbone.path)(pixels[None])[0]
+    assert np.array_equal(np.array(stored["features"], np.float32), expected)
+    assert (stored["width"], stored["height"]) == (48, 40)
+
+
+def test_a_worker_opens_the_graph_once_however_many_tasks_it_runs(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone
+) -> None:
+    images = read_images(spark, str(folder)).repartition(8)
+    extract_features(images, tiny_backbone).collect()
+    file_name = Path(tiny_backbone.path).name
+
+    def cache_info(batches):  # runs in the workers
+        from pyspark import SparkFiles
+
+        for _ in batches:
+            pass
+        load_backbone(SparkFiles.get(file_name))
+        info = load_backbone.cache_info()
+        import pandas as pd
+
+        yield pd.DataFrame({"opened": [info.misses]})
+
+    opened = spark.range(0, 8, 1, 8).mapInPandas(cache_info, "opened int").collect()
+    assert {row["opened"] for row in opened} == {1}
+
+
+def test_features_of_a_day_keep_the_day(spark: SparkSession, folder: Path, tiny_backbone: Backbone) -> None:
+    images = read_images(spark, str(folder)).selectExpr("date'2026-11-20' as day", "*")
+    rows = extract_features(images, tiny_backbone).collect()
+    assert {str(row["day"]) for row in rows} == {"2026-11-20"}
