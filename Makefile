@@ -2,6 +2,10 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+PORT ?= 3000
+LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
+# A shell that starts `make dev &` lets it ignore Ctrl-C, and Dagster would then ignore every signal.
+UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
@@ -20,13 +24,15 @@ setup: .venv/installed ## make the environment in .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo "DAGSTER_HOME=$(CURDIR)" > .env
 	@touch $@
 
 demo: setup ## real photos, end to end: train, three days of predictions, a summary
 	@$(BIN)/python -m assets.demo
 
 dev: setup ## the Dagster UI on http://127.0.0.1:3000
-	@$(BIN)/python -m assets.dev
+	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
+	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/dg dev --no-check-yaml --host 127.0.0.1 --port $(PORT)
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest
@@ -35,7 +41,9 @@ check: setup ## format, lint, types, import rules, definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -W ignore -m dagster definitions validate -w workspace.yaml --log-level warning
+	@$(BIN)/dg check defs --no-check-yaml
 
 format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

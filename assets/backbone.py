@@ -14,7 +14,7 @@ LEAST_RIGHT_SHARE = 0.8
 
 
 @dg.asset(group_name="training", kinds={"onnx", "keras"}, owners=["team:vision"], io_manager_key="models")
-def backbone(context: dg.AssetExecutionContext, catalogue: BackboneCatalogue) -> dg.Output[Backbone]:
+def backbone(catalogue: BackboneCatalogue) -> dg.Output[Backbone]:
     """Frozen, pretrained network from uint8 pixels to a feature vector, as one ONNX file.
 
     Its weights come with an installed package, Keras rebuilds the network and tf2onnx converts it. Its data version is
@@ -22,11 +22,7 @@ def backbone(context: dg.AssetExecutionContext, catalogue: BackboneCatalogue) ->
     """
     made = catalogue.export()
     report = describe_backbone(made, measure_parity(load_network(made.name), made, decode_known_photos(made.size)))
-    return dg.Output(
-        made,
-        data_version=dg.DataVersion(made.digest),
-        metadata=show_report(report, context.instance, [context.run_id, "backbone"]),
-    )
+    return dg.Output(made, data_version=dg.DataVersion(made.digest), metadata=show_report(report))
 
 
 @dg.asset_check(asset="backbone", blocking=True)

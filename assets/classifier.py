@@ -41,25 +41,22 @@ class TrainingConfig(dg.Config):
     owners=["team:vision"],
     io_manager_key="models",
 )
-def classifier_candidate(
-    context: dg.AssetExecutionContext, config: TrainingConfig, training_features: DataFrame
-) -> dg.Output[Classifier]:
+def classifier_candidate(config: TrainingConfig, training_features: DataFrame) -> dg.Output[Classifier]:
     """Fitted MLlib pipeline with its evaluation on the holdout; it answers nothing until it is promoted.
 
     The same pictures, labels, backbone and parameters give the same version, so that a repeated training makes nothing
     stale.
     """
-    fitted = fit_classifier(training_features, ClassifierParams(**config.model_dump()))
-    return _output(context, fitted)
+    return _output(fit_classifier(training_features, ClassifierParams(**config.model_dump())))
 
 
 @dg.asset(group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
-def classifier(context: dg.AssetExecutionContext, classifier_candidate: Classifier) -> dg.Output[Classifier]:
+def classifier(classifier_candidate: Classifier) -> dg.Output[Classifier]:
     """Promoted classifier, the one that answers every day.
 
     Only a candidate that passed all blocking checks gets here; otherwise the former one stays.
     """
-    return _output(context, classifier_candidate)
+    return _output(classifier_candidate)
 
 
 @dg.asset_check(asset="classifier_candidate", blocking=True)
@@ -89,10 +86,6 @@ def candidate_is_not_worse_than_the_classifier(
     )
 
 
-def _output(context: dg.AssetExecutionContext, fitted: Classifier) -> dg.Output[Classifier]:
-    folder = [context.run_id, context.asset_key.path[-1]]
-    return dg.Output(
-        fitted,
-        data_version=dg.DataVersion(fitted.version),
-        metadata=show_report(describe_classifier(fitted), context.instance, folder),
-    )
+def _output(fitted: Classifier) -> dg.Output[Classifier]:
+    metadata = show_report(describe_classifier(fitted))
+    return dg.Output(fitted, data_version=dg.DataVersion(fitted.version), metadata=metadata)

@@ -1,13 +1,14 @@
 """The demo: labelled photos of fruit become a classifier, three days of pictures and their predictions.
 
 What a user does in the UI, done once from the shell: it runs the same jobs on the same instance, and says at the end
-where to look. The photos are the published test, train and validation parts of five groups of the Grocery Store Dataset.
+where to look. The photos are five groups of the Grocery Store Dataset.
 """
 
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +19,7 @@ from assets.definitions import build_definitions
 from resources.demo_photos import DemoError, DemoPhotos, unpack_demo_photos
 from resources.settings import Settings, read_settings
 
-LINEAGE = "http://127.0.0.1:3000/asset-groups?expanded=daylight@__repository__:training,daylight@__repository__:daily"
+LINEAGE = "http://127.0.0.1:3000/asset-groups?expanded=global@global:training,global@global:daily"
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
@@ -63,7 +64,8 @@ def summarize(
 ) -> str:
     """What came out: the answers of the days against what the photos really show, and where to look."""
     rows = DeltaTable(Path(settings.lake, "predictions")).to_pyarrow_table(
-        filters=[("day", "in", photos.days)], columns=["day", "path", "predicted_label", "decision"]
+        filters=[("day", "in", [date.fromisoformat(day) for day in photos.days])],
+        columns=["day", "path", "predicted_label", "decision"],
     )
     answers = rows.to_pylist()
     right = sum(photos.labels[str(row["day"]), row["path"]] == row["predicted_label"] for row in answers)
@@ -84,7 +86,11 @@ def _numbers(result: dg.ExecuteInProcessResult) -> dict[str, float]:
     """What was measured of the embedding in a run."""
     asset = "image_features" if result.job_def.name == "daily" else "training_features"
     metadata = result.asset_materializations_for_node(asset)[0].metadata
-    return {"rows_per_second": float(metadata["rows_per_second"].value)}
+    return {
+        name: value.value
+        for name, value in metadata.items()
+        if isinstance(value, dg.FloatMetadataValue) and value.value is not None
+    }
 
 
 if __name__ == "__main__":

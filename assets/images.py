@@ -14,8 +14,8 @@ from resources.spark import SparkResource
 def training_images(landing_zone: LandingZone, spark: SparkResource) -> Table:
     """Labelled pictures, one row per file, bytes included.
 
-    The label comes from the folder, from `manifest.csv` or from a pattern; `train`, `validation` or `test` above the label
-    says the split, otherwise the digest of the bytes does, for ever.
+    The label comes from the folder, from `manifest.csv` or from a pattern. `train`, `validation` or `test` above the
+    label says the split; otherwise the digest of the bytes does, for ever.
     """
     files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)
     return Table(read_training_images(spark.spark_session, files), describe_training_images(files))

@@ -1,4 +1,4 @@
-"""The backbone: a frozen ONNX graph from uint8 pixels to a pooled feature vector, and the one session a worker has of it.
+"""The backbone: a frozen ONNX graph from uint8 pixels to a feature vector, and the one session a worker has of it.
 
 How a graph is made is `export.py`. This file is what executors need: onnxruntime and numpy, nothing more.
 """

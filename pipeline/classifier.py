@@ -9,12 +9,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
 from pyspark.ml.classification import OneVsRestModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
-from pyspark.ml.feature import IndexToString, Normalizer, StandardScaler, StringIndexer, VectorAssembler
+from pyspark.ml.feature import (
+    IndexToString,
+    Normalizer,
+    StandardScaler,
+    StringIndexer,
+    StringIndexerModel,
+    VectorAssembler,
+)
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.tuning import CrossValidator
 from pyspark.sql import Column, DataFrame
@@ -23,22 +30,19 @@ from pyspark.sql import functions as F
 from pipeline.evaluation import Evaluation, confusion_table, evaluate
 from pipeline.heads import Head, Normalization, Number, build_head, head_params
 from pipeline.labels import HOLDOUT, TRAIN
-from pipeline.report import Report, markdown_table
+from pipeline.report import Report, markdown_table, only_row
 
 ANSWER_COLUMNS: Final = """
     predicted_label string comment 'the most probable label; null where there are no features',
     confidence double comment 'probability of the predicted label, 0 to 1',
     probabilities map<string, double> comment 'probability of every label; they add up to 1'
 """
-FIT_PARTITIONS: Final = 4
+FIT_ROWS: Final = 10_000
+"""Rows of one partition while fitting: every iteration is a Spark job, and small partitions are all overhead."""
 
 
 class TrainingError(ValueError):
     """Features that no classifier can be fitted on; the text says what is missing."""
-
-
-class BackboneMismatchError(ValueError):
-    """Features of one backbone given to a classifier of another."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Classifier:
     @property
     def labels(self) -> list[str]:
         """The labels that it can answer, in the order of its probabilities."""
-        return list(self.model.stages[-1].getLabels())
+        return list(cast("IndexToString", self.model.stages[-1]).getLabels())
 
 
 def resolve_params(params: ClassifierParams) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def evaluate_classifier(features: DataFrame, classifier: Classifier) -> Evaluati
     """Evaluates a classifier on the labelled holdout of these features.
 
     Raises:
-        BackboneMismatchError: where the features are not of its backbone.
+        SparkRuntimeException: where the features are not of its backbone.
     """
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
     return evaluate(predict(holdout.where(F.col("features").isNotNull()), classifier))
@@ -172,12 +176,19 @@ def describe_classifier(classifier: Classifier) -> Report:
     ]
     return Report(
         numbers={name: report[name] for name in ("accuracy", "macro_f1", "train_count", "holdout_count")},
-        texts={"version": classifier.version, "backbone": classifier.backbone, "params": json.dumps(report["params"])},
+        texts={"version": classifier.version, "backbone": classifier.backbone[:16]},
         tables={
             "confusion_matrix": confusion_table(report["confusion"]),
+            "params": markdown_table(["parameter", "value"], _plain_params(report)),
             "classes": markdown_table(["label", "precision", "recall", "support"], scores),
         },
     )
+
+
+def _plain_params(report: Mapping[str, Any]) -> list[tuple[str, object]]:
+    asked = {name: value for name, value in report["params"].items() if name not in ("params", "grid", "folds")}
+    best = report["chosen"].get("best", {})
+    return [*asked.items(), *report["params"]["params"].items(), *((f"best {name}", best[name]) for name in best)]
 
 
 def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
@@ -187,7 +198,7 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
         The columns given, with those of `ANSWER_COLUMNS` behind them; rows without features are left out.
 
     Raises:
-        BackboneMismatchError: when run, where a row is not of the classifier's backbone.
+        SparkRuntimeException: when run, where a row is not of the classifier's backbone.
     """
     stranger = F.col("backbone") != classifier.backbone
     message = F.concat(F.lit(f"the classifier takes features of {classifier.backbone}, and got "), F.col("backbone"))
@@ -204,10 +215,13 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
 
 
 def _probabilities(model: PipelineModel) -> Column:
-    """Probabilities in the order of the labels; one-vs-rest has margins only, whose sigmoids are made to add up to 1."""
+    """Probabilities in the order of the labels; one-vs-rest has margins, whose sigmoids are made to add up to 1."""
     if not isinstance(model.stages[-2], OneVsRestModel):
-        return vector_to_array("probability")
-    shares = F.transform(vector_to_array("rawPrediction"), lambda margin: 1 / (1 + F.exp(-margin)))
+        return vector_to_array(F.col("probability"))
+    least = F.lit(-700.0)  # whose sigmoid is still above 0, so that the total is
+    shares = F.transform(
+        vector_to_array(F.col("rawPrediction")), lambda margin: 1 / (1 + F.exp(-F.greatest(margin, least)))
+    )
     total = F.aggregate(shares, F.lit(0.0), lambda sum_, share: sum_ + share)
     return F.transform(shares, lambda share: share / total)
 
@@ -216,19 +230,22 @@ def _labelled(features: DataFrame) -> DataFrame:
     """The rows to fit and to judge on, always in the same order: fitting adds floats up, and order shows."""
     usable = features.where(F.col("label").isNotNull() & F.col("features").isNotNull())
     columns = usable.select("image_id", "label", "split", "features", "backbone")
-    return columns.repartition(FIT_PARTITIONS, "image_id").sortWithinPartitions("image_id")
+    partitions = 2 + columns.count() // FIT_ROWS
+    return columns.repartition(partitions, "image_id").sortWithinPartitions("image_id")
 
 
 def _check_trainable(labelled: DataFrame) -> str:
     """Returns the digest of the one backbone of the features."""
     train = F.col("split") == TRAIN
-    found = labelled.select(
-        F.collect_set("backbone").alias("backbones"),
-        F.collect_set(F.when(train, F.col("label"))).alias("labels"),
-        F.count_if(~train).alias("holdout_count"),
-    ).first()
-    if found is None or len(found["labels"]) < 2:
-        raise TrainingError(f"training needs two labels at least, and found {found and sorted(found['labels'])}")
+    found = only_row(
+        labelled.select(
+            F.collect_set("backbone").alias("backbones"),
+            F.collect_set(F.when(train, F.col("label"))).alias("labels"),
+            F.count_if(~train).alias("holdout_count"),
+        )
+    )
+    if len(found["labels"]) < 2:
+        raise TrainingError(f"training needs two labels at least, and found {sorted(found['labels'])}")
     if found["holdout_count"] == 0:
         raise TrainingError("there is no holdout picture: add a validation or test folder, or take train/ out of paths")
     if len(found["backbones"]) > 1:
@@ -238,9 +255,9 @@ def _check_trainable(labelled: DataFrame) -> str:
 
 def _fit(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
     """Fits the pipeline, by cross-validation where there is a grid; says what was chosen, and what it scored."""
-    vectors = train.withColumn("embedding", array_to_vector("features"))
+    vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
     indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
-    dimension = len(train.select("features").first()["features"])
+    dimension = only_row(train.select(F.max(F.size("features"))))[0]
     head = build_head(
         params.head, params.params, dimension=dimension, class_count=len(indexer.labels), seed=params.seed
     )
@@ -250,7 +267,9 @@ def _fit(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dic
         model, chosen = _search(pipeline, head, vectors, params)
     else:
         model, chosen = pipeline.fit(vectors), {}
-    model.stages[0].setHandleInvalid("keep")  # from here on it may meet labels that it was not fitted on
+    cast("StringIndexerModel", model.stages[0]).setHandleInvalid(
+        "keep"
+    )  # from here on it may meet labels that it was not fitted on
     return model, chosen
 
 
@@ -275,12 +294,15 @@ def _search(
         numFolds=params.folds,
         foldCol="fold",
     ).fit(vectors.withColumn("fold", fold))
-    tried = [{**each, "accuracy": score} for each, score in zip(combinations, search.avgMetrics, strict=True)]
-    return search.bestModel, {"best": max(tried, key=lambda each: each["accuracy"]), "tried": tried}
+    tried = [{**each, "accuracy": float(score)} for each, score in zip(combinations, search.avgMetrics, strict=True)]
+    return cast("PipelineModel", search.bestModel), {
+        "best": max(tried, key=lambda each: each["accuracy"]),
+        "tried": tried,
+    }
 
 
 def _version_of(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
     """The same pictures, labels, backbone, parameters and library give the same version: retraining changes nothing."""
-    rows = labelled.select(F.bit_xor(F.xxhash64("image_id", "label", "split")), F.count("*")).first()
-    told = json.dumps([list(rows or ()), backbone, resolve_params(params), version("pyspark")], sort_keys=True)
+    rows = only_row(labelled.select(F.bit_xor(F.xxhash64("image_id", "label", "split")), F.count("*")))
+    told = json.dumps([list(rows), backbone, resolve_params(params), version("pyspark")], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]

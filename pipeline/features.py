@@ -12,11 +12,11 @@ import pandas as pd
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from pipeline.backbone import Backbone, Embed, load_backbone
 from pipeline.preprocess import Picture, UnreadablePictureError, decode
 from pipeline.report import Report, count_by, markdown_table
+from pipeline.schema import parse_schema
 
 COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, from images.image_id',
@@ -46,8 +46,8 @@ def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
     spark = images.sparkSession
     spark.addArtifacts(backbone.path, file=True)
     file_name, digest, size = Path(backbone.path).name, backbone.digest, backbone.size
-    key = [name for name in ("day", "image_id") if name in images.columns]
-    schema = StructType.fromDDL(SCHEMA if "day" in key else COLUMNS)
+    key = ["day", "image_id"] if "day" in images.columns else ["image_id"]
+    schema = parse_schema(SCHEMA if "day" in key else COLUMNS)
     columns = schema.fieldNames()
 
     def embed_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:

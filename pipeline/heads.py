@@ -5,7 +5,7 @@ A head is data: how to build it, its defaults, and what its parameters mean are 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pyspark.ml import Estimator
 from pyspark.ml.classification import (
@@ -56,29 +56,32 @@ class Head:
         """Translates a named value into MLlib's own.
 
         Raises:
-            HeadError: where the head has no parameter of that name.
+            HeadError: where the head has no parameter of that name, or the parameter cannot have that value.
         """
         if param == HIDDEN and self.core.hasParam("layers"):
             return self.core.getParam("layers"), [self.layers[0], int(value), self.layers[1]]
         if not self.core.hasParam(param):
             known = ", ".join(sorted(each.name for each in self.core.params if not each.name.endswith("Col")))
             raise HeadError(f"the head {self.name} has no parameter {param!r}; it has {known}")
-        return self.core.getParam(param), value
+        try:
+            return self.core.getParam(param), self.core.getParam(param).typeConverter(value)
+        except TypeError as error:
+            raise HeadError(f"the head {self.name} cannot have {param} = {value!r}: {error}") from error
 
 
 @dataclass(frozen=True)
 class _Kind:
-    classifier: Callable[[], Estimator]
+    classifier: Callable[..., Any]
     defaults: Mapping[str, Number]
     one_vs_rest: bool = False
 
 
 _KINDS: Final[dict[str, _Kind]] = {
-    "logistic_regression": _Kind(LogisticRegression, {"regParam": 0.05, "maxIter": 100}),
+    "logistic_regression": _Kind(LogisticRegression, {"regParam": 0.05, "maxIter": 50}),
     "random_forest": _Kind(RandomForestClassifier, {"numTrees": 200, "maxDepth": 10}),
     "gradient_boosted_trees": _Kind(GBTClassifier, {"maxIter": 20, "maxDepth": 4, "stepSize": 0.2}, one_vs_rest=True),
-    "linear_svc": _Kind(LinearSVC, {"regParam": 1e-4, "maxIter": 50}, one_vs_rest=True),
-    "naive_bayes": _Kind(NaiveBayes, {"smoothing": 1.0}),
+    "linear_svc": _Kind(LinearSVC, {"regParam": 0.1, "maxIter": 50}, one_vs_rest=True),
+    "naive_bayes": _Kind(NaiveBayes, {"smoothing": 0.01}),
     "multilayer_perceptron": _Kind(MultilayerPerceptronClassifier, {HIDDEN: 128, "maxIter": 100}),
 }
 
@@ -98,7 +101,7 @@ def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class
     """
     settings = head_params(name, params)
     kind = _KINDS[name]
-    core = kind.classifier().setFeaturesCol("vector").setLabelCol("label_index")
+    core = kind.classifier(featuresCol="vector", labelCol="label_index")
     estimator = core
     if kind.one_vs_rest:
         estimator = OneVsRest(classifier=core, featuresCol="vector", labelCol="label_index", parallelism=2)
@@ -111,11 +114,12 @@ def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class
 
 
 def head_params(name: str, params: Mapping[str, Number]) -> dict[str, Number]:
-    """The parameters of a head: what was asked, over the defaults.
+    """The parameters of a head: what was asked, over the defaults; 100 and 100.0 are the same.
 
     Raises:
         HeadError: where there is no such head.
     """
     if name not in _KINDS:
         raise HeadError(f"there is no head {name!r}; there are {', '.join(_KINDS)}")
-    return {**_KINDS[name].defaults, **params}
+    settings = {**_KINDS[name].defaults, **params}
+    return {param: int(value) if float(value).is_integer() else value for param, value in settings.items()}

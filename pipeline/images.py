@@ -1,29 +1,32 @@
 """Images: from a folder of files to one row per file, bytes included.
 
-The driver lists with `pyarrow.fs`, because Spark's own listing drops names such as `_DSC0001.JPG` in silence; executors
-read the bytes with it, so that one path serves a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
+The driver lists, because Spark's own listing drops names such as `_DSC0001.JPG` in silence; executors read the bytes
+with `pyarrow.fs`, so that one path serves a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
 """
 
+import errno
 import hashlib
 import heapq
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
-from datetime import date
-from typing import Final
+from datetime import UTC, date, datetime
+from functools import cache
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
 
-from pipeline.report import Report
+from pipeline.report import Report, only_row
+from pipeline.schema import parse_schema
 
 FILE_COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, the identity of a picture; null where the file could not be read',
-    path string comment 'path of the file below the folder that was read',
+    path string comment 'path of the file below the folder that was read; bytes that are not UTF-8 stand as escapes',
     length long comment 'size of the file in bytes when it was listed',
     modified_at timestamp comment 'when the file was last changed, UTC',
     content binary comment 'the bytes of the file; null where it could not be read',
@@ -58,20 +61,22 @@ def list_files(folder: str) -> pa.Table:
     """Lists every file below a folder, sorted by path; hidden ones and odd names too.
 
     Returns:
-        A table of `folder`, `path` (below the folder), `length` in bytes and `modified_at`.
+        A table of `folder`, `location` (the name of the file for its file system, in bytes: not every name is text),
+        `path` (below the folder), `length` in bytes and `modified_at`.
 
     Raises:
         FileNotFoundError: where the folder does not exist.
     """
     filesystem, root = open_folder(folder)
-    found = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
-    files = sorted((info for info in found if info.type == fs.FileType.File), key=lambda info: info.path)
+    files = sorted(_scan(root) if isinstance(filesystem, fs.LocalFileSystem) else _select(filesystem, root))
+    paths = [file.location.removeprefix(os.fsencode(root)).lstrip(b"/") for file in files]
     return pa.table(
         {
             "folder": pa.array([folder] * len(files), pa.string()),
-            "path": pa.array([info.path.removeprefix(root).lstrip("/") for info in files], pa.string()),
-            "length": pa.array([info.size for info in files], pa.int64()),
-            "modified_at": pa.array([info.mtime for info in files], pa.timestamp("us", tz="UTC")),
+            "location": pa.array([file.location for file in files], pa.binary()),
+            "path": pa.array([path.decode("utf-8", "backslashreplace") for path in paths], pa.string()),
+            "length": pa.array([file.length for file in files], pa.int64()),
+            "modified_at": pa.array([file.modified_at for file in files], pa.timestamp("us", tz="UTC")),
         }
     )
 
@@ -103,11 +108,14 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str) -> DataFrame:
         files: as `list_files` gives it; it may have further columns.
         schema: DDL of the result: the columns of `FILE_COLUMNS` and any others of `files`.
     """
-    struct = StructType.fromDDL(schema)
+    struct = parse_schema(schema)
     if files.num_rows == 0:
         return spark.createDataFrame([], struct)
     tasks = assign_tasks(files["length"].to_pylist())
-    listing = spark.createDataFrame(files.append_column("task", pa.array(tasks, pa.int32())))
+    files = files.append_column("task", pa.array(tasks, pa.int32()))
+    listing = spark.createDataFrame(
+        files.combine_chunks()
+    )  # at an empty chunk, such as a day's, Spark would stop reading
     arrow_schema = to_arrow_schema(struct, timezone="UTC")
 
     def read_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -119,11 +127,13 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str) -> DataFrame:
 
 def describe_images(images: DataFrame) -> Report:
     """How much arrived, and what could not be read."""
-    found = images.select(
-        F.sum("length").alias("bytes"),
-        F.count_distinct("image_id").alias("pictures"),
-        F.count("read_error").alias("bad"),
-    ).first()
+    found = only_row(
+        images.select(
+            F.sum("length").alias("bytes"),
+            F.count_distinct("image_id").alias("pictures"),
+            F.count("read_error").alias("bad"),
+        )
+    )
     return Report(
         numbers={
             "megabytes": found["bytes"] / 1e6,
@@ -152,6 +162,39 @@ def assign_tasks(lengths: list[int]) -> list[int]:
     return tasks
 
 
+class _File(NamedTuple):
+    location: bytes
+    length: int
+    modified_at: datetime
+
+
+def _select(filesystem: fs.FileSystem, root: str) -> Iterator[_File]:
+    for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
+        if info.type == fs.FileType.File:
+            yield _File(info.path.encode(), info.size, info.mtime)
+
+
+def _scan(root: str) -> Iterator[_File]:
+    """Lists a local folder: `pyarrow.fs` fails at names that are not UTF-8, and follows a loop of links forty times."""
+    waiting, seen = [os.fsencode(root)], set()
+    while waiting:
+        folder = waiting.pop()
+        if (real_folder := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real_folder)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            try:
+                status = entry.stat()
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ELOOP):
+                    continue  # deleted meanwhile, or a link that leads nowhere
+                raise
+            if stat.S_ISDIR(status.st_mode):
+                waiting.append(entry.path)
+            elif stat.S_ISREG(status.st_mode):
+                yield _File(entry.path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
 def _list_day(day: date, folder: str) -> pa.Table:
     files = list_files(folder)
     return files.append_column("day", pa.array([day] * files.num_rows, pa.date32()))
@@ -161,7 +204,7 @@ def _read_batch(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordB
     rows: list[dict[str, object]] = []
     size = 0
     for row in batch.to_pylist():
-        row |= _read_file(row["folder"], row["path"], row["length"])
+        row |= _read_file(row["folder"], row["location"], row["length"])
         rows.append(row)
         size += row["length"]
         if size >= BATCH_BYTES:
@@ -171,15 +214,20 @@ def _read_batch(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordB
         yield pa.RecordBatch.from_pylist(rows, schema)
 
 
-def _read_file(folder: str, path: str, length: int) -> dict[str, str | bytes | None]:
-    filesystem, root = open_folder(folder)
+def _read_file(folder: str, location: bytes, length: int) -> dict[str, str | bytes | None]:
     if length > MAX_FILE_BYTES:
         return {"image_id": None, "content": None, "read_error": TOO_MANY_BYTES}
     try:
-        with filesystem.open_input_stream(f"{root}/{path}") as stream:
+        with _filesystem(folder).open_input_stream(location) as stream:
             content = stream.read()
     except FileNotFoundError:
         return {"image_id": None, "content": None, "read_error": VANISHED}
     except OSError:
         return {"image_id": None, "content": None, "read_error": UNREADABLE}
     return {"image_id": hashlib.sha256(content).hexdigest(), "content": content, "read_error": None}
+
+
+@cache
+def _filesystem(folder: str) -> fs.FileSystem:
+    """Opens a file system once per worker: an object store may be asked first where the bucket lies."""
+    return open_folder(folder)[0]

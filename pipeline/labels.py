@@ -4,7 +4,7 @@ Nothing here opens a picture.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.csv
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from pipeline.features import COLUMNS
 from pipeline.images import FILE_COLUMNS, list_files, open_folder, read_files
 from pipeline.report import Report, count_by, markdown_table
+from pipeline.schema import parse_schema
 
 SCHEMA: Final = f"""
     label string comment 'what the picture shows, told from its folder, the manifest or the pattern',
@@ -71,9 +71,12 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     elif pattern:
         places = _places_in_pattern(pattern, paths)
     else:
-        places = [_place_in_folders(path) for path in paths]
+        places = _places_in_folders(paths)
     if not any(place.label for place in places):
-        raise LabelError(f"no labelled picture in {folder}: put pictures into folders named after their labels")
+        raise LabelError(
+            f"no labelled picture in {folder}: put pictures into folders named after their labels,"
+            f" list them in {MANIFEST}, or give a pattern that finds the label in their paths"
+        )
     files = files.append_column("label", pa.array([place.label for place in places], pa.string()))
     files = files.append_column("split", pa.array([place.split for place in places], pa.string()))
     unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
@@ -87,7 +90,8 @@ def read_training_images(spark: SparkSession, files: TrainingFiles) -> DataFrame
     others come.
     """
     images = read_files(spark, files.labelled, SCHEMA)
-    return images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
+    images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
+    return images.to(parse_schema(SCHEMA))
 
 
 def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Report]:
@@ -125,7 +129,7 @@ def label_features(features: DataFrame, training_images: DataFrame) -> DataFrame
     picture = training_images.groupBy("image_id").agg(
         F.when(F.count_distinct("label") == 1, F.min("label")).alias("label"), F.min("split").alias("split")
     )
-    return features.join(picture, "image_id").to(StructType.fromDDL(FEATURES_SCHEMA))
+    return features.join(picture, "image_id").to(parse_schema(FEATURES_SCHEMA))
 
 
 class _Place(NamedTuple):
@@ -137,11 +141,18 @@ _NOWHERE: Final = _Place(None, None)
 _MANIFEST_TYPES: Final = {"path": pa.string(), "label": pa.string(), "split": pa.string()}
 
 
-def _place_in_folders(path: str) -> _Place:
-    folders = path.split("/")[:-1]
-    if len(folders) > 1 and folders[0] in SPLIT_FOLDERS:
-        return _Place(folders[1], SPLIT_FOLDERS[folders[0]])
-    return _Place(folders[0], None) if folders else _NOWHERE
+def _places_in_folders(paths: list[str]) -> list[_Place]:
+    """Tells `train`, which says the split, from a label of that name by what is in it: labels, or pictures only."""
+    split_folders = {path.split("/")[0] for path in paths if path.count("/") > 1} & SPLIT_FOLDERS.keys()
+    return [_place_in_folders(path.split("/")[:-1], split_folders) for path in paths]
+
+
+def _place_in_folders(folders: list[str], split_folders: set[str]) -> _Place:
+    if not folders:
+        return _NOWHERE
+    if folders[0] not in split_folders:
+        return _Place(folders[0], None)
+    return _Place(folders[1], SPLIT_FOLDERS[folders[0]]) if len(folders) > 1 else _NOWHERE
 
 
 def _places_in_pattern(pattern: str, paths: list[str]) -> list[_Place]:
@@ -152,7 +163,7 @@ def _places_in_pattern(pattern: str, paths: list[str]) -> list[_Place]:
     if "label" not in expression.groupindex:
         raise LabelError(f"the label pattern {pattern!r} has no group named label: write (?P<label>...)")
     found = [match.groupdict() if (match := expression.search(path)) else {} for path in paths]
-    return [_Place(each.get("label") or None, SPLIT_FOLDERS.get(each.get("split") or "")) for each in found]
+    return [_place(each, f"the label pattern, of {path!r},") for path, each in zip(paths, found, strict=True)]
 
 
 def _places_in_manifest(folder: str, paths: list[str]) -> list[_Place]:
@@ -165,8 +176,19 @@ def _places_in_manifest(folder: str, paths: list[str]) -> list[_Place]:
             raise LabelError(f"{folder}/{MANIFEST} is not a CSV file: {error}") from error
     if rows and not {"path", "label"} <= rows[0].keys():
         raise LabelError(f"{folder}/{MANIFEST} needs the columns path and label, and has {', '.join(rows[0])}")
-    places = {row["path"]: _Place(row["label"] or None, SPLIT_FOLDERS.get(row.get("split") or "")) for row in rows}
+    places: dict[str, _Place] = {}
+    for row in rows:
+        place = _place(row, f"{folder}/{MANIFEST}, of {row['path']!r},")
+        if places.setdefault(row["path"], place) != place:
+            raise LabelError(f"{folder}/{MANIFEST} names {row['path']!r} twice, and differently: leave one line of it")
     missing = sorted(places.keys() - set(paths))
     if missing:
         raise LabelError(f"{folder}/{MANIFEST} names {len(missing)} files that are not there, such as {missing[0]!r}")
     return [places.get(path, _NOWHERE) for path in paths]
+
+
+def _place(said: Mapping[str, str | None], source: str) -> _Place:
+    split = said.get("split")
+    if split and split not in SPLIT_FOLDERS:
+        raise LabelError(f"{source} says the split {split!r}; it can be {', '.join(SPLIT_FOLDERS)}, or nothing")
+    return _Place(said.get("label") or None, SPLIT_FOLDERS[split] if split else None)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, Row
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
 
 from pipeline.images import open_folder
 
@@ -23,19 +24,25 @@ ROW_GROUP_BYTES: Final = 4 * 2**20
 _WRITTEN: Final = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("day", pa.string())])
 
 
-def write_files(frame: DataFrame, folder: str, partitioned: bool) -> list[Row]:
+def write_files(frame: DataFrame, schema: StructType, folder: str, partitioned: bool) -> list[Row]:
     """Runs the frame and writes its rows below a folder, under `day=<day>/` where it is partitioned.
+
+    Args:
+        frame: what is written.
+        schema: of the files; the frame's columns, of which it may allow more nulls.
+        folder: of the table.
+        partitioned: whether every row has a `day`.
 
     Returns:
         One row per file, as in `WRITTEN`: path below the folder, size in bytes, number of rows, and the day or null.
     """
     run = uuid4().hex
-    schema = to_arrow_schema(frame.schema, timezone="UTC")
+    arrow_schema = to_arrow_schema(schema, timezone="UTC")
 
     def write_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         writers: dict[str | None, _FileWriter] = {}
         for batch in batches:
-            for day, table in _split_by_day(pa.Table.from_batches([batch]).cast(schema), partitioned):
+            for day, table in _split_by_day(pa.Table.from_batches([batch]).cast(arrow_schema), partitioned):
                 if day not in writers:
                     writers[day] = _FileWriter(folder, f"day={day}/{run}" if partitioned else run, day, table.schema)
                 writers[day].write(table)
@@ -51,7 +58,7 @@ def _split_by_day(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | No
         return
     days = table["day"]
     for day in pc.unique(days):
-        yield str(day), table.filter(pc.equal(days, day)).drop_columns("day")
+        yield str(day), table.filter(pc.is_in(days, pa.array([day]))).drop_columns("day")
 
 
 class _FileWriter:

@@ -1,15 +1,15 @@
-"""Predictions: one row per file of a day, whatever became of it: answered, up for review, or rejected with its reason."""
+"""Predictions: one row per file of a day, whatever became of it: answered, up for review, or rejected."""
 
 from collections.abc import Callable
 from typing import Final
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from pipeline.classifier import ANSWER_COLUMNS, Classifier, predict
 from pipeline.contact_sheet import DOUBTFUL, GOOD, draw_contact_sheet, read_tiles
-from pipeline.report import Report, count_by, markdown_table
+from pipeline.report import Report, count_by, markdown_table, only_row
+from pipeline.schema import parse_schema
 
 SCHEMA: Final = f"""
     day date comment 'the day on which the picture arrived, from images.day',
@@ -23,6 +23,9 @@ SCHEMA: Final = f"""
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
 REJECTED: Final = "rejected"
+NO_FEATURES: Final = "no features"
+"""The reason where the features of the day were made before the file came."""
+
 REVIEW_BELOW: Final = 0.6
 """Confidence under which a person should look."""
 
@@ -38,13 +41,13 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
         classifier: of the same backbone as the features.
 
     Raises:
-        BackboneMismatchError: when run, where the features are of another backbone.
+        SparkRuntimeException: when run, where the features are of another backbone.
     """
     files = images.select("day", "image_id", "path", "read_error")
     pictures = predict(image_features, classifier).select("day", "image_id", *_ANSWERS)
     errors = image_features.select("day", "image_id", F.col("error").alias("decode_error"))
     answered = files.join(errors, ["day", "image_id"], "left").join(pictures, ["day", "image_id"], "left")
-    error = F.coalesce("read_error", "decode_error")
+    error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
     decision = (
         F.when(F.col("confidence") >= REVIEW_BELOW, ANSWERED).when(F.col("confidence").isNotNull(), REVIEW)
     ).otherwise(REJECTED)
@@ -54,7 +57,7 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
         error.alias("error"),
         F.lit(classifier.version).alias("classifier"),
         F.lit(classifier.backbone).alias("backbone"),
-    ).to(StructType.fromDDL(SCHEMA))
+    ).to(parse_schema(SCHEMA))
 
 
 def describe_predictions(images: DataFrame) -> Callable[[DataFrame], Report]:
@@ -67,20 +70,25 @@ def describe_predictions(images: DataFrame) -> Callable[[DataFrame], Report]:
     def describe(predictions: DataFrame) -> Report:
         decisions = {row["decision"]: row["count"] for row in count_by(predictions, "decision")}
         answers = predictions.where("predicted_label is not null")
-        mean = answers.select(F.avg("confidence")).first()[0]
+        summary = only_row(
+            predictions.select(
+                F.any_value("day").alias("day"),
+                F.any_value("classifier").alias("classifier"),
+                F.avg("confidence").alias("mean_confidence"),
+            )
+        )
         labels = [[row["predicted_label"], row["count"]] for row in count_by(answers, "predicted_label")]
         by_digest = answers.dropDuplicates(["day", "image_id"]).orderBy("image_id").limit(SHEET_SIZE)
         chosen = sorted(by_digest.collect(), key=lambda row: (row["predicted_label"], -row["confidence"]))
-        day = predictions.select("day").first()["day"]
-        tiles = read_tiles(images.where(F.col("day") == day), chosen, caption)
+        tiles = read_tiles(images.where(F.col("day") == summary["day"]), chosen, caption)
         return Report(
             numbers={
                 "answered_count": decisions.get(ANSWERED, 0),
                 "review_count": decisions.get(REVIEW, 0),
                 "rejected_count": decisions.get(REJECTED, 0),
-                **({"mean_confidence": mean} if tiles else {}),
+                **({"mean_confidence": summary["mean_confidence"]} if tiles else {}),
             },
-            texts={"classifier": predictions.select("classifier").first()["classifier"]},
+            texts={"classifier": summary["classifier"]},
             tables={"labels": markdown_table(["predicted label", "files"], labels)} if labels else {},
             pictures={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},
         )

@@ -5,6 +5,7 @@ before memory is taken, and a named reason for everything that cannot be read.
 """
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 MAX_PIXELS: Final = 89_478_485
@@ -20,6 +21,22 @@ MAX_PIXELS: Final = 89_478_485
 
 PADDING: Final = (124, 116, 104)
 """The mean colour of ImageNet: after normalisation it is nearly zero, so that the padding says nothing."""
+
+TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by its EXIF orientation; from 5 on, width and height change places."""
+
+PICTURE_START: Final = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]", re.DOTALL
+)
+"""How a file of one of the formats begins: what does, and cannot be opened, is a damaged picture."""
 
 Image.init()  # registers the parsers; open() looks FORMATS up among the registered ones
 
@@ -83,21 +100,26 @@ def decode(content: bytes, size: int) -> Picture:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the picture counts, not its EXIF
         image = _open(content)
-        picture_format = str(image.format)
-        scale = _draft(image, size)
+        picture_format, (width, height) = str(image.format), image.size
+        image.draft(None, (2 * size, 2 * size))  # a large JPEG is scaled down while it is decoded, no further than this
         try:
             image.load()
-            image = _to_rgb(_upright(image))
+            orientation = _orientation(image)
+            if orientation > 1:
+                image = image.transpose(TURNS[orientation])
+            image = _to_rgb(image)
         except DECODING_ERRORS as error:
             raise UnreadablePictureError(_reason(error)) from error
-    return Picture(_letterbox(image, size), round(image.width * scale), round(image.height * scale), picture_format)
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(_letterbox(image, size), width, height, picture_format)
 
 
 def _open(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise UnreadablePictureError(NOT_AN_IMAGE) from error
+        raise UnreadablePictureError(DAMAGED if PICTURE_START.match(content) else NOT_AN_IMAGE) from error
     except Image.DecompressionBombError as error:
         raise UnreadablePictureError(TOO_MANY_PIXELS) from error
     except DECODING_ERRORS as error:
@@ -111,18 +133,12 @@ def _reason(error: Exception) -> str:
     return TRUNCATED if "truncated" in str(error).lower() else DAMAGED
 
 
-def _draft(image: Image.Image, size: int) -> float:
-    """Lets the JPEG decoder scale down large photos while it decodes, to twice the size wanted at least."""
-    width = image.width
-    image.draft(None, (2 * size, 2 * size))
-    return width / image.width
-
-
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        return ImageOps.exif_transpose(image)
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
     except DECODING_ERRORS:
-        return image  # a damaged EXIF block says nothing about the direction
+        return 1  # a damaged EXIF block says nothing about the direction
+    return orientation if orientation in TURNS else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -41,6 +41,12 @@ class Table:
     describe: Callable[[DataFrame], Report]
 
 
+def only_row(frame: DataFrame) -> Row:
+    """The row of an aggregation, which always has one."""
+    (row,) = frame.collect()
+    return row
+
+
 def count_by(frame: DataFrame, *columns: str) -> list[Row]:
     """The number of rows by these columns, as `count`; the largest first."""
     return sorted(frame.groupBy(*columns).count().collect(), key=lambda row: (-row["count"], str(row)))

@@ -5,11 +5,11 @@ from typing import Final
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from pipeline.contact_sheet import draw_contact_sheet, read_tiles
 from pipeline.predictions import REVIEW, SHEET_SIZE, caption
 from pipeline.report import Report
+from pipeline.schema import parse_schema
 
 SCHEMA: Final = """
     day date comment 'the day on which the picture arrived, from predictions.day',
@@ -27,7 +27,7 @@ def queue_for_review(predictions: DataFrame) -> DataFrame:
     uncertain = predictions.where(F.col("decision") == REVIEW).dropDuplicates(["day", "image_id"])
     return (
         uncertain.withColumn("reason", F.lit(UNCERTAIN))
-        .to(StructType.fromDDL(SCHEMA))
+        .to(parse_schema(SCHEMA))
         .coalesce(1)
         .sortWithinPartitions("day", "confidence")
     )

@@ -1,1 +1,1 @@
-"""With what: the Spark session, the lake, the landing zone and the model stores, typed and read from the environment."""
+"""With what: the Spark session, the lake, the landing zone and the models, typed and read from the environment."""

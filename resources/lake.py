@@ -6,16 +6,18 @@ two runs of one day from both winning; delta-rs checks neither schema nor files,
 
 import json
 import random
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import dagster as dg
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 from pydantic import Field
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
@@ -54,17 +56,18 @@ class Lake(dg.ConfigurableResource):
             LakeError: where another run wrote the same day meanwhile, or the table has another schema.
         """
         folder = self.folder(table)
-        delta = _open_or_create(folder, frame.schema, partitioned=days is not None)
+        schema = _without_promises(frame.schema)
+        delta = _open_or_create(folder, schema, partitioned=days is not None)
         keys = [WHOLE_TABLE] if days is None else list(days)
         before = {key: _version_of(delta, key) for key in keys}
-        files = write_files(frame, str(folder), partitioned=days is not None)
-        strangers = {file.day for file in files} - set(days or [None])
+        files = write_files(frame, schema, str(folder), partitioned=days is not None)
+        strangers = {file.day for file in files} - set(days or (None,))
         if strangers:
             raise LakeError(f"{table}: rows of {sorted(map(str, strangers))} in a run of {keys}")
         _check_files(folder, files, delta)
         for key in keys:
             _commit(folder, key, [file for file in files if file.day in (key, None)], before[key])
-        return {day: sum(file.rows for file in files if file.day == day) for day in days or [None]}
+        return {day: sum(file.rows for file in files if file.day == day) for day in days or (None,)}
 
     def read(self, spark: SparkSession, table: str, days: Sequence[str] | None) -> DataFrame:
         """Reads these days of a table, or the whole of one that has no days.
@@ -80,10 +83,17 @@ class Lake(dg.ConfigurableResource):
         if missing:
             raise LakeError(f"{table} has no {', '.join(missing)} in {self.root}: materialize {table} for it first")
         schema = StructType.fromJson(json.loads(delta.schema().to_json()))
-        files = delta.file_uris() if days is None else delta.file_uris([("day", "in", list(days))])
+        wanted = None if days is None else [("day", "in", list(days))]
+        files = [_spark_path(uri) for uri in delta.file_uris(file_pruning_predicate=wanted)]
         if not files:
             return spark.createDataFrame([], schema)
-        return spark.read.schema(schema).option("basePath", str(folder)).parquet(*files)
+        stored = spark.read.schema(schema).option("basePath", str(folder)).parquet(*files)
+        return stored.to(schema)  # Spark puts the day last, and leaves out the comments
+
+
+def _spark_path(uri: str) -> str:
+    """A file as Spark names it: delta-rs writes a space as `%20`, and Spark takes brackets for a pattern."""
+    return re.sub(r"([][{}*?])", r"\\\1", unquote(uri))
 
 
 def _open_or_create(folder: Path, schema: StructType, partitioned: bool) -> DeltaTable:
@@ -95,6 +105,12 @@ def _open_or_create(folder: Path, schema: StructType, partitioned: bool) -> Delt
     if _types(delta.schema()) != _types(wanted):
         raise LakeError(f"{folder} has the columns {_types(delta.schema())}, and {_types(wanted)} were to be written")
     return delta
+
+
+def _without_promises(schema: StructType) -> StructType:
+    """The same columns, all nullable: what Spark infers of one frame is no promise about the next."""
+    promises = r'"(nullable|containsNull|valueContainsNull)":false'
+    return StructType.fromJson(json.loads(re.sub(promises, r'"\1":true', schema.json())))
 
 
 def _types(schema: Schema) -> dict[str, str]:
@@ -121,7 +137,9 @@ def _commit(folder: Path, key: str, files: list[Row], before: int) -> None:
     """Puts new files in the place of a day's old ones, in one transaction; others' days are waited for."""
     values = {} if key == WHOLE_TABLE else {"day": key}
     now = int(time.time() * 1000)
-    adds = [AddAction(f.path, f.size, values, now, True, json.dumps({"numRecords": f.rows})) for f in files]
+    adds: list[AddAction | RemoveAction] = [
+        AddAction(f.path, f.size, values, now, True, json.dumps({"numRecords": f.rows})) for f in files
+    ]
     for attempt in range(MAX_COMMITS):
         delta = DeltaTable(folder)
         if _version_of(delta, key) != before:

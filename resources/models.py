@@ -38,7 +38,8 @@ class ModelStore(dg.ConfigurableResource):
             self._point(asset, {"backbone": model.digest})
             return
         folder = self._folder(model.version)
-        if not folder.exists():
+        if not (folder / EVALUATION).exists():
+            shutil.rmtree(folder, ignore_errors=True)
             _save_classifier(model, folder)
         self._point(asset, {"classifier": model.version})
 

@@ -17,22 +17,25 @@ from pipeline.report import Report
 Metadata = dict[str, dg.MetadataValue]
 
 
-def show_report(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
-    """Turns a report into metadata.
+def show_report(report: Report) -> Metadata:
+    """The numbers, texts and tables of a report."""
+    return {
+        **show_numbers(report.numbers),
+        **{name: dg.MetadataValue.text(value) for name, value in report.texts.items()},
+        **{name: dg.MetadataValue.md(markdown) for name, markdown in report.tables.items()},
+    }
+
+
+def show_pictures(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
+    """The pictures of a report.
 
     Args:
         report: what is told.
-        instance: whose webserver shows it.
-        folder: parts of the folder of its pictures, the run's id first, so that they go with the run.
+        instance: whose webserver shows them.
+        folder: parts of the folder to put them into, the run's id first, so that they go with the run.
     """
     return {
-        **{name: _number(value) for name, value in report.numbers.items()},
-        **{name: dg.MetadataValue.text(value) for name, value in report.texts.items()},
-        **{name: dg.MetadataValue.md(markdown) for name, markdown in report.tables.items()},
-        **{
-            name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg))
-            for name, jpeg in report.pictures.items()
-        },
+        name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg)) for name, jpeg in report.pictures.items()
     }
 
 

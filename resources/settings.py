@@ -26,23 +26,34 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Reads the `DAYLIGHT_` variables.
+    """Reads the `DAYLIGHT_` variables; an empty one counts as none.
 
     Raises:
         SettingError: where one of them cannot be used.
     """
-    landing = os.environ.get("DAYLIGHT_LANDING", "landing")
+    landing = _text("DAYLIGHT_LANDING", "landing")
     return Settings(
         landing=_absolute(landing),
-        training=_absolute(os.environ.get("DAYLIGHT_TRAINING", f"{landing}/training")),
-        label_pattern=os.environ.get("DAYLIGHT_LABEL_PATTERN", ""),
-        lake=_absolute(os.environ.get("DAYLIGHT_LAKE", "lake")),
-        backbone=os.environ.get("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
+        training=_absolute(_text("DAYLIGHT_TRAINING", f"{landing}/training")),
+        label_pattern=_text("DAYLIGHT_LABEL_PATTERN", ""),
+        lake=_local_folder("DAYLIGHT_LAKE", "lake"),
+        backbone=_text("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
         precision=_one_of("DAYLIGHT_PRECISION", "fp32", ("fp32",)),
         start_day=_day("DAYLIGHT_START_DAY", "2026-01-01"),
-        spark_master=os.environ.get("DAYLIGHT_SPARK_MASTER", "local[*]"),
+        spark_master=_text("DAYLIGHT_SPARK_MASTER", "local[*]"),
         accuracy_floor=_share("DAYLIGHT_ACCURACY_FLOOR", "0.8"),
     )
+
+
+def _text(variable: str, default: str) -> str:
+    return os.environ.get(variable) or default
+
+
+def _local_folder(variable: str, default: str) -> str:
+    value = _text(variable, default)
+    if "://" in value:
+        raise SettingError(f"{variable} is {value!r}; it can be a folder such as {default}, and no URI yet")
+    return _absolute(value)
 
 
 def _absolute(folder: str) -> str:
@@ -50,14 +61,14 @@ def _absolute(folder: str) -> str:
 
 
 def _one_of(variable: str, default: str, choices: tuple[str, ...]) -> str:
-    value = os.environ.get(variable, default)
+    value = _text(variable, default)
     if value not in choices:
         raise SettingError(f"{variable} is {value!r}; it can be {' or '.join(choices)}")
     return value
 
 
 def _day(variable: str, default: str) -> date:
-    value = os.environ.get(variable, default)
+    value = _text(variable, default)
     try:
         return date.fromisoformat(value)
     except ValueError as error:
@@ -65,7 +76,7 @@ def _day(variable: str, default: str) -> date:
 
 
 def _share(variable: str, default: str) -> float:
-    value = os.environ.get(variable, default)
+    value = _text(variable, default)
     try:
         share = float(value)
     except ValueError:

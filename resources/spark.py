@@ -65,7 +65,8 @@ class SparkResource(PySparkResource):
     def _prepare_process(self) -> None:
         """Sets what Spark reads from the environment when its JVM starts."""
         os.environ["JAVA_HOME"] = str(java_home())
-        if self.master.startswith("local") or "127.0.0.1" in self.master:
+        master = str(self.settings["spark.master"])
+        if master.startswith("local") or "127.0.0.1" in master:
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers take the first python3 of the PATH
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark listens on every interface
 
@@ -83,11 +84,14 @@ def read_spark_settings(file: Path = SETTINGS_FILE) -> dict[str, Any]:
     """Reads further Spark settings from `spark.yaml`, flat or nested.
 
     Raises:
-        ValueError: where the file is not a mapping.
+        ValueError: where the file is not YAML or not a mapping.
     """
     if not file.exists():
         return {}
-    settings = yaml.safe_load(file.read_text()) or {}
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{file} must map Spark settings to values, such as spark.executor.memory: 4g")
     return settings

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from pipeline.report import Table
 from resources.lake import Lake
-from resources.pages import Metadata, show_numbers, show_report, show_schema
+from resources.pages import Metadata, show_numbers, show_pictures, show_report, show_schema
 from resources.spark import SparkResource
 
 
@@ -30,7 +30,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         total = sum(row_counts.values())
         shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
-        for day in days or [None]:
+        for day in days or (None,):
             rows = stored if day is None else stored.where(F.col("day") == day)
             metadata = shared | self._describe(context, obj, rows, row_counts[day], day)
             context.step_context.add_asset_metadata(metadata, partition_key=day)
@@ -46,8 +46,9 @@ class TableIOManager(dg.ConfigurableIOManager):
         metadata: dict[str, Any] = {key: row_count}
         if row_count == 0:
             return metadata | {"note": "no picture on this day"}
+        report = table.describe(rows)
         folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
-        return metadata | show_report(table.describe(rows), context.step_context.instance, folder)
+        return metadata | show_report(report) | show_pictures(report, context.step_context.instance, folder)
 
 
 def _days(context: dg.OutputContext | dg.InputContext) -> list[str] | None:

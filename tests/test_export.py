@@ -167,12 +167,12 @@ def test_an_unknown_backbone_is_refused_with_the_known_ones(tmp_path: Path) -> N
 
 def test_every_tensor_of_the_checkpoint_has_its_layer_and_every_layer_its_tensor(network: "keras.Model") -> None:
     tensors = read_weights(LITE0)
-    with pytest.raises(ValueError, match="no layer takes: _surplus.weight"):
+    with pytest.raises(ValueError, match=r"no layer takes: _surplus\.weight"):
         set_weights(network, tensors | {"_surplus.weight": np.zeros(1)})
     with pytest.raises(ValueError, match="do not fit"):
         set_weights(network, tensors | {"_fc.weight": np.zeros((10, 1280))})
     del tensors["_conv_head.weight"]
-    with pytest.raises(ValueError, match="lacks _conv_head.weight"):
+    with pytest.raises(ValueError, match=r"lacks _conv_head\.weight"):
         set_weights(build_network(LITE0), tensors)
 
 

@@ -31,9 +31,7 @@ def test_every_distinct_picture_has_features_or_a_reason(
     assert {row["backbone"] for row in rows} == {tiny_backbone.digest}
 
 
-def test_features_are_those_of_the_graph_as_float32(
-    spark: SparkSession, folder: Path, tiny_backbone: Backbone
-) -> None:
+def test_features_are_those_of_the_graph_as_float32(spark: SparkSession, folder: Path, tiny_backbone: Backbone) -> None:
     features = extract_features(read_images(spark, str(folder)), tiny_backbone)
     assert features.schema["features"].dataType.simpleString() == "array<float>"
     stored = features.where("format = 'PNG'").first()

@@ -1,0 +1,121 @@
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+import assets
+import pipeline
+import resources
+from assets.automation import every_morning
+from assets.definitions import build_definitions
+from resources.settings import read_settings
+
+ROOT = Path(__file__).parents[1]
+TRAINING = {"backbone", "training_images", "training_features", "classifier_candidate", "classifier"}
+DAILY = {"images", "image_features", "predictions", "review_queue"}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(read_settings())
+
+
+@pytest.fixture(scope="module")
+def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_the_assets_are_those_of_the_design(specs: dict[str, dg.AssetSpec]) -> None:
+    assert {name for name, spec in specs.items() if spec.group_name == "training"} == TRAINING
+    assert {name for name, spec in specs.items() if spec.group_name == "daily"} == DAILY
+
+
+def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, dg.AssetSpec]) -> None:
+    edges = {(dep.asset_key.to_user_string(), name) for name, spec in specs.items() for dep in spec.deps}
+    assert edges == {
+        ("training_images", "training_features"),
+        ("backbone", "training_features"),
+        ("training_features", "classifier_candidate"),
+        ("classifier_candidate", "classifier"),
+        ("backbone", "image_features"),
+        ("images", "image_features"),
+        ("images", "predictions"),
+        ("image_features", "predictions"),
+        ("classifier", "predictions"),
+        ("images", "review_queue"),
+        ("predictions", "review_queue"),
+    }
+
+
+def test_every_asset_tells_the_ui_what_it_is_in_one_plain_sentence(specs: dict[str, dg.AssetSpec]) -> None:
+    for name, spec in specs.items():
+        first_line = (spec.description or "").split("\n")[0]
+        assert first_line.endswith("."), name
+        assert not set("*`_#[") & set(first_line), name
+        assert spec.owners, name
+        assert spec.kinds, name
+
+
+def test_daily_assets_have_days_and_backfill_in_one_run(definitions: dg.Definitions) -> None:
+    for name in DAILY:
+        asset = definitions.resolve_assets_def(name)
+        assert isinstance(asset.partitions_def, dg.DailyPartitionsDefinition)
+        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+    for name in TRAINING:
+        assert definitions.resolve_assets_def(name).partitions_def is None
+
+
+def test_all_days_up_to_today_are_there(definitions: dg.Definitions) -> None:
+    keys = definitions.resolve_assets_def("images").partitions_def.get_partition_keys()
+    assert keys[0] == "2026-01-01"
+    assert keys[-1] == datetime.now(UTC).date().isoformat()
+
+
+def test_candidates_and_backbones_are_held_up_by_blocking_checks(definitions: dg.Definitions) -> None:
+    keys = {
+        (spec.asset_key.to_user_string(), spec.name): spec.blocking
+        for check in definitions.asset_checks or []
+        for spec in check.check_specs
+    }
+    assert keys == {
+        ("backbone", "backbone_matches_keras"): True,
+        ("backbone", "backbone_recognises_known_photos"): True,
+        ("classifier_candidate", "candidate_reaches_the_accuracy_floor"): True,
+        ("classifier_candidate", "candidate_is_not_worse_than_the_classifier"): True,
+    }
+
+
+def test_every_morning_asks_for_yesterday() -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 1, 4, 15, tzinfo=UTC))
+    request = every_morning(context)
+    assert isinstance(request, dg.RunRequest)
+    assert (request.partition_key, request.run_key) == ("2026-02-28", "2026-02-28")
+
+
+def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
+    assert definitions.executor is dg.in_process_executor
+
+
+def test_dg_and_the_workspace_load_the_same_location() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    project = pyproject["tool"]["dg"]["project"]
+    assert project["code_location_target_module"] == location["python_module"]["module_name"]
+    assert project["code_location_name"] == location["python_module"]["location_name"]
+    assert "dagster" not in pyproject["tool"], "[tool.dagster] would win over workspace.yaml in silence"
+
+
+def test_the_packages_are_ours_and_not_a_stranger_s_of_the_same_name() -> None:
+    for package in (assets, pipeline, resources):
+        assert Path(str(package.__file__)).parent.parent == ROOT
+
+
+def test_executors_can_import_what_they_need_without_dagster_or_tensorflow() -> None:
+    code = "import pipeline.features, pipeline.images, pipeline.parquet, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"dagster", "tensorflow", "keras", "deltalake"} & set(done.stdout.split())

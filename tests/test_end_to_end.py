@@ -1,0 +1,234 @@
+"""The whole graph as a user runs it: real jobs, the real backbone, real files, a real instance of Dagster."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import COLOURS, MakePhoto
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from assets.definitions import build_definitions
+from resources.settings import Settings, read_settings
+
+FULL, EMPTY, LAST = "2026-11-20", "2026-11-21", "2026-11-22"
+BROKEN = 3
+
+
+class Deployment:
+    """A landing zone, a lake and an instance in a folder."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self.settings = settings
+        self.instance = instance
+
+    def run(self, job: str, *days: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
+        """Runs a job; `changes` are of the settings."""
+        tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
+        definitions = build_definitions(replace(self.settings, **changes))
+        ops = {"ops": {"classifier_candidate": {"config": config}}} if config else {}
+        return definitions.resolve_job_def(job).execute_in_process(
+            run_config=ops, instance=self.instance, tags=tags, raise_on_error=False
+        )
+
+    def rows(self, table: str, day: str) -> list[dict]:
+        """What a foreign reader finds."""
+        delta = DeltaTable(Path(self.settings.lake, table))
+        return delta.to_pyarrow_table(filters=[("day", "=", date.fromisoformat(day))]).to_pylist()
+
+    def pointer(self) -> dict:
+        """What the promoted classifier is."""
+        return json.loads(Path(self.settings.lake, "models", "classifier.json").read_text())
+
+    def day_folder(self, day: str) -> Path:
+        """Where the pictures of a day arrive."""
+        return Path(self.settings.landing, "days", day)
+
+
+@pytest.fixture(scope="module")
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, training_folder: Path, make_photo: MakePhoto
+) -> Iterator[Deployment]:
+    root = tmp_path_factory.mktemp("deployment")
+    settings = replace(
+        read_settings(), landing=str(root / "landing"), training=str(training_folder), lake=str(root / "lake")
+    )
+    for day in (FULL, EMPTY, LAST):
+        (root / "landing" / "days" / day).mkdir(parents=True)
+    for number, colour in enumerate(COLOURS):
+        content = make_photo(colour, 1000 + number)
+        (root / "landing" / "days" / FULL / f"{colour}.jpg").write_bytes(content)
+        (root / "landing" / "days" / FULL / f"_{colour} again.JPG").write_bytes(content)
+        (root / "landing" / "days" / FULL / f"broken {colour}.jpg").write_bytes(content[: 400 + number])
+        (root / "landing" / "days" / LAST / f"{colour}.jpg").write_bytes(make_photo(colour, 2000 + number))
+    with dg.instance_for_test(temp_dir=str(root)) as instance:
+        yield Deployment(settings, instance)
+
+
+@pytest.fixture(scope="module")
+def trained(deployment: Deployment) -> dg.ExecuteInProcessResult:
+    result = deployment.run("training")
+    assert result.success, failures(result)
+    return result
+
+
+@pytest.fixture(scope="module")
+def predicted(deployment: Deployment, trained: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+    result = deployment.run("daily", FULL, EMPTY, LAST)
+    assert result.success, failures(result)
+    return result
+
+
+def failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str, day: str | None = None) -> dict:
+    (event,) = [each for each in result.asset_materializations_for_node(asset) if day is None or each.partition == day]
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def data_version(deployment: Deployment, asset: str) -> str:
+    record = deployment.instance.get_latest_data_version_record(dg.AssetKey(asset))
+    assert record is not None
+    materialization = record.asset_materialization
+    assert materialization is not None
+    return str((materialization.tags or {})["dagster/data_version"])
+
+
+def test_training_ends_in_a_promoted_classifier_that_knows_its_backbone(
+    deployment: Deployment, trained: dg.ExecuteInProcessResult
+) -> None:
+    backbone = metadata(trained, "backbone")
+    assert backbone["licence"] == "Apache-2.0"
+    assert float(backbone["max_abs_difference"]) <= 1e-4
+    assert data_version(deployment, "backbone") == backbone["digest"]
+    candidate = metadata(trained, "classifier_candidate")
+    assert candidate["accuracy"] == 1.0
+    assert "red" in candidate["confusion_matrix"]
+    assert deployment.pointer() == {"classifier": data_version(deployment, "classifier")}
+    assert all(check.passed for check in trained.get_asset_check_evaluations())
+    assert len(trained.get_asset_check_evaluations()) == 4
+
+
+def test_files_of_a_day_are_rows_of_images_are_rows_of_predictions(
+    deployment: Deployment, predicted: dg.ExecuteInProcessResult
+) -> None:
+    files = sorted(path.name for path in deployment.day_folder(FULL).iterdir())
+    predictions = deployment.rows("predictions", FULL)
+    assert sorted(row["path"] for row in deployment.rows("images", FULL)) == files
+    assert sorted(row["path"] for row in predictions) == files
+    rejected = [row for row in predictions if row["decision"] == "rejected"]
+    assert len(rejected) == BROKEN
+    assert all(row["error"] and row["predicted_label"] is None for row in rejected)
+    answered = [row for row in predictions if row["predicted_label"]]
+    assert all(row["predicted_label"] in row["path"] for row in answered)
+    assert len(deployment.rows("image_features", FULL)) == len(COLOURS) + BROKEN
+
+
+def test_every_day_of_a_run_over_many_has_its_own_numbers(predicted: dg.ExecuteInProcessResult) -> None:
+    for asset in ("images", "predictions"):
+        counts = {day: metadata(predicted, asset, day)["dagster/partition_row_count"] for day in (FULL, EMPTY, LAST)}
+        assert counts == {FULL: 9, EMPTY: 0, LAST: 3}
+    assert metadata(predicted, "predictions", FULL)["rejected_count"] == BROKEN
+    assert metadata(predicted, "predictions", LAST)["rejected_count"] == 0
+
+
+def test_an_empty_day_is_materialized_with_a_note(deployment: Deployment, predicted: dg.ExecuteInProcessResult) -> None:
+    assert metadata(predicted, "predictions", EMPTY)["note"] == "no picture on this day"
+    assert deployment.rows("predictions", EMPTY) == []
+
+
+def test_the_page_of_a_day_shows_its_pictures(deployment: Deployment, predicted: dg.ExecuteInProcessResult) -> None:
+    link = metadata(predicted, "predictions", FULL)["contact_sheet"]
+    assert link.startswith(f"![contact_sheet](../logs/{predicted.run_id}/")
+    assert len(link) < 1000, "longer Markdown hides behind a button"
+    *folders, extension = link.removesuffix(")").split("/logs/")[1].split("/")
+    base = deployment.instance.compute_log_manager.get_captured_local_path(folders, extension)
+    assert Path(base).read_bytes().startswith(b"\xff\xd8")
+
+
+def test_every_table_tells_its_columns(predicted: dg.ExecuteInProcessResult) -> None:
+    for asset in ("images", "image_features", "predictions", "review_queue"):
+        schema = metadata(predicted, asset, LAST)["dagster/column_schema"]
+        assert all(column.description for column in schema.columns), asset
+
+
+def test_running_a_day_again_replaces_exactly_that_day(
+    deployment: Deployment, predicted: dg.ExecuteInProcessResult, make_photo: MakePhoto
+) -> None:
+    before = deployment.rows("predictions", FULL)
+    late = deployment.day_folder(LAST) / "late.jpg"
+    late.write_bytes(make_photo("blue", 3000))
+    assert deployment.run("daily", LAST).success
+    assert len(deployment.rows("predictions", LAST)) == 4
+    assert deployment.rows("predictions", FULL) == before
+    late.unlink()
+    assert deployment.run("daily", LAST).success
+    assert len(deployment.rows("predictions", LAST)) == 3
+
+
+def test_retraining_on_the_same_pictures_changes_no_version(
+    deployment: Deployment, trained: dg.ExecuteInProcessResult
+) -> None:
+    before = {asset: data_version(deployment, asset) for asset in ("backbone", "classifier_candidate", "classifier")}
+    assert deployment.run("training").success
+    assert {asset: data_version(deployment, asset) for asset in before} == before
+
+
+def test_a_candidate_below_the_floor_is_not_promoted_and_the_old_one_goes_on_answering(
+    deployment: Deployment, predicted: dg.ExecuteInProcessResult, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    promoted = deployment.pointer()
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for seed in range(20):
+            (tmp_path / label / f"{seed}.jpg").write_bytes(make_photo("red", seed + 100 * (label == "cat")))
+    result = deployment.run("training", training=str(tmp_path), accuracy_floor=0.99)
+    assert not result.success
+    failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert "candidate_reaches_the_accuracy_floor" in {check.check_name for check in failed}
+    assert any("DAYLIGHT_ACCURACY_FLOOR" in (check.description or "") for check in failed)
+    assert result.asset_materializations_for_node("classifier") == []
+    assert deployment.pointer() == promoted
+    assert deployment.run("daily", LAST).success
+    assert {row["classifier"] for row in deployment.rows("predictions", LAST)} == {promoted["classifier"]}
+
+
+def test_a_candidate_worse_than_the_classifier_in_use_is_not_promoted(
+    deployment: Deployment, trained: dg.ExecuteInProcessResult
+) -> None:
+    promoted = deployment.pointer()
+    result = deployment.run("training", config={"params": {"regParam": 1e6}}, accuracy_floor=0.0)
+    assert not result.success
+    failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
+    assert failed == ["candidate_is_not_worse_than_the_classifier"]
+    assert deployment.pointer() == promoted
+
+
+def test_a_day_that_never_came_fails_and_says_which_folder_and_variable(
+    deployment: Deployment, trained: dg.ExecuteInProcessResult
+) -> None:
+    result = deployment.run("daily", "2026-11-19")
+    assert not result.success
+    (text,) = failures(result)
+    assert str(deployment.day_folder("2026-11-19")) in text
+    assert "DAYLIGHT_LANDING" in text
+
+
+def test_predictions_without_a_classifier_fail_rather_than_read_empty(
+    deployment: Deployment, trained: dg.ExecuteInProcessResult, tmp_path: Path
+) -> None:
+    models = Path(deployment.settings.lake, "models")
+    shutil.copytree(models / "backbone", tmp_path / "models" / "backbone")
+    shutil.copy(models / "backbone.json", tmp_path / "models")
+    result = deployment.run("daily", LAST, lake=str(tmp_path))
+    assert not result.success
+    (text,) = failures(result)
+    assert "materialize classifier first" in text

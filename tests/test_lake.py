@@ -1,0 +1,321 @@
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+from pyspark.errors import PythonException
+from pyspark.sql import DataFrame, SparkSession
+
+from pipeline.parquet import ROW_GROUP_BYTES, write_files
+from resources.lake import WHOLE_TABLE, Lake, LakeError, _check_files, _commit, _open_or_create, _version_of
+
+FRIDAY, SATURDAY, SUNDAY = "2026-11-20", "2026-11-21", "2026-11-22"
+SCHEMA = "day date comment 'when it arrived', image_id string comment 'SHA-256 of the bytes'"
+TIMEOUT_SECONDS = 60
+
+MakeDay = Callable[..., DataFrame]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(root=str(tmp_path / "lake"))
+
+
+@pytest.fixture(scope="session")
+def make_day(spark: SparkSession) -> MakeDay:
+    def make(*ids: str, day: str = FRIDAY) -> DataFrame:
+        return spark.createDataFrame([(date.fromisoformat(day), id_) for id_ in ids], SCHEMA)
+
+    return make
+
+
+def ids_in(frame: DataFrame) -> list[str]:
+    return sorted(row["image_id"] for row in frame.collect())
+
+
+def ids_in_delta(lake: Lake, table: str = "images") -> list[str]:
+    """As a reader that knows nothing of Daylight sees them."""
+    return sorted(DeltaTable(lake.folder(table)).to_pandas()["image_id"])
+
+
+def waiting(frame: DataFrame, started: Path, go: Path) -> DataFrame:
+    """The same rows, from tasks that say that they run and then wait for a file."""
+
+    def wait(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        started.touch()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not go.exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(go)
+            time.sleep(0.02)
+        yield from batches
+
+    return frame.coalesce(1).mapInArrow(wait, frame.schema)
+
+
+def wait_for(file: Path, work: Future) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not file.exists():
+        assert not work.done() or work.result() is None, "the first writer ended before it was let go"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_day_stored_twice_is_replaced_and_other_days_stand(
+    spark: SparkSession, lake: Lake, make_day: MakeDay
+) -> None:
+    assert lake.write("images", make_day("a", "b", "c"), [FRIDAY]) == {FRIDAY: 3}
+    lake.write("images", make_day("z", day=SATURDAY), [SATURDAY])
+    assert lake.write("images", make_day("d", "e"), [FRIDAY]) == {FRIDAY: 2}
+    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ["d", "e"]
+    assert ids_in(lake.read(spark, "images", [SATURDAY])) == ["z"]
+    assert ids_in(lake.read(spark, "images", [FRIDAY, SATURDAY])) == ids_in_delta(lake) == ["d", "e", "z"]
+
+
+def test_a_table_never_written_fails_rather_than_reads_empty(spark: SparkSession, lake: Lake) -> None:
+    with pytest.raises(LakeError, match=r"no table images in .*lake \(DAYLIGHT_LAKE\): materialize images first"):
+        lake.read(spark, "images", [FRIDAY])
+
+
+def test_a_day_never_stored_fails_rather_than_reads_empty(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+    lake.write("images", make_day("a"), [FRIDAY])
+    with pytest.raises(LakeError, match=f"images has no {SATURDAY} in .*: materialize images for it first"):
+        lake.read(spark, "images", [FRIDAY, SATURDAY])
+
+
+def test_an_empty_day_reads_as_no_rows_with_the_schema(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+    assert lake.write("images", make_day(), [FRIDAY]) == {FRIDAY: 0}
+    read = lake.read(spark, "images", [FRIDAY])
+    assert read.collect() == []
+    assert read.schema.simpleString() == "struct<day:date,image_id:string>"
+    assert ids_in_delta(lake) == []
+
+
+def test_a_day_can_become_empty(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+    lake.write("images", make_day("a"), [FRIDAY])
+    lake.write("images", make_day("z", day=SATURDAY), [SATURDAY])
+    assert lake.write("images", make_day(), [FRIDAY]) == {FRIDAY: 0}
+    assert lake.read(spark, "images", [FRIDAY]).collect() == []
+    assert ids_in_delta(lake) == ["z"]
+
+
+def test_a_table_without_days_is_replaced_whole(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+    assert lake.write("training_images", make_day("a", "b").drop("day"), None) == {None: 2}
+    assert lake.write("training_images", make_day("c").drop("day"), None) == {None: 1}
+    assert ids_in(lake.read(spark, "training_images", None)) == ids_in_delta(lake, "training_images") == ["c"]
+
+
+def test_a_table_without_days_can_be_empty(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+    lake.write("training_images", make_day().drop("day"), None)
+    read = lake.read(spark, "training_images", None)
+    assert (read.columns, read.collect()) == (["image_id"], [])
+
+
+def test_several_days_are_written_at_once_and_those_without_rows_count_as_stored(
+    spark: SparkSession, lake: Lake, make_day: MakeDay
+) -> None:
+    frame = make_day("a", "b").union(make_day("z", day=SUNDAY)).repartition(2)
+    assert lake.write("images", frame, [FRIDAY, SATURDAY, SUNDAY]) == {FRIDAY: 2, SATURDAY: 0, SUNDAY: 1}
+    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ["a", "b"]
+    assert ids_in(lake.read(spark, "images", [SATURDAY])) == []
+    assert ids_in(lake.read(spark, "images", [SUNDAY])) == ["z"]
+    assert ids_in_delta(lake) == ["a", "b", "z"]
+
+
+def test_rows_of_a_day_that_was_not_asked_for_are_refused(lake: Lake, make_day: MakeDay) -> None:
+    lake.write("images", make_day("a"), [FRIDAY])
+    with pytest.raises(LakeError, match=rf"images: rows of \['{SATURDAY}'\] in a run of \['{FRIDAY}'\]"):
+        lake.write("images", make_day("b").union(make_day("z", day=SATURDAY)), [FRIDAY])
+    assert ids_in_delta(lake) == ["a"]
+
+
+def test_rows_without_a_day_are_refused(spark: SparkSession, lake: Lake) -> None:
+    with pytest.raises(LakeError, match=r"images: rows of \['None'\]"):
+        lake.write("images", spark.createDataFrame([(None, "a")], SCHEMA), [FRIDAY])
+    with pytest.raises(LakeError, match=f"no {FRIDAY}"):
+        lake.read(spark, "images", [FRIDAY])
+
+
+@pytest.mark.parametrize("before", [None, (), ("old",)], ids=["never stored", "empty", "with rows"])
+def test_a_writer_that_started_before_another_committed_the_day_is_refused(
+    spark: SparkSession, lake: Lake, make_day: MakeDay, tmp_path: Path, before: tuple[str, ...] | None
+) -> None:
+    if before is not None:
+        lake.write("images", make_day(*before), [FRIDAY])
+    slow = waiting(make_day("slow"), tmp_path / "started", tmp_path / "go")
+    with ThreadPoolExecutor(1) as pool:
+        slow_write = pool.submit(lake.write, "images", slow, [FRIDAY])
+        try:
+            wait_for(tmp_path / "started", slow_write)
+            lake.write("images", make_day("quick"), [FRIDAY])
+        finally:
+            (tmp_path / "go").touch()
+        with pytest.raises(LakeError, match=f"another run wrote {FRIDAY} of images meanwhile, and its rows stand"):
+            slow_write.result(TIMEOUT_SECONDS)
+    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ids_in_delta(lake) == ["quick"]
+
+
+@pytest.mark.parametrize("row_count", [0, 1], ids=["empty", "with rows"])
+@pytest.mark.parametrize("key", [FRIDAY, WHOLE_TABLE])
+def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
+    lake: Lake, make_day: MakeDay, key: str, row_count: int
+) -> None:
+    frame = make_day(*"a"[:row_count])
+    folder, partitioned = lake.folder("images"), key != WHOLE_TABLE
+    frame = frame if partitioned else frame.drop("day")
+    before = _version_of(_open_or_create(folder, frame.schema, partitioned), key)
+    writers = [write_files(frame, frame.schema, str(folder), partitioned) for _ in range(3)]
+    ready = threading.Barrier(len(writers))
+
+    def commit(files: list) -> str:
+        ready.wait(TIMEOUT_SECONDS)
+        try:
+            _commit(folder, key, files, before)
+        except LakeError as error:
+            return str(error)
+        return "won"
+
+    with ThreadPoolExecutor(len(writers)) as pool:
+        outcomes = sorted(pool.map(commit, writers))
+    assert outcomes == [f"another run wrote {key} of images meanwhile, and its rows stand"] * 2 + ["won"]
+    assert len(ids_in_delta(lake)) == row_count
+
+
+def test_writers_of_different_days_all_succeed(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+    days = [f"2026-11-{number}" for number in range(20, 24)]
+    ready = threading.Barrier(len(days))
+
+    def write(day: str) -> dict[str | None, int]:
+        ready.wait(TIMEOUT_SECONDS)
+        return lake.write("images", make_day(day, day=day), [day])
+
+    with ThreadPoolExecutor(len(days)) as pool:
+        counts = list(pool.map(write, days))
+    assert counts == [{day: 1} for day in days]
+    assert ids_in(lake.read(spark, "images", days)) == ids_in_delta(lake) == days
+
+
+def test_a_task_that_fails_leaves_the_table_as_before(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+    lake.write("images", make_day("a"), [FRIDAY])
+    frame = make_day("b", "c").coalesce(1)
+
+    def fail_at_the_end(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from batches
+        raise RuntimeError("the power went out")
+
+    for day in (FRIDAY, SATURDAY):
+        with pytest.raises(PythonException, match="the power went out"):
+            lake.write("images", frame.mapInArrow(fail_at_the_end, frame.schema), [day])
+    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ids_in_delta(lake) == ["a"]
+    with pytest.raises(LakeError, match=f"no {SATURDAY}"):
+        lake.read(spark, "images", [SATURDAY])
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [("day date, image_id long", "long"), ("day date, image_id string, more int", "more"), ("day date", "image_id")],
+)
+def test_a_table_with_other_columns_is_refused(
+    spark: SparkSession, lake: Lake, make_day: MakeDay, columns: str, named: str
+) -> None:
+    lake.write("images", make_day("a"), [FRIDAY])
+    with pytest.raises(LakeError, match=f"images has the columns .*{named}.* to be written"):
+        lake.write("images", spark.createDataFrame([], columns), [FRIDAY])
+    assert ids_in_delta(lake) == ["a"]
+
+
+@pytest.mark.parametrize("change", [b"", b"more"], ids=["cut", "longer"])
+def test_files_of_another_size_than_was_written_are_refused(lake: Lake, make_day: MakeDay, change: bytes) -> None:
+    frame, folder = make_day("a"), lake.folder("images")
+    delta = _open_or_create(folder, frame.schema, partitioned=True)
+    files = write_files(frame, frame.schema, str(folder), partitioned=True)
+    _check_files(folder, files, delta)
+    (file,) = files
+    path = folder / file.path
+    path.write_bytes(path.read_bytes() + change if change else path.read_bytes()[:-1])
+    with pytest.raises(LakeError, match=rf"{file.path} has \d+ bytes, and its task wrote {file.size}"):
+        _check_files(folder, files, delta)
+
+
+def test_files_with_other_columns_than_the_table_are_refused(
+    spark: SparkSession, lake: Lake, make_day: MakeDay
+) -> None:
+    folder = lake.folder("images")
+    delta = _open_or_create(folder, make_day().schema, partitioned=True)
+    other = spark.createDataFrame([(date(2026, 11, 20), 1)], "day date, image_id long")
+    with pytest.raises(LakeError, match=r"has the columns \{'image_id': .*long.*\}, and the table has"):
+        _check_files(folder, write_files(other, other.schema, str(folder), partitioned=True), delta)
+
+
+def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(
+    spark: SparkSession, lake: Lake, make_day: MakeDay
+) -> None:
+    lake.write("images", make_day("a"), [FRIDAY])
+    expected = {"day": "when it arrived", "image_id": "SHA-256 of the bytes"}
+    read = lake.read(spark, "images", [FRIDAY]).schema
+    assert {field.name: field.metadata.get("comment") for field in read} == expected
+    first = lake.folder("images") / "_delta_log" / f"{0:020}.json"
+    actions = [json.loads(line) for line in first.read_text().splitlines()]
+    (metadata,) = [action["metaData"] for action in actions if "metaData" in action]
+    fields = json.loads(metadata["schemaString"])["fields"]
+    assert {field["name"]: field["metadata"]["comment"] for field in fields} == expected
+
+
+def test_every_kind_of_column_comes_back_in_its_place_as_it_was_written(spark: SparkSession, lake: Lake) -> None:
+    schema = """day date, features array<float>, probabilities map<string, double>, content binary,
+        length long, width int, modified_at timestamp, path string"""
+    moment = datetime(2026, 11, 20, 23, 59, 59, 999999, tzinfo=UTC)
+    vector = np.array([0.1, -0.0, 1e-38, 3e38], np.float32)
+    full = (date(2026, 11, 20), vector.tolist(), {"a|b": 0.25, "ü": 0.75}, b"\xff\x00", 2**40, 7, moment, "ä/ö.jpg")
+    empty = (date(2026, 11, 20), [], {}, b"", 0, 0, moment, "")
+    null = (date(2026, 11, 20), *[None] * 7)
+    frame = spark.createDataFrame([full, empty, null], schema)
+    lake.write("images", frame, [FRIDAY])
+    assert sorted(map(str, lake.read(spark, "images", [FRIDAY]).collect())) == sorted(map(str, frame.collect()))
+    stored = DeltaTable(lake.folder("images")).to_pyarrow_table().to_pylist()
+    (foreign,) = [row for row in stored if row["width"] == 7]
+    assert (foreign["day"], foreign["modified_at"], foreign["content"]) == (full[0], moment, b"\xff\x00")
+    assert np.array(foreign["features"], np.float32).tobytes() == vector.tobytes()
+
+
+def test_pictures_are_stored_as_they_are_and_everything_else_is_compressed(spark: SparkSession, lake: Lake) -> None:
+    schema = "content binary, path string, features array<float>, probabilities map<string, double>"
+    lake.write("images", spark.createDataFrame([(b"x", "a", [1.0], {"a": 1.0})], schema), None)
+    (file,) = lake.folder("images").rglob("*.parquet")
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
+    compressed = {name for name, column in columns.items() if column.compression == "ZSTD"}
+    assert columns.keys() - compressed == {"content"}
+    assert columns["content"].compression == "UNCOMPRESSED"
+    assert "BYTE_STREAM_SPLIT" in columns["features.list.element"].encodings
+
+
+@pytest.mark.parametrize(("row_bytes", "row_count"), [(2_000, 8_000), (1_500_000, 10)])
+def test_row_groups_are_bounded_by_bytes_however_large_the_rows(
+    spark: SparkSession, lake: Lake, row_bytes: int, row_count: int
+) -> None:
+    rows = spark.range(0, row_count, 1, 1).selectExpr(f"cast(repeat('x', {row_bytes}) as binary) as content")
+    lake.write("images", rows, None)
+    (file,) = lake.folder("images").rglob("*.parquet")
+    metadata = pq.ParquetFile(file).metadata
+    sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+    assert metadata.num_rows == row_count
+    assert max(sizes) <= ROW_GROUP_BYTES * 1.01  # Parquet adds four bytes per value
+    assert sum(sizes) / len(sizes) >= ROW_GROUP_BYTES / 4, "groups this small would make reading slow"
+
+
+@pytest.mark.parametrize("name", ["my lake", "Süden & Co", "[a]{b,c}*?"])
+def test_a_lake_may_lie_in_a_folder_of_any_name(
+    spark: SparkSession, make_day: MakeDay, tmp_path: Path, name: str
+) -> None:
+    lake = Lake(root=str(tmp_path / name))
+    lake.write("images", make_day("a"), [FRIDAY])
+    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ["a"]

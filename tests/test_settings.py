@@ -1,0 +1,122 @@
+"""Settings: every variable has a default that works on a laptop, and a bad value names its variable."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from resources.settings import SettingError, Settings, read_settings
+
+VARIABLES = (
+    "DAYLIGHT_LANDING",
+    "DAYLIGHT_TRAINING",
+    "DAYLIGHT_LABEL_PATTERN",
+    "DAYLIGHT_LAKE",
+    "DAYLIGHT_BACKBONE",
+    "DAYLIGHT_PRECISION",
+    "DAYLIGHT_START_DAY",
+    "DAYLIGHT_SPARK_MASTER",
+    "DAYLIGHT_ACCURACY_FLOOR",
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty environment in an empty folder."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path.resolve()
+
+
+def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
+    assert read_settings() == Settings(
+        landing=str(folder / "landing"),
+        training=str(folder / "landing" / "training"),
+        label_pattern="",
+        lake=str(folder / "lake"),
+        backbone="efficientnet-lite0",
+        precision="fp32",
+        start_day=date(2026, 1, 1),
+        spark_master="local[*]",
+        accuracy_floor=0.8,
+    )
+
+
+def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = read_settings()
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "")
+    assert read_settings() == defaults
+
+
+def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ("in", "labelled", "(?P<label>x)", "/out", "other.onnx", "fp32", "2025-02-28", "spark://h:7077", "0.25")
+    for variable, value in zip(VARIABLES, values, strict=True):
+        monkeypatch.setenv(variable, value)
+    assert read_settings() == Settings(
+        landing=str(folder / "in"),
+        training=str(folder / "labelled"),
+        label_pattern="(?P<label>x)",
+        lake="/out",
+        backbone="other.onnx",
+        precision="fp32",
+        start_day=date(2025, 2, 28),
+        spark_master="spark://h:7077",
+        accuracy_floor=0.25,
+    )
+
+
+def test_labelled_pictures_lie_in_the_landing_zone_unless_said_otherwise(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAYLIGHT_LANDING", "arrivals")
+    assert read_settings().training == str(folder / "arrivals" / "training")
+    monkeypatch.setenv("DAYLIGHT_LANDING", "s3://bucket/landing")
+    assert read_settings().training == "s3://bucket/landing/training"
+
+
+def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_settings()
+    monkeypatch.setenv("DAYLIGHT_BACKBONE", "another")
+    assert (before.backbone, read_settings().backbone) == ("efficientnet-lite0", "another")
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/landing", "gs://bucket/a%20b", "abfss://c@a.dfs.core.windows.net/x"])
+def test_a_uri_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("DAYLIGHT_LANDING", uri)
+    assert read_settings().landing == uri
+
+
+def test_the_home_folder_has_its_short_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAYLIGHT_LAKE", "~/lake")
+    assert read_settings().lake == str((Path.home() / "lake").resolve())
+
+
+def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings()
+    monkeypatch.chdir("/")
+    assert settings.lake == str(folder / "lake")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "cure"),
+    [
+        ("DAYLIGHT_PRECISION", "fp16", "it can be fp32"),
+        ("DAYLIGHT_START_DAY", "yesterday", "write a day such as 2026-01-01"),
+        ("DAYLIGHT_START_DAY", "2026-02-30", "write a day such as 2026-01-01"),
+        ("DAYLIGHT_ACCURACY_FLOOR", "80%", "write a share between 0 and 1 such as 0.8"),
+        ("DAYLIGHT_ACCURACY_FLOOR", "80", "write a share between 0 and 1 such as 0.8"),
+        ("DAYLIGHT_ACCURACY_FLOOR", "-0.1", "write a share between 0 and 1 such as 0.8"),
+        ("DAYLIGHT_ACCURACY_FLOOR", "nan", "write a share between 0 and 1 such as 0.8"),
+        ("DAYLIGHT_LAKE", "s3://bucket/lake", "it can be a folder such as lake"),
+    ],
+)
+def test_a_bad_value_is_an_error_with_variable_value_and_cure(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, cure: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingError) as caught:
+        read_settings()
+    assert str(caught.value).startswith(f"{variable} is {value!r}")
+    assert cure in str(caught.value)
