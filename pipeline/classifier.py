@@ -302,7 +302,9 @@ def _search(
 
 
 def _version_of(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
-    """The same pictures, labels, backbone, parameters and library give the same version: retraining changes nothing."""
+    """The same pictures, labels, backbone, parameters and libraries: the same version: retraining changes nothing."""
     rows = only_row(labelled.select(F.bit_xor(F.xxhash64("image_id", "label", "split")), F.count("*")))
-    told = json.dumps([list(rows), backbone, resolve_params(params), version("pyspark")], sort_keys=True)
+    told = json.dumps(
+        [list(rows), backbone, resolve_params(params), version("pyspark"), version("pillow")], sort_keys=True
+    )
     return hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.contact_sheet import draw_contact_sheet, read_tiles
@@ -23,10 +23,12 @@ UNCERTAIN: Final = "uncertain"
 
 
 def queue_for_review(predictions: DataFrame) -> DataFrame:
-    """Picks one file of every uncertain picture, lazily, in the columns of `SCHEMA`."""
-    uncertain = predictions.where(F.col("decision") == REVIEW).dropDuplicates(["day", "image_id"])
+    """Picks the first file of every uncertain picture, lazily, in the columns of `SCHEMA`."""
+    first_path = Window.partitionBy("day", "image_id").orderBy("path")
+    uncertain = predictions.where(F.col("decision") == REVIEW).withColumn("order", F.row_number().over(first_path))
     return (
-        uncertain.withColumn("reason", F.lit(UNCERTAIN))
+        uncertain.where("order = 1")
+        .withColumn("reason", F.lit(UNCERTAIN))
         .to(parse_schema(SCHEMA))
         .coalesce(1)
         .sortWithinPartitions("day", "confidence")

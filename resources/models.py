@@ -112,5 +112,7 @@ def _save_classifier(classifier: Classifier, folder: Path) -> None:
     (draft / EVALUATION).write_text(json.dumps(classifier.report, indent=2, ensure_ascii=False))
     try:
         draft.rename(folder)
-    except OSError:  # another run has stored the same version meanwhile
+    except OSError:
         shutil.rmtree(draft)
+        if not (folder / EVALUATION).exists():
+            raise  # it was not another run that stored the same version meanwhile

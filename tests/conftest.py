@@ -24,7 +24,12 @@ MakePhoto = Callable[..., bytes]
 @pytest.fixture(scope="session")
 def spark_resource() -> SparkResource:
     """As in production, with two cores and a JVM that starts quickly."""
-    fast = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": 2, "spark.sql.adaptive.enabled": "false"}
+    fast = {
+        "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.shuffle.partitions": 2,
+        "spark.ui.enabled": "false",
+    }
     return SparkResource(master="local[2]", driver_memory="2g", spark_config=fast)
 
 
