@@ -247,7 +247,7 @@ def test_the_same_training_gives_the_same_version_and_answers_however_its_rows_l
         assert row["probabilities"] == pytest.approx(expected[id_]["probabilities"], abs=1e-9)
 
 
-@pytest.mark.parametrize("params", [{"regParam": 0.05}, {"maxIter": 100}, {"maxIter": 100.0}])
+@pytest.mark.parametrize("params", [{"regParam": 0.05}, {"maxIter": 50}, {"maxIter": 50.0}])
 def test_a_default_that_is_spelled_out_makes_no_other_version(features: DataFrame, params: Mapping[str, float]) -> None:
     assert version_of(features, ClassifierParams(params=params)) == version_of(features, ClassifierParams())
 

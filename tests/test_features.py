@@ -57,10 +57,12 @@ def test_a_worker_opens_the_graph_once_however_many_tasks_it_runs(
         info = load_backbone.cache_info()
         import pandas as pd
 
-        yield pd.DataFrame({"opened": [info.misses]})
+        yield pd.DataFrame({"opened": [info.misses], "graphs": [info.currsize], "reused": [info.hits]})
 
-    opened = spark.range(0, 8, 1, 8).mapInPandas(cache_info, "opened int").collect()
-    assert {row["opened"] for row in opened} == {1}
+    schema = "opened int, graphs int, reused int"
+    workers = spark.range(0, 8, 1, 8).mapInPandas(cache_info, schema).collect()
+    assert all(row["opened"] == row["graphs"] for row in workers), "some graph was opened again"
+    assert any(row["reused"] > 1 for row in workers)
 
 
 def test_features_of_a_day_keep_the_day(spark: SparkSession, folder: Path, tiny_backbone: Backbone) -> None:
