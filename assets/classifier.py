@@ -81,7 +81,7 @@ def candidate_is_not_worse_than_the_classifier(
     numbers = {"candidate": compared.candidate, "present": compared.present}
     return dg.AssetCheckResult(
         passed=compared.present is None or compared.candidate >= compared.present,
-        description=compared.note,
+        description=compared.told,
         metadata=show_numbers({name: value for name, value in numbers.items() if value is not None}),
     )
 

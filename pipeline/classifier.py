@@ -153,6 +153,13 @@ class Comparison:
     present: float | None
     note: str
 
+    @property
+    def told(self) -> str:
+        """The comparison as a sentence."""
+        if self.present is None:
+            return f"nothing to compare with: {self.note}"
+        return f"accuracy {self.candidate:.3f}, and {self.present:.3f} of the classifier in use: {self.note}"
+
 
 def compare_classifiers(candidate: Classifier, present: Classifier | None, features: DataFrame) -> Comparison:
     """Evaluates both on the holdout of these features, which are of the candidate's backbone."""

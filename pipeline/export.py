@@ -183,7 +183,6 @@ def describe_backbone(backbone: Backbone, parity: Parity) -> Report:
         texts={
             "name": backbone.name,
             "digest": backbone.digest,
-            "path": backbone.path,
             "max_abs_difference": f"{parity.max_abs_difference:.1e}",
             **{name: origin[name] for name in ("origin", "licence", "weights", "weights_sha256", "keras", "tf2onnx")},
         },
