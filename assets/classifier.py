@@ -7,11 +7,11 @@ from pyspark.sql import DataFrame
 from pipeline.classifier import (
     Classifier,
     ClassifierParams,
-    compare_classifiers,
     describe_classifier,
     fit_classifier,
 )
 from pipeline.heads import HeadName, Normalization
+from pipeline.promotion import compare_classifiers
 from resources.gate import Gate
 from resources.models import ModelStore
 from resources.pages import show_numbers, show_report

@@ -3,7 +3,7 @@
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.partitions import days, one_run
+from assets.partitions import daily_asset
 from pipeline.backbone import Backbone
 from pipeline.features import describe_features, extract_features
 from pipeline.labels import label_features
@@ -21,13 +21,7 @@ def training_features(training_images: DataFrame, backbone: Backbone) -> Table:
     return Table(label_features(features, training_images), describe_features)
 
 
-@dg.asset(
-    partitions_def=days,
-    backfill_policy=one_run,
-    group_name="daily",
-    kinds={"spark", "onnx", "deltalake"},
-    owners=["team:vision"],
-)
+@daily_asset(kinds={"spark", "onnx", "deltalake"})
 def image_features(images: DataFrame, backbone: Backbone) -> Table:
     """Embeddings of the day's pictures, one row per distinct picture.
 

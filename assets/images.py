@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.partitions import days, one_run
+from assets.partitions import daily_asset
 from pipeline.images import describe_images, read_days
 from pipeline.labels import describe_training_images, list_training_files, read_training_images
 from pipeline.report import Table
@@ -21,13 +21,7 @@ def training_images(landing_zone: LandingZone, spark: SparkResource) -> Table:
     return Table(read_training_images(spark.spark_session, files), describe_training_images(files))
 
 
-@dg.asset(
-    partitions_def=days,
-    backfill_policy=one_run,
-    group_name="daily",
-    kinds={"spark", "deltalake"},
-    owners=["team:vision"],
-)
+@daily_asset(kinds={"spark", "deltalake"})
 def images(context: dg.AssetExecutionContext, landing_zone: LandingZone, spark: SparkResource) -> Table:
     """Files that arrived on the day, one row each, bytes included.
 

@@ -1,21 +1,14 @@
 """Every day's answers, and the pictures among them that a person should look at."""
 
-import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.partitions import days, one_run
+from assets.partitions import daily_asset
 from pipeline.classifier import Classifier
 from pipeline.predictions import describe_predictions, predict_images
 from pipeline.report import Table
 
 
-@dg.asset(
-    partitions_def=days,
-    backfill_policy=one_run,
-    group_name="daily",
-    kinds={"spark", "deltalake"},
-    owners=["team:vision"],
-)
+@daily_asset(kinds={"spark", "deltalake"})
 def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> Table:
     """Answers of the day, one row per file: label, confidence, decision, and which models said so.
 

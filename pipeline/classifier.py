@@ -1,34 +1,25 @@
 """The classifier: one MLlib pipeline from features to a label, fitted on the train side and judged on the holdout.
 
-Heads by name are `heads.py`, scores are `evaluation.py`, where models live is `resources/models.py`.
+Its stages and their search are `fitting.py`, heads by name `heads.py`, scores `evaluation.py`; where models live is
+`resources/models.py`.
 """
 
 import hashlib
-import itertools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final, cast
 
-from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
+from pyspark.ml import PipelineModel
 from pyspark.ml.classification import OneVsRestModel
-from pyspark.ml.evaluation import MulticlassClassificationEvaluator
-from pyspark.ml.feature import (
-    IndexToString,
-    Normalizer,
-    StandardScaler,
-    StringIndexer,
-    StringIndexerModel,
-    VectorAssembler,
-)
+from pyspark.ml.feature import IndexToString
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.ml.tuning import CrossValidator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.evaluation import Evaluation, confusion_table, evaluate
-from pipeline.heads import Head, Normalization, Number, build_head, head_params
+from pipeline.fitting import ClassifierParams, fit_pipeline, resolve_params
 from pipeline.labels import HOLDOUT, TRAIN
 from pipeline.report import Report, markdown_table, only_row
 
@@ -43,27 +34,6 @@ FIT_ROWS: Final = 10_000
 
 class TrainingError(ValueError):
     """Features that no classifier can be fitted on; the text says what is missing."""
-
-
-@dataclass(frozen=True)
-class ClassifierParams:
-    """What is fitted.
-
-    Attributes:
-        head: a name of `heads.HeadName`.
-        normalization: of the vector before the head.
-        params: MLlib parameters of the head by name, over its defaults.
-        grid: values by parameter; every combination is tried by cross-validation, the best one is fitted on all.
-        folds: of the cross-validation.
-        seed: of everything random.
-    """
-
-    head: str = "logistic_regression"
-    normalization: Normalization = "l2"
-    params: Mapping[str, Number] = field(default_factory=dict)
-    grid: Mapping[str, Sequence[Number]] = field(default_factory=dict)
-    folds: int = 3
-    seed: int = 20260101
 
 
 @dataclass(frozen=True)
@@ -88,11 +58,6 @@ class Classifier:
         return list(cast("IndexToString", self.model.stages[-1]).getLabels())
 
 
-def resolve_params(params: ClassifierParams) -> dict[str, Any]:
-    """All that was asked, with the head's own defaults spelled out, as plain values."""
-    return {**asdict(params), "params": head_params(params.head, params.params)}
-
-
 def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
     """Fits on the train side and evaluates on the holdout.
 
@@ -109,7 +74,7 @@ def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
     try:
         backbone = _check_trainable(labelled)
         train = labelled.where(F.col("split") == TRAIN)
-        model, chosen = _fit(train, params)
+        model, chosen = fit_pipeline(train, params)
         version_ = _version_of(labelled, backbone, params)
         classifier = Classifier(version_, backbone, model, {})
         evaluation = evaluate_classifier(labelled, classifier)
@@ -137,41 +102,6 @@ def evaluate_classifier(features: DataFrame, classifier: Classifier) -> Evaluati
     """
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
     return evaluate(predict(holdout.where(F.col("features").isNotNull()), classifier))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A candidate beside the classifier in use, on the same holdout.
-
-    Attributes:
-        candidate: accuracy of the candidate.
-        present: accuracy of the classifier in use; None where they cannot be compared.
-        note: what was compared, or why nothing was.
-    """
-
-    candidate: float
-    present: float | None
-    note: str
-
-    @property
-    def told(self) -> str:
-        """The comparison as a sentence."""
-        if self.present is None:
-            return f"nothing to compare with: {self.note}"
-        return f"accuracy {self.candidate:.3f}, and {self.present:.3f} of the classifier in use: {self.note}"
-
-
-def compare_classifiers(candidate: Classifier, present: Classifier | None, features: DataFrame) -> Comparison:
-    """Evaluates both on the holdout of these features, which are of the candidate's backbone."""
-    accuracy = candidate.report["accuracy"]
-    if present is None:
-        return Comparison(accuracy, None, "there is no classifier yet")
-    if present.version == candidate.version:
-        return Comparison(accuracy, accuracy, "the candidate is the classifier in use")
-    if present.backbone != candidate.backbone:
-        return Comparison(accuracy, None, "the classifier in use takes features of another backbone")
-    same_holdout = evaluate_classifier(features, present)
-    return Comparison(accuracy, same_holdout.accuracy, f"both on the same {same_holdout.support} holdout pictures")
 
 
 def describe_classifier(classifier: Classifier) -> Report:
@@ -258,54 +188,6 @@ def _check_trainable(labelled: DataFrame) -> str:
     if len(found["backbones"]) > 1:
         raise TrainingError(f"features of several backbones, {sorted(found['backbones'])}: materialize them anew")
     return str(found["backbones"][0])
-
-
-def _fit(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
-    """Fits the pipeline, by cross-validation where there is a grid; says what was chosen, and what it scored."""
-    vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
-    indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
-    dimension = only_row(train.select(F.max(F.size("features"))))[0]
-    head = build_head(
-        params.head, params.params, dimension=dimension, class_count=len(indexer.labels), seed=params.seed
-    )
-    answer = IndexToString(inputCol="prediction", outputCol="predicted_label", labels=indexer.labels)
-    pipeline = Pipeline(stages=[indexer, *_vector_stages(params.normalization), head.estimator, answer])
-    if params.grid:
-        model, chosen = _search(pipeline, head, vectors, params)
-    else:
-        model, chosen = pipeline.fit(vectors), {}
-    cast("StringIndexerModel", model.stages[0]).setHandleInvalid(
-        "keep"
-    )  # from here on it may meet labels that it was not fitted on
-    return model, chosen
-
-
-def _vector_stages(normalization: Normalization) -> list[Transformer | Estimator]:
-    if normalization == "none":
-        return [VectorAssembler(inputCols=["embedding"], outputCol="vector")]
-    scaler = Normalizer() if normalization == "l2" else StandardScaler(withMean=True)
-    assembler = VectorAssembler(inputCols=["embedding"], outputCol="assembled")
-    return [assembler, scaler.setInputCol("assembled").setOutputCol("vector")]
-
-
-def _search(
-    pipeline: Pipeline, head: Head, vectors: DataFrame, params: ClassifierParams
-) -> tuple[PipelineModel, dict[str, Any]]:
-    """Cross-validation over all combinations; folds are told from the digest, so that they never move."""
-    combinations = [dict(zip(params.grid, values, strict=True)) for values in itertools.product(*params.grid.values())]
-    fold = F.pmod(F.xxhash64("image_id"), F.lit(params.folds)).cast("int")
-    search = CrossValidator(
-        estimator=pipeline,
-        estimatorParamMaps=[dict(head.setting(*item) for item in each.items()) for each in combinations],
-        evaluator=MulticlassClassificationEvaluator(labelCol="label_index", metricName="accuracy"),
-        numFolds=params.folds,
-        foldCol="fold",
-    ).fit(vectors.withColumn("fold", fold))
-    tried = [{**each, "accuracy": float(score)} for each, score in zip(combinations, search.avgMetrics, strict=True)]
-    return cast("PipelineModel", search.bestModel), {
-        "best": max(tried, key=lambda each: each["accuracy"]),
-        "tried": tried,
-    }
 
 
 def _version_of(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:

@@ -1,19 +1,16 @@
 """Images: from a folder of files to one row per file, bytes included.
 
-The driver lists, because Spark's own listing drops names such as `_DSC0001.JPG` in silence; executors read the bytes
-with `pyarrow.fs`, so that one path serves a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
+The driver lists (`files.py`) and spreads the list; executors read the bytes with `pyarrow.fs`, so that one path serves
+a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
 """
 
-import errno
 import hashlib
 import heapq
 import math
-import os
-import stat
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 from pyarrow import fs
@@ -21,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from pipeline.files import list_files, open_folder
 from pipeline.report import Report, only_row
 from pipeline.schema import parse_schema
 
@@ -47,38 +45,6 @@ OPENING_BYTES: Final = 2**16
 """What opening a file costs, as if it were so many bytes more: bounds the number of small files in a task."""
 
 BATCH_BYTES: Final = 16 * 2**20
-
-
-def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
-    """Opens a folder, or a URI that `pyarrow.fs` knows (`s3://`, `gs://`, `abfss://`), as file system and path."""
-    if "://" in folder:
-        filesystem, root = fs.FileSystem.from_uri(folder)
-        return filesystem, root
-    return fs.LocalFileSystem(), os.path.abspath(folder)
-
-
-def list_files(folder: str) -> pa.Table:
-    """Lists every file below a folder, sorted by path; hidden ones and odd names too.
-
-    Returns:
-        A table of `folder`, `location` (the name of the file for its file system, in bytes: not every name is text),
-        `path` (below the folder), `length` in bytes and `modified_at`.
-
-    Raises:
-        FileNotFoundError: where the folder does not exist.
-    """
-    filesystem, root = open_folder(folder)
-    files = sorted(_scan(root) if isinstance(filesystem, fs.LocalFileSystem) else _select(filesystem, root))
-    paths = [file.location.removeprefix(os.fsencode(root)).lstrip(b"/") for file in files]
-    return pa.table(
-        {
-            "folder": pa.array([folder] * len(files), pa.string()),
-            "location": pa.array([file.location for file in files], pa.binary()),
-            "path": pa.array([path.decode("utf-8", "backslashreplace") for path in paths], pa.string()),
-            "length": pa.array([file.length for file in files], pa.int64()),
-            "modified_at": pa.array([file.modified_at for file in files], pa.timestamp("us", tz="UTC")),
-        }
-    )
 
 
 def read_images(spark: SparkSession, folder: str) -> DataFrame:
@@ -160,39 +126,6 @@ def assign_tasks(lengths: list[int]) -> list[int]:
         load, tasks[file] = emptiest[0]
         heapq.heapreplace(emptiest, (load + weights[file], tasks[file]))
     return tasks
-
-
-class _File(NamedTuple):
-    location: bytes
-    length: int
-    modified_at: datetime
-
-
-def _select(filesystem: fs.FileSystem, root: str) -> Iterator[_File]:
-    for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
-        if info.type == fs.FileType.File:
-            yield _File(info.path.encode(), info.size, info.mtime)
-
-
-def _scan(root: str) -> Iterator[_File]:
-    """Lists a local folder: `pyarrow.fs` fails at names that are not UTF-8, and follows a loop of links forty times."""
-    waiting, seen = [os.fsencode(root)], set()
-    while waiting:
-        folder = waiting.pop()
-        if (real_folder := os.path.realpath(folder)) in seen:
-            continue
-        seen.add(real_folder)
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            try:
-                status = entry.stat()
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ELOOP):
-                    continue  # deleted meanwhile, or a link that leads nowhere
-                raise
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(entry.path)
-            elif stat.S_ISREG(status.st_mode):
-                yield _File(entry.path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def _list_day(day: date, folder: str) -> pa.Table:

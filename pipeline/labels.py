@@ -14,7 +14,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.features import COLUMNS
-from pipeline.images import FILE_COLUMNS, list_files, open_folder, read_files
+from pipeline.files import list_files, open_folder
+from pipeline.images import FILE_COLUMNS, read_files
 from pipeline.report import Report, count_by, markdown_table
 from pipeline.schema import parse_schema
 

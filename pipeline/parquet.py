@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from pipeline.images import open_folder
+from pipeline.files import open_folder
 
 WRITTEN: Final = "path string, size long, rows long, day string"
 ROW_GROUP_BYTES: Final = 4 * 2**20

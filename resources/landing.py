@@ -7,7 +7,7 @@ import dagster as dg
 from pyarrow import fs
 from pydantic import Field
 
-from pipeline.images import open_folder
+from pipeline.files import open_folder
 
 
 class LandingError(FileNotFoundError):

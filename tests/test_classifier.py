@@ -22,7 +22,6 @@ from pipeline.classifier import (
     _labelled,
     _probabilities,
     _version_of,
-    compare_classifiers,
     describe_classifier,
     evaluate_classifier,
     fit_classifier,
@@ -31,6 +30,7 @@ from pipeline.classifier import (
 from pipeline.features import extract_features
 from pipeline.heads import HeadError, build_head
 from pipeline.labels import label_features, list_training_files, read_training_images
+from pipeline.promotion import compare_classifiers
 from resources.java import java_home
 from resources.lake import Lake
 from resources.models import ModelError, ModelStore

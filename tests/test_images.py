@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import StructType
 
+from pipeline.files import list_files
 from pipeline.images import (
     BATCH_BYTES,
     FILE_COLUMNS,
@@ -24,7 +25,6 @@ from pipeline.images import (
     UNREADABLE,
     VANISHED,
     assign_tasks,
-    list_files,
     read_days,
     read_images,
 )

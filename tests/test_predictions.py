@@ -15,7 +15,8 @@ from pipeline import predictions, review_queue
 from pipeline.backbone import Backbone
 from pipeline.classifier import Classifier, ClassifierParams, fit_classifier
 from pipeline.features import extract_features
-from pipeline.images import TOO_MANY_BYTES, VANISHED, list_files, read_days
+from pipeline.files import list_files
+from pipeline.images import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.labels import label_features, list_training_files, read_training_images
 from pipeline.predictions import REVIEW_BELOW, SHEET_SIZE, describe_predictions, predict_images
 from pipeline.review_queue import describe_review_queue, queue_for_review

@@ -1,0 +1,98 @@
+"""Fitting: the stages of the MLlib pipeline between a vector and a label, and the search for the head's parameters."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+
+from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.feature import (
+    IndexToString,
+    Normalizer,
+    StandardScaler,
+    StringIndexer,
+    StringIndexerModel,
+    VectorAssembler,
+)
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.tuning import CrossValidator
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.heads import Head, Normalization, Number, build_head, head_params
+from pipeline.report import only_row
+
+
+@dataclass(frozen=True)
+class ClassifierParams:
+    """What is fitted.
+
+    Attributes:
+        head: a name of `heads.HeadName`.
+        normalization: of the vector before the head.
+        params: MLlib parameters of the head by name, over its defaults.
+        grid: values by parameter; every combination is tried by cross-validation, the best one is fitted on all.
+        folds: of the cross-validation.
+        seed: of everything random.
+    """
+
+    head: str = "logistic_regression"
+    normalization: Normalization = "l2"
+    params: Mapping[str, Number] = field(default_factory=dict)
+    grid: Mapping[str, Sequence[Number]] = field(default_factory=dict)
+    folds: int = 3
+    seed: int = 20260101
+
+
+def resolve_params(params: ClassifierParams) -> dict[str, Any]:
+    """All that was asked, with the head's own defaults spelled out, as plain values."""
+    return {**asdict(params), "params": head_params(params.head, params.params)}
+
+
+def fit_pipeline(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
+    """Fits the pipeline, by cross-validation where there is a grid; says what was chosen, and what it scored."""
+    vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
+    indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
+    dimension = only_row(train.select(F.max(F.size("features"))))[0]
+    head = build_head(
+        params.head, params.params, dimension=dimension, class_count=len(indexer.labels), seed=params.seed
+    )
+    answer = IndexToString(inputCol="prediction", outputCol="predicted_label", labels=indexer.labels)
+    pipeline = Pipeline(stages=[indexer, *_vector_stages(params.normalization), head.estimator, answer])
+    if params.grid:
+        model, chosen = _search(pipeline, head, vectors, params)
+    else:
+        model, chosen = pipeline.fit(vectors), {}
+    cast("StringIndexerModel", model.stages[0]).setHandleInvalid(
+        "keep"
+    )  # from here on it may meet labels that it was not fitted on
+    return model, chosen
+
+
+def _vector_stages(normalization: Normalization) -> list[Transformer | Estimator]:
+    if normalization == "none":
+        return [VectorAssembler(inputCols=["embedding"], outputCol="vector")]
+    scaler = Normalizer() if normalization == "l2" else StandardScaler(withMean=True)
+    assembler = VectorAssembler(inputCols=["embedding"], outputCol="assembled")
+    return [assembler, scaler.setInputCol("assembled").setOutputCol("vector")]
+
+
+def _search(
+    pipeline: Pipeline, head: Head, vectors: DataFrame, params: ClassifierParams
+) -> tuple[PipelineModel, dict[str, Any]]:
+    """Cross-validation over all combinations; folds are told from the digest, so that they never move."""
+    combinations = [dict(zip(params.grid, values, strict=True)) for values in itertools.product(*params.grid.values())]
+    fold = F.pmod(F.xxhash64("image_id"), F.lit(params.folds)).cast("int")
+    search = CrossValidator(
+        estimator=pipeline,
+        estimatorParamMaps=[dict(head.setting(*item) for item in each.items()) for each in combinations],
+        evaluator=MulticlassClassificationEvaluator(labelCol="label_index", metricName="accuracy"),
+        numFolds=params.folds,
+        foldCol="fold",
+    ).fit(vectors.withColumn("fold", fold))
+    tried = [{**each, "accuracy": float(score)} for each, score in zip(combinations, search.avgMetrics, strict=True)]
+    return cast("PipelineModel", search.bestModel), {
+        "best": max(tried, key=lambda each: each["accuracy"]),
+        "tried": tried,
+    }
