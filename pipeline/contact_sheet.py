@@ -20,7 +20,6 @@ COLUMNS: Final = 4
 PLAIN: Final = "#334155"
 GOOD: Final = "#15803d"
 DOUBTFUL: Final = "#b45309"
-BAD: Final = "#b91c1c"
 
 
 @dataclass(frozen=True)
