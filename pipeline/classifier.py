@@ -15,7 +15,7 @@ from pyspark.ml import PipelineModel
 from pyspark.ml.classification import OneVsRestModel
 from pyspark.ml.feature import IndexToString
 from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.evaluation import Evaluation, confusion_table, evaluate
@@ -72,21 +72,21 @@ def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
     """
     labelled = _labelled(features).cache()
     try:
-        backbone = _check_trainable(labelled)
+        found = _check_trainable(labelled)
+        backbone = found["backbones"][0]
         train = labelled.where(F.col("split") == TRAIN)
         model, chosen = fit_pipeline(train, params)
         version_ = _version_of(labelled, backbone, params)
         classifier = Classifier(version_, backbone, model, {})
         evaluation = evaluate_classifier(labelled, classifier)
-        counts = {row["split"]: row["count"] for row in labelled.groupBy("split").count().collect()}
     finally:
         labelled.unpersist()
     report = {
         **evaluation.to_dict(),
         "classifier": version_,
         "backbone": backbone,
-        "train_count": counts[TRAIN],
-        "holdout_count": counts[HOLDOUT],
+        "train_count": found["train_count"],
+        "holdout_count": found["holdout_count"],
         "params": resolve_params(params),
         "chosen": chosen,
         "versions": {name: version(name) for name in ("pyspark", "onnxruntime", "numpy", "pillow")},
@@ -171,13 +171,14 @@ def _labelled(features: DataFrame) -> DataFrame:
     return columns.repartition(partitions, "image_id").sortWithinPartitions("image_id")
 
 
-def _check_trainable(labelled: DataFrame) -> str:
-    """Returns the digest of the one backbone of the features."""
+def _check_trainable(labelled: DataFrame) -> Row:
+    """Returns what is there: `backbones` (exactly one), `labels` of the train side, `train_count`, `holdout_count`."""
     train = F.col("split") == TRAIN
     found = only_row(
         labelled.select(
             F.collect_set("backbone").alias("backbones"),
             F.collect_set(F.when(train, F.col("label"))).alias("labels"),
+            F.count_if(train).alias("train_count"),
             F.count_if(~train).alias("holdout_count"),
         )
     )
@@ -187,7 +188,7 @@ def _check_trainable(labelled: DataFrame) -> str:
         raise TrainingError("there is no holdout picture: add a validation or test folder, or take train/ out of paths")
     if len(found["backbones"]) > 1:
         raise TrainingError(f"features of several backbones, {sorted(found['backbones'])}: materialize them anew")
-    return str(found["backbones"][0])
+    return found
 
 
 def _version_of(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
