@@ -10,10 +10,10 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check format lock
+.PHONY: help setup demo dev test test-all check format lock
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: .venv/installed ## make the environment in .venv
 
@@ -34,8 +34,11 @@ dev: setup ## the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
 	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/dg dev --no-check-yaml --host 127.0.0.1 --port $(PORT)
 
-test: setup ## all tests
+test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest
+
+test-all: setup ## all tests: every backbone of the catalogue is exported too
+	@$(BIN)/python -m pytest -m "slow or not slow"
 
 check: setup ## format, lint, types, import rules, definitions
 	@$(BIN)/ruff format --check .

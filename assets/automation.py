@@ -16,6 +16,12 @@ daily = dg.define_asset_job(
     description="From the files of a day, or of many days in one run, to their predictions.",
 )
 
+bake_off = dg.define_asset_job(
+    "bake_off",
+    dg.AssetSelection.assets("training_images", "bake_off"),
+    description="Backbones compared on the labelled pictures: accuracy, speed, price.",
+)
+
 
 @dg.schedule(job=daily, cron_schedule="15 4 * * *", execution_timezone="UTC")
 def every_morning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:

@@ -6,17 +6,20 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of backfill_policy, which we pin Dagster for
 
-from assets import automation, backbone, classifier, features, images, predictions, review_queue  # noqa: E402
+from assets import automation, backbone, bake_off, classifier, features, images, predictions, review_queue  # noqa: E402
 from resources.backbone import BackboneCatalogue  # noqa: E402
+from resources.feature_cache import FeatureCache  # noqa: E402
 from resources.gate import Gate  # noqa: E402
+from resources.judgements import Judgements  # noqa: E402
 from resources.lake import Lake  # noqa: E402
 from resources.landing import LandingZone  # noqa: E402
 from resources.models import ModelIOManager, ModelStore  # noqa: E402
+from resources.prices import Prices  # noqa: E402
 from resources.settings import Settings, read_settings  # noqa: E402
 from resources.spark import SparkResource, read_spark_settings  # noqa: E402
 from resources.tables import TableIOManager  # noqa: E402
 
-MODULES = [backbone, images, features, classifier, predictions, review_queue]
+MODULES = [backbone, images, features, classifier, predictions, review_queue, bake_off]
 
 
 @dg.definitions
@@ -33,7 +36,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.load_assets_from_modules(MODULES),
         asset_checks=dg.load_asset_checks_from_modules(MODULES),
-        jobs=[automation.training, automation.daily],
+        jobs=[automation.training, automation.daily, automation.bake_off],
         schedules=[automation.every_morning],
         executor=dg.in_process_executor,
         resources=build_resources(settings),
@@ -46,13 +49,23 @@ def build_resources(settings: Settings) -> dict[str, object]:
     spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
     store = ModelStore(lake=lake, spark=spark)
     return {
-        "catalogue": BackboneCatalogue(name=settings.backbone, lake=lake),
+        "catalogue": BackboneCatalogue(
+            name=settings.backbone,
+            precision=settings.precision,
+            weights=settings.weights,
+            features_tensor=settings.features_tensor,
+            pixel_scaling=settings.pixel_scaling,
+            lake=lake,
+        ),
+        "feature_cache": FeatureCache(lake=lake),
         "gate": Gate(accuracy_floor=settings.accuracy_floor),
+        "judgements": Judgements(lake=lake),
         "io_manager": TableIOManager(lake=lake, spark=spark),
         "landing_zone": LandingZone(
             landing=settings.landing, training=settings.training, label_pattern=settings.label_pattern
         ),
         "model_store": store,
         "models": ModelIOManager(store=store),
+        "prices": Prices(core_hour_dollars=settings.core_hour_dollars),
         "spark": spark,
     }

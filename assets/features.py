@@ -1,30 +1,32 @@
-"""Embeddings of what arrived, by the one frozen backbone."""
+"""Embeddings of what arrived, by the one frozen backbone; no picture is ever embedded twice."""
 
 import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.partitions import daily_asset
 from pipeline.backbone import Backbone
-from pipeline.features import describe_features, extract_features
+from pipeline.feature_cache import describe_embedded
 from pipeline.labels import label_features
 from pipeline.report import Table
+from resources.feature_cache import FeatureCache
 
 
 @dg.asset(group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
-def training_features(training_images: DataFrame, backbone: Backbone) -> Table:
+def training_features(training_images: DataFrame, backbone: Backbone, feature_cache: FeatureCache) -> Table:
     """Embeddings of the labelled pictures, one row per distinct picture.
 
     A picture that cannot be decoded has a reason in the place of its features. Equal pictures filed under two labels
     keep their features and lose their label, since one of the two is wrong.
     """
-    features = extract_features(training_images, backbone)
-    return Table(label_features(features, training_images), describe_features)
+    embedded = feature_cache.embed(training_images, backbone)
+    return Table(label_features(embedded.frame, training_images), describe_embedded(embedded))
 
 
 @daily_asset(kinds={"spark", "onnx", "deltalake"})
-def image_features(images: DataFrame, backbone: Backbone) -> Table:
+def image_features(images: DataFrame, backbone: Backbone, feature_cache: FeatureCache) -> Table:
     """Embeddings of the day's pictures, one row per distinct picture.
 
     A picture that cannot be decoded is a row with the reason why.
     """
-    return Table(extract_features(images, backbone), describe_features)
+    embedded = feature_cache.embed(images, backbone)
+    return Table(embedded.frame, describe_embedded(embedded))

@@ -1,6 +1,6 @@
 """The backbone: a frozen ONNX graph from uint8 pixels to a feature vector, and the one session a worker has of it.
 
-How a graph is made is `export.py`. This file is what executors need: onnxruntime and numpy, nothing more.
+How a graph is made is `export.py`. This file is what executors need: onnxruntime, numpy and Pillow, nothing more.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+
+from pipeline.golden import KEY, describe_worker, read_golden_set
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -24,11 +26,12 @@ class Backbone:
     """A frozen graph.
 
     Attributes:
-        name: in the catalogue.
+        name: in the catalogue, or of the user's file.
         path: of the `.onnx` file on the driver.
         digest: SHA-256 of the file; its identity.
         size: side of the square that the graph takes, in pixels.
         dimension: length of the feature vector.
+        precision: `fp32` or `int8`.
     """
 
     name: str
@@ -36,6 +39,12 @@ class Backbone:
     digest: str
     size: int
     dimension: int
+    precision: str = "fp32"
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the file."""
+        return Path(self.path).stat().st_size / 1e6
 
 
 def open_backbone(path: Path) -> Backbone:
@@ -48,22 +57,49 @@ def open_backbone(path: Path) -> Backbone:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.stem != digest:
         raise BackboneError(f"{path} is damaged: its name should be its SHA-256, which is {digest}")
-    session = _open_session(str(path))
+    session = open_session(path)
     (pixels,), (features,) = session.get_inputs(), session.get_outputs()
     if pixels.type != "tensor(uint8)" or len(pixels.shape) != 4 or len(features.shape) != 2:
         raise BackboneError(f"{path} takes {pixels.type} {pixels.shape} and gives {features.shape}: not a backbone")
-    name = session.get_modelmeta().custom_metadata_map.get("daylight_name", path.stem)
-    return Backbone(name, str(path), digest, size=pixels.shape[1], dimension=features.shape[1])
+    said = session.get_modelmeta().custom_metadata_map
+    return Backbone(
+        name=said.get("daylight_name", path.stem),
+        path=str(path),
+        digest=digest,
+        size=pixels.shape[1],
+        dimension=features.shape[1],
+        precision=said.get("precision", "fp32"),
+    )
 
 
 @cache
 def load_backbone(path: str) -> Embed:
-    """Opens a graph once per process, with one thread: Spark gives a task one core, and ORT would take them all.
+    """Opens a graph once per process, and proves on its golden set that this process computes what the exporter did.
 
     Returns:
         A function from uint8 `[n, size, size, 3]` to float32 `[n, dimension]`.
+
+    Raises:
+        BackboneError: where the features of the golden set differ by more than its tolerance, or it has none.
     """
-    session = _open_session(path)
+    session = open_session(path)
+    embed = embed_with(session)
+    golden = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if golden is None:
+        raise BackboneError(f"{path} has no golden set: materialize backbone anew")
+    golden_set = read_golden_set(golden)
+    difference = golden_set.difference(embed, session.get_inputs()[0].shape[1])
+    if not difference <= golden_set.tolerance:
+        raise BackboneError(
+            f"{describe_worker()} computes other features than the machine that exported {Path(path).name}: they differ"
+            f" by {difference:.1e} of their scale where {golden_set.tolerance:.0e} is allowed. Give all workers the"
+            " same packages and a like processor, or export the backbone on one of theirs"
+        )
+    return embed
+
+
+def embed_with(session: ort.InferenceSession) -> Embed:
+    """The graph of a session as a function from pixels to features."""
     name = session.get_inputs()[0].name
 
     def embed(pixels: np.ndarray) -> np.ndarray:
@@ -73,10 +109,11 @@ def load_backbone(path: str) -> Embed:
     return embed
 
 
-def _open_session(path: str) -> ort.InferenceSession:
+def open_session(model: str | Path | bytes) -> ort.InferenceSession:
+    """Opens a graph with one thread: Spark gives a task one core, and ONNX Runtime would take them all."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -18,6 +18,7 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from pipeline.backbone import Backbone
 from pipeline.evaluation import Evaluation, confusion_table, evaluate
 from pipeline.fitting import ClassifierParams, fit_pipeline, resolve_params
 from pipeline.labels import HOLDOUT, TRAIN
@@ -94,6 +95,11 @@ def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
     return Classifier(version_, backbone, model, report)
 
 
+def identify_training(features: DataFrame, backbone: Backbone, params: ClassifierParams) -> str:
+    """The version that fitting these features would give, without fitting; features as in `fit_classifier`."""
+    return _version_of(_labelled(features), backbone.digest, params)
+
+
 def evaluate_classifier(features: DataFrame, classifier: Classifier) -> Evaluation:
     """Evaluates a classifier on the labelled holdout of these features.
 
@@ -138,7 +144,12 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
         SparkRuntimeException: when run, where a row is not of the classifier's backbone.
     """
     stranger = F.col("backbone") != classifier.backbone
-    message = F.concat(F.lit(f"the classifier takes features of {classifier.backbone}, and got "), F.col("backbone"))
+    message = F.concat(
+        F.lit(f"the classifier takes features of {classifier.backbone}, and got "),
+        F.col("backbone"),
+        F.lit(": train anew with the backbone in use (materialize the group training),"),
+        F.lit(" or let DAYLIGHT_BACKBONE name the former one"),
+    )
     checked = F.when(stranger, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
     answerable = features.where(F.col("features").isNotNull()).withColumn("embedding", array_to_vector(checked))
     answers = classifier.model.transform(answerable).withColumn("probability", _probabilities(classifier.model))

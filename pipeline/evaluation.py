@@ -3,9 +3,11 @@
 Pure arithmetic on a small table; the counting itself is one Spark aggregation.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 
 from pyspark.sql import DataFrame
 
@@ -90,6 +92,14 @@ def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> str:
     labels = list(confusion)
     rows = [[label, *(confusion[label].get(answer) or "·" for answer in labels)] for label in labels]
     return markdown_table(["label ↓ answer →", *map(plain, labels)], rows)
+
+
+def interval_of_share(share: float, support: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was seen on so many pictures (Wilson's, which stays between 0 and 1)."""
+    z = NormalDist().inv_cdf(0.975)
+    centre = (share + z * z / (2 * support)) / (1 + z * z / support)
+    reach = z / (1 + z * z / support) * math.sqrt(share * (1 - share) / support + z * z / (4 * support**2))
+    return centre - reach, centre + reach
 
 
 def _score_class(right: int, answered: int, actual: int) -> ClassScore:

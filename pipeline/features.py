@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import PIL
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -28,6 +29,10 @@ COLUMNS: Final = """
     backbone string comment 'digest of the graph that made the features'
 """
 SCHEMA: Final = f"day date comment 'the day on which the picture arrived, from images.day', {COLUMNS}"
+
+DECODER: Final = f"1, Pillow {PIL.__version__}"
+"""What makes pixels of bytes. Raise the number with every change of `preprocess.py` that gives other pixels or reasons:
+features and reasons of another decoder are made anew (`feature_cache.py`)."""
 
 BATCH_SIZE: Final = 4
 """Pictures given to ONNX at once: small batches win on CPUs for depthwise networks (docs/decisions.md)."""
@@ -62,11 +67,12 @@ def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
 
 def describe_features(features: DataFrame) -> Report:
     """How many pictures have features, and why the others have none."""
-    reasons = [[row["error"], row["count"]] for row in count_by(features.where("error is not null"), "error")]
-    formats = [[row["format"], row["count"]] for row in count_by(features.where("error is null"), "format")]
+    counts = count_by(features, "error", "format")
+    reasons = [[row["error"], row["count"]] for row in counts if row["error"] is not None]
+    formats = [[row["format"], row["count"]] for row in counts if row["error"] is None]
     return Report(
         numbers={
-            "embedded_count": sum(count for _, count in formats),
+            "readable_count": sum(count for _, count in formats),
             "rejected_count": sum(count for _, count in reasons),
         },
         tables={
@@ -77,10 +83,13 @@ def describe_features(features: DataFrame) -> Report:
 
 
 def distinct_pictures(images: DataFrame, key: list[str]) -> DataFrame:
-    """Keeps one file of each picture, the first by path, without moving its bytes between executors."""
-    readable = images.where(F.col("content").isNotNull())
-    first_paths = readable.groupBy(*key).agg(F.min("path").alias("path"))
-    return readable.select(*key, "path", "content").join(F.broadcast(first_paths), [*key, "path"], "left_semi")
+    """Keeps one file of each picture, the first by path, without moving its bytes between executors.
+
+    Of a stored table, the bytes are read once.
+    """
+    first_paths = images.where(F.col("image_id").isNotNull()).groupBy(*key).agg(F.min("path").alias("path"))
+    readable = images.where(F.col("content").isNotNull()).select(*key, "path", "content")
+    return readable.join(F.broadcast(first_paths), [*key, "path"], "left_semi")
 
 
 def embed_pictures(contents: Iterable[bytes], embed: Embed, size: int) -> list[dict[str, object]]:

@@ -17,24 +17,25 @@ from pyspark.sql.types import StructType
 
 from pipeline.files import open_folder
 
-WRITTEN: Final = "path string, size long, rows long, day string"
+WRITTEN: Final = "path string, size long, rows long, value string"
 ROW_GROUP_BYTES: Final = 4 * 2**20
 """Spark reads whole row groups and splits files between them: small ones bound memory and spread the work."""
 
-_WRITTEN: Final = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("day", pa.string())])
+_WRITTEN: Final = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("value", pa.string())])
 
 
-def write_files(frame: DataFrame, schema: StructType, folder: str, partitioned: bool) -> list[Row]:
-    """Runs the frame and writes its rows below a folder, under `day=<day>/` where it is partitioned.
+def write_files(frame: DataFrame, schema: StructType, folder: str, column: str | None) -> list[Row]:
+    """Runs the frame and writes its rows below a folder, under `day=<day>/` where it is partitioned by `day`.
 
     Args:
         frame: what is written.
         schema: of the files; the frame's columns, of which it may allow more nulls.
         folder: of the table.
-        partitioned: whether every row has a `day`.
+        column: by which the table is partitioned, or None; its values as text are plain (days, digests), and unescaped.
 
     Returns:
-        One row per file, as in `WRITTEN`: path below the folder, size in bytes, number of rows, and the day or null.
+        One row per file, as in `WRITTEN`: path below the folder, size in bytes, number of rows, and the value of the
+        column in all of its rows, or null.
     """
     run = uuid4().hex
     arrow_schema = to_arrow_schema(schema, timezone="UTC")
@@ -42,31 +43,30 @@ def write_files(frame: DataFrame, schema: StructType, folder: str, partitioned: 
     def write_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         writers: dict[str | None, _FileWriter] = {}
         for batch in batches:
-            for day, table in _split_by_day(pa.Table.from_batches([batch]).cast(arrow_schema), partitioned):
-                if day not in writers:
-                    writers[day] = _FileWriter(folder, f"day={day}/{run}" if partitioned else run, day, table.schema)
-                writers[day].write(table)
-        written = [writer.close() for writer in writers.values()]
+            for value, table in _split(pa.Table.from_batches([batch]).cast(arrow_schema), column):
+                if value not in writers:
+                    writers[value] = _FileWriter(folder, f"{column}={value}/{run}" if column else run, table.schema)
+                writers[value].write(table)
+        written = [writer.close() | {"value": value} for value, writer in writers.items()]
         yield pa.RecordBatch.from_pylist(written, _WRITTEN)
 
     return frame.mapInArrow(write_batches, WRITTEN).collect()
 
 
-def _split_by_day(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, pa.Table]]:
-    if not partitioned:
+def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa.Table]]:
+    if column is None:
         yield None, table
         return
-    days = table["day"]
-    for day in pc.unique(days):
-        yield str(day), table.filter(pc.is_in(days, pa.array([day]))).drop_columns("day")
+    values = table[column]
+    for value in pc.unique(values):
+        yield str(value), table.filter(pc.is_in(values, pa.array([value]))).drop_columns(column)
 
 
 class _FileWriter:
     """One Parquet file that grows by row groups of bounded size."""
 
-    def __init__(self, folder: str, subfolder: str, day: str | None, schema: pa.Schema) -> None:
+    def __init__(self, folder: str, subfolder: str, schema: pa.Schema) -> None:
         self.filesystem, root = open_folder(folder)
-        self.day = day
         self.path = f"{subfolder}/{uuid4().hex}.parquet"
         self.file = f"{root}/{self.path}"
         self.filesystem.create_dir(self.file.rpartition("/")[0], recursive=True)
@@ -88,11 +88,11 @@ class _FileWriter:
         if sum(each.nbytes for each in self.waiting) >= ROW_GROUP_BYTES:
             self._flush()
 
-    def close(self) -> dict[str, str | int | None]:
+    def close(self) -> dict[str, object]:
         self._flush()
         self.writer.close()
         size = self.filesystem.get_file_info(self.file).size
-        return {"path": self.path, "size": size, "rows": self.rows, "day": self.day}
+        return {"path": self.path, "size": size, "rows": self.rows}
 
     def _flush(self) -> None:
         if self.waiting:

@@ -1,19 +1,100 @@
-"""The backbone of a deployment: a name in the catalogue, made into a stored graph."""
+"""The backbone of a deployment: one word of configuration, made into a stored graph once.
+
+A graph is stored under its digest. Beside it, a small file per recipe says which graph was made of it, so that going
+back to a former backbone takes no export, and another machine does not make another graph of the same network.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
 
 from pipeline.backbone import Backbone, open_backbone
-from pipeline.export import export_backbone
+from pipeline.golden import TOLERANCES
+from pipeline.networks.catalogue import identify_recipe, open_pretrained
+from pipeline.networks.export import export_backbone
+from pipeline.networks.pretrained import Pretrained, PretrainedError
+from pipeline.networks.quantization import quantize_backbone
 from resources.lake import Lake
+
+_open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)
+"""A step exports, and its checks measure, the same network; it takes seconds to build."""
 
 
 class BackboneCatalogue(dg.ConfigurableResource):
-    """Makes the chosen backbone."""
+    """Opens and exports the chosen backbone, and any other of the catalogue."""
 
-    name: str = Field(default="efficientnet-lite0", description="Name of the backbone (DAYLIGHT_BACKBONE).")
-    lake: Lake = Field(description="Where the graph is stored.")
+    name: str = Field(
+        default="efficientnet-lite0", description="Name in the catalogue, or path of a user's own (DAYLIGHT_BACKBONE)."
+    )
+    precision: str = Field(default="fp32", description="Precision of the graph: fp32 or int8 (DAYLIGHT_PRECISION).")
+    weights: str = Field(default="", description="File of weights, or folder with one per backbone (DAYLIGHT_WEIGHTS).")
+    features_tensor: str = Field(
+        default="", description="Of a user's own graph: the tensor to cut at (DAYLIGHT_FEATURES_TENSOR)."
+    )
+    pixel_scaling: str = Field(
+        default="", description="Of a user's own graph: how pixels are scaled (DAYLIGHT_PIXEL_SCALING)."
+    )
+    lake: Lake = Field(description="Where graphs are stored.")
 
-    def export(self) -> Backbone:
-        """Exports the backbone into the lake; the same weights and versions give the same file."""
-        return open_backbone(export_backbone(self.name, self.lake.models / "backbone"))
+    def open(self, name: str = "") -> Pretrained:
+        """Opens the network of a name, or the chosen one, in its own framework.
+
+        Raises:
+            PretrainedError: where it cannot be had; the text says what to do.
+        """
+        return _open_pretrained(*self._words(name))
+
+    def export(self, name: str = "", precision: str = "", pictures: Sequence[bytes] = ()) -> Backbone:
+        """Makes the graph of a network, or finds the one that was made before.
+
+        Args:
+            name: in the catalogue, or a path; the chosen one by default.
+            precision: `fp32` or `int8`; the chosen one by default.
+            pictures: the bytes of pictures to calibrate int8 on, where that was not done before.
+
+        Raises:
+            PretrainedError: where the network cannot be had, or int8 was never calibrated; the text says what to do.
+        """
+        fp32 = self._once(identify_recipe(*self._words(name)), lambda folder: export_backbone(self.open(name), folder))
+        precision = precision or self.precision
+        if precision not in TOLERANCES:
+            raise PretrainedError(f"there is no precision {precision!r}: there are {' and '.join(TOLERANCES)}")
+        if precision == "fp32":
+            return fp32
+        return self._once(f"int8 of {fp32.digest}", lambda folder: _quantize(fp32, pictures, folder))
+
+    def export_all(self, names: Sequence[str], precisions: Sequence[str], pictures: Sequence[bytes]) -> list[Backbone]:
+        """Makes the graphs of several networks, each in each precision; arguments as in `export`."""
+        return [self.export(name, precision, pictures) for name in names for precision in precisions]
+
+    def _words(self, name: str) -> tuple[str, Path | None, str, str]:
+        weights = Path(self.weights) if self.weights else None
+        return name or self.name, weights, self.features_tensor, self.pixel_scaling
+
+    def _once(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
+        folder = self.lake.models / "backbone"
+        note = folder / "recipes" / hashlib.sha256(recipe.encode()).hexdigest()
+        if note.exists() and (graph := folder / f"{note.read_text()}.onnx").exists():
+            return open_backbone(graph)
+        made = open_backbone(make(folder))
+        note.parent.mkdir(parents=True, exist_ok=True)
+        draft = note.with_suffix(f".{uuid4().hex}")
+        draft.write_text(made.digest)
+        os.replace(draft, note)
+        return made
+
+
+def _quantize(fp32: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:
+    if not pictures:
+        raise PretrainedError(
+            f"int8 of {fp32.name} was never calibrated in this lake: launch the job bake_off with it once,"
+            " or let DAYLIGHT_PRECISION be fp32"
+        )
+    return quantize_backbone(fp32, pictures, folder)

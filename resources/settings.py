@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from pipeline.networks.pixel_scaling import SCALINGS
+
 
 class SettingError(ValueError):
     """A setting that cannot be used; the text names the variable and the cure."""
@@ -19,10 +21,20 @@ class Settings:
     label_pattern: str
     lake: str
     backbone: str
+    weights: str
+    features_tensor: str
+    pixel_scaling: str
     precision: str
     start_day: date
     spark_master: str
     accuracy_floor: float
+    core_hour_dollars: float
+
+    @property
+    def backbone_version(self) -> str:
+        """All words that decide which graph is made: where one of them changes, the UI shows the backbone unsynced."""
+        words = (self.backbone, self.precision, self.weights, self.features_tensor, self.pixel_scaling)
+        return " ".join(word for word in words if word)
 
 
 def read_settings() -> Settings:
@@ -37,16 +49,26 @@ def read_settings() -> Settings:
         training=_absolute(_text("DAYLIGHT_TRAINING", f"{landing}/training")),
         label_pattern=_text("DAYLIGHT_LABEL_PATTERN", ""),
         lake=_local_folder("DAYLIGHT_LAKE", "lake"),
-        backbone=_text("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
-        precision=_one_of("DAYLIGHT_PRECISION", "fp32", ("fp32",)),
+        backbone=_name_or_path("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
+        weights=_absolute(os.environ["DAYLIGHT_WEIGHTS"]) if os.environ.get("DAYLIGHT_WEIGHTS") else "",
+        features_tensor=_text("DAYLIGHT_FEATURES_TENSOR", ""),
+        pixel_scaling=_one_of("DAYLIGHT_PIXEL_SCALING", "", ("", *SCALINGS)),
+        precision=_one_of("DAYLIGHT_PRECISION", "fp32", ("fp32", "int8")),
         start_day=_day("DAYLIGHT_START_DAY", "2026-01-01"),
         spark_master=_text("DAYLIGHT_SPARK_MASTER", "local[*]"),
         accuracy_floor=_share("DAYLIGHT_ACCURACY_FLOOR", "0.8"),
+        core_hour_dollars=_positive("DAYLIGHT_CORE_HOUR_DOLLARS", "0.05"),
     )
 
 
 def _text(variable: str, default: str) -> str:
     return os.environ.get(variable) or default
+
+
+def _name_or_path(variable: str, default: str) -> str:
+    """A word as it is; what has a slash or a dot is a path."""
+    value = _text(variable, default)
+    return _absolute(value) if "/" in value or "." in value else value
 
 
 def _local_folder(variable: str, default: str) -> str:
@@ -63,7 +85,7 @@ def _absolute(folder: str) -> str:
 def _one_of(variable: str, default: str, choices: tuple[str, ...]) -> str:
     value = _text(variable, default)
     if value not in choices:
-        raise SettingError(f"{variable} is {value!r}; it can be {' or '.join(choices)}")
+        raise SettingError(f"{variable} is {value!r}; it can be {' or '.join(filter(None, choices))}")
     return value
 
 
@@ -73,6 +95,17 @@ def _day(variable: str, default: str) -> date:
         return date.fromisoformat(value)
     except ValueError as error:
         raise SettingError(f"{variable} is {value!r}; write a day such as {default}") from error
+
+
+def _positive(variable: str, default: str) -> float:
+    value = _text(variable, default)
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise SettingError(f"{variable} is {value!r}; write a number above 0 such as {default}")
+    return number
 
 
 def _share(variable: str, default: str) -> float:

@@ -1,6 +1,5 @@
 """Real small things: one Spark session, one ONNX graph that sees colours, JPEGs of noise around a colour."""
 
-import hashlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,9 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from pipeline.backbone import Backbone, open_backbone
+from pipeline.networks.export import export_backbone
+from pipeline.networks.pixel_scaling import UNIT
+from pipeline.networks.pretrained import Pretrained
 from resources.spark import SparkResource
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
@@ -42,27 +44,33 @@ def spark(spark_resource: SparkResource) -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    """A real graph of uint8 pixels to the mean colour of sixteen fields: 48 features, in microseconds."""
+def tiny_pretrained() -> Pretrained:
+    """A network that gives the mean colour of sixteen fields: 48 features, in microseconds."""
+
+    def embed(pixels: np.ndarray) -> np.ndarray:
+        fields = UNIT.apply(pixels).reshape(len(pixels), 4, 8, 4, 8, 3).mean(axis=(2, 4))
+        return fields.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+
+    return Pretrained("tiny", SIZE, UNIT, embed, make_tiny_graph, provenance={"origin": "tests", "licence": "none"})
+
+
+def make_tiny_graph() -> onnx.ModelProto:
     graph = helper.make_graph(
         [
-            helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
-            helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
             helper.make_node("AveragePool", ["planes"], ["fields"], kernel_shape=[8, 8], strides=[8, 8]),
             helper.make_node("Flatten", ["fields"], ["flat"]),
-            helper.make_node("Mul", ["flat", "scale"], ["features"]),
         ],
         "tiny",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 48])],
-        [helper.make_tensor("scale", TensorProto.FLOAT, [1], [1 / 255])],
+        [helper.make_tensor_value_info("planes", TensorProto.FLOAT, ["n", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("flat", TensorProto.FLOAT, ["n", 48])],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model, full_check=True)
-    content = model.SerializeToString(deterministic=True)
-    path = tmp_path_factory.mktemp("backbone") / f"{hashlib.sha256(content).hexdigest()}.onnx"
-    path.write_bytes(content)
-    return open_backbone(path)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Pretrained) -> Backbone:
+    """The tiny network as a stored graph, made as every backbone is."""
+    return open_backbone(export_backbone(tiny_pretrained, tmp_path_factory.mktemp("backbone")))
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.checkpoint import MAGIC, PROTOCOL, read_checkpoint
-from pipeline.efficientnet_lite import LITE0, read_weights
+from pipeline.networks.checkpoint import MAGIC, PROTOCOL, read_checkpoint
+from pipeline.networks.lite_weights import LITE0_WEIGHTS, find_weights, read_weights
 
 NUMBERS = np.arange(6, dtype="<f4")
 
@@ -46,7 +46,7 @@ def write(folder: Path, tensors: bytes, elements: bytes = struct.pack("<q", 6) +
 
 
 def test_the_published_checkpoint_reads_as_296_tensors() -> None:
-    tensors = read_weights(LITE0)
+    tensors = read_weights(find_weights(LITE0_WEIGHTS))
     assert len(tensors) == 296
     assert tensors["_conv_stem.weight"].shape == (32, 3, 3, 3)
     assert tensors["_fc.weight"].shape == (1000, 1280)

@@ -48,6 +48,7 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
         ("image_features", "predictions"),
         ("classifier", "predictions"),
         ("images", "review_queue"),
+        ("training_images", "bake_off"),
         ("predictions", "review_queue"),
     }
 
@@ -83,7 +84,7 @@ def test_candidates_and_backbones_are_held_up_by_blocking_checks(definitions: dg
         for spec in check.check_specs
     }
     assert keys == {
-        ("backbone", "backbone_matches_keras"): True,
+        ("backbone", "backbone_matches_its_network"): True,
         ("backbone", "backbone_recognises_known_photos"): True,
         ("classifier_candidate", "candidate_reaches_the_accuracy_floor"): True,
         ("classifier_candidate", "candidate_is_not_worse_than_the_classifier"): True,

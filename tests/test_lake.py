@@ -22,6 +22,7 @@ SCHEMA = "day date comment 'when it arrived', image_id string comment 'SHA-256 o
 TIMEOUT_SECONDS = 60
 
 MakeDay = Callable[..., DataFrame]
+MakeRow = Callable[..., DataFrame]
 
 
 @pytest.fixture
@@ -33,6 +34,14 @@ def lake(tmp_path: Path) -> Lake:
 def make_day(spark: SparkSession) -> MakeDay:
     def make(*ids: str, day: str = FRIDAY) -> DataFrame:
         return spark.createDataFrame([(date.fromisoformat(day), id_) for id_ in ids], SCHEMA)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_row(spark: SparkSession) -> MakeRow:
+    def make(*ids: str, backbone: str | None = "0012") -> DataFrame:
+        return spark.createDataFrame([(id_, backbone) for id_ in ids], "image_id string, backbone string")
 
     return make
 
@@ -169,10 +178,10 @@ def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
     lake: Lake, make_day: MakeDay, key: str, row_count: int
 ) -> None:
     frame = make_day(*"a"[:row_count])
-    folder, partitioned = lake.folder("images"), key != WHOLE_TABLE
-    frame = frame if partitioned else frame.drop("day")
-    before = _version_of(_open_or_create(folder, frame.schema, partitioned), key)
-    writers = [write_files(frame, frame.schema, str(folder), partitioned) for _ in range(3)]
+    folder, column = lake.folder("images"), None if key == WHOLE_TABLE else "day"
+    frame = frame if column else frame.drop("day")
+    before = _version_of(_open_or_create(folder, frame.schema, column), key)
+    writers = [write_files(frame, frame.schema, str(folder), column) for _ in range(3)]
     ready = threading.Barrier(len(writers))
 
     def commit(files: list) -> str:
@@ -235,8 +244,8 @@ def test_a_table_with_other_columns_is_refused(
 @pytest.mark.parametrize("change", [b"", b"more"], ids=["cut", "longer"])
 def test_files_of_another_size_than_was_written_are_refused(lake: Lake, make_day: MakeDay, change: bytes) -> None:
     frame, folder = make_day("a"), lake.folder("images")
-    delta = _open_or_create(folder, frame.schema, partitioned=True)
-    files = write_files(frame, frame.schema, str(folder), partitioned=True)
+    delta = _open_or_create(folder, frame.schema, "day")
+    files = write_files(frame, frame.schema, str(folder), "day")
     _check_files(folder, files, delta)
     (file,) = files
     path = folder / file.path
@@ -249,10 +258,10 @@ def test_files_with_other_columns_than_the_table_are_refused(
     spark: SparkSession, lake: Lake, make_day: MakeDay
 ) -> None:
     folder = lake.folder("images")
-    delta = _open_or_create(folder, make_day().schema, partitioned=True)
+    delta = _open_or_create(folder, make_day().schema, "day")
     other = spark.createDataFrame([(date(2026, 11, 20), 1)], "day date, image_id long")
     with pytest.raises(LakeError, match=r"has the columns \{'image_id': .*long.*\}, and the table has"):
-        _check_files(folder, write_files(other, other.schema, str(folder), partitioned=True), delta)
+        _check_files(folder, write_files(other, other.schema, str(folder), "day"), delta)
 
 
 def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(
@@ -312,10 +321,78 @@ def test_row_groups_are_bounded_by_bytes_however_large_the_rows(
     assert sum(sizes) / len(sizes) >= ROW_GROUP_BYTES / 4, "groups this small would make reading slow"
 
 
+def test_what_is_appended_stands_beside_what_was_there_and_is_read_by_value_and_by_file(
+    spark: SparkSession, lake: Lake, make_row: MakeRow
+) -> None:
+    first = lake.append("cache", make_row("a", "b"), "backbone", "0012")
+    second = lake.append("cache", make_row("c"), "backbone", "0012")
+    lake.append("cache", make_row("z", backbone="1e5"), "backbone", "1e5")
+    assert (first.row_count, second.row_count) == (2, 1)
+    schema = make_row().schema
+    rows = lake.read_appended(spark, "cache", schema, "backbone", "0012")
+    assert (ids_in(rows), {row["backbone"] for row in rows.collect()}) == (["a", "b", "c"], {"0012"})
+    assert {row["file"] for row in rows.collect()} == first.files | second.files
+    assert ids_in(lake.read_appended(spark, "cache", schema, "backbone", "0012", second.files)) == ["c"]
+    assert ids_in_delta(lake, "cache") == ["a", "b", "c", "z"]
+
+
+def test_nothing_appended_yet_reads_as_no_rows(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
+    rows = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012")
+    assert (rows.columns, rows.collect()) == (["image_id", "backbone", "file"], [])
+    assert lake.list_appended("cache", "backbone", "0012") == []
+    lake.append("cache", make_row("a"), "backbone", "0012")
+    assert lake.read_appended(spark, "cache", make_row().schema, "backbone", "1e5").collect() == []
+    assert lake.list_appended("cache", "backbone", "1e5") == []
+
+
+def test_appending_no_rows_commits_nothing(lake: Lake, make_row: MakeRow) -> None:
+    lake.append("cache", make_row("a"), "backbone", "0012")
+    before = DeltaTable(lake.folder("cache")).version()
+    assert lake.append("cache", make_row(), "backbone", "0012").row_count == 0
+    assert DeltaTable(lake.folder("cache")).version() == before
+
+
+def test_the_log_tells_what_every_append_cost(lake: Lake, make_row: MakeRow) -> None:
+    appended = [lake.append("cache", make_row(*ids), "backbone", "0012") for ids in ("ab", "c")]
+    lake.append("cache", make_row("z", backbone="1e5"), "backbone", "1e5")
+    told = lake.list_appended("cache", "backbone", "0012")
+    assert [(each.row_count, each.seconds) for each in told] == [(1, appended[1].seconds), (2, appended[0].seconds)]
+
+
+def test_rows_of_another_value_are_not_appended(lake: Lake, make_row: MakeRow) -> None:
+    for stranger in ("1e5", None):
+        with pytest.raises(LakeError, match=rf"cache: rows of \['{stranger}'\] in a run of \['0012'\]"):
+            lake.append("cache", make_row("a").union(make_row("z", backbone=stranger)), "backbone", "0012")
+    assert ids_in_delta(lake, "cache") == []
+
+
+def test_rows_of_other_columns_are_not_appended(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
+    lake.append("cache", make_row("a"), "backbone", "0012")
+    other = spark.createDataFrame([(1, "0012")], "image_id long, backbone string")
+    with pytest.raises(LakeError, match=r"cache has the columns .* to be written"):
+        lake.append("cache", other, "backbone", "0012")
+    assert ids_in_delta(lake, "cache") == ["a"]
+
+
+def test_writers_that_append_at_once_all_succeed(lake: Lake, make_row: MakeRow) -> None:
+    ids = ["a", "b", "c", "d"]
+    ready = threading.Barrier(len(ids))
+
+    def append(id_: str) -> int:
+        ready.wait(TIMEOUT_SECONDS)
+        return lake.append("cache", make_row(id_), "backbone", "0012").row_count
+
+    with ThreadPoolExecutor(len(ids)) as pool:
+        assert list(pool.map(append, ids)) == [1] * len(ids)
+    assert ids_in_delta(lake, "cache") == ids
+
+
 @pytest.mark.parametrize("name", ["my lake", "Süden & Co", "[a]{b,c}*?"])
 def test_a_lake_may_lie_in_a_folder_of_any_name(
-    spark: SparkSession, make_day: MakeDay, tmp_path: Path, name: str
+    spark: SparkSession, make_day: MakeDay, make_row: MakeRow, tmp_path: Path, name: str
 ) -> None:
     lake = Lake(root=str(tmp_path / name))
     lake.write("images", make_day("a"), [FRIDAY])
     assert ids_in(lake.read(spark, "images", [FRIDAY])) == ["a"]
+    appended = lake.append("cache", make_row("b"), "backbone", "0012")
+    assert ids_in(lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012", appended.files)) == ["b"]

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipeline.backbone import Backbone, load_backbone
-from pipeline.efficientnet_lite import find_variant, read_weights
+from pipeline.networks.pretrained import LastLayer
 from pipeline.preprocess import decode
 
 FOLDER: Final = resources.files("pipeline") / "photos"
@@ -64,18 +64,10 @@ def decode_known_photos(size: int) -> np.ndarray:
     return np.stack([decode(photo.content, size).pixels for photo in load_known_photos()])
 
 
-def classify_known_photos(backbone: Backbone) -> list[Answer]:
-    """Classifies the photos by the features of an exported backbone and the published classifier on top of them.
-
-    Args:
-        backbone: one of the catalogue, as `export_backbone` stores it.
-
-    Raises:
-        ValueError: where it is not of the catalogue, so that nobody knows its classifier.
-    """
-    weights = read_weights(find_variant(backbone.name))
+def classify_known_photos(backbone: Backbone, last_layer: LastLayer) -> list[Answer]:
+    """Classifies the photos by the features of an exported backbone and the classifier that its weights came with."""
     features = load_backbone(backbone.path)(decode_known_photos(backbone.size))
-    logits = features @ weights["_fc.weight"].T + weights["_fc.bias"]
+    logits = features @ last_layer.kernel + last_layer.bias
     return [
         Answer(photo, int(predicted))
         for photo, predicted in zip(load_known_photos(), logits.argmax(axis=1), strict=True)

@@ -1,0 +1,63 @@
+"""The bake-off: which backbone to choose, told from the user's own labelled pictures."""
+
+import dagster as dg
+from pydantic import Field
+from pyspark.sql import DataFrame
+
+from pipeline.bake_off import SAMPLE_COUNT, describe_bake_off, judge_backbones, sample_pictures, tabulate_contenders
+from pipeline.fitting import ClassifierParams
+from pipeline.heads import HeadName, Normalization
+from pipeline.labels import label_features
+from pipeline.networks.quantization import CALIBRATION_COUNT
+from pipeline.report import Table
+from resources.backbone import BackboneCatalogue
+from resources.feature_cache import FeatureCache
+from resources.judgements import Judgements
+from resources.prices import Prices
+
+
+class BakeOffConfig(dg.Config):
+    """What one launch compares."""
+
+    backbones: list[str] = Field(
+        default=["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"],
+        description="Names of the catalogue, or paths of your own networks.",
+    )
+    precisions: list[str] = Field(default=["fp32", "int8"], description="Each backbone in each of these: fp32, int8.")
+    head: HeadName = Field(default="logistic_regression", description="Name of the MLlib classifier on the features.")
+    normalization: Normalization = Field(default="l2", description="Of the vector before the head.")
+    grid: dict[str, list[float]] = Field(
+        default={"regParam": [0.005, 0.01, 0.02, 0.05, 0.1]},
+        description="Values by parameter; cross-validation chooses for every backbone by itself.",
+    )
+    folds: int = Field(default=3, ge=2, description="Folds of the cross-validation.")
+    seed: int = Field(default=20260101, description="Of everything random in the training.")
+
+
+@dg.asset(group_name="bake_off", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"])
+def bake_off(
+    context: dg.AssetExecutionContext,
+    config: BakeOffConfig,
+    training_images: DataFrame,
+    catalogue: BackboneCatalogue,
+    feature_cache: FeatureCache,
+    judgements: Judgements,
+    prices: Prices,
+) -> Table:
+    """Backbones and precisions on the same pictures, split and search for a head: how good, how fast, how dear.
+
+    What was judged before on the same pictures is not judged again.
+    """
+    pictures = sample_pictures(training_images, CALIBRATION_COUNT)
+    contenders = judge_backbones(
+        catalogue.export_all(config.backbones, config.precisions, pictures),
+        lambda backbone: label_features(feature_cache.embed(training_images, backbone).frame, training_images),
+        pictures[:SAMPLE_COUNT],
+        ClassifierParams(**config.model_dump(exclude={"backbones", "precisions"})),
+        judgements.recall,
+        judgements.keep,
+        context.log.info,
+    )
+    return Table(
+        tabulate_contenders(training_images.sparkSession, contenders), describe_bake_off(prices.core_hour_dollars)
+    )

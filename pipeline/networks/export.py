@@ -1,0 +1,114 @@
+"""Export: from a pretrained network to the one ONNX file that Daylight runs, named by its digest.
+
+The same weights and the same versions give the same bytes, whatever the process did before. onnx is imported where it
+is used: executors import `pipeline` too, and do not need it.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from onnxruntime import InferenceSession
+
+from pipeline.backbone import Backbone, embed_with, open_session
+from pipeline.golden import KEY, make_golden_set
+from pipeline.networks.graph import FEATURES, PIXELS, wrap_graph
+from pipeline.networks.known_photos import load_known_photos
+from pipeline.networks.parity import Parity
+from pipeline.networks.pretrained import Pretrained, PretrainedError
+from pipeline.report import Report
+
+if TYPE_CHECKING:
+    import onnx
+
+GOLDEN_PHOTOS: Final = 4
+"""Enough to notice another processor, few enough to cost a worker less than a tenth of a second."""
+
+HIDDEN: Final = ("daylight_name", "precision", KEY)
+"""Entries of a graph's metadata that its page shows otherwise, or not at all."""
+
+
+def export_backbone(pretrained: Pretrained, folder: Path) -> Path:
+    """Converts a network and stores it as `<folder>/<SHA-256 of the file>.onnx`.
+
+    The graph takes `pixels`, uint8 RGB `[n, size, size, 3]`, and gives `features`, float32 `[n, d]`; n is free. Its
+    metadata say where it comes from, and hold its golden set.
+
+    Raises:
+        PretrainedError: where the graph is not the one described here.
+        onnx.checker.ValidationError: where an operation of the network could not be converted.
+    """
+    model = wrap_graph(pretrained.convert(), pretrained.size, pretrained.scaling)
+    model.graph.name = pretrained.name
+    return store_graph(model, pretrained.name, "fp32", pretrained.provenance, folder)
+
+
+def store_graph(
+    model: "onnx.ModelProto", name: str, precision: str, provenance: Mapping[str, str], folder: Path
+) -> Path:
+    """Writes what is known of a graph into it, checks the contract and stores it under its digest.
+
+    Args:
+        model: a whole graph; changed in place.
+        name: of the backbone.
+        precision: `fp32` or `int8`.
+        provenance: origin, licence, weights and versions, by name.
+        folder: where graphs are stored.
+
+    Raises:
+        PretrainedError: where it does not keep the contract of every backbone.
+    """
+    from onnx import helper
+
+    said = {
+        "daylight_name": name,
+        "precision": precision,
+        "producer": f"{model.producer_name} {model.producer_version}",
+        "opset": str(next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))),
+        **provenance,
+    }
+    helper.set_model_props(model, said)
+    session = open_session(model.SerializeToString(deterministic=True))
+    size = _check_contract(session, name)
+    contents = [photo.content for photo in load_known_photos()[:GOLDEN_PHOTOS]]
+    golden = make_golden_set(contents, embed_with(session), size, precision)
+    helper.set_model_props(model, said | {KEY: golden.to_text()})
+    content = model.SerializeToString(deterministic=True)
+    path = folder / f"{hashlib.sha256(content).hexdigest()}.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+    return path
+
+
+def describe_backbone(backbone: Backbone, parity: Parity) -> Report:
+    """What the graph is, where it comes from, and how near it is to its network."""
+    said = open_session(backbone.path).get_modelmeta().custom_metadata_map
+    return Report(
+        numbers={
+            "megabytes": backbone.megabytes,
+            "dimension": backbone.dimension,
+            "input_size": backbone.size,
+            "smallest_cosine": parity.smallest_cosine,
+        },
+        texts={
+            "name": backbone.name,
+            "precision": backbone.precision,
+            "digest": backbone.digest,
+            "max_abs_difference": f"{parity.max_abs_difference:.1e}",
+            **{key: value for key, value in sorted(said.items()) if key not in HIDDEN},
+        },
+    )
+
+
+def _check_contract(session: InferenceSession, name: str) -> int:
+    """Checks names, types and shapes of both ends, and returns the side of the pictures, in pixels."""
+    found = [(tensor.name, tensor.type, tensor.shape) for tensor in (*session.get_inputs(), *session.get_outputs())]
+    size, dimension = found[0][2][1], found[-1][2][-1]
+    wanted = [(PIXELS, "tensor(uint8)", ["n", size, size, 3]), (FEATURES, "tensor(float)", ["n", dimension])]
+    if found != wanted or not isinstance(dimension, int):
+        raise PretrainedError(f"the graph made of {name} has {found}, and a backbone has {wanted}")
+    return int(size)

@@ -1,0 +1,132 @@
+"""Quantization: from a stored fp32 graph to its int8 twin, calibrated on pictures of the user's own.
+
+Static, QDQ, uint8 activations and int8 weights per channel: what ONNX Runtime's integer kernels for VNNI take.
+onnx is imported where it is used: executors import `pipeline` too, and do not need it.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import onnxruntime as ort
+
+from pipeline.backbone import Backbone, open_session
+from pipeline.golden import KEY
+from pipeline.networks.export import store_graph
+from pipeline.networks.pretrained import PretrainedError
+from pipeline.preprocess import UnreadablePictureError, decode
+
+if TYPE_CHECKING:
+    import onnx
+
+CALIBRATION_COUNT: Final = 128
+"""Pictures whose activations say the ranges: twice as many moved the cosine of the embeddings by less than 0.001."""
+
+BATCH: Final = 8
+SCALED: Final = "scaled"
+"""The tensor behind which quantization starts: pixels are scaled in float, once."""
+
+
+def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:
+    """Quantizes a graph and stores it as `<folder>/<SHA-256 of the file>.onnx`.
+
+    Args:
+        backbone: in fp32.
+        pictures: the bytes of pictures to calibrate on; those that cannot be decoded are left out.
+        folder: where graphs are stored.
+
+    Raises:
+        PretrainedError: where no picture can be decoded, or the outcome does not keep the contract of every backbone.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    pixels = _decode_readable(pictures, backbone.size)
+    if not len(pixels):
+        raise PretrainedError(f"int8 of {backbone.name} cannot be calibrated: none of {len(pictures)} pictures is one")
+    said = open_session(backbone.path).get_modelmeta().custom_metadata_map
+    with tempfile.TemporaryDirectory() as scratch:
+        fused, quantized = Path(scratch, "fused.onnx"), Path(scratch, "quantized.onnx")
+        _fuse(backbone.path, fused)
+        with _quiet_root_logger():
+            quantize_static(
+                fused,
+                quantized,
+                _reader(pixels),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=_scaling_nodes(onnx.load(fused)),
+                extra_options={"CalibMovingAverage": True},
+            )
+        model = onnx.load(quantized)
+    model.ClearField("metadata_props")
+    provenance = {key: value for key, value in said.items() if key not in ("daylight_name", "precision", "opset", KEY)}
+    provenance["calibration"] = f"{len(pixels)} pictures, mean of the extremes of every {BATCH}"
+    provenance["fp32"] = backbone.digest
+    return store_graph(model, backbone.name, "int8", provenance, folder)
+
+
+def _decode_readable(pictures: Sequence[bytes], size: int) -> np.ndarray:
+    decoded = []
+    for content in pictures:
+        with suppress(UnreadablePictureError):
+            decoded.append(decode(content, size).pixels)
+    return np.array(decoded)
+
+
+def _fuse(path: str, fused: Path) -> None:
+    """Folds normalisations into their convolutions: left apart, each would be rounded on its own."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(fused)
+    options.log_severity_level = 3
+    ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _reader(pixels: np.ndarray) -> object:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            starts = range(0, len(pixels), BATCH)
+            self.batches: Iterator[dict[str, np.ndarray]] = (
+                {"pixels": pixels[start : start + BATCH]} for start in starts
+            )
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return next(self.batches, None)
+
+    return Reader()
+
+
+def _scaling_nodes(model: "onnx.ModelProto") -> list[str]:
+    """The nodes from the pixels to the first layer, which stay in float."""
+    names: list[str] = []
+    for node in model.graph.node:
+        if node.op_type not in ("Transpose", "Gather", "Cast", "Mul", "Add"):
+            break
+        names.append(node.name)
+    return names
+
+
+@contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    """Keeps the quantizer's advice, to do what is done here already, off the root logger."""
+    root, silent = logging.getLogger(), logging.NullHandler()  # without any handler, a first warning would install one
+
+    def is_grave(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR
+
+    root.addHandler(silent)
+    root.addFilter(is_grave)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_grave)
+        root.removeHandler(silent)

@@ -1,0 +1,35 @@
+"""Judgements: what bake-offs found of backbones, one small file each, so that nothing is judged twice."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+from pydantic import Field
+
+from pipeline.bake_off import Contender
+from resources.lake import Lake
+
+
+class Judgements(dg.ConfigurableResource):
+    """The contenders of all bake-offs, by what they were trained from."""
+
+    lake: Lake = Field(description="Where they are kept.")
+
+    def recall(self, training: str) -> Contender | None:
+        """What was found of a backbone on these pictures with this search, or None."""
+        file = self._file(training)
+        return Contender(**json.loads(file.read_text())) if file.exists() else None
+
+    def keep(self, contender: Contender) -> None:
+        """Keeps what was found."""
+        file = self._file(contender.training)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(f".{uuid4().hex}")
+        draft.write_text(json.dumps(asdict(contender), indent=2))
+        os.replace(draft, file)
+
+    def _file(self, training: str) -> Path:
+        return self.lake.models / "bake_off" / f"{training}.json"
