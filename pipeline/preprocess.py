@@ -45,6 +45,8 @@ NOT_AN_IMAGE: Final = "not an image"
 TRUNCATED: Final = "truncated"
 DAMAGED: Final = "damaged"
 TOO_MANY_PIXELS: Final = "too many pixels"
+OUT_OF_MEMORY: Final = "out of memory"
+"""The worker's fault and not the picture's: it is tried again the next time."""
 
 DECODING_ERRORS: Final = (
     ArithmeticError,
@@ -130,6 +132,8 @@ def _open(content: bytes) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return OUT_OF_MEMORY
     return TRUNCATED if "truncated" in str(error).lower() else DAMAGED
 
 

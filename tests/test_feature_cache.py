@@ -24,8 +24,9 @@ from pipeline.golden import KEY, read_golden_set
 from pipeline.parquet import write_files
 from pipeline.preprocess import EMPTY, TRUNCATED
 from pipeline.schema import parse_schema
+from resources.commits import without_promises
 from resources.feature_cache import TABLE, FeatureCache
-from resources.lake import Lake, _without_promises
+from resources.lake import Lake
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 
@@ -121,7 +122,7 @@ def test_pictures_of_yesterday_are_served_without_graph_bytes_or_commit(
     assert version_of(cache) == before
     assert rows_of(today.frame.drop("day")) == rows_of(yesterday.frame.drop("day"))
     assert {row["day"] for row in today.frame.collect()} == {SATURDAY}
-    assert _without_promises(today.frame.schema) == parse_schema(features.SCHEMA)
+    assert without_promises(today.frame.schema) == parse_schema(features.SCHEMA)
 
 
 def test_only_what_is_missing_is_embedded(
@@ -221,7 +222,7 @@ def test_an_empty_day_has_the_columns_and_no_rows(
     for empty in (make_images(), make_images(None, None)):
         embedded = cache.embed(empty, tiny_backbone)
         assert (embedded.hit_count, embedded.miss_count, embedded.frame.collect()) == (0, 0, [])
-        assert _without_promises(embedded.frame.schema) == parse_schema(features.SCHEMA)
+        assert without_promises(embedded.frame.schema) == parse_schema(features.SCHEMA)
     assert not cache.lake.folder(TABLE).exists()
 
 

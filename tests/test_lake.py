@@ -15,7 +15,8 @@ from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.parquet import ROW_GROUP_BYTES, write_files
-from resources.lake import WHOLE_TABLE, Lake, LakeError, _check_files, _commit, _open_or_create, _version_of
+from resources.commits import WHOLE_TABLE, LakeError, check_files, open_or_create, replace_rows, version_of
+from resources.lake import Lake
 
 FRIDAY, SATURDAY, SUNDAY = "2026-11-20", "2026-11-21", "2026-11-22"
 SCHEMA = "day date comment 'when it arrived', image_id string comment 'SHA-256 of the bytes'"
@@ -180,14 +181,14 @@ def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
     frame = make_day(*"a"[:row_count])
     folder, column = lake.folder("images"), None if key == WHOLE_TABLE else "day"
     frame = frame if column else frame.drop("day")
-    before = _version_of(_open_or_create(folder, frame.schema, column), key)
+    before = version_of(open_or_create(folder, frame.schema, column), key)
     writers = [write_files(frame, frame.schema, str(folder), column) for _ in range(3)]
     ready = threading.Barrier(len(writers))
 
     def commit(files: list) -> str:
         ready.wait(TIMEOUT_SECONDS)
         try:
-            _commit(folder, key, files, before)
+            replace_rows(folder, key, files, before)
         except LakeError as error:
             return str(error)
         return "won"
@@ -244,24 +245,24 @@ def test_a_table_with_other_columns_is_refused(
 @pytest.mark.parametrize("change", [b"", b"more"], ids=["cut", "longer"])
 def test_files_of_another_size_than_was_written_are_refused(lake: Lake, make_day: MakeDay, change: bytes) -> None:
     frame, folder = make_day("a"), lake.folder("images")
-    delta = _open_or_create(folder, frame.schema, "day")
+    delta = open_or_create(folder, frame.schema, "day")
     files = write_files(frame, frame.schema, str(folder), "day")
-    _check_files(folder, files, delta)
+    check_files(folder, files, delta)
     (file,) = files
     path = folder / file.path
     path.write_bytes(path.read_bytes() + change if change else path.read_bytes()[:-1])
     with pytest.raises(LakeError, match=rf"{file.path} has \d+ bytes, and its task wrote {file.size}"):
-        _check_files(folder, files, delta)
+        check_files(folder, files, delta)
 
 
 def test_files_with_other_columns_than_the_table_are_refused(
     spark: SparkSession, lake: Lake, make_day: MakeDay
 ) -> None:
     folder = lake.folder("images")
-    delta = _open_or_create(folder, make_day().schema, "day")
+    delta = open_or_create(folder, make_day().schema, "day")
     other = spark.createDataFrame([(date(2026, 11, 20), 1)], "day date, image_id long")
     with pytest.raises(LakeError, match=r"has the columns \{'image_id': .*long.*\}, and the table has"):
-        _check_files(folder, write_files(other, other.schema, str(folder), "day"), delta)
+        check_files(folder, write_files(other, other.schema, str(folder), "day"), delta)
 
 
 def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(

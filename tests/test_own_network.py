@@ -40,7 +40,7 @@ def network() -> "keras.Model":
     x = keras.layers.Conv2D(16, 3, strides=2, activation="relu", name="first")(pixels)
     x = keras.layers.Conv2D(24, 3, activation="relu", name="second")(x)
     x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
-    classes = keras.layers.Dense(7, activation="softmax", name="classes")(keras.layers.Dropout(0.2)(x))
+    classes = keras.layers.Dense(7, activation="softmax", name="classes")(keras.layers.Dropout(0.2, name="dropout")(x))
     return keras.Model(pixels, classes, name="small")
 
 

@@ -3,7 +3,10 @@
 import io
 import random
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -428,3 +431,22 @@ def test_a_mutated_file_is_a_picture_or_has_a_reason_and_the_same_one_twice(file
             np.testing.assert_array_equal(answer.pixels, again.pixels)
             answers.add("a picture")
     assert len(answers) > 1, "the mutations change nothing"
+
+
+def test_a_worker_without_memory_says_so_instead_of_blaming_the_picture(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    Image.new("RGB", (9000, 9000), "red").save(file)
+    code = f"""
+import resource
+from pathlib import Path
+from pipeline.preprocess import UnreadablePictureError, decode
+content = Path({str(file)!r}).read_bytes()
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**26,) * 2)
+try:
+    decode(content, 224)
+except UnreadablePictureError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "out of memory"

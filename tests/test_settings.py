@@ -17,6 +17,10 @@ VARIABLES = (
     "DAYLIGHT_START_DAY",
     "DAYLIGHT_SPARK_MASTER",
     "DAYLIGHT_ACCURACY_FLOOR",
+    "DAYLIGHT_WEIGHTS",
+    "DAYLIGHT_FEATURES_TENSOR",
+    "DAYLIGHT_PIXEL_SCALING",
+    "DAYLIGHT_CORE_HOUR_DOLLARS",
 )
 
 
@@ -36,10 +40,14 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         label_pattern="",
         lake=str(folder / "lake"),
         backbone="efficientnet-lite0",
+        weights="",
+        features_tensor="",
+        pixel_scaling="",
         precision="fp32",
         start_day=date(2026, 1, 1),
         spark_master="local[*]",
         accuracy_floor=0.8,
+        core_hour_dollars=0.05,
     )
 
 
@@ -51,7 +59,10 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = ("in", "labelled", "(?P<label>x)", "/out", "other.onnx", "fp32", "2025-02-28", "spark://h:7077", "0.25")
+    values = (
+        *("in", "labelled", "(?P<label>x)", "/out", "other.onnx", "int8", "2025-02-28", "spark://h:7077", "0.25"),
+        *("weights.h5", "pool5", "caffe", "0.04"),
+    )
     for variable, value in zip(VARIABLES, values, strict=True):
         monkeypatch.setenv(variable, value)
     assert read_settings() == Settings(
@@ -59,11 +70,15 @@ def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         training=str(folder / "labelled"),
         label_pattern="(?P<label>x)",
         lake="/out",
-        backbone="other.onnx",
-        precision="fp32",
+        backbone=str(folder / "other.onnx"),
+        weights=str(folder / "weights.h5"),
+        features_tensor="pool5",
+        pixel_scaling="caffe",
+        precision="int8",
         start_day=date(2025, 2, 28),
         spark_master="spark://h:7077",
         accuracy_floor=0.25,
+        core_hour_dollars=0.04,
     )
 
 
@@ -74,6 +89,21 @@ def test_labelled_pictures_lie_in_the_landing_zone_unless_said_otherwise(
     assert read_settings().training == str(folder / "arrivals" / "training")
     monkeypatch.setenv("DAYLIGHT_LANDING", "s3://bucket/landing")
     assert read_settings().training == "s3://bucket/landing/training"
+
+
+def test_all_words_that_decide_of_the_graph_are_its_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one changes, the UI shows the backbone as out of date."""
+    versions = {read_settings().backbone_version}
+    for variable, value in (
+        ("DAYLIGHT_BACKBONE", "resnet50"),
+        ("DAYLIGHT_WEIGHTS", "weights.h5"),
+        ("DAYLIGHT_PRECISION", "int8"),
+        ("DAYLIGHT_FEATURES_TENSOR", "pool5"),
+        ("DAYLIGHT_PIXEL_SCALING", "unit"),
+    ):
+        monkeypatch.setenv(variable, value)
+        versions.add(read_settings().backbone_version)
+    assert len(versions) == 6
 
 
 def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +132,11 @@ def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkey
 @pytest.mark.parametrize(
     ("variable", "value", "cure"),
     [
-        ("DAYLIGHT_PRECISION", "fp16", "it can be fp32"),
+        ("DAYLIGHT_PRECISION", "fp16", "it can be fp32 or int8"),
+        ("DAYLIGHT_PIXEL_SCALING", "0-1", "it can be raw or unit or symmetric or imagenet or caffe"),
+        ("DAYLIGHT_CORE_HOUR_DOLLARS", "free", "write a number above 0 such as 0.05"),
+        ("DAYLIGHT_CORE_HOUR_DOLLARS", "0", "write a number above 0 such as 0.05"),
+        ("DAYLIGHT_CORE_HOUR_DOLLARS", "inf", "write a number above 0 such as 0.05"),
         ("DAYLIGHT_START_DAY", "yesterday", "write a day such as 2026-01-01"),
         ("DAYLIGHT_START_DAY", "2026-02-30", "write a day such as 2026-01-01"),
         ("DAYLIGHT_ACCURACY_FLOOR", "80%", "write a share between 0 and 1 such as 0.8"),

@@ -1,0 +1,151 @@
+"""Commits: how files that executors wrote become rows of a Delta table, in one transaction of the driver's.
+
+delta-rs checks neither schemas nor files, and lets two first writers of a day both win: what guards against it is here.
+Which rows are written and read is `lake.py`.
+"""
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction, RemoveAction
+from pyspark.sql import Row
+from pyspark.sql.types import StructType
+
+WHOLE_TABLE: Final = "table"
+MAX_COMMITS: Final = 100
+
+
+class LakeError(RuntimeError):
+    """A table that cannot be read or written; the text names the table, the day and the cure."""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What one run added to a table.
+
+    Attributes:
+        files: their names; none is ever used twice.
+        row_count: in all of them.
+        seconds: that making and writing the rows took, by the clock.
+    """
+
+    files: frozenset[str]
+    row_count: int
+    seconds: float
+
+
+def open_or_create(folder: Path, schema: StructType, column: str | None) -> DeltaTable:
+    """Opens a table, and makes it where there is none, partitioned by the column.
+
+    Raises:
+        LakeError: where it has other columns than the schema.
+    """
+    wanted = Schema.from_json(schema.json())
+    if not DeltaTable.is_deltatable(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+        return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column)
+    delta = DeltaTable(folder)
+    if _types(delta.schema()) != _types(wanted):
+        raise LakeError(f"{folder} has the columns {_types(delta.schema())}, and {_types(wanted)} were to be written")
+    return delta
+
+
+def without_promises(schema: StructType) -> StructType:
+    """The same columns, all nullable: what Spark infers of one frame is no promise about the next."""
+    promises = r'"(nullable|containsNull|valueContainsNull)":false'
+    return StructType.fromJson(json.loads(re.sub(promises, r'"\1":true', schema.json())))
+
+
+def _types(schema: Schema) -> dict[str, str]:
+    return {field.name: str(field.type) for field in schema.fields}
+
+
+def version_of(delta: DeltaTable, key: str) -> int:
+    """How often a day was written, from the log: 0 where it never was."""
+    return delta.transaction_version(key) or 0
+
+
+def check_values(table: str, files: list[Row], expected: Collection[str | None]) -> None:
+    """Checks that all files hold rows of the values that the run is of.
+
+    Raises:
+        LakeError: where one holds others.
+    """
+    strangers = {file.value for file in files} - set(expected)
+    if strangers:
+        raise LakeError(f"{table}: rows of {sorted(map(str, strangers))} in a run of {sorted(map(str, expected))}")
+
+
+def check_files(folder: Path, files: list[Row], delta: DeltaTable) -> None:
+    """Checks that files have the size that their tasks wrote, and the columns of the table.
+
+    Raises:
+        LakeError: where one has not.
+    """
+    expected, columns = _types(delta.schema()), set(delta.metadata().partition_columns)
+    for file in files:
+        path = folder / file.path
+        if path.stat().st_size != file.size:
+            raise LakeError(f"{path} has {path.stat().st_size} bytes, and its task wrote {file.size}")
+        stored = _types(Schema.from_arrow(pq.read_schema(path)))
+        if stored.items() - expected.items() or (expected.keys() - stored.keys()) - columns:
+            raise LakeError(f"{path} has the columns {stored}, and the table has {expected}")
+
+
+def replace_rows(folder: Path, key: str, files: list[Row], before: int) -> None:
+    """Puts new files in the place of a day's old ones, in one transaction; others' days are waited for."""
+    values = {} if key == WHOLE_TABLE else {"day": key}
+    adds = _add_actions(files, values)
+
+    def commit(delta: DeltaTable) -> None:
+        if version_of(delta, key) != before:
+            raise LakeError(f"another run wrote {key} of {folder.name} meanwhile, and its rows stand")
+        delta.create_write_transaction(
+            adds,
+            "overwrite",
+            delta.schema(),
+            list(values) or None,
+            [("day", "=", key)] if values else None,
+            commit_properties=CommitProperties(app_transactions=[Transaction(key, before + 1)]),
+        )
+
+    _retry(folder, key, commit)
+
+
+def append_rows(folder: Path, files: list[Row], values: dict[str, str], appended: Appended) -> None:
+    """Adds new files in one transaction, and leaves in the log what they cost."""
+    adds = _add_actions(files, values)
+    told = values | {"row_count": str(appended.row_count), "seconds": str(appended.seconds)}
+
+    def commit(delta: DeltaTable) -> None:
+        delta.create_write_transaction(
+            adds, "append", delta.schema(), list(values), commit_properties=CommitProperties(custom_metadata=told)
+        )
+
+    _retry(folder, " ".join(values.values()), commit)
+
+
+def _add_actions(files: list[Row], values: dict[str, str]) -> list[AddAction | RemoveAction]:
+    now = int(time.time() * 1000)
+    return [AddAction(f.path, f.size, values, now, True, json.dumps({"numRecords": f.rows})) for f in files]
+
+
+def _retry(folder: Path, key: str, commit: Callable[[DeltaTable], None]) -> None:
+    """Commits to the table as it is now, again and again while others are quicker."""
+    for attempt in range(MAX_COMMITS):
+        try:
+            commit(DeltaTable(folder))
+        except CommitFailedError:
+            time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 20)))  # noqa: S311 only spreads the writers
+        else:
+            return
+    raise LakeError(f"{key} of {folder.name} could not be committed in {MAX_COMMITS} attempts: too many writers")
