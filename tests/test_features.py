@@ -3,12 +3,15 @@ import io
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from conftest import MakePhoto
+from onnx import numpy_helper
 from PIL import Image
+from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
-from pipeline.backbone import Backbone, load_backbone
+from pipeline.backbone import Backbone, load_backbone, open_backbone
 from pipeline.features import DECODER, extract_features
 from pipeline.images import read_images
 from pipeline.preprocess import decode
@@ -91,3 +94,17 @@ def test_a_decoder_of_one_name_always_gives_the_same_pixels() -> None:
     pictures[2].save(file, "JPEG", quality=90, exif=TURNED)
     digest.update(decode(file.getvalue(), 32).pixels.tobytes())
     assert (DECODER, digest.hexdigest()[:16]) == ("1, Pillow 13.0.0", "8a35852c7453351c")
+
+
+def test_a_worker_that_computes_otherwise_stops_the_job_before_it_writes_features(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As if the workers' processor were another: the graph gives other features than its golden set has."""
+    model = onnx.load(tiny_backbone.path)
+    scale = next(tensor for tensor in model.graph.initializer if tensor.dims == [3, 1, 1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.02), scale.name))
+    content = model.SerializeToString()
+    path = tmp_path_factory.mktemp("other") / f"{hashlib.sha256(content).hexdigest()}.onnx"
+    path.write_bytes(content)
+    with pytest.raises(PythonException, match="computes other features than the machine that exported"):
+        extract_features(read_images(spark, str(folder)), open_backbone(path)).collect()
