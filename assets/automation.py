@@ -18,7 +18,7 @@ daily = dg.define_asset_job(
 
 bake_off = dg.define_asset_job(
     "bake_off",
-    dg.AssetSelection.assets("training_images", "bake_off"),
+    dg.AssetSelection.assets("training_images", "contenders"),
     description="Backbones compared on the labelled pictures: accuracy, speed, price.",
 )
 

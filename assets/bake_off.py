@@ -35,7 +35,7 @@ class BakeOffConfig(dg.Config):
 
 
 @dg.asset(group_name="bake_off", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"])
-def bake_off(
+def contenders(
     context: dg.AssetExecutionContext,
     config: BakeOffConfig,
     training_images: DataFrame,
@@ -49,7 +49,7 @@ def bake_off(
     What was judged before on the same pictures is not judged again.
     """
     pictures = sample_pictures(training_images, CALIBRATION_COUNT)
-    contenders = judge_backbones(
+    judged = judge_backbones(
         catalogue.export_all(config.backbones, config.precisions, pictures),
         lambda backbone: label_features(feature_cache.embed(training_images, backbone).frame, training_images),
         pictures[:SAMPLE_COUNT],
@@ -58,6 +58,4 @@ def bake_off(
         judgements.keep,
         context.log.info,
     )
-    return Table(
-        tabulate_contenders(training_images.sparkSession, contenders), describe_bake_off(prices.core_hour_dollars)
-    )
+    return Table(tabulate_contenders(training_images.sparkSession, judged), describe_bake_off(prices.core_hour_dollars))

@@ -149,8 +149,8 @@ def read_contenders(stored: DataFrame) -> dict[str, Contender]:
 def describe_bake_off(core_hour_dollars: float) -> Callable[[DataFrame], Report]:
     """The table of the contenders, the best first, and the plot of accuracy against speed."""
 
-    def describe(bake_off: DataFrame) -> Report:
-        contenders = sorted(read_contenders(bake_off).values(), key=lambda each: -each.accuracy)
+    def describe(stored: DataFrame) -> Report:
+        contenders = sorted(read_contenders(stored).values(), key=lambda each: -each.accuracy)
         front = pareto_front(contenders)
         return Report(
             numbers={
@@ -159,7 +159,7 @@ def describe_bake_off(core_hour_dollars: float) -> Callable[[DataFrame], Report]
                 "core_hour_dollars": core_hour_dollars,
             },
             texts={"best": contenders[0].name, "not_beaten": ", ".join(each.name for each in front)},
-            tables={"bake_off_table": contender_table(contenders, core_hour_dollars)},
+            tables={"contenders": contender_table(contenders, core_hour_dollars)},
             pictures={"pareto": draw_pareto(_points(contenders, front))},
         )
 

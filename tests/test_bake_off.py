@@ -143,7 +143,7 @@ def test_the_page_shows_table_and_plot_inline(spark: SparkSession) -> None:
     report = describe_bake_off(0.05)(tabulate_contenders(spark, contenders))
     assert report.texts["best"] == "xception fp32"
     assert report.numbers["best_accuracy"] == pytest.approx(0.89)
-    table = report.tables["bake_off_table"]
+    table = report.tables["contenders"]
     assert len(table) < 1000, "longer Markdown hides behind a link"
     assert table.splitlines()[2] == "| xception fp32|0.890|0.87-0.91|0.800|50|0.28|1280|18 |"
     plot = Image.open(io.BytesIO(report.pictures["pareto"]))

@@ -30,6 +30,10 @@ def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
     return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
 
 
+def test_a_code_location_can_load_it_whole(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+
+
 def test_the_assets_are_those_of_the_design(specs: dict[str, dg.AssetSpec]) -> None:
     assert {name for name, spec in specs.items() if spec.group_name == "training"} == TRAINING
     assert {name for name, spec in specs.items() if spec.group_name == "daily"} == DAILY
@@ -48,7 +52,7 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
         ("image_features", "predictions"),
         ("classifier", "predictions"),
         ("images", "review_queue"),
-        ("training_images", "bake_off"),
+        ("training_images", "contenders"),
         ("predictions", "review_queue"),
     }
 
