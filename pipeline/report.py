@@ -61,5 +61,5 @@ def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -
 
 def plain(text: str) -> str:
     """Text from a folder or a file name, with everything but letters, digits and a few signs made harmless."""
-    harmless = "".join(letter if letter.isalnum() or letter in " -.,%·" else "_" for letter in text)
+    harmless = "".join(letter if letter.isalnum() or letter in " -.,%·±" else "_" for letter in text)
     return re.sub(r"(?i)www\.", "www_", harmless)  # Markdown would make a link of it
