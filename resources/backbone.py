@@ -6,7 +6,7 @@ back to a former backbone takes no export, and another machine does not make ano
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -64,15 +64,23 @@ class BackboneCatalogue(dg.ConfigurableResource):
         """
         fp32 = self._once(identify_recipe(*self._words(name)), lambda folder: export_backbone(self.open(name), folder))
         precision = precision or self.precision
-        if precision not in TOLERANCES:
-            raise PretrainedError(f"there is no precision {precision!r}: there are {' and '.join(TOLERANCES)}")
+        _check_precision(precision)
         if precision == "fp32":
             return fp32
         return self._once(f"int8 of {fp32.digest}", lambda folder: _quantize(fp32, pictures, folder))
 
-    def export_all(self, names: Sequence[str], precisions: Sequence[str], pictures: Sequence[bytes]) -> list[Backbone]:
-        """Makes the graphs of several networks, each in each precision; arguments as in `export`."""
-        return [self.export(name, precision, pictures) for name in names for precision in precisions]
+    def export_all(
+        self, names: Sequence[str], precisions: Sequence[str], pictures: Sequence[bytes]
+    ) -> Iterator[Backbone]:
+        """Makes the graphs of several networks, each in each precision, when they are asked for.
+
+        Arguments and errors are those of `export`; a wrong word is told at once, before the first graph is made.
+        """
+        for name in names:
+            identify_recipe(*self._words(name))
+        for precision in precisions:
+            _check_precision(precision)
+        return (self.export(name, precision, pictures) for name in names for precision in precisions)
 
     def _words(self, name: str) -> tuple[str, Path | None, str, str]:
         weights = Path(self.weights) if self.weights else None
@@ -89,6 +97,11 @@ class BackboneCatalogue(dg.ConfigurableResource):
         draft.write_text(made.digest)
         os.replace(draft, note)
         return made
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in TOLERANCES:
+        raise PretrainedError(f"there is no precision {precision!r}: there are {' and '.join(TOLERANCES)}")
 
 
 def _quantize(fp32: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:

@@ -188,6 +188,19 @@ def test_an_unknown_precision_is_refused(networks: dict[str, str], tmp_path: Pat
         catalogue.export(precision="fp16")
 
 
+def test_a_wrong_word_among_many_is_told_before_the_first_graph_is_made(
+    networks: dict[str, str], tmp_path: Path
+) -> None:
+    catalogue = BackboneCatalogue(lake=Lake(root=str(tmp_path)))
+    with pytest.raises(PretrainedError, match="there is no backbone 'resnet'"):
+        catalogue.export_all([networks["fields"], "resnet"], ["fp32"], [])
+    with pytest.raises(PretrainedError, match="there is no precision 'fp16'"):
+        catalogue.export_all([networks["fields"]], ["fp32", "fp16"], [])
+    assert not any(tmp_path.iterdir())
+    made = list(catalogue.export_all(list(networks.values()), ["fp32"], []))
+    assert [each.name for each in made] == ["fields.onnx", "convolutions.onnx"]
+
+
 def test_an_own_network_s_features_are_its_own(settings: Settings, instance: dg.DagsterInstance) -> None:
     result = make_backbone(settings, instance)
     assert result.success
