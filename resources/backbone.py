@@ -15,10 +15,10 @@ from uuid import uuid4
 import dagster as dg
 from pydantic import Field
 
-from pipeline.backbone import Backbone, open_backbone
+from pipeline.backbone import Backbone, BackboneError, load_backbone, open_backbone
 from pipeline.golden import TOLERANCES
-from pipeline.networks.catalogue import identify_recipe, open_pretrained
 from pipeline.networks.export import export_backbone
+from pipeline.networks.loader import identify_recipe, open_pretrained
 from pipeline.networks.pretrained import Pretrained, PretrainedError
 from pipeline.networks.quantization import quantize_backbone
 from resources.lake import Lake
@@ -89,14 +89,24 @@ class BackboneCatalogue(dg.ConfigurableResource):
     def _once(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
         folder = self.lake.models / "backbone"
         note = folder / "recipes" / hashlib.sha256(recipe.encode()).hexdigest()
-        if note.exists() and (graph := folder / f"{note.read_text()}.onnx").exists():
-            return open_backbone(graph)
+        if note.exists() and (found := _find_working(folder / f"{note.read_text()}.onnx")):
+            return found
         made = open_backbone(make(folder))
         note.parent.mkdir(parents=True, exist_ok=True)
         draft = note.with_suffix(f".{uuid4().hex}")
         draft.write_text(made.digest)
         os.replace(draft, note)
         return made
+
+
+def _find_working(graph: Path) -> Backbone | None:
+    """The stored graph; None where it is lost or damaged, or its golden set does not hold on this machine any more."""
+    try:
+        found = open_backbone(graph)
+        load_backbone(found.path)
+    except (FileNotFoundError, BackboneError):
+        return None
+    return found
 
 
 def _check_precision(precision: str) -> None:

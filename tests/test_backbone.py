@@ -1,17 +1,19 @@
 """The backbone of a deployment: one word changes it, nothing wrong replaces it, and the UI says what is out of date."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import onnx
 import pytest
 from conftest import SIZE, make_tiny_graph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from test_quantization import make_convolutions
 
 from assets.definitions import build_definitions
@@ -168,6 +170,28 @@ def test_a_graph_is_exported_once_and_found_again(settings: Settings, networks: 
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
     assert first.export() == made
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
+
+
+def test_a_graph_that_is_damaged_or_computes_otherwise_by_now_is_made_anew(
+    networks: dict[str, str], tmp_path: Path
+) -> None:
+    """As after an upgrade of Pillow that decodes otherwise: its golden set does not hold any more."""
+    catalogue = BackboneCatalogue(name=networks["fields"], pixel_scaling="unit", lake=Lake(root=str(tmp_path)))
+    made = catalogue.export()
+    whole = Path(made.path).read_bytes()
+    Path(made.path).write_bytes(whole[:100])
+    assert catalogue.export() == made
+    assert Path(made.path).read_bytes() == whole
+
+    aged = onnx.load(made.path)
+    scale = next(tensor for tensor in aged.graph.initializer if tensor.dims == [3, 1, 1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.1), scale.name))
+    content = aged.SerializeToString()
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "models" / "backbone" / f"{digest}.onnx").write_bytes(content)
+    (note,) = (tmp_path / "models" / "backbone" / "recipes").iterdir()
+    note.write_text(digest)
+    assert catalogue.export() == made
 
 
 def test_int8_once_calibrated_stays_as_it_was_calibrated(networks: dict[str, str], tmp_path: Path) -> None:

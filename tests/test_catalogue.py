@@ -8,16 +8,17 @@ import onnx
 import pytest
 
 from pipeline.backbone import open_backbone
-from pipeline.networks.catalogue import CATALOGUE, find_file, identify_recipe, load_entry, open_pretrained
+from pipeline.networks.catalogue import CATALOGUE, KerasEntry
 from pipeline.networks.efficientnet_lite import LITE0, LITE1, LITE2, Variant, build_network
 from pipeline.networks.export import export_backbone
-from pipeline.networks.keras_applications import Application, build_application, load_application, preprocess
+from pipeline.networks.keras_applications import build_application, load_application, preprocess
 from pipeline.networks.known_photos import classify_known_photos, decode_known_photos
 from pipeline.networks.lite_weights import LITE0_WEIGHTS, find_weights, read_weights, set_weights
+from pipeline.networks.loader import find_file, identify_recipe, load_entry, open_pretrained
 from pipeline.networks.parity import measure_parity
 from pipeline.networks.pretrained import PretrainedError
 
-APPLICATIONS = [name for name, entry in CATALOGUE.items() if isinstance(entry.network, Application)]
+APPLICATIONS = [name for name, entry in CATALOGUE.items() if isinstance(entry, KerasEntry)]
 QUICK = ["mobilenet-v2", "mobilenet-v3-large"]
 SLOW = [name for name in APPLICATIONS if name not in QUICK]
 MOBILENET = CATALOGUE["mobilenet-v2"]
@@ -27,7 +28,7 @@ MOBILENET = CATALOGUE["mobilenet-v2"]
 def whole_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of MobileNetV2 with its top, in Keras's format of today."""
     file = tmp_path_factory.mktemp("weights") / "mobilenet-v2.weights.h5"
-    build_application(MOBILENET.network, MOBILENET.size, include_top=True).save_weights(file)
+    build_application(MOBILENET.application, MOBILENET.size, include_top=True).save_weights(file)
     return file
 
 
@@ -45,14 +46,14 @@ def test_every_entry_says_its_licence_and_origin() -> None:
 def test_scaling_is_what_keras_itself_does_for_the_network(name: str) -> None:
     entry = CATALOGUE[name]
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.uint8)
-    np.testing.assert_allclose(entry.scaling.apply(pixels), preprocess(entry.network, pixels), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(entry.scaling.apply(pixels), preprocess(entry.application, pixels), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_random_weights_export_with_parity_and_one_transpose(name: str, tmp_path: Path) -> None:
     entry = CATALOGUE[name]
     file = tmp_path / "random.weights.h5"
-    build_application(entry.network, entry.size).save_weights(file)
+    build_application(entry.application, entry.size).save_weights(file)
     pretrained = load_entry(entry, file)
     backbone = open_backbone(export_backbone(pretrained, tmp_path))
     parity = measure_parity(pretrained.embed, backbone, decode_known_photos(entry.size))
@@ -75,9 +76,9 @@ def test_the_larger_lite_networks_see(name: str, tmp_path: Path) -> None:
 def test_weights_with_a_top_give_the_same_features_and_their_classifier(whole_weights: Path) -> None:
     pixels = decode_known_photos(MOBILENET.size)[:2]
     pretrained = load_entry(MOBILENET, whole_weights)
-    whole = build_application(MOBILENET.network, MOBILENET.size, include_top=True)
+    whole = build_application(MOBILENET.application, MOBILENET.size, include_top=True)
     whole.load_weights(whole_weights)
-    logits = np.asarray(whole(preprocess(MOBILENET.network, pixels), training=False))
+    logits = np.asarray(whole(preprocess(MOBILENET.application, pixels), training=False))
     layer = pretrained.last_layer
     assert layer is not None
     np.testing.assert_allclose(pretrained.embed(pixels) @ layer.kernel + layer.bias, logits, rtol=1e-3, atol=1e-6)
@@ -85,9 +86,9 @@ def test_weights_with_a_top_give_the_same_features_and_their_classifier(whole_we
 
 def test_weights_without_a_top_come_without_a_classifier(tmp_path: Path) -> None:
     file = tmp_path / "without_top.weights.h5"
-    network = build_application(MOBILENET.network, MOBILENET.size)
+    network = build_application(MOBILENET.application, MOBILENET.size)
     network.save_weights(file)
-    loaded = load_application(MOBILENET.network, MOBILENET.size, file)
+    loaded = load_application(MOBILENET.application, MOBILENET.size, file)
     assert loaded.last_layer is None
     assert all(np.array_equal(*pair) for pair in zip(loaded.network.get_weights(), network.get_weights(), strict=True))
 

@@ -16,11 +16,11 @@ from onnx import helper, numpy_helper
 
 from pipeline.backbone import Backbone, BackboneError, load_backbone, open_backbone
 from pipeline.golden import KEY, TOLERANCES, make_golden_set, read_golden_set
-from pipeline.networks.catalogue import open_pretrained
 from pipeline.networks.export import export_backbone, store_graph
 from pipeline.networks.keras_runtime import convert_network, import_keras
 from pipeline.networks.known_photos import classify_known_photos, decode_known_photos, load_known_photos
 from pipeline.networks.lite_weights import LITE0_WEIGHTS
+from pipeline.networks.loader import open_pretrained
 from pipeline.networks.parity import compare_features, measure_parity
 from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.networks.pretrained import Pretrained, PretrainedError
@@ -140,7 +140,7 @@ def test_a_picture_has_the_same_features_in_any_batch(exported: Backbone) -> Non
 def test_another_process_exports_the_same_bytes_and_prints_nothing(exported: Backbone, tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from pipeline.networks.catalogue import open_pretrained
+from pipeline.networks.loader import open_pretrained
 from pipeline.networks.export import export_backbone
 export_backbone(open_pretrained({NAME!r}), Path({str(tmp_path)!r}))
 """

@@ -59,7 +59,9 @@ def store_graph(
 
     Raises:
         PretrainedError: where it does not keep the contract of every backbone.
+        onnx.checker.ValidationError: where it is not valid ONNX.
     """
+    import onnx
     from onnx import helper
 
     said = {
@@ -70,6 +72,7 @@ def store_graph(
         **provenance,
     }
     helper.set_model_props(model, said)
+    onnx.checker.check_model(model, full_check=True)
     session = open_session(model.SerializeToString(deterministic=True))
     size = _check_contract(session, name)
     contents = [photo.content for photo in load_known_photos()[:GOLDEN_PHOTOS]]
