@@ -6,7 +6,7 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of backfill_policy, which we pin Dagster for
 
-from assets import automation, backbone, bake_off, classifier, features, images, predictions, review_queue  # noqa: E402
+from assets import automation, backbone, classifier, contenders, features, images, predictions, review_queue  # noqa: E402
 from resources.backbone import BackboneCatalogue  # noqa: E402
 from resources.feature_cache import FeatureCache  # noqa: E402
 from resources.gate import Gate  # noqa: E402
@@ -19,7 +19,7 @@ from resources.settings import Settings, read_settings  # noqa: E402
 from resources.spark import SparkResource, read_spark_settings  # noqa: E402
 from resources.tables import TableIOManager  # noqa: E402
 
-MODULES = [backbone, images, features, classifier, predictions, review_queue, bake_off]
+MODULES = [backbone, images, features, classifier, predictions, review_queue, contenders]
 
 
 @dg.definitions

@@ -5,12 +5,10 @@ back to a former backbone takes no export, and another machine does not make ano
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
@@ -92,10 +90,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         if note.exists() and (found := _find_working(folder / f"{note.read_text()}.onnx")):
             return found
         made = open_backbone(make(folder))
-        note.parent.mkdir(parents=True, exist_ok=True)
-        draft = note.with_suffix(f".{uuid4().hex}")
-        draft.write_text(made.digest)
-        os.replace(draft, note)
+        self.lake.write_note(note, made.digest)
         return made
 
 

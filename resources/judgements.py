@@ -1,15 +1,13 @@
 """Judgements: what bake-offs found of backbones, one small file each, so that nothing is judged twice."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
 
-from pipeline.bake_off import Contender
+from pipeline.contenders import Contender
 from resources.lake import Lake
 
 
@@ -25,11 +23,7 @@ class Judgements(dg.ConfigurableResource):
 
     def keep(self, contender: Contender) -> None:
         """Keeps what was found."""
-        file = self._file(contender.training)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{uuid4().hex}")
-        draft.write_text(json.dumps(asdict(contender), indent=2))
-        os.replace(draft, file)
+        self.lake.write_note(self._file(contender.training), json.dumps(asdict(contender), indent=2))
 
     def _file(self, training: str) -> Path:
         return self.lake.models / "bake_off" / f"{training}.json"

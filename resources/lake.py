@@ -5,11 +5,13 @@ so that a run killed at any moment changes nothing. How they are committed is `c
 """
 
 import json
+import os
 import re
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import unquote
+from uuid import uuid4
 
 import dagster as dg
 from deltalake import DeltaTable
@@ -46,6 +48,13 @@ class Lake(dg.ConfigurableResource):
     def models(self) -> Path:
         """Where models live."""
         return Path(self.root) / "models"
+
+    def write_note(self, file: Path, text: str) -> None:
+        """Puts a small file in place, whole: whoever reads it finds the old one or the new one."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(f".{uuid4().hex}")
+        draft.write_text(text)
+        os.replace(draft, file)
 
     def write(self, table: str, frame: DataFrame, days: Sequence[str] | None) -> dict[str | None, int]:
         """Runs the frame and replaces exactly these days of a table, or the whole of one that has no days.

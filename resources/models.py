@@ -5,7 +5,6 @@ the model in use is what the graph says, never the newest folder.
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from uuid import uuid4
@@ -75,11 +74,7 @@ class ModelStore(dg.ConfigurableResource):
         return Classifier(version, report["backbone"], PipelineModel.load(folder.as_uri()), report)
 
     def _point(self, asset: str, target: dict[str, str]) -> None:
-        pointer = self.lake.models / f"{asset}.json"
-        pointer.parent.mkdir(parents=True, exist_ok=True)
-        draft = pointer.with_suffix(f".{uuid4().hex}")
-        draft.write_text(json.dumps(target))
-        os.replace(draft, pointer)
+        self.lake.write_note(self.lake.models / f"{asset}.json", json.dumps(target))
 
 
 class ModelIOManager(dg.ConfigurableIOManager):

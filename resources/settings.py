@@ -1,6 +1,8 @@
 """Settings of a deployment: the one place that reads the environment, when asked and not at import."""
 
+import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -50,14 +52,14 @@ def read_settings() -> Settings:
         label_pattern=_text("DAYLIGHT_LABEL_PATTERN", ""),
         lake=_local_folder("DAYLIGHT_LAKE", "lake"),
         backbone=_name_or_path("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
-        weights=_absolute(os.environ["DAYLIGHT_WEIGHTS"]) if os.environ.get("DAYLIGHT_WEIGHTS") else "",
+        weights=_path_or_none("DAYLIGHT_WEIGHTS"),
         features_tensor=_text("DAYLIGHT_FEATURES_TENSOR", ""),
         pixel_scaling=_one_of("DAYLIGHT_PIXEL_SCALING", "", ("", *SCALINGS)),
         precision=_one_of("DAYLIGHT_PRECISION", "fp32", ("fp32", "int8")),
         start_day=_day("DAYLIGHT_START_DAY", "2026-01-01"),
         spark_master=_text("DAYLIGHT_SPARK_MASTER", "local[*]"),
-        accuracy_floor=_share("DAYLIGHT_ACCURACY_FLOOR", "0.8"),
-        core_hour_dollars=_positive("DAYLIGHT_CORE_HOUR_DOLLARS", "0.05"),
+        accuracy_floor=_number("DAYLIGHT_ACCURACY_FLOOR", "0.8", _is_share, "a share between 0 and 1"),
+        core_hour_dollars=_number("DAYLIGHT_CORE_HOUR_DOLLARS", "0.05", _is_positive, "a number above 0"),
     )
 
 
@@ -69,6 +71,11 @@ def _name_or_path(variable: str, default: str) -> str:
     """A word as it is; what has a slash or a dot is a path."""
     value = _text(variable, default)
     return _absolute(value) if "/" in value or "." in value else value
+
+
+def _path_or_none(variable: str) -> str:
+    value = _text(variable, "")
+    return _absolute(value) if value else ""
 
 
 def _local_folder(variable: str, default: str) -> str:
@@ -97,23 +104,20 @@ def _day(variable: str, default: str) -> date:
         raise SettingError(f"{variable} is {value!r}; write a day such as {default}") from error
 
 
-def _positive(variable: str, default: str) -> float:
+def _number(variable: str, default: str, is_allowed: Callable[[float], bool], wish: str) -> float:
     value = _text(variable, default)
     try:
         number = float(value)
     except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise SettingError(f"{variable} is {value!r}; write a number above 0 such as {default}")
+        number = math.nan
+    if not is_allowed(number):
+        raise SettingError(f"{variable} is {value!r}; write {wish} such as {default}")
     return number
 
 
-def _share(variable: str, default: str) -> float:
-    value = _text(variable, default)
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise SettingError(f"{variable} is {value!r}; write a share between 0 and 1 such as {default}")
-    return share
+def _is_share(number: float) -> bool:
+    return 0 <= number <= 1
+
+
+def _is_positive(number: float) -> bool:
+    return 0 < number < math.inf

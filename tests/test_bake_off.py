@@ -10,14 +10,13 @@ from pyspark.sql import DataFrame, SparkSession
 from test_quantization import make_convolutions
 
 from pipeline.backbone import Backbone, open_backbone
-from pipeline.bake_off import (
+from pipeline.bake_off import judge_backbones, sample_pictures
+from pipeline.contenders import (
     Contender,
     contender_table,
-    describe_bake_off,
-    judge_backbones,
+    describe_contenders,
     pareto_front,
     read_contenders,
-    sample_pictures,
     tabulate_contenders,
 )
 from pipeline.evaluation import interval_of_share
@@ -140,7 +139,7 @@ def test_the_page_shows_table_and_plot_inline(spark: SparkSession) -> None:
         for number, name in enumerate(names)
         for precision in ("fp32", "int8")
     ]
-    report = describe_bake_off(0.05)(tabulate_contenders(spark, contenders))
+    report = describe_contenders(0.05)(tabulate_contenders(spark, contenders))
     assert report.texts["best"] == "xception fp32"
     assert report.numbers["best_accuracy"] == pytest.approx(0.89)
     table = report.tables["contenders"]

@@ -1,10 +1,11 @@
-"""The bake-off: which backbone to choose, told from the user's own labelled pictures."""
+"""The contenders of a bake-off: which backbone to choose, told from the user's own labelled pictures."""
 
 import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
-from pipeline.bake_off import SAMPLE_COUNT, describe_bake_off, judge_backbones, sample_pictures, tabulate_contenders
+from pipeline.bake_off import SAMPLE_COUNT, judge_backbones, sample_pictures
+from pipeline.contenders import describe_contenders, tabulate_contenders
 from pipeline.fitting import ClassifierParams
 from pipeline.heads import HeadName, Normalization
 from pipeline.labels import label_features
@@ -58,4 +59,6 @@ def contenders(
         judgements.keep,
         context.log.info,
     )
-    return Table(tabulate_contenders(training_images.sparkSession, judged), describe_bake_off(prices.core_hour_dollars))
+    return Table(
+        tabulate_contenders(training_images.sparkSession, judged), describe_contenders(prices.core_hour_dollars)
+    )
