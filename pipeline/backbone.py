@@ -1,6 +1,6 @@
 """The backbone: a frozen ONNX graph from uint8 pixels to a feature vector, and the one session a worker has of it.
 
-How a graph is made is `export.py`. This file is what executors need: onnxruntime, numpy and Pillow, nothing more.
+How a graph is made is `networks/export.py`. This file is what executors need: onnxruntime, numpy, Pillow.
 """
 
 import hashlib
@@ -109,11 +109,11 @@ def embed_with(session: ort.InferenceSession) -> Embed:
     return embed
 
 
-def open_session(model: str | Path | bytes) -> ort.InferenceSession:
+def open_session(model: str | Path | bytes, log_severity: int = 3) -> ort.InferenceSession:
     """Opens a graph with one thread: Spark gives a task one core, and ONNX Runtime would take them all."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = log_severity
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

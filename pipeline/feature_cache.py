@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pipeline.features import COLUMNS, DECODER, SCHEMA, describe_features
 from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED
 from pipeline.report import Number, Report, only_row
-from pipeline.schema import parse_schema
+from pipeline.schema import parse_schema, select_columns
 
 CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and Pillow''s'"
 
@@ -138,8 +138,7 @@ def join_features(images: DataFrame, cached: DataFrame) -> DataFrame:
     located = locate_pictures(images, cached).where(F.col("file").isNotNull())
     rows = cached.join(F.broadcast(located), ["image_id", "file"])
     schema = parse_schema(SCHEMA if "day" in images.columns else COLUMNS)
-    of_days = rows.select("*", F.explode("days").alias("day"))
-    return of_days.select(*(F.col(field.name).alias(field.name, metadata=field.metadata) for field in schema))
+    return select_columns(rows.select("*", F.explode("days").alias("day")), schema)
 
 
 def describe_embedded(embedded: Embedded) -> Callable[[DataFrame], Report]:

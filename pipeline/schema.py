@@ -1,5 +1,7 @@
 """Schemas: one DDL text per table, with a comment on every column, from which code, tables, pages and tests take it."""
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 
@@ -9,3 +11,8 @@ def parse_schema(ddl: str) -> StructType:
     if not isinstance(schema, StructType):
         raise TypeError(f"not the columns of a table: {ddl}")
     return schema
+
+
+def select_columns(frame: DataFrame, schema: StructType) -> DataFrame:
+    """The columns of a schema in its order, with its comments; `DataFrame.to` would copy arrays by element."""
+    return frame.select(*(F.col(field.name).alias(field.name, metadata=field.metadata) for field in schema))

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from pipeline.parquet import write_files
+from pipeline.schema import select_columns
 from resources.commits import (
     WHOLE_TABLE,
     Appended,
@@ -154,8 +155,7 @@ def _read(spark: SparkSession, folder: Path, schema: StructType, uris: Sequence[
     if not uris:
         return spark.createDataFrame([], schema)
     stored = spark.read.schema(schema).option("basePath", str(folder)).parquet(*map(_spark_path, uris))
-    # Spark puts the column of the partitions last and leaves out the comments; `to` would copy arrays by element
-    return stored.select(*(F.col(field.name).alias(field.name, metadata=field.metadata) for field in schema))
+    return select_columns(stored, schema)  # Spark puts the column of the partitions last, and leaves out the comments
 
 
 def _spark_path(uri: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.networks.graph import inner_graphs
 from pipeline.networks.graph_input import GraphInput, Shape, describe_shape, recognise_input
 from pipeline.networks.pixel_scaling import PixelScaling
 from pipeline.networks.pretrained import LastLayer
@@ -130,7 +131,7 @@ def _write_shape(shape: Iterable[int | None]) -> Shape:
 
 def _drop_numbers(graph: "onnx.GraphProto") -> None:
     """Sorts nodes, and names tensors without the numbers that tf2onnx takes from what its process did before."""
-    if any(each.HasField("g") for node in graph.node for each in node.attribute):
+    if any(True for node in graph.node for _ in inner_graphs(node)):
         return
     names = {each.name: each.name for each in (*graph.input, *graph.output, *graph.initializer)} | {"": ""}
     used = set(names)

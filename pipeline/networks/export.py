@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import onnx
 
 GOLDEN_PHOTOS: Final = 4
-"""Enough to notice another processor, few enough to cost a worker less than a tenth of a second."""
+"""A worker embeds as many more, once."""
 
 HIDDEN: Final = ("daylight_name", "precision", KEY)
 """Entries of a graph's metadata that its page shows otherwise, or not at all."""

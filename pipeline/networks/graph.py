@@ -4,7 +4,7 @@ uint8 RGB `pixels [n, size, size, 3]` in, float32 `features [n, d]` out, the sca
 not depend on what the process did before. How a stranger's graph is cut is `graph_cut.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -67,6 +67,14 @@ def dimensions(tensor: "onnx.ValueInfoProto") -> list[int | str]:
     return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims]
 
 
+def inner_graphs(node: "onnx.NodeProto") -> "Iterator[onnx.GraphProto]":
+    """The graphs within a node, such as the branches of an If."""
+    for attribute in node.attribute:
+        yield from attribute.graphs
+        if attribute.HasField("g"):
+            yield attribute.g
+
+
 def rename_by_order(model: "onnx.ModelProto", fixed: Mapping[str, str]) -> None:
     """Names nodes and tensors by their order: converters number them by what their process did before.
 
@@ -86,9 +94,8 @@ def _rename(graph: "onnx.GraphProto", name: Callable[[str], str]) -> None:
         node.name = f"{node.op_type}_{order}"
         for tensors in (node.input, node.output):
             tensors[:] = [name(tensor) for tensor in tensors]
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _rename(inner, name)
+        for inner in inner_graphs(node):
+            _rename(inner, name)
     sparse = [initializer.values for initializer in graph.sparse_initializer]
     for named in (*graph.input, *graph.output, *graph.initializer, *sparse):
         named.name = name(named.name)

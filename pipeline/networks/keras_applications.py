@@ -7,17 +7,16 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.networks.keras_runtime import import_keras
+from pipeline.networks.last_layer import CLASS_COUNT
 from pipeline.networks.pretrained import LastLayer, PretrainedError
 
 if TYPE_CHECKING:
     import keras
-
-CLASS_COUNT: Final = 1000
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def decode_known_photos(size: int) -> np.ndarray:
 def classify_known_photos(backbone: Backbone, last_layer: LastLayer) -> list[Answer]:
     """Classifies the photos by the features of an exported backbone and the classifier that its weights came with."""
     features = load_backbone(backbone.path)(decode_known_photos(backbone.size))
-    logits = features @ last_layer.kernel + last_layer.bias
+    logits = last_layer.classify(features)
     return [
         Answer(photo, int(predicted))
         for photo, predicted in zip(load_known_photos(), logits.argmax(axis=1), strict=True)

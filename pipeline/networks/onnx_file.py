@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline.networks.graph import inner_graphs
 from pipeline.networks.subgraph import GraphError, brief
 
 if TYPE_CHECKING:
@@ -56,5 +57,5 @@ def _list_external_entries(graph: "onnx.GraphProto") -> "Iterator[onnx.StringStr
     for node in graph.node:
         for attribute in node.attribute:
             yield from attribute.t.external_data
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _list_external_entries(inner)
+        for inner in inner_graphs(node):
+            yield from _list_external_entries(inner)

@@ -32,6 +32,11 @@ class LastLayer:
     kernel: np.ndarray
     bias: np.ndarray
 
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """The logits `[n, classes]` of features `[n, d]`."""
+        logits: np.ndarray = features @ self.kernel + self.bias
+        return logits
+
 
 @dataclass(frozen=True)
 class Pretrained:

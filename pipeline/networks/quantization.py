@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     import onnx
 
 CALIBRATION_COUNT: Final = 128
-"""Pictures whose activations say the ranges: twice as many moved the cosine of the embeddings by less than 0.001."""
+"""Pictures whose activations say the ranges."""
 
 BATCH: Final = 8
-SCALED: Final = "scaled"
-"""The tensor behind which quantization starts: pixels are scaled in float, once."""
 
 
 def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:

@@ -79,7 +79,7 @@ def choose_scaling(
 
 def _judge(features: np.ndarray, last_layer: LastLayer) -> _Evidence:
     """How many known photos are named rightly, and how surely; ties are broken by the second."""
-    logits = features @ last_layer.kernel + last_layer.bias
+    logits = last_layer.classify(features)
     logits = logits - logits.max(axis=1, keepdims=True)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     accepted = [sorted(photo.accepted) for photo in load_known_photos()]

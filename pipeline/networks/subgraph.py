@@ -11,6 +11,9 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
+from pipeline.backbone import open_session
+from pipeline.networks.graph import inner_graphs
+
 if TYPE_CHECKING:
     import onnx
 
@@ -72,11 +75,10 @@ def sort_nodes(graph: "onnx.GraphProto", tensors: Iterable[str]) -> "list[onnx.N
 def read_by(node: "onnx.NodeProto") -> Iterator[str]:
     """The tensors that a node reads, those within its own graphs included."""
     yield from filter(None, node.input)
-    for attribute in node.attribute:
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            yield from (each.name for each in graph.output)
-            for inner in graph.node:
-                yield from read_by(inner)
+    for graph in inner_graphs(node):
+        yield from (each.name for each in graph.output)
+        for inner in graph.node:
+            yield from read_by(inner)
 
 
 def find_varying(model: "onnx.ModelProto") -> set[str]:
@@ -111,14 +113,10 @@ def open_graph(model: "onnx.ModelProto") -> Run:
     Raises:
         GraphError: where ONNX Runtime refuses the graph; so does the function, where it refuses the inputs.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL
     run_options = onnxruntime.RunOptions()
     run_options.log_severity_level = FATAL
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = open_session(model.SerializeToString(), FATAL)
     except RUNTIME_ERRORS as error:
         raise GraphError(f"cannot be opened by ONNX Runtime ({brief(error)}): export it anew") from error
     names = [each.name for each in session.get_inputs()]
