@@ -6,11 +6,12 @@ PORT ?= 3000
 LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
 # A shell that starts `make dev &` lets it ignore Ctrl-C, and Dagster would then ignore every signal.
 UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
+LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-all check format lock
+.PHONY: help setup demo dev bench test test-all check format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -22,7 +23,7 @@ setup: .venv/installed ## make the environment in .venv
 	@echo "Making .venv from requirements.lock (3 GB; minutes at the first time) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@echo "DAGSTER_HOME=$(CURDIR)" > .env
 	@touch $@
@@ -33,6 +34,16 @@ demo: setup ## real photos, end to end: train, three days of predictions, a summ
 dev: setup ## the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
 	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/dg dev --no-check-yaml --host 127.0.0.1 --port $(PORT)
+
+bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="--help" lists what can be left out
+	@$(BIN)/python -m benchmarks $(BENCH)
+	@$(BIN)/python -m benchmarks.tables
+
+.venv-bench/installed: requirements-bench.lock
+	@echo "Making .venv-bench, of what Daylight is measured against, from requirements-bench.lock ..."
+	@$(PYTHON) -m venv --clear .venv-bench
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-bench/bin/python --require-hashes -r requirements-bench.lock
+	@touch $@
 
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest
@@ -52,5 +63,6 @@ format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: setup ## make requirements.lock anew from pyproject.toml
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.lock
+lock: setup ## make both locks anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKING) -o requirements.lock
+	@grep -oE '^(numpy|onnxruntime|pandas|pillow)==[^\\]*' requirements.lock | $(BIN)/uv pip compile --group bench -c /dev/stdin --no-annotate $(LOCKING) -o requirements-bench.lock

@@ -14,6 +14,7 @@ from resources.judgements import Judgements  # noqa: E402
 from resources.lake import Lake  # noqa: E402
 from resources.landing import LandingZone  # noqa: E402
 from resources.models import ModelIOManager, ModelStore  # noqa: E402
+from resources.precision import Precisions  # noqa: E402
 from resources.prices import Prices  # noqa: E402
 from resources.settings import Settings, read_settings  # noqa: E402
 from resources.spark import SparkResource, read_spark_settings  # noqa: E402
@@ -48,16 +49,17 @@ def build_resources(settings: Settings) -> dict[str, object]:
     lake = Lake(root=settings.lake)
     spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
     store = ModelStore(lake=lake, spark=spark)
+    feature_cache = FeatureCache(lake=lake)
+    catalogue = BackboneCatalogue(
+        name=settings.backbone,
+        weights=settings.weights,
+        features_tensor=settings.features_tensor,
+        pixel_scaling=settings.pixel_scaling,
+        lake=lake,
+    )
     return {
-        "catalogue": BackboneCatalogue(
-            name=settings.backbone,
-            precision=settings.precision,
-            weights=settings.weights,
-            features_tensor=settings.features_tensor,
-            pixel_scaling=settings.pixel_scaling,
-            lake=lake,
-        ),
-        "feature_cache": FeatureCache(lake=lake),
+        "catalogue": catalogue,
+        "feature_cache": feature_cache,
         "gate": Gate(accuracy_floor=settings.accuracy_floor),
         "judgements": Judgements(lake=lake),
         "io_manager": TableIOManager(lake=lake, spark=spark),
@@ -66,6 +68,9 @@ def build_resources(settings: Settings) -> dict[str, object]:
         ),
         "model_store": store,
         "models": ModelIOManager(store=store),
+        "precisions": Precisions(
+            precision=settings.precision, catalogue=catalogue, feature_cache=feature_cache, lake=lake, spark=spark
+        ),
         "prices": Prices(core_hour_dollars=settings.core_hour_dollars),
         "spark": spark,
     }

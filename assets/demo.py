@@ -38,7 +38,9 @@ def main() -> None:
 
     definitions = build_definitions(settings)
     with dg.DagsterInstance.get() as instance:
-        print("Training: exporting the backbone, embedding, fitting, checking ...", flush=True)
+        print(
+            "Training: exporting the backbone, measuring its precisions, embedding, fitting, checking ...", flush=True
+        )
         trained = run_job(definitions, instance, "training")
         print(f"Predicting {len(photos.days)} days in one run ...", flush=True)
         answered = run_job(definitions, instance, "daily", photos.days)
@@ -74,12 +76,19 @@ def summarize(
     return f"""
   pictures    {photos.training_count} to learn from, {len(answers)} predicted in {len(photos.days)} days
   accuracy    {right / len(answers):.3f} ({right} of {len(answers)} right)
+  precision   {_tell_precision(results)}
   speed       {_tell_speed(results)}
   rejected    {rejected}
   tables      {settings.lake} (Delta Lake, one folder per asset)
   time        {seconds:.0f} s
 
 Look at it: run `make dev`, then open {LINEAGE}"""
+
+
+def _tell_precision(results: Sequence[dg.ExecuteInProcessResult]) -> str:
+    """Which one the backbone has, and why."""
+    (event,) = results[0].asset_materializations_for_node("backbone")
+    return str(event.metadata["why"].value)
 
 
 def _tell_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
@@ -93,7 +102,8 @@ def _tell_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
     ]
     if not rates:
         return "no picture was embedded, all features were in the cache"
-    return f"{min(rates):.0f}-{max(rates):.0f} pictures a second decoded and embedded"
+    ends = dict.fromkeys(f"{rate:.0f}" for rate in (min(rates), max(rates)))
+    return f"{'-'.join(ends)} pictures a second decoded and embedded"
 
 
 if __name__ == "__main__":

@@ -9,24 +9,27 @@ from pipeline.feature_cache import describe_embedded
 from pipeline.labels import label_features
 from pipeline.report import Table
 from resources.feature_cache import FeatureCache
+from resources.prices import Prices
 
 
 @dg.asset(group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
-def training_features(training_images: DataFrame, backbone: Backbone, feature_cache: FeatureCache) -> Table:
+def training_features(
+    training_images: DataFrame, backbone: Backbone, feature_cache: FeatureCache, prices: Prices
+) -> Table:
     """Embeddings of the labelled pictures, one row per distinct picture.
 
     A picture that cannot be decoded has a reason in the place of its features. Equal pictures filed under two labels
     keep their features and lose their label, since one of the two is wrong.
     """
     embedded = feature_cache.embed(training_images, backbone)
-    return Table(label_features(embedded.frame, training_images), describe_embedded(embedded))
+    return Table(label_features(embedded.frame, training_images), describe_embedded(embedded, prices.core_hour_dollars))
 
 
 @daily_asset(kinds={"spark", "onnx", "deltalake"})
-def image_features(images: DataFrame, backbone: Backbone, feature_cache: FeatureCache) -> Table:
+def image_features(images: DataFrame, backbone: Backbone, feature_cache: FeatureCache, prices: Prices) -> Table:
     """Embeddings of the day's pictures, one row per distinct picture.
 
     A picture that cannot be decoded is a row with the reason why.
     """
     embedded = feature_cache.embed(images, backbone)
-    return Table(embedded.frame, describe_embedded(embedded))
+    return Table(embedded.frame, describe_embedded(embedded, prices.core_hour_dollars))

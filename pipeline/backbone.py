@@ -4,6 +4,7 @@ How a graph is made is `networks/export.py`. This file is what executors need: o
 """
 
 import hashlib
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from pipeline.batch_size import DEFAULT, read_batch_costs
 from pipeline.golden import KEY, describe_worker, read_golden_set
+from pipeline.processor import refuse_int8
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -32,6 +35,7 @@ class Backbone:
         size: side of the square that the graph takes, in pixels.
         dimension: length of the feature vector.
         precision: `fp32` or `int8`.
+        batch_size: pictures given to ONNX at once, measured when the graph was stored (`batch_size.py`).
     """
 
     name: str
@@ -40,6 +44,7 @@ class Backbone:
     size: int
     dimension: int
     precision: str = "fp32"
+    batch_size: int = DEFAULT
 
     @property
     def megabytes(self) -> float:
@@ -61,7 +66,7 @@ def open_backbone(path: Path) -> Backbone:
     (pixels,), (features,) = session.get_inputs(), session.get_outputs()
     if pixels.type != "tensor(uint8)" or len(pixels.shape) != 4 or len(features.shape) != 2:
         raise BackboneError(f"{path} takes {pixels.type} {pixels.shape} and gives {features.shape}: not a backbone")
-    said = session.get_modelmeta().custom_metadata_map
+    said, costs = session.get_modelmeta().custom_metadata_map, read_batch_costs(path)
     return Backbone(
         name=said.get("daylight_name", path.stem),
         path=str(path),
@@ -69,6 +74,7 @@ def open_backbone(path: Path) -> Backbone:
         size=pixels.shape[1],
         dimension=features.shape[1],
         precision=said.get("precision", "fp32"),
+        batch_size=costs.batch_size if costs else DEFAULT,
     )
 
 
@@ -80,11 +86,17 @@ def load_backbone(path: str) -> Embed:
         A function from uint8 `[n, size, size, 3]` to float32 `[n, dimension]`.
 
     Raises:
-        BackboneError: where the features of the golden set differ by more than its tolerance, or it has none.
+        BackboneError: where the features of the golden set differ by more than its tolerance, or it has none; where the
+            graph is int8, and the processor not made for it.
     """
     session = open_session(path)
     embed = embed_with(session)
-    golden = session.get_modelmeta().custom_metadata_map.get(KEY)
+    said = session.get_modelmeta().custom_metadata_map
+    if said.get("precision") == "int8" and (reason := refuse_int8()):
+        raise BackboneError(
+            f"{platform.node()}: {reason}; let DAYLIGHT_PRECISION be fp32, since auto asks the driver alone"
+        )
+    golden = said.get(KEY)
     if golden is None:
         raise BackboneError(f"{path} has no golden set: materialize backbone anew")
     golden_set = read_golden_set(golden)

@@ -15,7 +15,7 @@ from pipeline.backbone import Backbone, load_backbone
 from pipeline.classifier import fit_classifier, identify_training
 from pipeline.contenders import Contender
 from pipeline.evaluation import interval_of_share
-from pipeline.features import BATCH_SIZE, embed_pictures
+from pipeline.features import embed_pictures
 from pipeline.fitting import ClassifierParams
 from pipeline.labels import TRAIN
 
@@ -65,14 +65,23 @@ def judge_backbones(
 
 def measure_cpu_seconds(backbone: Backbone, contents: Sequence[bytes]) -> float:
     """CPU-seconds of one core to decode and embed one picture: the median of several passes, after one to warm up."""
-    embed = load_backbone(backbone.path)
-    seconds = []
-    embed_pictures(contents[:BATCH_SIZE], embed, backbone.size)
-    for _ in range(PASSES):
-        started = time.thread_time()
-        embed_pictures(contents, embed, backbone.size)
-        seconds.append(time.thread_time() - started)
-    return statistics.median(seconds) / len(contents)
+    return compare_cpu_seconds([backbone], contents)[0]
+
+
+def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]) -> list[float]:
+    """As `measure_cpu_seconds`, for several backbones in turns, so that a noisy machine is noisy for all of them."""
+    passes: list[list[float]] = [[] for _ in backbones]
+    for number in range(PASSES + 1):
+        for backbone, seconds in zip(backbones, passes, strict=True):
+            started = time.thread_time()
+            embed_pictures(
+                contents if number else contents[: backbone.batch_size],
+                load_backbone(backbone.path),
+                backbone.size,
+                backbone.batch_size,
+            )
+            seconds.append(time.thread_time() - started)
+    return [statistics.median(seconds[1:]) / len(contents) for seconds in passes]
 
 
 def sample_pictures(training_images: DataFrame, count: int) -> list[bytes]:

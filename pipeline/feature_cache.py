@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from pipeline.features import COLUMNS, DECODER, SCHEMA, describe_features
 from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED
-from pipeline.report import Number, Report, only_row
+from pipeline.report import Number, Report, markdown_table, only_row
 from pipeline.schema import parse_schema, select_columns
 
 CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and Pillow''s'"
@@ -44,12 +44,14 @@ class Embedded:
         frame: lazy; the columns of `features.SCHEMA`, or of `features.COLUMNS` for images without a day.
         sources: by day, or under None for images without one; a day without pictures has none.
         embed_seconds: that embedding and storing the misses took, by the clock; 0 where there were none.
+        cpu_seconds: that they took of all workers, by stage; empty where there were none.
         seconds_per_picture: of all the runs on record that embedded with this backbone; None where there is none.
     """
 
     frame: DataFrame
     sources: Mapping[date | None, Sources]
     embed_seconds: float
+    cpu_seconds: Mapping[str, float]
     seconds_per_picture: float | None
 
     @property
@@ -124,11 +126,6 @@ def missing_images(images: DataFrame, located: DataFrame, days: list[date | None
     return images.select("image_id", "path", "content").join(F.broadcast(missing), "image_id", "left_semi")
 
 
-def label_decoder(features: DataFrame) -> DataFrame:
-    """Says what decoded the pictures, in the columns of `CACHE_SCHEMA`."""
-    return features.withColumn("decoder", F.lit(DECODER)).to(parse_schema(CACHE_SCHEMA))
-
-
 def join_features(images: DataFrame, cached: DataFrame) -> DataFrame:
     """Gives every distinct picture its cached row, lazily; per day where the images have a `day`.
 
@@ -141,21 +138,43 @@ def join_features(images: DataFrame, cached: DataFrame) -> DataFrame:
     return select_columns(rows.select("*", F.explode("days").alias("day")), schema)
 
 
-def describe_embedded(embedded: Embedded) -> Callable[[DataFrame], Report]:
-    """As `describe_features`, with what came from the cache; speeds are those of the whole run."""
+def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], Report]:
+    """As `describe_features`, with what came from the cache and what it cost; speeds and costs are of the whole run.
+
+    Args:
+        embedded: of the run.
+        core_hour_dollars: price of one core for one hour.
+    """
 
     def describe(features: DataFrame) -> Report:
         report = describe_features(features)
         day = only_row(features.select(F.any_value("day")))[0] if "day" in features.columns else None
         sources = embedded.sources[day]
-        numbers: dict[str, Number] = {"cache_hit_count": sources.hit_count, "embedded_count": sources.miss_count}
+        numbers: dict[str, Number] = {
+            "cache_hit_count": sources.hit_count,
+            "cache_hit_share": sources.hit_count / (sources.hit_count + sources.miss_count),
+            "embedded_count": sources.miss_count,
+        }
+        tables = dict(report.tables)
         if embedded.miss_count:
+            cpu_seconds = sum(embedded.cpu_seconds.values())
             numbers["embedded_per_second"] = embedded.miss_count / embedded.embed_seconds
+            numbers["cpu_seconds"] = cpu_seconds
+            numbers["dollars_per_million"] = cpu_seconds / embedded.miss_count * 1e6 / 3600 * core_hour_dollars
+            tables["cpu"] = _stage_table(embedded.cpu_seconds, embedded.miss_count)
         if embedded.seconds_per_picture is not None:
             numbers["seconds_saved"] = sources.hit_count * embedded.seconds_per_picture
-        return Report({**report.numbers, **numbers}, report.texts, report.tables, report.pictures)
+        return Report({**report.numbers, **numbers}, report.texts, tables, report.pictures)
 
     return describe
+
+
+def _stage_table(cpu_seconds: Mapping[str, float], picture_count: int) -> str:
+    """Where the time of the workers went: to start, read, decode, resize, infer and write."""
+    rows = [
+        [stage, f"{seconds:.1f}", f"{1000 * seconds / picture_count:.2f}"] for stage, seconds in cpu_seconds.items()
+    ]
+    return markdown_table(["stage", "CPU-seconds", "ms per picture"], rows)
 
 
 def _is_lasting() -> Column:

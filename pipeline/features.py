@@ -10,14 +10,17 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import PIL
+import pyarrow as pa
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, Embed, load_backbone
-from pipeline.preprocess import Picture, UnreadablePictureError, decode
+from pipeline.preprocess import UnreadablePictureError, letterbox, load
 from pipeline.report import Report, count_by, markdown_table
+from pipeline.rows import Rows, rows_in_pandas
 from pipeline.schema import parse_schema
+from pipeline.stopwatch import Stopwatch
 
 COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, from images.image_id',
@@ -30,12 +33,9 @@ COLUMNS: Final = """
 """
 SCHEMA: Final = f"day date comment 'the day on which the picture arrived, from images.day', {COLUMNS}"
 
-DECODER: Final = f"1, Pillow {PIL.__version__}"
+DECODER: Final = f"2, Pillow {PIL.__version__}"
 """What makes pixels of bytes. Raise the number with every change of `preprocess.py` that gives other pixels or reasons:
 features and reasons of another decoder are made anew (`feature_cache.py`)."""
-
-BATCH_SIZE: Final = 4
-"""Pictures given to ONNX at once: small batches win on CPUs for depthwise networks (docs/decisions.md)."""
 
 
 def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
@@ -48,21 +48,28 @@ def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
     Returns:
         The columns of `SCHEMA`, or of `COLUMNS` for images without a day.
     """
+    return embed_images(images, backbone, SCHEMA if "day" in images.columns else COLUMNS).frame
+
+
+def embed_images(images: DataFrame, backbone: Backbone, schema: str) -> Rows:
+    """As `extract_features`, in the columns of a schema, such as the one of the feature cache."""
     spark = images.sparkSession
     spark.addArtifacts(backbone.path, file=True)
-    file_name, digest, size = Path(backbone.path).name, backbone.digest, backbone.size
+    file_name = Path(backbone.path).name
+    names = {"backbone": backbone.digest, "decoder": DECODER}
     key = ["day", "image_id"] if "day" in images.columns else ["image_id"]
-    schema = parse_schema(SCHEMA if "day" in key else COLUMNS)
-    columns = schema.fieldNames()
+    struct = parse_schema(schema)
+    columns = struct.fieldNames()
 
-    def embed_batches(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def embed_batches(batches: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pd.DataFrame]:
         embed = load_backbone(SparkFiles.get(file_name))
+        stopwatch.lap("start")
         for batch in batches:
-            rows = batch[key].assign(backbone=digest)
-            embedded = pd.DataFrame(embed_pictures(batch["content"], embed, size), rows.index)
-            yield rows.join(embedded)[columns]
+            stopwatch.lap("read")
+            embedded = embed_pictures(batch["content"], embed, backbone.size, backbone.batch_size, stopwatch)
+            yield batch[key].reset_index(drop=True).assign(**names).join(embedded)[columns]
 
-    return distinct_pictures(images, key).mapInPandas(embed_batches, schema)
+    return rows_in_pandas(distinct_pictures(images, key), embed_batches, struct)
 
 
 def describe_features(features: DataFrame) -> Report:
@@ -92,31 +99,57 @@ def distinct_pictures(images: DataFrame, key: list[str]) -> DataFrame:
     return readable.join(F.broadcast(first_paths), [*key, "path"], "left_semi")
 
 
-def embed_pictures(contents: Iterable[bytes], embed: Embed, size: int) -> list[dict[str, object]]:
-    """Decodes and embeds pictures, a few at a time.
+def embed_pictures(
+    contents: Iterable[bytes], embed: Embed, size: int, batch_size: int, stopwatch: Stopwatch | None = None
+) -> pd.DataFrame:
+    """Decodes and embeds pictures, a few at a time: pixels are used while they are in the processor's cache.
+
+    Args:
+        contents: the bytes of the pictures.
+        embed: the graph.
+        size: side of the square that it takes, in pixels.
+        batch_size: pictures given to it at once.
+        stopwatch: its laps here are decode, resize and infer.
 
     Returns:
-        For each picture `features`, `width`, `height`, `format` and `error`; nulls where there is none.
+        For each picture `features` (float32, in Arrow's memory), `width`, `height`, `format` and `error`; nulls where
+        there is none.
     """
-    rows: list[dict[str, object]] = []
-    pictures: list[tuple[int, Picture]] = []
+    stopwatch = stopwatch or Stopwatch()
+    rows: list[tuple[int | None, int | None, str | None, str | None]] = []
+    waiting: list[np.ndarray] = []
+    vectors: list[np.ndarray] = []
+
+    def embed_waiting() -> None:
+        if waiting:
+            vectors.append(embed(np.stack(waiting)))
+            waiting.clear()
+            stopwatch.lap("infer")
+
     for content in contents:
         try:
-            pictures.append((len(rows), decode(content, size)))
+            photo = load(content, size)
         except UnreadablePictureError as error:
-            rows.append({"features": None, "width": None, "height": None, "format": None, "error": str(error)})
+            rows.append((None, None, None, str(error)))
+            stopwatch.lap("decode")
             continue
-        picture = pictures[-1][1]
-        rows.append({"width": picture.width, "height": picture.height, "format": picture.format, "error": None})
-        if len(pictures) == BATCH_SIZE:
-            _embed_into(rows, pictures, embed)
-            pictures.clear()
-    if pictures:
-        _embed_into(rows, pictures, embed)
-    return rows
+        stopwatch.lap("decode")
+        waiting.append(letterbox(photo.image, size))
+        rows.append((photo.width, photo.height, photo.format, None))
+        stopwatch.lap("resize")
+        if len(waiting) == batch_size:
+            embed_waiting()
+    embed_waiting()
+    frame = pd.DataFrame(rows, columns=["width", "height", "format", "error"])
+    frame = frame.astype({"width": "Int32", "height": "Int32"})
+    return frame.assign(features=_as_lists(vectors, frame["error"].isna().to_numpy()))
 
 
-def _embed_into(rows: list[dict[str, object]], pictures: list[tuple[int, Picture]], embed: Embed) -> None:
-    vectors = embed(np.stack([picture.pixels for _, picture in pictures]))
-    for (row, _), vector in zip(pictures, vectors, strict=True):
-        rows[row]["features"] = vector
+def _as_lists(vectors: list[np.ndarray], is_readable: np.ndarray) -> pd.arrays.ArrowExtensionArray:
+    """The vectors as one column, without an object per row or number; null where a picture is not readable."""
+    values = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
+    offsets = np.append(0, np.cumsum(is_readable)) * values.shape[1]
+    lists = pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(values.ravel()), mask=pa.array(~is_readable)
+    )
+    return pd.arrays.ArrowExtensionArray(lists)

@@ -20,7 +20,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.files import list_files, open_folder
 from pipeline.report import Report, only_row
+from pipeline.rows import Rows, rows_in_arrow, rows_of
 from pipeline.schema import parse_schema
+from pipeline.stopwatch import Stopwatch
 
 FILE_COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, the identity of a picture; null where the file could not be read',
@@ -44,7 +46,7 @@ MIN_TASKS: Final = 4
 OPENING_BYTES: Final = 2**16
 """What opening a file costs, as if it were so many bytes more: bounds the number of small files in a task."""
 
-BATCH_BYTES: Final = 16 * 2**20
+BATCH_BYTES: Final = 2**20
 
 
 def read_images(spark: SparkSession, folder: str) -> DataFrame:
@@ -53,11 +55,11 @@ def read_images(spark: SparkSession, folder: str) -> DataFrame:
     Raises:
         FileNotFoundError: at once, where the folder does not exist.
     """
-    return read_files(spark, list_files(folder), FILE_COLUMNS)
+    return read_files(spark, list_files(folder), FILE_COLUMNS).frame
 
 
-def read_days(spark: SparkSession, folders: Mapping[date, str]) -> DataFrame:
-    """Reads the folders of several days as one frame, in the columns of `SCHEMA`.
+def read_days(spark: SparkSession, folders: Mapping[date, str]) -> Rows:
+    """Reads the folders of several days, lazily, in the columns of `SCHEMA`.
 
     Raises:
         FileNotFoundError: at once, where one of the folders does not exist.
@@ -66,7 +68,7 @@ def read_days(spark: SparkSession, folders: Mapping[date, str]) -> DataFrame:
     return read_files(spark, pa.concat_tables(listings), SCHEMA)
 
 
-def read_files(spark: SparkSession, files: pa.Table, schema: str) -> DataFrame:
+def read_files(spark: SparkSession, files: pa.Table, schema: str) -> Rows:
     """Reads the bytes of listed files in the executors, lazily, in tasks of about the same number of bytes.
 
     Args:
@@ -76,7 +78,7 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str) -> DataFrame:
     """
     struct = parse_schema(schema)
     if files.num_rows == 0:
-        return spark.createDataFrame([], struct)
+        return rows_of(spark.createDataFrame([], struct))
     tasks = assign_tasks(files["length"].to_pylist())
     files = files.append_column("task", pa.array(tasks, pa.int32()))
     listing = spark.createDataFrame(
@@ -84,11 +86,13 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str) -> DataFrame:
     )  # at an empty chunk, such as a day's, Spark would stop reading
     arrow_schema = to_arrow_schema(struct, timezone="UTC")
 
-    def read_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield from _read_batch(batch, arrow_schema)
+    def read_batches(batches: Iterator[pa.RecordBatch], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
+        for listed in batches:
+            for batch in _read_batch(listed, arrow_schema):
+                stopwatch.lap("read")
+                yield batch
 
-    return listing.repartitionById(max(tasks) + 1, "task").mapInArrow(read_batches, struct)
+    return rows_in_arrow(listing.repartitionById(max(tasks) + 1, "task"), read_batches, struct)
 
 
 def describe_images(images: DataFrame) -> Report:

@@ -90,7 +90,7 @@ def read_training_images(spark: SparkSession, files: TrainingFiles) -> DataFrame
     Where the folder does not say the split, the digest of the bytes does, so that a picture never changes sides when
     others come.
     """
-    images = read_files(spark, files.labelled, SCHEMA)
+    images = read_files(spark, files.labelled, SCHEMA).frame
     images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
     return images.to(parse_schema(SCHEMA))
 

@@ -1,56 +1,59 @@
-"""Parquet: executors write a frame under final, unique names; nobody sees the files until the lake commits them.
+"""Parquet: executors write rows under final, unique names; nobody sees the files until the lake commits them.
 
-Retried and speculated tasks leave orphans and no duplicates, because only the messages of finished tasks reach the
-driver. What a table is, and when a day counts as written, is `resources/lake.py`.
+Where rows come from is `rows.py`; what a table is, and when a day counts as written, `resources/lake.py`.
 """
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
 from uuid import uuid4
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, Row
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
 
 from pipeline.files import open_folder
+from pipeline.stopwatch import Stopwatch
 
-WRITTEN: Final = "path string, size long, rows long, value string"
+Batch: TypeAlias = pd.DataFrame | pa.RecordBatch
+
 ROW_GROUP_BYTES: Final = 4 * 2**20
 """Spark reads whole row groups and splits files between them: small ones bound memory and spread the work."""
 
-_WRITTEN: Final = pa.schema([("path", pa.string()), ("size", pa.int64()), ("rows", pa.int64()), ("value", pa.string())])
 
-
-def write_files(frame: DataFrame, schema: StructType, folder: str, column: str | None) -> list[Row]:
-    """Runs the frame and writes its rows below a folder, under `day=<day>/` where it is partitioned by `day`.
+def write_batches(
+    batches: Iterable[Batch], schema: pa.Schema, folder: str, column: str | None, stopwatch: Stopwatch
+) -> Iterator[dict[str, object]]:
+    """Writes rows below a folder, under `day=<day>/` where they are partitioned by `day`; runs in the executors.
 
     Args:
-        frame: what is written.
-        schema: of the files; the frame's columns, of which it may allow more nulls.
+        batches: of one task.
+        schema: of the files.
         folder: of the table.
         column: by which the table is partitioned, or None; its values as text are plain (days, digests), and unescaped.
 
-    Returns:
-        One row per file, as in `WRITTEN`: path below the folder, size in bytes, number of rows, and the value of the
-        column in all of its rows, or null.
+        stopwatch: of the task; writing is a lap of it.
+
+    Yields:
+        `path` below the folder, `size` in bytes, number of `rows` and `value` of the column, of every file.
     """
     run = uuid4().hex
-    arrow_schema = to_arrow_schema(schema, timezone="UTC")
+    writers: dict[str | None, _FileWriter] = {}
+    for batch in batches:
+        for value, table in _split(_as_table(batch, schema), column):
+            if value not in writers:
+                writers[value] = _FileWriter(folder, f"{column}={value}/{run}" if column else run, table.schema)
+            writers[value].write(table)
+        stopwatch.lap("write")
+    for value, writer in writers.items():
+        yield writer.close() | {"value": value}
+    stopwatch.lap("write")
 
-    def write_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        writers: dict[str | None, _FileWriter] = {}
-        for batch in batches:
-            for value, table in _split(pa.Table.from_batches([batch]).cast(arrow_schema), column):
-                if value not in writers:
-                    writers[value] = _FileWriter(folder, f"{column}={value}/{run}" if column else run, table.schema)
-                writers[value].write(table)
-        written = [writer.close() | {"value": value} for value, writer in writers.items()]
-        yield pa.RecordBatch.from_pylist(written, _WRITTEN)
 
-    return frame.mapInArrow(write_batches, WRITTEN).collect()
+def _as_table(batch: Batch, schema: pa.Schema) -> pa.Table:
+    if isinstance(batch, pd.DataFrame):
+        return pa.Table.from_pandas(batch, schema, preserve_index=False)
+    return pa.Table.from_batches([batch]).cast(schema)
 
 
 def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa.Table]]:

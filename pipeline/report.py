@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame, Row
 
+from pipeline.rows import Rows
+
 Number = float | int
 
 
@@ -34,11 +36,11 @@ class Table:
     """A frame to be stored, and how to tell of it afterwards: counting it before would run the backbone twice.
 
     Attributes:
-        frame: lazy.
+        frame: lazy; rows, where they are written by the workers that make them.
         describe: from the stored rows of one day, or of the whole table, to their report.
     """
 
-    frame: DataFrame
+    frame: DataFrame | Rows
     describe: Callable[[DataFrame], Report]
 
 

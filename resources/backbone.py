@@ -14,11 +14,14 @@ import dagster as dg
 from pydantic import Field
 
 from pipeline.backbone import Backbone, BackboneError, load_backbone, open_backbone
+from pipeline.batch_size import measure_batch_costs, read_batch_costs, sidecar
 from pipeline.golden import TOLERANCES
 from pipeline.networks.export import export_backbone
+from pipeline.networks.known_photos import decode_known_photos
 from pipeline.networks.loader import identify_recipe, open_pretrained
 from pipeline.networks.pretrained import Pretrained, PretrainedError
-from pipeline.networks.quantization import quantize_backbone
+from pipeline.networks.quantization import QUANTIZER, QuantizationError, quantize_backbone
+from pipeline.processor import refuse_int8
 from resources.lake import Lake
 
 _open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)
@@ -31,7 +34,6 @@ class BackboneCatalogue(dg.ConfigurableResource):
     name: str = Field(
         default="efficientnet-lite0", description="Name in the catalogue, or path of a user's own (DAYLIGHT_BACKBONE)."
     )
-    precision: str = Field(default="fp32", description="Precision of the graph: fp32 or int8 (DAYLIGHT_PRECISION).")
     weights: str = Field(default="", description="File of weights, or folder with one per backbone (DAYLIGHT_WEIGHTS).")
     features_tensor: str = Field(
         default="", description="Of a user's own graph: the tensor to cut at (DAYLIGHT_FEATURES_TENSOR)."
@@ -49,23 +51,26 @@ class BackboneCatalogue(dg.ConfigurableResource):
         """
         return _open_pretrained(*self._words(name))
 
-    def export(self, name: str = "", precision: str = "", pictures: Sequence[bytes] = ()) -> Backbone:
-        """Makes the graph of a network, or finds the one that was made before.
+    def export(self, name: str = "", precision: str = "fp32", pictures: Sequence[bytes] = ()) -> Backbone:
+        """Makes the graph of a network, or finds the one that was made before; its batch size is measured once.
 
         Args:
             name: in the catalogue, or a path; the chosen one by default.
-            precision: `fp32` or `int8`; the chosen one by default.
+            precision: `fp32` or `int8`.
             pictures: the bytes of pictures to calibrate int8 on, where that was not done before.
 
         Raises:
-            PretrainedError: where the network cannot be had, or int8 was never calibrated; the text says what to do.
+            PretrainedError: where the network cannot be had, or int8 cannot be made or run; the text says what to do.
         """
+        check_precision(precision)
         fp32 = self._once(identify_recipe(*self._words(name)), lambda folder: export_backbone(self.open(name), folder))
-        precision = precision or self.precision
-        _check_precision(precision)
         if precision == "fp32":
             return fp32
-        return self._once(f"int8 of {fp32.digest}", lambda folder: _quantize(fp32, pictures, folder))
+        return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, pictures, folder))
+
+    def find_int8(self, fp32: Backbone) -> Backbone | None:
+        """The int8 twin of a graph, if it was made before and works here."""
+        return self._find(_int8_recipe(fp32))
 
     def export_all(
         self, names: Sequence[str], precisions: Sequence[str], pictures: Sequence[bytes]
@@ -77,7 +82,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         for name in names:
             identify_recipe(*self._words(name))
         for precision in precisions:
-            _check_precision(precision)
+            check_precision(precision)
         return (self.export(name, precision, pictures) for name in names for precision in precisions)
 
     def _words(self, name: str) -> tuple[str, Path | None, str, str]:
@@ -85,13 +90,32 @@ class BackboneCatalogue(dg.ConfigurableResource):
         return name or self.name, weights, self.features_tensor, self.pixel_scaling
 
     def _once(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
-        folder = self.lake.models / "backbone"
-        note = folder / "recipes" / hashlib.sha256(recipe.encode()).hexdigest()
-        if note.exists() and (found := _find_working(folder / f"{note.read_text()}.onnx")):
+        found = self._find(recipe)
+        if found:
             return found
-        made = open_backbone(make(folder))
-        self.lake.write_note(note, made.digest)
-        return made
+        made = open_backbone(make(self._folder))
+        self.lake.write_note(self._note(recipe), made.digest)
+        return self._with_batch_size(made)
+
+    def _find(self, recipe: str) -> Backbone | None:
+        note = self._note(recipe)
+        found = _find_working(self._folder / f"{note.read_text()}.onnx") if note.exists() else None
+        return self._with_batch_size(found) if found else None
+
+    def _with_batch_size(self, backbone: Backbone) -> Backbone:
+        """The same graph, measured where nobody did, or where it was copied without what was found."""
+        graph = Path(backbone.path)
+        if read_batch_costs(graph) is None:
+            costs = measure_batch_costs(load_backbone(backbone.path), decode_known_photos(backbone.size))
+            self.lake.write_note(sidecar(graph), costs.to_text())
+        return open_backbone(graph)
+
+    @property
+    def _folder(self) -> Path:
+        return self.lake.models / "backbone"
+
+    def _note(self, recipe: str) -> Path:
+        return self._folder / "recipes" / hashlib.sha256(recipe.encode()).hexdigest()
 
 
 def _find_working(graph: Path) -> Backbone | None:
@@ -104,15 +128,26 @@ def _find_working(graph: Path) -> Backbone | None:
     return found
 
 
-def _check_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
+    """Refuses a precision that does not exist, or that this machine is not made for.
+
+    Raises:
+        PretrainedError: in words.
+    """
     if precision not in TOLERANCES:
         raise PretrainedError(f"there is no precision {precision!r}: there are {' and '.join(TOLERANCES)}")
+    if precision == "int8" and (objection := refuse_int8()):
+        raise PretrainedError(f"{objection}; let DAYLIGHT_PRECISION be fp32 or auto, or leave int8 out of the bake-off")
+
+
+def _int8_recipe(fp32: Backbone) -> str:
+    return f"int8 {QUANTIZER} of {fp32.digest}"
 
 
 def _quantize(fp32: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:
     if not pictures:
-        raise PretrainedError(
-            f"int8 of {fp32.name} was never calibrated in this lake: launch the job bake_off with it once,"
-            " or let DAYLIGHT_PRECISION be fp32"
+        raise QuantizationError(
+            f"int8 of {fp32.name} is calibrated on labelled pictures, and there are none: put some into"
+            " DAYLIGHT_TRAINING and materialize training_images, or let DAYLIGHT_PRECISION be fp32"
         )
     return quantize_backbone(fp32, pictures, folder)

@@ -8,7 +8,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,11 +36,13 @@ class Appended:
         files: their names; none is ever used twice.
         row_count: in all of them.
         seconds: that making and writing the rows took, by the clock.
+        cpu_seconds: of all workers, by stage.
     """
 
     files: frozenset[str]
     row_count: int
     seconds: float
+    cpu_seconds: Mapping[str, float]
 
 
 def open_or_create(folder: Path, schema: StructType, column: str | None) -> DeltaTable:
@@ -125,6 +127,7 @@ def append_rows(folder: Path, files: list[Row], values: dict[str, str], appended
     """Adds new files in one transaction, and leaves in the log what they cost."""
     adds = _add_actions(files, values)
     told = values | {"row_count": str(appended.row_count), "seconds": str(appended.seconds)}
+    told["cpu_seconds"] = json.dumps(dict(appended.cpu_seconds))
 
     def commit(delta: DeltaTable) -> None:
         delta.create_write_transaction(

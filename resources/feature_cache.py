@@ -3,7 +3,6 @@
 How pictures are found in it is `pipeline/feature_cache.py`; how they are embedded `pipeline/features.py`.
 """
 
-import math
 from typing import Final
 
 import dagster as dg
@@ -18,19 +17,14 @@ from pipeline.feature_cache import (
     count_sources,
     join_features,
     keep_lasting,
-    label_decoder,
     locate_pictures,
     missing_images,
 )
-from pipeline.features import extract_features
+from pipeline.features import embed_images
 from pipeline.schema import parse_schema
 from resources.lake import Appended, Lake
 
 TABLE: Final = "feature_cache"
-FILE_BYTES: Final = 64 * 2**20
-"""Of features in one file: every later run opens every file of its backbone."""
-
-FLOAT_BYTES: Final = 4
 
 
 class FeatureCache(dg.ConfigurableResource):
@@ -62,7 +56,7 @@ class FeatureCache(dg.ConfigurableResource):
             made = None
             if missing:
                 images_to_embed = missing_images(images, located, list(missing))
-                made = self._append(images_to_embed, backbone, sum(missing.values()))
+                made = self._append(images_to_embed, backbone)
         finally:
             located.unpersist()
         files = frozenset[str]().union(*(row["files"] for row in counts), made.files if made else ())
@@ -70,14 +64,13 @@ class FeatureCache(dg.ConfigurableResource):
             join_features(images, self._read(spark, backbone, files)),
             {row["day"]: Sources(row["hit_count"], row["miss_count"]) for row in counts},
             made.seconds if made else 0.0,
+            made.cpu_seconds if made else {},
             self._seconds_per_picture(backbone),
         )
 
-    def _append(self, images: DataFrame, backbone: Backbone, miss_count: int) -> Appended:
-        """Embeds in tasks as small as the images come, and writes few files, since they stay for years."""
-        file_count = math.ceil(miss_count * backbone.dimension * FLOAT_BYTES / FILE_BYTES)
-        features = label_decoder(extract_features(images, backbone)).repartition(file_count, "image_id")
-        return self.lake.append(TABLE, features, "backbone", backbone.digest)
+    def _append(self, images: DataFrame, backbone: Backbone) -> Appended:
+        """Embeds and writes in one worker: a task of the images becomes a file of the cache."""
+        return self.lake.append(TABLE, embed_images(images, backbone, CACHE_SCHEMA), "backbone", backbone.digest)
 
     def _read(self, spark: SparkSession, backbone: Backbone, files: frozenset[str] | None = None) -> DataFrame:
         schema = parse_schema(CACHE_SCHEMA)

@@ -11,10 +11,16 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
+import pyspark
+
 OLDEST: Final = 17
+DUMP_SECONDS: Final = 60
+"""After which an archive of classes is taken to be whole."""
+
 _LAUNCHER: Final = """#!/bin/sh
 for argument; do shift; [ "$argument" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$argument"; done
 exec {java} "$@"
@@ -43,6 +49,23 @@ def java_home() -> Path:
         draft.chmod(0o700)
         draft.replace(launcher)
     return home
+
+
+def quick_start_options(home: Path) -> list[str]:
+    """Options for a JVM that mostly starts: simple compiler and collector, and the classes of an earlier start.
+
+    The first JVM leaves an archive of its classes when it ends; the next one that starts a while later finds it whole.
+    Java itself ignores an archive of other classes.
+    """
+    spark = f"{pyspark.__version__} {pyspark.__file__}"
+    archive = home / f"classes-{hashlib.sha256(spark.encode()).hexdigest()[:16]}.jsa"
+    for draft in home.glob(f"{archive.stem}.*.jsa"):
+        if time.time() - draft.stat().st_mtime > DUMP_SECONDS:
+            draft.replace(archive)
+    share = "SharedArchiveFile" if archive.exists() else "ArchiveClassesAtExit"
+    file = archive if archive.exists() else archive.with_suffix(f".{os.getpid()}.jsa")
+    quiet = ["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"]
+    return ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-XX:{share}={file}", *quiet]
 
 
 def _java_of_machine() -> Path | None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,11 +17,11 @@ from uuid import uuid4
 import dagster as dg
 from deltalake import DeltaTable
 from pydantic import Field
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from pipeline.parquet import write_files
+from pipeline.rows import Rows, rows_of
 from pipeline.schema import select_columns
 from resources.commits import (
     WHOLE_TABLE,
@@ -57,8 +58,8 @@ class Lake(dg.ConfigurableResource):
         draft.write_text(text)
         os.replace(draft, file)
 
-    def write(self, table: str, frame: DataFrame, days: Sequence[str] | None) -> dict[str | None, int]:
-        """Runs the frame and replaces exactly these days of a table, or the whole of one that has no days.
+    def write(self, table: str, rows: DataFrame | Rows, days: Sequence[str] | None) -> dict[str | None, int]:
+        """Makes the rows and replaces exactly these days of a table, or the whole of one that has no days.
 
         Returns:
             The number of rows of each day, or of the whole table under None.
@@ -67,11 +68,11 @@ class Lake(dg.ConfigurableResource):
             LakeError: where another run wrote the same day meanwhile, or the table has another schema.
         """
         folder, column = self.folder(table), None if days is None else "day"
-        schema = without_promises(frame.schema)
+        schema = without_promises(rows.schema)
         delta = open_or_create(folder, schema, column)
         keys = [WHOLE_TABLE] if days is None else list(days)
         before = {key: version_of(delta, key) for key in keys}
-        files = write_files(frame, schema, str(folder), column)
+        files = _as_rows(rows).write_to(str(folder), schema, column)
         check_values(table, files, days or (None,))
         check_files(folder, files, delta)
         for key in keys:
@@ -94,8 +95,8 @@ class Lake(dg.ConfigurableResource):
         wanted = None if days is None else [("day", "in", list(days))]
         return _read(spark, folder, schema, delta.file_uris(file_pruning_predicate=wanted))
 
-    def append(self, table: str, frame: DataFrame, column: str, value: str) -> Appended:
-        """Runs the frame and adds its rows, which all have this value, to a table that is partitioned by the column.
+    def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
+        """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.
 
         Any number of runs may append at once, and all their rows stand; what must not be there twice is for the reader
         to drop.
@@ -105,13 +106,13 @@ class Lake(dg.ConfigurableResource):
         """
         started = time.monotonic()
         folder = self.folder(table)
-        schema = without_promises(frame.schema)
+        schema = without_promises(rows.schema)
         delta = open_or_create(folder, schema, column)
-        files = write_files(frame, schema, str(folder), column)
+        files = _as_rows(rows).write_to(str(folder), schema, column)
         check_values(table, files, [value])
         check_files(folder, files, delta)
         names = frozenset(Path(file.path).name for file in files)
-        appended = Appended(names, sum(file.rows for file in files), time.monotonic() - started)
+        appended = Appended(names, sum(file.rows for file in files), time.monotonic() - started, _add_seconds(files))
         if files:
             append_rows(folder, files, {column: value}, appended)
         return appended
@@ -141,7 +142,12 @@ class Lake(dg.ConfigurableResource):
         delta = self._open(table)
         history = delta.history() if delta else []
         return [
-            Appended(frozenset(), int(commit["row_count"]), float(commit["seconds"]))
+            Appended(
+                frozenset(),
+                int(commit["row_count"]),
+                float(commit["seconds"]),
+                json.loads(commit.get("cpu_seconds", "{}")),
+            )
             for commit in history
             if commit.get(column) == value
         ]
@@ -149,6 +155,19 @@ class Lake(dg.ConfigurableResource):
     def _open(self, table: str) -> DeltaTable | None:
         folder = self.folder(table)
         return DeltaTable(folder) if DeltaTable.is_deltatable(str(folder)) else None
+
+
+def _as_rows(rows: DataFrame | Rows) -> Rows:
+    return rows if isinstance(rows, Rows) else rows_of(rows)
+
+
+def _add_seconds(files: list[Row]) -> dict[str, float]:
+    """The CPU-seconds of all tasks, by stage."""
+    seconds: dict[str, float] = defaultdict(float)
+    for file in files:
+        for stage, spent in (file.cpu_seconds or {}).items():
+            seconds[stage] += spent
+    return dict(seconds)
 
 
 def _read(spark: SparkSession, folder: Path, schema: StructType, uris: Sequence[str]) -> DataFrame:

@@ -55,7 +55,7 @@ def read_settings() -> Settings:
         weights=_path_or_none("DAYLIGHT_WEIGHTS"),
         features_tensor=_text("DAYLIGHT_FEATURES_TENSOR", ""),
         pixel_scaling=_one_of("DAYLIGHT_PIXEL_SCALING", "", ("", *SCALINGS)),
-        precision=_one_of("DAYLIGHT_PRECISION", "fp32", ("fp32", "int8")),
+        precision=_one_of("DAYLIGHT_PRECISION", "auto", ("auto", "fp32", "int8")),
         start_day=_day("DAYLIGHT_START_DAY", "2026-01-01"),
         spark_master=_text("DAYLIGHT_SPARK_MASTER", "local[*]"),
         accuracy_floor=_number("DAYLIGHT_ACCURACY_FLOOR", "0.8", _is_share, "a share between 0 and 1"),

@@ -13,7 +13,7 @@ from dagster_pyspark.resources import spark_session_from_config
 from pydantic import Field
 from pyspark.sql import SparkSession
 
-from resources.java import java_home
+from resources.java import java_home, quick_start_options
 
 SETTINGS_FILE: Final = Path("spark.yaml")
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
@@ -25,9 +25,9 @@ class SparkResource(PySparkResource):
     master: str = Field(default="local[*]", description="Any Spark master, such as local[*] or spark://host:7077.")
     driver_memory: str = Field(default="3g", description="Heap of the driver; with a local master, of all there is.")
     arrow_batch_mebibytes: int = Field(
-        default=16, description="Most that one Arrow batch may hold on its way to Python, whatever the number of rows."
+        default=1, description="Most that one Arrow batch may hold on its way to Python, whatever the number of rows."
     )
-    partition_mebibytes: int = Field(default=16, description="Most that one task reads of a table.")
+    partition_mebibytes: int = Field(default=32, description="Most that one task reads of a table.")
     spark_config: dict[str, Any] = Field(
         default_factory=dict, description="Further Spark settings; these win over the ones above."
     )
@@ -50,7 +50,7 @@ class SparkResource(PySparkResource):
             "spark.app.name": "daylight",
             "spark.master": self.master,
             "spark.driver.memory": self.driver_memory,
-            "spark.driver.extraJavaOptions": " ".join(_java_options()),
+            "spark.driver.extraJavaOptions": " ".join(_java_options(self.master)),
             "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,
             "spark.sql.files.maxPartitionBytes": self.partition_mebibytes * mebibyte,
             "spark.sql.files.openCostInBytes": mebibyte // 4,
@@ -71,10 +71,12 @@ class SparkResource(PySparkResource):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark listens on every interface
 
 
-def _java_options() -> list[str]:
-    """Quiet logging, and no complaint about a native BLAS that the machine does not have."""
+def _java_options(master: str) -> list[str]:
+    """Quiet logging, no complaint about a native BLAS that the machine does not have, and on a laptop a quick start."""
     native = "true" if find_library("blas") else "false"
+    quick = quick_start_options(java_home()) if master.startswith("local") else []
     return [
+        *quick,
         f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         *(f"-Ddev.ludovic.netlib.{library}.allowNative={native}" for library in ("blas", "lapack", "arpack")),
     ]

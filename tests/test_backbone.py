@@ -47,6 +47,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, training_folder: Path, ne
         lake=str(root / "lake"),
         backbone=networks["fields"],
         pixel_scaling="unit",
+        precision="fp32",
     )
 
 
@@ -147,7 +148,7 @@ def test_a_wrong_file_is_one_clear_sentence_and_the_former_backbone_stays(
         ({"backbone": "resnet"}, "there is no backbone 'resnet': let DAYLIGHT_BACKBONE be one of efficientnet-lite0,"),
         ({"backbone": "/nowhere/network.onnx"}, "/nowhere/network.onnx does not exist"),
         ({"backbone": "resnet50", "weights": "/nowhere.h5"}, "/nowhere.h5 do not exist: let DAYLIGHT_WEIGHTS name"),
-        ({"precision": "int8"}, "int8 of fields.onnx was never calibrated in this lake: launch the job bake_off"),
+        ({"precision": "int8"}, "materialize training_images first, or let DAYLIGHT_PRECISION be fp32"),
         ({"features_tensor": "nose"}, "DAYLIGHT_FEATURES_TENSOR"),
     ],
 )
@@ -196,14 +197,17 @@ def test_a_graph_that_is_damaged_or_computes_otherwise_by_now_is_made_anew(
 
 def test_int8_once_calibrated_stays_as_it_was_calibrated(networks: dict[str, str], tmp_path: Path) -> None:
     catalogue = BackboneCatalogue(
-        name=networks["convolutions"], pixel_scaling="unit", precision="int8", lake=Lake(root=str(tmp_path))
+        name=networks["convolutions"], pixel_scaling="unit", lake=Lake(root=str(tmp_path / "lake"))
     )
-    with pytest.raises(PretrainedError, match="never calibrated"):
-        catalogue.export()
+    fp32 = catalogue.export()
+    assert catalogue.find_int8(fp32) is None
+    with pytest.raises(PretrainedError, match="is calibrated on labelled pictures, and there are none"):
+        catalogue.export(precision="int8")
     contents = [photo.content for photo in load_known_photos()]
-    made = catalogue.export(pictures=contents)
+    made = catalogue.export(precision="int8", pictures=contents)
     assert made.precision == "int8"
-    assert catalogue.export() == catalogue.export(pictures=contents[:3]) == made
+    assert catalogue.export(precision="int8") == catalogue.export(precision="int8", pictures=contents[:3]) == made
+    assert catalogue.find_int8(fp32) == made
 
 
 def test_an_unknown_precision_is_refused(networks: dict[str, str], tmp_path: Path) -> None:
@@ -282,3 +286,19 @@ def test_a_change_of_the_backbone_is_safe_and_seen_and_going_back_is_served_from
     assert features.metadata["embedded_count"].value == 0
     assert features.metadata["cache_hit_count"].value == 90
     assert run("daily", DAY).success
+
+
+def test_labelled_pictures_materialized_again_put_no_day_out_of_date(
+    worked: None, run: Run, settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    """The backbone is told from them, but its version is its digest."""
+    assert run("training").success
+    assert run("daily", DAY).success
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    images = [dg.AssetKey("training_images")]
+    assert job.execute_in_process(instance=instance, asset_selection=images).success
+    assert stale_assets(settings, instance).keys() == {"backbone", "training_features"}
+    before = pointer(settings)
+    assert make_backbone(settings, instance).success
+    assert pointer(settings) == before
+    assert stale_assets(settings, instance).keys() == {"training_features"}

@@ -43,6 +43,7 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
     edges = {(dep.asset_key.to_user_string(), name) for name, spec in specs.items() for dep in spec.deps}
     assert edges == {
         ("training_images", "training_features"),
+        ("training_images", "backbone"),
         ("backbone", "training_features"),
         ("training_features", "classifier_candidate"),
         ("classifier_candidate", "classifier"),
@@ -90,6 +91,7 @@ def test_candidates_and_backbones_are_held_up_by_blocking_checks(definitions: dg
     assert keys == {
         ("backbone", "backbone_matches_its_network"): True,
         ("backbone", "backbone_recognises_known_photos"): True,
+        ("backbone", "int8_costs_little"): False,
         ("classifier_candidate", "candidate_reaches_the_accuracy_floor"): True,
         ("classifier_candidate", "candidate_is_not_worse_than_the_classifier"): True,
     }

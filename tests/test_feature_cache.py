@@ -18,10 +18,9 @@ from test_lake import TIMEOUT_SECONDS, wait_for
 
 from pipeline import features, images
 from pipeline.backbone import Backbone, open_backbone
-from pipeline.feature_cache import CACHE_SCHEMA, Embedded, Sources, describe_embedded, label_decoder
-from pipeline.features import extract_features
+from pipeline.feature_cache import CACHE_SCHEMA, Embedded, Sources, describe_embedded
+from pipeline.features import embed_images, extract_features
 from pipeline.golden import KEY, read_golden_set
-from pipeline.parquet import write_files
 from pipeline.preprocess import EMPTY, TRUNCATED
 from pipeline.schema import parse_schema
 from resources.commits import without_promises
@@ -163,7 +162,7 @@ def test_features_of_another_decoder_are_made_anew(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos)
-    stale = label_decoder(extract_features(images, tiny_backbone).drop("day"))
+    stale = embed_images(images.drop("day"), tiny_backbone, CACHE_SCHEMA).frame
     stale = stale.withColumns({"decoder": F.lit("0, Pillow 1.0"), "width": F.lit(1)})
     cache.lake.append(TABLE, stale.to(parse_schema(CACHE_SCHEMA)), "backbone", tiny_backbone.digest)
     embedded = cache.embed(images, tiny_backbone)
@@ -205,7 +204,7 @@ def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos)
-    made = label_decoder(extract_features(images, tiny_backbone).drop("day"))
+    made = embed_images(images.drop("day"), tiny_backbone, CACHE_SCHEMA).frame
     in_time = F.col("image_id") != id_of(photos[0])
     unlucky = made.withColumns(
         {"error": F.when(~in_time, "too slow"), "features": F.when(in_time, F.col("features"))}
@@ -242,7 +241,6 @@ def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 6
     assert [len(each.frame.collect()) for each in both] == [3, 3]
     later = serve_only(cache, make_images(*photos), tiny_backbone)
-    assert len(later.frame.inputFiles()) == 2, "both files hold hits, and two pictures twice"
     assert rows_of(later.frame) == rows_of(extract_features(make_images(*photos), tiny_backbone))
 
 
@@ -251,8 +249,8 @@ def test_a_run_killed_between_writing_and_committing_leaves_the_cache_as_before(
 ) -> None:
     cache.embed(make_images(photos[0]), tiny_backbone)
     before = version_of(cache)
-    written = label_decoder(extract_features(make_images(*photos).drop("day"), tiny_backbone))
-    assert write_files(written, written.schema, str(cache.lake.folder(TABLE)), "backbone")
+    rows = embed_images(make_images(*photos).drop("day"), tiny_backbone, CACHE_SCHEMA)
+    assert rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, "backbone")
     assert version_of(cache) == before
     embedded = cache.embed(make_images(*photos), tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (1, 3)
@@ -282,11 +280,15 @@ def test_features_are_read_from_the_files_that_hold_hits_and_no_others(
     assert len(embedded.frame.collect()) == 2
 
 
-def test_many_small_tasks_leave_one_file(
-    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+def test_a_task_that_embeds_writes_what_it_made_itself(
+    spark: SparkSession, cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    cache.embed(make_images(*photos).repartition(4), tiny_backbone)
-    assert len(DeltaTable(cache.lake.folder(TABLE)).file_uris()) == 1
+    rows = embed_images(make_images(*photos).coalesce(1).drop("day"), tiny_backbone, CACHE_SCHEMA)
+    (file,) = rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, None)
+    assert file.rows == 4
+    assert set(file.cpu_seconds) == {"start", "read", "decode", "resize", "infer", "write"}
+    stored = spark.read.parquet(f"{cache.lake.folder(TABLE)}/{file.path}")
+    assert rows_of(stored) == rows_of(rows.frame)
 
 
 def test_of_a_stored_day_that_is_known_only_ids_are_read(
@@ -309,13 +311,17 @@ def test_the_page_of_each_day_says_what_came_from_the_cache_and_what_that_saved(
     cache.embed(make_images(photos[0]), tiny_backbone)
     embedded = cache.embed(make_images(*photos[:3]).union(make_images(*photos, day=SATURDAY)), tiny_backbone)
     stored = embedded.frame.cache()
-    pages = [describe_embedded(embedded)(stored.where(F.col("day") == day)).numbers for day in (FRIDAY, SATURDAY)]
+    pages = [describe_embedded(embedded, 0.05)(stored.where(F.col("day") == day)).numbers for day in (FRIDAY, SATURDAY)]
     assert [page["cache_hit_count"] for page in pages] == [1, 3]
     assert [page["embedded_count"] for page in pages] == [2, 1]
     assert [page["readable_count"] for page in pages] == [3, 4]
+    assert [page["cache_hit_share"] for page in pages] == [1 / 3, 3 / 4]
     costs = [(run.row_count, run.seconds) for run in cache.lake.list_appended(TABLE, "backbone", tiny_backbone.digest)]
     assert [count for count, _ in costs] == [3, 1]
     assert pages[0]["embedded_per_second"] == pages[1]["embedded_per_second"] == 3 / costs[0][1]
+    spent = sum(embedded.cpu_seconds.values())
+    assert pages[0]["cpu_seconds"] == spent > 0
+    assert pages[0]["dollars_per_million"] == pytest.approx(spent / 3 * 1e6 / 3600 * 0.05)
     mean_seconds = sum(seconds for _, seconds in costs) / 4
     assert [page["seconds_saved"] for page in pages] == [mean_seconds, 3 * mean_seconds]
 
@@ -325,9 +331,9 @@ def test_the_page_of_a_day_all_from_the_cache_names_no_speed(
 ) -> None:
     cache.embed(make_images(*photos), tiny_backbone)
     embedded = serve_only(cache, make_images(*photos), tiny_backbone)
-    page = describe_embedded(embedded)(embedded.frame).numbers
+    page = describe_embedded(embedded, 0.05)(embedded.frame).numbers
     assert (page["cache_hit_count"], page["embedded_count"]) == (4, 0)
     assert "embedded_per_second" not in page
     assert page["seconds_saved"] > 0
     unmeasured = replace(embedded, seconds_per_picture=None)
-    assert "seconds_saved" not in describe_embedded(unmeasured)(embedded.frame).numbers
+    assert "seconds_saved" not in describe_embedded(unmeasured, 0.05)(embedded.frame).numbers

@@ -237,7 +237,7 @@ def test_days_stay_apart_and_a_day_may_be_empty(spark: SparkSession, tmp_path: P
     for empty in ("1", "3", "5"):
         (tmp_path / empty).mkdir()
     folders = {date(2026, 11, number): str(tmp_path / str(number)) for number in range(1, 6)}
-    rows = read_days(spark, folders).collect()
+    rows = read_days(spark, folders).frame.collect()
     assert sorted((row["day"].day, row["path"], bytes(row["content"])) for row in rows) == [
         (2, "x.jpg", b"2/x.jpg"),
         (2, "y.jpg", b"2/y.jpg"),

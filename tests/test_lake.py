@@ -14,7 +14,8 @@ from deltalake import DeltaTable
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.parquet import ROW_GROUP_BYTES, write_files
+from pipeline.parquet import ROW_GROUP_BYTES
+from pipeline.rows import rows_of
 from resources.commits import WHOLE_TABLE, LakeError, check_files, open_or_create, replace_rows, version_of
 from resources.lake import Lake
 
@@ -182,7 +183,7 @@ def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
     folder, column = lake.folder("images"), None if key == WHOLE_TABLE else "day"
     frame = frame if column else frame.drop("day")
     before = version_of(open_or_create(folder, frame.schema, column), key)
-    writers = [write_files(frame, frame.schema, str(folder), column) for _ in range(3)]
+    writers = [rows_of(frame).write_to(str(folder), frame.schema, column) for _ in range(3)]
     ready = threading.Barrier(len(writers))
 
     def commit(files: list) -> str:
@@ -246,7 +247,7 @@ def test_a_table_with_other_columns_is_refused(
 def test_files_of_another_size_than_was_written_are_refused(lake: Lake, make_day: MakeDay, change: bytes) -> None:
     frame, folder = make_day("a"), lake.folder("images")
     delta = open_or_create(folder, frame.schema, "day")
-    files = write_files(frame, frame.schema, str(folder), "day")
+    files = rows_of(frame).write_to(str(folder), frame.schema, "day")
     check_files(folder, files, delta)
     (file,) = files
     path = folder / file.path
@@ -262,7 +263,7 @@ def test_files_with_other_columns_than_the_table_are_refused(
     delta = open_or_create(folder, make_day().schema, "day")
     other = spark.createDataFrame([(date(2026, 11, 20), 1)], "day date, image_id long")
     with pytest.raises(LakeError, match=r"has the columns \{'image_id': .*long.*\}, and the table has"):
-        check_files(folder, write_files(other, other.schema, str(folder), "day"), delta)
+        check_files(folder, rows_of(other).write_to(str(folder), other.schema, "day"), delta)
 
 
 def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(

@@ -1,5 +1,6 @@
 """Quantization: int8 sees nearly what fp32 sees, is smaller, keeps the contract, and is the same every time."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import pytest
 from conftest import SIZE, MakePhoto
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.backbone import Backbone, load_backbone, open_backbone
+from pipeline import processor
+from pipeline.backbone import Backbone, BackboneError, embed_with, load_backbone, open_backbone, open_session
 from pipeline.networks.export import export_backbone
 from pipeline.networks.known_photos import decode_known_photos, load_known_photos
 from pipeline.networks.parity import compare_features
-from pipeline.networks.pretrained import Pretrained, PretrainedError
-from pipeline.networks.quantization import quantize_backbone
+from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, RAW, SCALINGS, SYMMETRIC, UNIT, PixelScaling
+from pipeline.networks.pretrained import Pretrained
+from pipeline.networks.quantization import QuantizationError, quantize_backbone
+from pipeline.networks.row_scaling import scale_in_rows
 
 CHANNELS = 64
 
@@ -86,9 +90,78 @@ def test_weights_are_bytes_and_normalisation_is_folded_into_its_convolution(int8
     assert [node.op_type for node in graph.node].count("Mul") == 1, "the scaling of pixels, and no other"
 
 
-def test_pixels_are_scaled_in_float(int8: Backbone) -> None:
+def test_pixels_are_scaled_in_float_row_by_row_before_they_become_planes(int8: Backbone) -> None:
     operations = [node.op_type for node in onnx.load(int8.path).graph.node if node.op_type != "DequantizeLinear"]
-    assert operations[:4] == ["Transpose", "Cast", "Mul", "QuantizeLinear"]
+    assert operations[:6] == ["Reshape", "Cast", "Mul", "Reshape", "Transpose", "QuantizeLinear"]
+
+
+def test_a_whole_row_is_scaled_at_a_time_and_not_three_numbers(int8: Backbone) -> None:
+    graph = onnx.load(int8.path).graph
+    (scaling,) = [node for node in graph.node if node.op_type == "Mul"]
+    (factors,) = [tensor for tensor in graph.initializer if tensor.name in scaling.input]
+    assert list(factors.dims) == [3 * SIZE]
+
+
+def make_channels_last() -> onnx.ModelProto:
+    """The convolutions as a network that takes `[n, size, size, 3]`, as TensorFlow's do."""
+    model = make_convolutions()
+    model.graph.node.insert(0, helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]))
+    shape = ["n", SIZE, SIZE, 3]
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("image", TensorProto.FLOAT, shape))
+    return model
+
+
+@pytest.mark.parametrize("make", [make_convolutions, make_channels_last])
+@pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
+def test_scaling_by_rows_changes_no_bit_of_any_feature(
+    make: Callable[[], onnx.ModelProto], scaling: PixelScaling, tiny_pretrained: Pretrained, tmp_path: Path
+) -> None:
+    path = export_backbone(replace(tiny_pretrained, scaling=scaling, convert=make), tmp_path)
+    model = onnx.load(path)
+    features = load_backbone(str(path))(decode_known_photos(SIZE))
+    moved = scale_in_rows(onnx.load(path), SIZE)
+    onnx.checker.check_model(moved, full_check=True)
+    assert (moved != model) == (make is make_convolutions and scaling in (UNIT, SYMMETRIC, IMAGENET))
+    np.testing.assert_array_equal(
+        embed_with(open_session(moved.SerializeToString()))(decode_known_photos(SIZE)), features
+    )
+
+
+@pytest.mark.parametrize("make", [make_convolutions, make_channels_last])
+@pytest.mark.parametrize("scaling", [RAW, CAFFE, IMAGENET], ids=lambda scaling: scaling.name)
+def test_int8_sees_what_fp32_sees_however_pixels_are_fed(
+    make: Callable[[], onnx.ModelProto],
+    scaling: PixelScaling,
+    tiny_pretrained: Pretrained,
+    pictures: list[bytes],
+    tmp_path: Path,
+) -> None:
+    exact = open_backbone(export_backbone(replace(tiny_pretrained, scaling=scaling, convert=make), tmp_path))
+    rounded = open_backbone(quantize_backbone(exact, pictures, tmp_path))
+    pixels = decode_known_photos(SIZE)
+    parity = compare_features(load_backbone(exact.path)(pixels), load_backbone(rounded.path)(pixels))
+    assert parity.smallest_cosine > 0.995
+
+
+def test_a_worker_without_dot_products_refuses_int8_and_takes_fp32(
+    fp32: Backbone, pictures: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded = open_backbone(quantize_backbone(fp32, pictures[:9], tmp_path))
+    (tmp_path / "cpuinfo").write_text("model name\t: Old Xeon\nflags\t\t: fpu sse2 avx2\n")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+    with pytest.raises(BackboneError, match=r"this processor \(Old Xeon\) has no 8-bit dot products .* be fp32"):
+        load_backbone(rounded.path)
+    load_backbone.__wrapped__(fp32.path)
+
+
+def test_a_graph_that_the_quantizer_does_not_take_is_one_sentence(fp32: Backbone, tmp_path: Path) -> None:
+    """As ONNX Runtime refuses it: the file changed after it was described."""
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(Path(fp32.path).read_bytes())
+    stranger = replace(fp32, path=str(damaged), size=SIZE + 1)
+    with pytest.raises(QuantizationError, match="int8 of convolutions cannot be made: ") as caught:
+        quantize_backbone(stranger, [photo.content for photo in load_known_photos()], tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_same_pictures_give_the_same_bytes(
@@ -104,7 +177,7 @@ def test_pictures_that_cannot_be_decoded_are_left_out(fp32: Backbone, pictures: 
 
 
 def test_without_any_picture_there_is_no_int8(fp32: Backbone, tmp_path: Path) -> None:
-    with pytest.raises(PretrainedError, match="int8 of convolutions cannot be calibrated: none of 1 pictures"):
+    with pytest.raises(QuantizationError, match="int8 of convolutions cannot be calibrated: none of 1 pictures"):
         quantize_backbone(fp32, [b"no picture"], tmp_path)
 
 

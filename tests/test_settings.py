@@ -43,7 +43,7 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         weights="",
         features_tensor="",
         pixel_scaling="",
-        precision="fp32",
+        precision="auto",
         start_day=date(2026, 1, 1),
         spark_master="local[*]",
         accuracy_floor=0.8,
@@ -132,7 +132,7 @@ def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkey
 @pytest.mark.parametrize(
     ("variable", "value", "cure"),
     [
-        ("DAYLIGHT_PRECISION", "fp16", "it can be fp32 or int8"),
+        ("DAYLIGHT_PRECISION", "fp16", "it can be auto or fp32 or int8"),
         ("DAYLIGHT_PIXEL_SCALING", "0-1", "it can be raw or unit or symmetric or imagenet or caffe"),
         ("DAYLIGHT_CORE_HOUR_DOLLARS", "free", "write a number above 0 such as 0.05"),
         ("DAYLIGHT_CORE_HOUR_DOLLARS", "0", "write a number above 0 such as 0.05"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from resources.java import OLDEST, java_home
+from resources.java import OLDEST, java_home, quick_start_options
 from resources.spark import SparkResource, read_spark_settings
 
 LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
@@ -182,6 +182,24 @@ def test_a_process_below_takes_the_java_home_of_the_one_above(machine: Path, mon
         monkeypatch.setenv("JAVA_HOME", str(home))
         assert java_home() == home
     assert run_java(home, "x") == "jdk: x"
+
+
+def test_a_later_start_takes_the_archive_of_classes_that_an_earlier_one_left(tmp_path: Path) -> None:
+    (leaving,) = [option for option in quick_start_options(tmp_path) if "jsa" in option]
+    name, archive = leaving.split("=")
+    assert name == "-XX:ArchiveClassesAtExit"
+    Path(archive).write_bytes(b"classes")
+    assert leaving in quick_start_options(tmp_path), "a fresh archive may not be whole yet"
+    os.utime(archive, (0, 0))
+    (taking,) = [option for option in quick_start_options(tmp_path) if "jsa" in option]
+    assert taking.startswith("-XX:SharedArchiveFile=")
+    assert Path(taking.split("=")[1]).read_bytes() == b"classes"
+
+
+def test_a_cluster_keeps_javas_own_compiler() -> None:
+    options = str(SparkResource(master="spark://127.0.0.1:7077").settings["spark.driver.extraJavaOptions"])
+    assert "Tiered" not in options
+    assert "jsa" not in options
 
 
 def test_a_java_home_that_somebody_else_made_is_refused(machine: Path) -> None:

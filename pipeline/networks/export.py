@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 from onnxruntime import InferenceSession
 
 from pipeline.backbone import Backbone, embed_with, open_session
+from pipeline.batch_size import read_batch_costs
 from pipeline.golden import KEY, make_golden_set
 from pipeline.networks.graph import FEATURES, PIXELS, wrap_graph
 from pipeline.networks.known_photos import load_known_photos
 from pipeline.networks.parity import Parity
 from pipeline.networks.pretrained import Pretrained, PretrainedError
-from pipeline.report import Report
+from pipeline.report import Report, markdown_table
 
 if TYPE_CHECKING:
     import onnx
@@ -88,10 +89,13 @@ def store_graph(
 
 
 def describe_backbone(backbone: Backbone, parity: Parity) -> Report:
-    """What the graph is, where it comes from, and how near it is to its network."""
+    """What the graph is, where it comes from, how near it is to its network, and what its batches cost."""
     said = open_session(backbone.path).get_modelmeta().custom_metadata_map
+    costs = read_batch_costs(Path(backbone.path))
+    batches = [[size, f"{each:.2f}"] for size, each in costs.cpu_milliseconds.items()] if costs else []
     return Report(
         numbers={
+            "batch_size": backbone.batch_size,
             "megabytes": backbone.megabytes,
             "dimension": backbone.dimension,
             "input_size": backbone.size,
@@ -104,6 +108,7 @@ def describe_backbone(backbone: Backbone, parity: Parity) -> Report:
             "max_abs_difference": f"{parity.max_abs_difference:.1e}",
             **{key: value for key, value in sorted(said.items()) if key not in HIDDEN},
         },
+        tables={"batches": markdown_table(["batch", "CPU-ms per picture"], batches)} if batches else {},
     )
 
 

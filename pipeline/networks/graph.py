@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
 PIXELS: Final = "pixels"
+SCALED: Final = "scaled"
 FEATURES: Final = "features"
 _PREFIX: Final = "daylight"
 
@@ -48,8 +49,8 @@ def wrap_graph(bare: "onnx.ModelProto", size: int, scaling: PixelScaling) -> "on
     dimension = dimensions(bare_output)[-1]
     fixed = {
         f"{_PREFIX}_pixels": PIXELS,
-        prefix.node[-1].output[0]: "scaled",
-        bare_input.name: "scaled",
+        prefix.node[-1].output[0]: SCALED,
+        bare_input.name: SCALED,
         nodes[-1].output[0] if suffix else bare_output.name: FEATURES,
     }
     del graph.input[:], graph.output[:]

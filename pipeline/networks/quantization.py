@@ -18,15 +18,36 @@ from pipeline.backbone import Backbone, open_session
 from pipeline.golden import KEY
 from pipeline.networks.export import store_graph
 from pipeline.networks.pretrained import PretrainedError
+from pipeline.networks.row_scaling import scale_in_rows
+from pipeline.networks.subgraph import RUNTIME_ERRORS, brief
 from pipeline.preprocess import UnreadablePictureError, decode
 
 if TYPE_CHECKING:
     import onnx
 
+QUANTIZER: Final = 2
+"""Counted up with every change here that gives another graph of the same network."""
+
 CALIBRATION_COUNT: Final = 128
 """Pictures whose activations say the ranges."""
 
 BATCH: Final = 8
+
+QUANTIZER_ERRORS: Final = (
+    *RUNTIME_ERRORS,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What ONNX Runtime's quantizer, which is plain Python, raises where it meets what it does not know in a graph."""
+
+
+class QuantizationError(PretrainedError):
+    """A network that has no int8 twin: nothing to calibrate on, or a graph that the quantizer does not take."""
 
 
 def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:
@@ -38,18 +59,34 @@ def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Pat
         folder: where graphs are stored.
 
     Raises:
-        PretrainedError: where no picture can be decoded, or the outcome does not keep the contract of every backbone.
+        QuantizationError: where no picture can be decoded, the quantizer does not take the graph, or what it makes does
+            not keep the contract of every backbone.
     """
     import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     pixels = _decode_readable(pictures, backbone.size)
     if not len(pixels):
-        raise PretrainedError(f"int8 of {backbone.name} cannot be calibrated: none of {len(pictures)} pictures is one")
+        raise QuantizationError(
+            f"int8 of {backbone.name} cannot be calibrated: none of {len(pictures)} pictures is one"
+        )
     said = open_session(backbone.path).get_modelmeta().custom_metadata_map
+    provenance = {key: value for key, value in said.items() if key not in ("daylight_name", "precision", "opset", KEY)}
+    provenance["calibration"] = f"{len(pixels)} pictures, mean of the extremes of every {BATCH}"
+    provenance["fp32"] = backbone.digest
+    try:
+        return store_graph(_quantize(backbone, pixels), backbone.name, "int8", provenance, folder)
+    except (*QUANTIZER_ERRORS, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise QuantizationError(f"int8 of {backbone.name} cannot be made: {brief(error)}") from error
+
+
+def _quantize(backbone: Backbone, pixels: np.ndarray) -> "onnx.ModelProto":
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
     with tempfile.TemporaryDirectory() as scratch:
         fused, quantized = Path(scratch, "fused.onnx"), Path(scratch, "quantized.onnx")
         _fuse(backbone.path, fused)
+        onnx.save(scale_in_rows(onnx.load(fused), backbone.size), fused)
         with _quiet_root_logger():
             quantize_static(
                 fused,
@@ -64,10 +101,7 @@ def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Pat
             )
         model = onnx.load(quantized)
     model.ClearField("metadata_props")
-    provenance = {key: value for key, value in said.items() if key not in ("daylight_name", "precision", "opset", KEY)}
-    provenance["calibration"] = f"{len(pixels)} pictures, mean of the extremes of every {BATCH}"
-    provenance["fp32"] = backbone.digest
-    return store_graph(model, backbone.name, "int8", provenance, folder)
+    return model
 
 
 def _decode_readable(pictures: Sequence[bytes], size: int) -> np.ndarray:
@@ -107,7 +141,7 @@ def _scaling_nodes(model: "onnx.ModelProto") -> list[str]:
     """The nodes from the pixels to the first layer, which stay in float."""
     names: list[str] = []
     for node in model.graph.node:
-        if node.op_type not in ("Transpose", "Gather", "Cast", "Mul", "Add"):
+        if node.op_type not in ("Reshape", "Transpose", "Gather", "Cast", "Mul", "Add"):
             break
         names.append(node.name)
     return names

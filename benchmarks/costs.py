@@ -1,0 +1,62 @@
+"""Costs: what one picture costs a contestant, within one round of one experiment.
+
+At two sizes or more it is what one more picture costs, from the smallest to the largest; at one size everything counts,
+the start too.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.results import Measured
+
+
+@dataclass(frozen=True)
+class Round:
+    """The runs of one round of one experiment."""
+
+    runs: Sequence[Measured]
+
+    @property
+    def contestants(self) -> list[str]:
+        """Labels, in alphabetical order."""
+        return sorted({run["contestant"] for run in self.runs})
+
+    def sizes(self, contestant: str) -> list[Measured]:
+        """The runs of a contestant, the fewest pictures first."""
+        return sorted((run for run in self.runs if run["contestant"] == contestant), key=lambda run: run["pictures"])
+
+    def cpu(self, contestant: str) -> float:
+        """CPU-seconds of a picture."""
+        return self._each(contestant, "cpu_seconds")
+
+    def wall(self, contestant: str) -> float:
+        """Seconds of a picture, by the clock."""
+        return self._each(contestant, "wall_seconds")
+
+    def fact(self, contestant: str, name: str) -> float:
+        """What the contestant said at its largest size."""
+        return self.sizes(contestant)[-1]["facts"][name]
+
+    def stored(self, contestant: str) -> float:
+        """Bytes of a picture's features in the table that the contestant leaves."""
+        return self.fact(contestant, "features_bytes") / self.sizes(contestant)[-1]["pictures"]
+
+    def worker_mebibytes(self, contestant: str) -> list[float]:
+        """The peak of a Python worker of Spark's, at each size."""
+        return [run["peak_mebibytes"]["worker"] for run in self.sizes(contestant)]
+
+    def _each(self, contestant: str, cost: str) -> float:
+        small, *_, large = self.sizes(contestant) * 2
+        if small["pictures"] == large["pictures"]:
+            return large[cost] / large["pictures"]
+        return (large[cost] - small[cost]) / (large["pictures"] - small["pictures"])
+
+
+def rounds_of(measured: Sequence[Measured], experiment: str) -> Iterator[Round]:
+    """The whole rounds of an experiment: one that was cut off is left out."""
+    mine = [run for run in measured if run["experiment"] == experiment]
+    numbers = [run["round"] for run in mine]
+    most = max((numbers.count(number) for number in numbers), default=0)
+    for number in sorted(set(numbers)):
+        if numbers.count(number) == most:
+            yield Round([run for run in mine if run["round"] == number])

@@ -1,0 +1,62 @@
+"""Daylight: what its assets `images` and `image_features` do for one day, and for a second day with the same pictures.
+
+Everything from listing the folder to the committed tables; Dagster itself is left out, as the peers have no scheduler.
+"""
+
+import argparse
+import json
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+from pipeline.backbone import Backbone, open_backbone
+from pipeline.images import read_days
+from resources.feature_cache import FeatureCache
+from resources.lake import Lake
+from resources.spark import SparkResource
+
+FIRST_DAY: Final = date(2026, 1, 1)
+
+
+def main() -> None:
+    """Stores and embeds a folder as one day of a new lake, and with `--again` as the next day too."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("graph", type=Path)
+    parser.add_argument("lake")
+    parser.add_argument("--cores", type=int, required=True)
+    parser.add_argument("--again", action="store_true")
+    options = parser.parse_args()
+    spark = SparkResource(master=f"local[{options.cores}]").spark_session
+    backbone, lake = open_backbone(options.graph), Lake(root=options.lake)
+    facts = _embed_day(spark, lake, backbone, options.folder, FIRST_DAY)
+    if options.again:
+        again = _embed_day(spark, lake, backbone, options.folder, FIRST_DAY + timedelta(days=1))
+        facts |= {f"again_{name}": value for name, value in again.items()}
+    spark.stop()
+    print(json.dumps({**facts, "batch_size": backbone.batch_size}))
+
+
+def _embed_day(spark: SparkSession, lake: Lake, backbone: Backbone, folder: str, day: date) -> dict[str, float]:
+    days = [day.isoformat()]
+    lake.write("images", read_days(spark, {day: folder}), days)
+    started = time.monotonic()
+    embedded = FeatureCache(lake=lake).embed(lake.read(spark, "images", days), backbone)
+    lake.write("image_features", embedded.frame, days)
+    return {
+        "featurization_seconds": time.monotonic() - started,
+        "miss_count": embedded.miss_count,
+        "features_bytes": _size(lake.folder("image_features") / f"day={day.isoformat()}"),
+        "cache_bytes": _size(lake.folder("feature_cache")),
+    }
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*.parquet"))
+
+
+if __name__ == "__main__":
+    main()

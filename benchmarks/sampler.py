@@ -1,0 +1,112 @@
+"""The sampler: looks at the processes of a contestant while it runs, at their memory and their CPU.
+
+Of a process whose parent ignores the end of its children (Spark's Python daemon and Ray's raylet do) the kernel tells
+nobody what it used. Of those the sampler's last look counts, which misses a quarter of a second at most.
+"""
+
+import os
+import signal
+from collections.abc import Collection
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Final
+
+PERIOD_SECONDS: Final = 0.25
+PROC: Final = Path("/proc")
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Sampler:
+    """A thread that samples all descendants of this process until it is left.
+
+    Attributes:
+        peak_mebibytes: the largest resident memory that one process ever had (`VmHWM`), by kind.
+        is_late: whether the contestant was stopped because it reached its limit.
+    """
+
+    def __init__(self, contestant: int, limit_seconds: float) -> None:
+        """Stops the contestant at its limit."""
+        self.peak_mebibytes: dict[str, float] = {}
+        self.is_late = False
+        self._contestant = contestant
+        self._deadline = monotonic() + limit_seconds
+        self._cpu_seconds: dict[tuple[int, str], float] = {}
+        self._untold: set[tuple[int, str]] = set()
+        self._leave = Event()
+        self._thread = Thread(target=self._sample_until_left, daemon=True)
+
+    def __enter__(self) -> "Sampler":
+        """Begins."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends; what was seen stays."""
+        self._leave.set()
+        self._thread.join()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system, of all processes that were seen, as they were last seen."""
+        return sum(self._cpu_seconds.values())
+
+    def untold_seconds(self, reaped: Collection[int]) -> float:
+        """User and system, of the processes whose times reached nobody: neither those of `reaped` nor their waiters."""
+        return sum(self._cpu_seconds[key] for key in self._untold if key[0] not in reaped)
+
+    def _sample_until_left(self) -> None:
+        while not self._leave.wait(PERIOD_SECONDS):
+            found = list_descendants(os.getpid())
+            for pid, stat in found.items():  # parents before children
+                self._sample(pid, stat, found.get(int(stat[1])))
+            if monotonic() > self._deadline and not self.is_late:
+                self.is_late = True
+                os.kill(self._contestant, signal.SIGKILL)
+
+    def _sample(self, pid: int, stat: list[str], parent_stat: list[str] | None) -> None:
+        key, parent = (pid, stat[19]), int(stat[1])  # stat[19]: when it started, since pids come again
+        self._cpu_seconds[key] = (int(stat[11]) + int(stat[12])) / TICKS
+        try:
+            if parent_stat and ((parent, parent_stat[19]) in self._untold or _ignores_children(parent)):
+                self._untold.add(key)
+            status = (PROC / str(pid) / "status").read_text()
+            command = _command(pid)
+            if "pyspark.daemon" in command:
+                kind = "worker" if "pyspark.daemon" in _command(int(stat[1])) else "daemon"
+            else:
+                kind = "java" if "java" in Path(command.split("\0")[0]).name else "other"
+        except (FileNotFoundError, ProcessLookupError):
+            return  # it ended meanwhile
+        peak = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
+        self.peak_mebibytes[kind] = max(self.peak_mebibytes.get(kind, 0.0), peak)
+
+
+def list_descendants(ancestor: int) -> dict[int, list[str]]:
+    """The fields of `/proc/<pid>/stat` behind the name, of all descendants of a process, by pid."""
+    stats: dict[int, list[str]] = {}
+    for folder in PROC.glob("[0-9]*"):
+        try:
+            stats[int(folder.name)] = (folder / "stat").read_text().rpartition(") ")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found: dict[int, list[str]] = {}
+    generation = {ancestor}
+    while generation:
+        children = {pid: stat for pid, stat in stats.items() if int(stat[1]) in generation}
+        found |= children
+        generation = set(children)
+    return found
+
+
+def _ignores_children(pid: int) -> bool:
+    status = (PROC / str(pid) / "status").read_text()
+    ignored = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    return bool(int(ignored, 16) >> (signal.SIGCHLD - 1) & 1)
+
+
+def _command(pid: int) -> str:
+    return (PROC / str(pid) / "cmdline").read_text(errors="replace")
