@@ -3,7 +3,8 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ Step = tuple[str, int, Run]
 def main() -> None:
     """Runs the plan, or the part of it that was asked for."""
     options = read_options()
-    results = Results(options.out, _describe_launch(), options.resume)
-    steps = [step for step in _list_steps(options.only, options.rounds, dict(options.sizes)) if not results.has(*step)]
+    steps = _list_steps(options.only, options.rounds, {**SIZES, **dict(options.sizes)})
+    first_round = Counter(experiment for experiment, number, _ in steps if number == 0)
+    results = Results(options.out, {**_describe_launch(), "run_counts": first_round}, options.resume)
+    steps = [step for step in steps if not results.has(*step)]
     minutes = sum(estimate_seconds(wanted) for *_, wanted in steps) / 60
     print(f"{len(steps)} runs in {options.rounds} rounds, about {minutes:.0f} minutes", flush=True)
     if not steps:
@@ -38,13 +41,13 @@ def main() -> None:
         shutil.rmtree(work)
 
 
-def _list_steps(names: Sequence[str], rounds: int, sizes: dict[str, tuple[int, ...]]) -> list[Step]:
+def _list_steps(names: Sequence[str], rounds: int, sizes: Mapping[str, Sequence[int]]) -> list[Step]:
     return [
         (experiment.name, number, wanted)
         for number in range(rounds)
         for experiment in EXPERIMENTS
         if experiment.name in names and number < (experiment.rounds or rounds)
-        for wanted in experiment.runs(number, {**SIZES, **sizes})
+        for wanted in experiment.runs(number, sizes)
     ]
 
 
@@ -58,7 +61,10 @@ def _describe_launch() -> dict[str, Any]:
 
 
 def _run_all(steps: Sequence[Step], results: Results, course: Course) -> None:
-    results.about["weights"] = {name: graph["weights"] for name, graph in course.graphs.items()}
+    results.about["weights"] = {
+        **results.about.get("weights", {}),
+        **{name: graph["weights"] for name, graph in course.graphs.items()},
+    }
     starts = [wanted for *_, wanted in steps if wanted.contestant.module == "daylight"]
     if starts:
         print("Starting Spark once, uncounted ...", flush=True)

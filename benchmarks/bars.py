@@ -1,12 +1,11 @@
 """The bars: what must hold, each a ratio within one round, judged by its median over the rounds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.costs import Round, rounds_of
-from benchmarks.results import Measured
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ class Judgement:
         return self.median >= self.bar.limit if self.bar.is_least else self.median <= self.bar.limit
 
 
-def judge(measured: Sequence[Measured]) -> Iterator[Judgement]:
+def judge(results: Mapping[str, Any]) -> Iterator[Judgement]:
     """Judges all bars whose experiments were run."""
     for bar in BARS:
-        ratios = sorted(bar.ratio(each) for each in rounds_of(measured, bar.experiment))
+        ratios = sorted(bar.ratio(each) for each in rounds_of(results, bar.experiment))
         if ratios:
             yield Judgement(bar, ratios)
 

@@ -4,8 +4,9 @@ At two sizes or more it is what one more picture costs, from the smallest to the
 the start too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.results import Measured
 
@@ -52,11 +53,10 @@ class Round:
         return (large[cost] - small[cost]) / (large["pictures"] - small["pictures"])
 
 
-def rounds_of(measured: Sequence[Measured], experiment: str) -> Iterator[Round]:
-    """The whole rounds of an experiment: one that was cut off is left out."""
-    mine = [run for run in measured if run["experiment"] == experiment]
-    numbers = [run["round"] for run in mine]
-    most = max((numbers.count(number) for number in numbers), default=0)
-    for number in sorted(set(numbers)):
-        if numbers.count(number) == most:
-            yield Round([run for run in mine if run["round"] == number])
+def rounds_of(results: Mapping[str, Any], experiment: str) -> Iterator[Round]:
+    """The whole rounds of an experiment in a file of results: one that was cut off or is still running is left out."""
+    mine = [run for run in results["runs"] if run["experiment"] == experiment]
+    for number in sorted({run["round"] for run in mine}):
+        runs = [run for run in mine if run["round"] == number]
+        if len(runs) == results["about"]["run_counts"][experiment]:
+            yield Round(runs)

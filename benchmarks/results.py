@@ -28,7 +28,10 @@ class Results:
         self.about = about
         self.measured: list[Measured] = []
         if resume and file.exists():
-            self.measured = json.loads(file.read_text(encoding="utf-8"))["runs"]
+            former = json.loads(file.read_text(encoding="utf-8"))
+            self.measured = former["runs"]
+            for name in ("run_counts", "weights"):
+                self.about[name] = {**former["about"].get(name, {}), **about.get(name, {})}
 
     def has(self, experiment: str, round_number: int, run: Run) -> bool:
         """Whether a run was measured before."""

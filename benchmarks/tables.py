@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -26,7 +26,7 @@ def main() -> None:
     results = json.loads(options.results.read_text(encoding="utf-8"))
     before, _, rest = options.page.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    tables = "\n\n".join([_tell_about(results["about"]), *_tell_all(results["runs"])])
+    tables = "\n\n".join([_tell_about(results["about"]), *_tell_all(results)])
     options.page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
     print(f"{options.page} has the tables of {options.results}")
 
@@ -35,7 +35,7 @@ def _tell_about(about: dict[str, Any]) -> str:
     machine = about["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     peers = ", ".join(f"{name} {version}" for name, version in about["peer_versions"].items())
-    weights = ", ".join(f"{name} {kind}" for name, kind in about["weights"].items())
+    weights = ", ".join(f"{name.replace(':', ' ')} {kind}" for name, kind in about["weights"].items())
     rows = [
         ["date", about["date"]],
         ["machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"],
@@ -48,22 +48,22 @@ def _tell_about(about: dict[str, Any]) -> str:
     return markdown_table(["", ""], rows)
 
 
-def _tell_all(measured: Sequence[Measured]) -> Iterator[str]:
+def _tell_all(results: Mapping[str, Any]) -> Iterator[str]:
     judged = [
         [
             judgement.bar.sentence,
-            f"{'≥' if judgement.bar.is_least else '≤'} {judgement.bar.limit:g}",
+            f"at {'least' if judgement.bar.is_least else 'most'} {judgement.bar.limit:g}",
             f"{judgement.median:.2f}",
-            f"{judgement.ratios[0]:.2f}-{judgement.ratios[-1]:.2f}",
+            f"{judgement.ratios[0]:.2f} to {judgement.ratios[-1]:.2f}",
             len(judgement.ratios),
-            "yes" if judgement.holds else "**no**",
+            "yes" if judgement.holds else "NO",
         ]
-        for judgement in judge(measured)
+        for judgement in judge(results)
     ]
     yield "### The bars"
     yield markdown_table(["ratio", "bar", "median", "range", "rounds", "holds"], judged)
     for experiment in EXPERIMENTS:
-        rounds = list(rounds_of(measured, experiment.name))
+        rounds = list(rounds_of(results, experiment.name))
         if rounds:
             yield f"### {experiment.title}"
             yield markdown_table(
@@ -92,7 +92,7 @@ def _tell_contestant(rounds: Sequence[Round], contestant: str) -> Iterator[list[
         cpu, wall = (
             median(values) for values in ([r.cpu(contestant) for r in rounds], [r.wall(contestant) for r in rounds])
         )
-        yield [f"**{contestant}**", "one more", f"**{cpu * 1000:.2f}**", f"**{1 / wall:.0f}**", "", ""]
+        yield [contestant, "one more", f"{cpu * 1000:.2f}", f"{1 / wall:.0f}", "", ""]
 
 
 def _tell_peaks(run: Measured) -> str:
