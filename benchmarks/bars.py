@@ -95,7 +95,7 @@ BARS: Final = (
     _at_least("original", "speed by CPU of int8, against the original", 4, _of_cpu("original", "daylight int8")),
     _at_least("original", "pictures a second of int8, against the original", 4, _of_speed("daylight int8", "original")),
     _at_least(
-        "original", "bytes of the original's features, against ours", 90,
+        "original", "bytes of features, the original against ours", 90,
         lambda each: each.stored("original") / each.stored("daylight int8"),
     ),
     _at_least(

@@ -36,7 +36,7 @@ class FeatureCache(dg.ConfigurableResource):
         """Embeds the distinct pictures that were never embedded with this backbone, and serves the others.
 
         Costs, of images read from a table: of hits only the ids are read, and the ids of everything that this backbone
-        ever made (80 bytes a row in the JVM, in tasks of 16 MiB of the files); features are read from the files that
+        ever made (80 bytes a row in the JVM, in tasks of 32 MiB of the files); features are read from the files that
         hold hits. The ids of the run are broadcast, about 200 bytes a picture: 20 MB for 100,000. On a day with misses
         Spark reads the bytes of all pictures and decodes those of the misses. Misses are written twice, here and in the
         table of the asset.
