@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from pipeline.parquet import write_batches
+from pipeline.parquet import Batch, write_batches
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
 
@@ -42,7 +42,7 @@ class Rows:
 
 def rows_of(frame: DataFrame) -> Rows:
     """The rows of any frame: they are handed to workers that write them."""
-    return Rows(frame, frame.schema, rows_in_arrow(frame, lambda batches, _: batches, frame.schema).write_to)
+    return Rows(frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
 
 
 def rows_in_arrow(
@@ -51,18 +51,8 @@ def rows_in_arrow(
     schema: StructType,
 ) -> Rows:
     """What a function makes of a frame, in batches of Arrow."""
-
-    def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
-        arrow_schema, written = to_arrow_schema(stored, timezone="UTC"), to_arrow_schema(parse_schema(WRITTEN))
-
-        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            stopwatch = Stopwatch()
-            files = write_batches(make(batches, stopwatch), arrow_schema, folder, column, stopwatch)
-            yield pa.RecordBatch.from_pylist(_with_seconds(files, stopwatch), written)
-
-        return source.mapInArrow(run, WRITTEN).collect()
-
-    return Rows(source.mapInArrow(lambda batches: make(batches, Stopwatch()), schema), schema, write)
+    frame = source.mapInArrow(lambda batches: make(batches, Stopwatch()), schema)
+    return Rows(frame, schema, _write_in_arrow(source, make))
 
 
 def rows_in_pandas(
@@ -71,32 +61,45 @@ def rows_in_pandas(
     schema: StructType,
 ) -> Rows:
     """What a function makes of a frame, in batches of pandas."""
-
-    def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
-        arrow_schema, columns = to_arrow_schema(stored, timezone="UTC"), parse_schema(WRITTEN).fieldNames()
-
-        def run(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-            stopwatch = Stopwatch()
-            files = write_batches(make(batches, stopwatch), arrow_schema, folder, column, stopwatch)
-            yield pd.DataFrame(_with_seconds(files, stopwatch), columns=columns)
-
-        return source.mapInPandas(run, WRITTEN).collect()
+    columns = parse_schema(WRITTEN).fieldNames()
 
     def show(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in make(batches, Stopwatch()):
             yield batch.apply(_without_arrow)
 
+    write = _write_with(source.mapInPandas, make, lambda files: pd.DataFrame(files, columns=columns))
     return Rows(source.mapInPandas(show, schema), schema, write)
+
+
+def _write_in_arrow(
+    source: DataFrame, make: Callable[[Iterator[pa.RecordBatch], Stopwatch], Iterator[pa.RecordBatch]]
+) -> Callable[[str, StructType, str | None], list[Row]]:
+    written = to_arrow_schema(parse_schema(WRITTEN))
+    return _write_with(source.mapInArrow, make, lambda files: pa.RecordBatch.from_pylist(files, written))
+
+
+def _write_with(
+    map_in: Callable[..., DataFrame],
+    make: Callable[..., Iterator[Batch]],
+    pack: Callable[[list[dict[str, object]]], Batch],
+) -> Callable[[str, StructType, str | None], list[Row]]:
+    """`Rows.write_to`, by one of Spark's two ways to call Python, whose batches `pack` makes of what was written."""
+
+    def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
+        arrow_schema = to_arrow_schema(stored, timezone="UTC")
+
+        def run(batches: Iterator[Batch]) -> Iterator[Batch]:
+            stopwatch = Stopwatch()
+            files = list(write_batches(make(batches, stopwatch), arrow_schema, folder, column, stopwatch))
+            for file in files[:1]:  # the seconds are of the whole task
+                file["cpu_seconds"] = dict(stopwatch.seconds)
+            yield pack(files)
+
+        return map_in(run, WRITTEN).collect()
+
+    return write
 
 
 def _without_arrow(column: pd.Series) -> pd.Series:
     """A column as `mapInPandas` takes it: Spark reads a list in Arrow's memory number by number, and knows no nulls."""
     return pa.array(column.array).to_pandas() if isinstance(column.dtype, pd.ArrowDtype) else column
-
-
-def _with_seconds(files: Iterator[dict[str, object]], stopwatch: Stopwatch) -> list[dict[str, object]]:
-    """What was written, with the seconds of the whole task in its first row."""
-    written = list(files)
-    for file in written[:1]:
-        file["cpu_seconds"] = dict(stopwatch.seconds)
-    return written

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from conftest import MakePhoto
 from pyspark.sql import DataFrame, SparkSession
+from test_backbone import reason
 from test_quantization import make_convolutions
 
 from assets.backbone import int8_costs_little
@@ -146,14 +147,6 @@ def told(result: dg.ExecuteInProcessResult) -> dict:
     assert result.success, [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     (event,) = result.asset_materializations_for_node("backbone")
     return {name: value.value for name, value in event.metadata.items()}
-
-
-def reason(result: dg.ExecuteInProcessResult) -> str:
-    (event,) = [event for event in result.all_events if event.is_step_failure]
-    error = event.step_failure_data.error
-    while error.cls_name != PretrainedError.__name__:
-        error = error.cause
-    return error.message.strip()
 
 
 def check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
