@@ -2,7 +2,6 @@
 
 import dagster as dg
 from pydantic import Field
-from pyspark.sql import DataFrame
 
 from pipeline.bake_off import SAMPLE_COUNT, judge_backbones, sample_pictures
 from pipeline.contenders import describe_contenders, tabulate_contenders
@@ -11,6 +10,7 @@ from pipeline.heads import HeadName, Normalization
 from pipeline.labels import label_features
 from pipeline.networks.quantization import CALIBRATION_COUNT
 from pipeline.report import Table
+from pipeline.stored import StoredRows
 from resources.backbone import BackboneCatalogue
 from resources.feature_cache import FeatureCache
 from resources.judgements import Judgements
@@ -39,7 +39,7 @@ class BakeOffConfig(dg.Config):
 def contenders(
     context: dg.AssetExecutionContext,
     config: BakeOffConfig,
-    training_images: DataFrame,
+    training_images: StoredRows,
     catalogue: BackboneCatalogue,
     feature_cache: FeatureCache,
     judgements: Judgements,
@@ -49,16 +49,15 @@ def contenders(
 
     What was judged before on the same pictures is not judged again.
     """
-    pictures = sample_pictures(training_images, CALIBRATION_COUNT)
+    labelled = training_images.frame
+    pictures = sample_pictures(labelled, CALIBRATION_COUNT)
     judged = judge_backbones(
         catalogue.export_all(config.backbones, config.precisions, pictures),
-        lambda backbone: label_features(feature_cache.embed(training_images, backbone).frame, training_images),
+        lambda backbone: label_features(feature_cache.embed(training_images, backbone).rows.frame, labelled),
         pictures[:SAMPLE_COUNT],
         ClassifierParams(**config.model_dump(exclude={"backbones", "precisions"})),
         judgements.recall,
         judgements.keep,
         context.log.info,
     )
-    return Table(
-        tabulate_contenders(training_images.sparkSession, judged), describe_contenders(prices.core_hour_dollars)
-    )
+    return Table(tabulate_contenders(training_images.spark, judged), describe_contenders(prices.core_hour_dollars))

@@ -1,20 +1,20 @@
 """Embeddings of what arrived, by the one frozen backbone; no picture is ever embedded twice."""
 
 import dagster as dg
-from pyspark.sql import DataFrame
 
 from assets.partitions import daily_asset
 from pipeline.backbone import Backbone
 from pipeline.feature_cache import describe_embedded
 from pipeline.labels import label_features
 from pipeline.report import Table
+from pipeline.stored import StoredRows
 from resources.feature_cache import FeatureCache
 from resources.prices import Prices
 
 
 @dg.asset(group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
 def training_features(
-    training_images: DataFrame, backbone: Backbone, feature_cache: FeatureCache, prices: Prices
+    training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, prices: Prices
 ) -> Table:
     """Embeddings of the labelled pictures, one row per distinct picture.
 
@@ -22,14 +22,17 @@ def training_features(
     keep their features and lose their label, since one of the two is wrong.
     """
     embedded = feature_cache.embed(training_images, backbone)
-    return Table(label_features(embedded.frame, training_images), describe_embedded(embedded, prices.core_hour_dollars))
+    return Table(
+        label_features(embedded.rows.frame, training_images.frame),
+        describe_embedded(embedded, prices.core_hour_dollars),
+    )
 
 
 @daily_asset(kinds={"spark", "onnx", "deltalake"})
-def image_features(images: DataFrame, backbone: Backbone, feature_cache: FeatureCache, prices: Prices) -> Table:
+def image_features(images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, prices: Prices) -> Table:
     """Embeddings of the day's pictures, one row per distinct picture.
 
     A picture that cannot be decoded is a row with the reason why.
     """
     embedded = feature_cache.embed(images, backbone)
-    return Table(embedded.frame, describe_embedded(embedded, prices.core_hour_dollars))
+    return Table(embedded.rows, describe_embedded(embedded, prices.core_hour_dollars))

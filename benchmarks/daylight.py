@@ -45,7 +45,7 @@ def _embed_day(spark: SparkSession, lake: Lake, backbone: Backbone, folder: str,
     lake.write("images", read_days(spark, {day: folder}), days)
     started = time.monotonic()
     embedded = FeatureCache(lake=lake).embed(lake.read(spark, "images", days), backbone)
-    lake.write("image_features", embedded.frame, days)
+    lake.write("image_features", embedded.rows, days)
     return {
         "featurization_seconds": time.monotonic() - started,
         "miss_count": embedded.miss_count,

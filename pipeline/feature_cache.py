@@ -1,26 +1,41 @@
 """The feature cache: which pictures were embedded before, by their bytes, the backbone and the decoder.
 
-Frames of ids and of cached rows in, frames out; where the cached rows lie is `resources/feature_cache.py`. Image bytes
-are touched by `missing_images` alone; between executors only ids move.
+The driver looks ids up, in the columns of files; bytes of pictures and vectors are touched by workers alone. Which
+table the cache is, and what it costs, is `resources/feature_cache.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, Row
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
-from pipeline.features import COLUMNS, DECODER, SCHEMA, describe_features
+from pipeline.backbone import Backbone
+from pipeline.features import COLUMNS, DECODER, describe_features
 from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED
 from pipeline.report import Number, Report, markdown_table, only_row
-from pipeline.schema import parse_schema, select_columns
+from pipeline.rows import Rows, rows_in_arrow, rows_of
+from pipeline.schema import parse_schema
+from pipeline.stopwatch import Stopwatch
+from pipeline.stored import StoredRows, read_portion, share_rows
 
 CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and Pillow''s'"
 
 LASTING_ERRORS: Final = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, TOO_MANY_PIXELS)
 """Reasons that lie in the bytes. With any other, such as a time limit, the picture is tried again the next time."""
+
+ROW_BYTES: Final = 5_000
+"""Of 1,280 features, about."""
+
+TASK_BYTES: Final = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -41,14 +56,14 @@ class Embedded:
     """Features of pictures, of which only those not yet in the cache were embedded.
 
     Attributes:
-        frame: lazy; the columns of `features.SCHEMA`, or of `features.COLUMNS` for images without a day.
+        rows: the columns of `features.SCHEMA`, or of `features.COLUMNS` for images without a day.
         sources: by day, or under None for images without one; a day without pictures has none.
         embed_seconds: that embedding and storing the misses took, by the clock; 0 where there were none.
         cpu_seconds: that they took of all workers, by stage; empty where there were none.
         seconds_per_picture: of all the runs on record that embedded with this backbone; None where there is none.
     """
 
-    frame: DataFrame
+    rows: Rows
     sources: Mapping[date | None, Sources]
     embed_seconds: float
     cpu_seconds: Mapping[str, float]
@@ -65,77 +80,99 @@ class Embedded:
         return sum(each.miss_count for each in self.sources.values())
 
 
-def locate_pictures(images: DataFrame, cached: DataFrame) -> DataFrame:
-    """Finds every distinct picture in the cache, lazily, and reads ids alone of both.
+def find_pictures(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
+    """Finds one row of every distinct picture of every day; reads ids and lengths alone.
 
     Args:
-        images: with `image_id`, null where a file could not be read, and perhaps `day`.
-        cached: rows of `CACHE_SCHEMA` with the name of their `file`. An id may be there in several files, since two
-            runs may have embedded it at once, and only once in each.
+        images: with `image_id`, null where a file could not be read, and `length`.
+        ids: of the pictures that are wanted; None for all.
 
     Returns:
-        `image_id`; `days`, array<date> in order, one null for images without a day; `file`, null where the picture is
-        not in the cache.
+        `image_id`, `length` and the columns of `stored.PLACE`, the days in order.
     """
-    day = F.col("day") if "day" in images.columns else F.lit(None).cast("date")
-    days = F.array_sort(F.collect_set(day)) if "day" in images.columns else F.array(F.first(day))
-    pictures = images.where(F.col("image_id").isNotNull()).groupBy("image_id").agg(days.alias("days"))
-    wanted = cached.where(F.col("decoder") == DECODER).join(
-        F.broadcast(pictures.select("image_id")), "image_id", "left_semi"
-    )
-    best = F.min(F.struct(~_is_lasting(), "file"))["file"]
-    return pictures.join(wanted.groupBy("image_id").agg(best.alias("file")), "image_id", "left")
 
-
-def keep_lasting(cached: DataFrame) -> DataFrame:
-    """The cached rows that need not be made again: features, and errors that lie in the bytes."""
-    return cached.where(_is_lasting())
-
-
-def count_sources(located: DataFrame) -> list[Row]:
-    """Counts located pictures, in one job.
-
-    Returns:
-        For each day, or for null: `hit_count` and `miss_count` as in `Sources`, and `files`, the names of those that
-        hold the hits.
-    """
-    occurrences = located.select(F.posexplode("days").alias("position", "day"), "file")
-    is_miss = F.col("file").isNull() & (F.col("position") == 0)
-    return (
-        occurrences.groupBy("day")
-        .agg(
-            F.count_if(~is_miss).alias("hit_count"),
-            F.count_if(is_miss).alias("miss_count"),
-            F.collect_set("file").alias("files"),
+    def keep(rows: pa.Table) -> pa.ChunkedArray:
+        is_picture = pc.is_valid(rows["image_id"])
+        return (
+            is_picture if ids is None else pc.and_(is_picture, pc.is_in(rows["image_id"], pa.array(ids, pa.string())))
         )
-        .collect()
-    )
+
+    return _first_of_each(images.locate(["image_id", "length"], keep).sort_by("day"), ["day", "image_id"])
 
 
-def missing_images(images: DataFrame, located: DataFrame, days: list[date | None]) -> DataFrame:
-    """The images that are not in the cache, bytes included, without their day.
+def find_cached(cached: StoredRows, ids: pa.ChunkedArray, even_fleeting: bool = False) -> pa.Table:
+    """Finds rows of pictures in the cache; reads all ids there.
 
     Args:
-        images: with `image_id`, `path` and `content`, and perhaps `day`.
-        located: as `locate_pictures` gives it.
-        days: that have misses; the bytes of other days are not read.
-    """
-    if "day" in images.columns:  # one path may hold one picture on two days, and only one of them is embedded
-        images = images.where(F.col("day").isin(days)).withColumn("path", F.concat_ws("/", "day", "path"))
-    missing = located.where(F.col("file").isNull()).select("image_id")
-    return images.select("image_id", "path", "content").join(F.broadcast(missing), "image_id", "left_semi")
-
-
-def join_features(images: DataFrame, cached: DataFrame) -> DataFrame:
-    """Gives every distinct picture its cached row, lazily; per day where the images have a `day`.
+        cached: rows of `CACHE_SCHEMA`. An id may be there several times, since two runs may have embedded it at once.
+        ids: of the pictures.
+        even_fleeting: whether errors count that do not lie in the bytes, and that are tried again the next time.
 
     Returns:
-        The columns of `features.SCHEMA`, or of `features.COLUMNS` for images without a day.
+        `image_id` and the columns of `stored.PLACE`, one row for each picture that is there.
     """
-    located = locate_pictures(images, cached).where(F.col("file").isNotNull())
-    rows = cached.join(F.broadcast(located), ["image_id", "file"])
-    schema = parse_schema(SCHEMA if "day" in images.columns else COLUMNS)
-    return select_columns(rows.select("*", F.explode("days").alias("day")), schema)
+
+    def keep(rows: pa.Table) -> pa.ChunkedArray:
+        wanted = pc.and_(pc.is_in(rows["image_id"], ids), pc.equal(rows["decoder"], DECODER))
+        if even_fleeting:
+            return wanted
+        lasting = pc.or_(pc.is_null(rows["error"]), pc.is_in(rows["error"], pa.array(LASTING_ERRORS)))
+        return pc.and_(wanted, lasting)
+
+    return _first_of_each(cached.locate(["image_id", "decoder", "error"], keep), ["image_id"])
+
+
+def find_missing(pictures: pa.Table, found: pa.Table) -> pa.Table:
+    """The pictures that are not in the cache, each on the first of its days."""
+    missing = pc.invert(pc.is_in(pictures["image_id"], found["image_id"]))
+    return _first_of_each(pictures.filter(missing), ["image_id"])
+
+
+def count_sources(pictures: pa.Table, missing: pa.Table) -> dict[date | None, Sources]:
+    """Counts hits and misses of every day that has pictures, or of None."""
+    all_counts, miss_counts = Counter(pictures["day"].to_pylist()), Counter(missing["day"].to_pylist())
+    return {day: Sources(count - miss_counts[day], miss_counts[day]) for day, count in all_counts.items()}
+
+
+def serve_features(cached: StoredRows, found: pa.Table, pictures: pa.Table, backbone: Backbone, schema: str) -> Rows:
+    """Gives every picture its cached row; workers copy them from file to file.
+
+    Args:
+        cached: the table of the cache.
+        found: rows of all the pictures in it.
+        pictures: distinct on every day, with `day` and `image_id`.
+        backbone: that the rows are of; its digest is the column that the table is partitioned by.
+        schema: DDL of the result, `features.SCHEMA` or `features.COLUMNS`.
+    """
+    struct = parse_schema(schema)
+    arrow_schema = to_arrow_schema(struct, timezone="UTC")
+    if pictures.num_rows == 0:
+        return rows_of(cached.spark.createDataFrame([], struct))
+    places = found.take(pc.index_in(pictures["image_id"], found["image_id"]))
+    places = places.set_column(places.schema.get_field_index("day"), "day", pictures["day"])
+    folder, digest = cached.folder, backbone.digest
+    stored = [name for name in arrow_schema.names if name not in ("day", "backbone")]
+
+    def copy_portions(batches: Iterator[pa.RecordBatch], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
+        for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
+            rows = read_portion(folder, portion, stored)
+            said = {"day": portion["day"], "backbone": digest}
+            columns = [
+                rows[field.name]
+                if field.name in stored
+                else pa.repeat(pa.scalar(said[field.name], field.type), len(rows))
+                for field in arrow_schema
+            ]
+            stopwatch.lap("read")
+            yield from pa.table(columns, schema=arrow_schema).combine_chunks().to_batches()
+
+    weights = [ROW_BYTES] * places.num_rows
+    return rows_in_arrow(share_rows(cached.spark, places, weights, TASK_BYTES), copy_portions, struct)
+
+
+def _first_of_each(rows: pa.Table, keys: list[str]) -> pa.Table:
+    numbered = rows.select(keys).append_column("number", pa.array(np.arange(rows.num_rows)))
+    return rows.take(numbered.group_by(keys, use_threads=False).aggregate([("number", "min")])["number_min"])
 
 
 def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], Report]:
@@ -175,7 +212,3 @@ def _stage_table(cpu_seconds: Mapping[str, float], picture_count: int) -> str:
         [stage, f"{seconds:.1f}", f"{1000 * seconds / picture_count:.2f}"] for stage, seconds in cpu_seconds.items()
     ]
     return markdown_table(["stage", "CPU-seconds", "ms per picture"], rows)
-
-
-def _is_lasting() -> Column:
-    return F.col("error").isNull() | F.col("error").isin(*LASTING_ERRORS)

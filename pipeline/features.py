@@ -3,7 +3,8 @@
 Executors decode and embed in one pass: bytes in, uint8 pixels, float32 vectors out; only those cross a process.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ import pandas as pd
 import PIL
 import pyarrow as pa
 from pyspark import SparkFiles
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, Embed, load_backbone
@@ -21,6 +22,7 @@ from pipeline.report import Report, count_by, markdown_table
 from pipeline.rows import Rows, rows_in_pandas
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
+from pipeline.stored import StoredRows, read_portion, share_rows
 
 COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, from images.image_id',
@@ -37,6 +39,11 @@ DECODER: Final = f"2, Pillow {PIL.__version__}"
 """What makes pixels of bytes. Raise the number with every change of `preprocess.py` that gives other pixels or reasons:
 features and reasons of another decoder are made anew (`feature_cache.py`)."""
 
+PICTURE_BYTES: Final = 2**18
+"""What embedding a picture costs beside decoding it, as if it were so many bytes more."""
+
+TASK_BYTES: Final = 2**28
+
 
 def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
     """Embeds every distinct picture, lazily; per day where the images have a `day`.
@@ -48,28 +55,38 @@ def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
     Returns:
         The columns of `SCHEMA`, or of `COLUMNS` for images without a day.
     """
-    return embed_images(images, backbone, SCHEMA if "day" in images.columns else COLUMNS).frame
-
-
-def embed_images(images: DataFrame, backbone: Backbone, schema: str) -> Rows:
-    """As `extract_features`, in the columns of a schema, such as the one of the feature cache."""
-    spark = images.sparkSession
-    spark.addArtifacts(backbone.path, file=True)
-    file_name = Path(backbone.path).name
-    names = {"backbone": backbone.digest, "decoder": DECODER}
     key = ["day", "image_id"] if "day" in images.columns else ["image_id"]
-    struct = parse_schema(schema)
-    columns = struct.fieldNames()
+    schema = parse_schema(SCHEMA if "day" in images.columns else COLUMNS)
+    embed_batch = _batch_embedder(images.sparkSession, backbone, schema.fieldNames())
 
     def embed_batches(batches: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pd.DataFrame]:
-        embed = load_backbone(SparkFiles.get(file_name))
-        stopwatch.lap("start")
         for batch in batches:
-            stopwatch.lap("read")
-            embedded = embed_pictures(batch["content"], embed, backbone.size, backbone.batch_size, stopwatch)
-            yield batch[key].reset_index(drop=True).assign(**names).join(embedded)[columns]
+            yield embed_batch(batch[key].reset_index(drop=True), batch["content"], stopwatch)
 
-    return rows_in_pandas(distinct_pictures(images, key), embed_batches, struct)
+    return rows_in_pandas(distinct_pictures(images, key), embed_batches, schema).frame
+
+
+def embed_stored(images: StoredRows, places: pa.Table, backbone: Backbone, schema: str) -> Rows:
+    """Embeds stored pictures, whose bytes are read where they are embedded.
+
+    Args:
+        images: the table of the pictures.
+        places: of one row for every picture, as `StoredRows.locate` gives them, with `length` in bytes; one at least.
+        backbone: the graph; its file is sent to the executors.
+        schema: DDL of the result, such as `COLUMNS`.
+    """
+    struct = parse_schema(schema)
+    embed_batch = _batch_embedder(images.spark, backbone, struct.fieldNames())
+    folder = images.folder
+    weights = [length + PICTURE_BYTES for length in places["length"].to_pylist()]
+
+    def embed_portions(portions: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pd.DataFrame]:
+        for portion in chain.from_iterable(each.to_dict("records") for each in portions):
+            pictures = read_portion(folder, portion, ["image_id", "content"])
+            ids = pd.DataFrame({"image_id": pictures["image_id"].to_pylist()})
+            yield embed_batch(ids, pictures["content"].to_pylist(), stopwatch)
+
+    return rows_in_pandas(share_rows(images.spark, places, weights, TASK_BYTES), embed_portions, struct)
 
 
 def describe_features(features: DataFrame) -> Report:
@@ -97,6 +114,24 @@ def distinct_pictures(images: DataFrame, key: list[str]) -> DataFrame:
     first_paths = images.where(F.col("image_id").isNotNull()).groupBy(*key).agg(F.min("path").alias("path"))
     readable = images.where(F.col("content").isNotNull()).select(*key, "path", "content")
     return readable.join(F.broadcast(first_paths), [*key, "path"], "left_semi")
+
+
+def _batch_embedder(
+    spark: SparkSession, backbone: Backbone, columns: list[str]
+) -> Callable[[pd.DataFrame, Iterable[bytes], Stopwatch], pd.DataFrame]:
+    """What a worker does with a batch: from keys and contents to rows of features. Sends the graph to the workers."""
+    spark.addArtifacts(backbone.path, file=True)
+    file_name, size, batch_size = Path(backbone.path).name, backbone.size, backbone.batch_size
+    names = {"backbone": backbone.digest, "decoder": DECODER}
+
+    def embed_batch(keys: pd.DataFrame, contents: Iterable[bytes], stopwatch: Stopwatch) -> pd.DataFrame:
+        stopwatch.lap("read")
+        embed = load_backbone(SparkFiles.get(file_name))
+        stopwatch.lap("start")
+        embedded = embed_pictures(contents, embed, size, batch_size, stopwatch)
+        return keys.assign(**names).join(embedded)[columns]
+
+    return embed_batch
 
 
 def embed_pictures(

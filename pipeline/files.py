@@ -5,6 +5,7 @@ Spark's own listing drops names such as `_DSC0001.JPG` in silence, and `pyarrow.
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,6 +21,11 @@ def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
         filesystem, root = fs.FileSystem.from_uri(folder)
         return filesystem, root
     return fs.LocalFileSystem(), os.path.abspath(folder)
+
+
+def spark_path(path: str) -> str:
+    """A file as Spark names it, which takes brackets for a pattern."""
+    return re.sub(r"([][{}*?])", r"\\\1", path)
 
 
 def list_files(folder: str) -> pa.Table:

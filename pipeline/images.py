@@ -5,8 +5,6 @@ a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
 """
 
 import hashlib
-import heapq
-import math
 from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cache
@@ -23,6 +21,7 @@ from pipeline.report import Report, only_row
 from pipeline.rows import Rows, rows_in_arrow, rows_of
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
+from pipeline.tasks import assign_tasks
 
 FILE_COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, the identity of a picture; null where the file could not be read',
@@ -42,7 +41,6 @@ MAX_FILE_BYTES: Final = 256 * 2**20
 """Larger files are rejected unread: an Arrow cell must stay far below its limit of 2 GiB."""
 
 TASK_BYTES: Final = 32 * 2**20
-MIN_TASKS: Final = 4
 OPENING_BYTES: Final = 2**16
 """What opening a file costs, as if it were so many bytes more: bounds the number of small files in a task."""
 
@@ -79,7 +77,7 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str) -> Rows:
     struct = parse_schema(schema)
     if files.num_rows == 0:
         return rows_of(spark.createDataFrame([], struct))
-    tasks = assign_tasks(files["length"].to_pylist())
+    tasks = assign_tasks([length + OPENING_BYTES for length in files["length"].to_pylist()], TASK_BYTES)
     files = files.append_column("task", pa.array(tasks, pa.int32()))
     listing = spark.createDataFrame(
         files.combine_chunks()
@@ -111,25 +109,6 @@ def describe_images(images: DataFrame) -> Report:
             "unreadable_count": found["bad"],
         }
     )
-
-
-def assign_tasks(lengths: list[int]) -> list[int]:
-    """Spreads files over tasks so that all have about the same number of bytes: the largest first, to the emptiest.
-
-    Args:
-        lengths: of the files, in bytes.
-
-    Returns:
-        The number of its task for every file, from 0.
-    """
-    weights = [length + OPENING_BYTES for length in lengths]
-    task_count = min(len(weights), max(MIN_TASKS, math.ceil(sum(weights) / TASK_BYTES)))
-    emptiest = [(0, task) for task in range(task_count)]
-    tasks = [0] * len(weights)
-    for file in sorted(range(len(weights)), key=weights.__getitem__, reverse=True):
-        load, tasks[file] = emptiest[0]
-        heapq.heapreplace(emptiest, (load + weights[file], tasks[file]))
-    return tasks
 
 
 def _list_day(day: date, folder: str) -> pa.Table:

@@ -112,11 +112,10 @@ def measure_cosines(exact: DataFrame, rounded: DataFrame) -> np.ndarray:
     return np.divide((one * other).sum(axis=1), norms, out=same, where=norms > 0)
 
 
-def sample_labelled(training_images: DataFrame) -> DataFrame:
-    """All rows of the `MAX_PICTURES` pictures with the least digests: always the same ones, and all their labels."""
+def sample_labelled(training_images: DataFrame) -> list[str]:
+    """The ids of the `MAX_PICTURES` pictures with the least digests: always the same ones."""
     pictures = training_images.where(F.col("image_id").isNotNull()).select("image_id").distinct()
-    chosen = pictures.orderBy("image_id").limit(MAX_PICTURES)
-    return training_images.join(F.broadcast(chosen), "image_id", "left_semi")
+    return [row["image_id"] for row in pictures.orderBy("image_id").limit(MAX_PICTURES).collect()]
 
 
 def _matrix(vectors: pa.ChunkedArray) -> np.ndarray:

@@ -33,7 +33,7 @@ class Appended:
     """What one run added to a table.
 
     Attributes:
-        files: their names; none is ever used twice.
+        files: their paths below the folder; none is ever used twice.
         row_count: in all of them.
         seconds: that making and writing the rows took, by the clock.
         cpu_seconds: of all workers, by stage.

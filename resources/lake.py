@@ -6,23 +6,21 @@ so that a run killed at any moment changes nothing. How they are committed is `c
 
 import json
 import os
-import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote
 from uuid import uuid4
 
 import dagster as dg
+import pyarrow as pa
 from deltalake import DeltaTable
 from pydantic import Field
 from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from pipeline.rows import Rows, rows_of
-from pipeline.schema import select_columns
+from pipeline.stored import StoredFile, StoredRows
 from resources.commits import (
     WHOLE_TABLE,
     Appended,
@@ -79,21 +77,20 @@ class Lake(dg.ConfigurableResource):
             replace_rows(folder, key, [file for file in files if file.value in (key, None)], before[key])
         return {day: sum(file.rows for file in files if file.value == day) for day in days or (None,)}
 
-    def read(self, spark: SparkSession, table: str, days: Sequence[str] | None) -> DataFrame:
-        """Reads these days of a table, or the whole of one that has no days.
+    def read(self, spark: SparkSession, table: str, days: Sequence[str] | None) -> StoredRows:
+        """Finds these days of a table, or the whole of one that has no days.
 
         Raises:
             LakeError: where the table or one of the days was never written; an empty day is not an error.
         """
-        folder, delta = self.folder(table), self._open(table)
+        delta = self._open(table)
         if delta is None:
             raise LakeError(f"there is no table {table} in {self.root} (DAYLIGHT_LAKE): materialize {table} first")
         missing = [key for key in days or [WHOLE_TABLE] if version_of(delta, key) == 0]
         if missing:
             raise LakeError(f"{table} has no {', '.join(missing)} in {self.root}: materialize {table} for it first")
         schema = StructType.fromJson(json.loads(delta.schema().to_json()))
-        wanted = None if days is None else [("day", "in", list(days))]
-        return _read(spark, folder, schema, delta.file_uris(file_pruning_predicate=wanted))
+        return StoredRows(spark, str(self.folder(table)), schema, _list_files(delta, "day", days))
 
     def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
         """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.
@@ -111,31 +108,17 @@ class Lake(dg.ConfigurableResource):
         files = _as_rows(rows).write_to(str(folder), schema, column)
         check_values(table, files, [value])
         check_files(folder, files, delta)
-        names = frozenset(Path(file.path).name for file in files)
-        appended = Appended(names, sum(file.rows for file in files), time.monotonic() - started, _add_seconds(files))
+        paths = frozenset(file.path for file in files)
+        appended = Appended(paths, sum(file.rows for file in files), time.monotonic() - started, _add_seconds(files))
         if files:
             append_rows(folder, files, {column: value}, appended)
         return appended
 
-    def read_appended(
-        self,
-        spark: SparkSession,
-        table: str,
-        schema: StructType,
-        column: str,
-        value: str,
-        names: Collection[str] | None = None,
-    ) -> DataFrame:
-        """Reads the rows of one value of the column that a table is partitioned by, or of some of their files only.
-
-        Returns:
-            The columns of the schema and `file`, the name of the row's file; no rows where nothing was ever appended.
-        """
+    def read_appended(self, spark: SparkSession, table: str, schema: StructType, column: str, value: str) -> StoredRows:
+        """Finds the rows of one value of the column that a table is partitioned by: none where nothing was appended."""
         delta = self._open(table)
-        uris = delta.file_uris(file_pruning_predicate=[(column, "=", value)]) if delta else []
-        chosen = [uri for uri in uris if names is None or Path(uri).name in names]
-        rows = _read(spark, self.folder(table), schema, chosen)
-        return rows.select("*", F.col("_metadata.file_name").alias("file") if chosen else F.lit("").alias("file"))
+        files = _list_files(delta, column, [value]) if delta else ()
+        return StoredRows(spark, str(self.folder(table)), schema, files)
 
     def list_appended(self, table: str, column: str, value: str) -> list[Appended]:
         """What was appended with this value, the newest first, as far back as the log goes (30 days)."""
@@ -170,13 +153,11 @@ def _add_seconds(files: list[Row]) -> dict[str, float]:
     return dict(seconds)
 
 
-def _read(spark: SparkSession, folder: Path, schema: StructType, uris: Sequence[str]) -> DataFrame:
-    if not uris:
-        return spark.createDataFrame([], schema)
-    stored = spark.read.schema(schema).option("basePath", str(folder)).parquet(*map(_spark_path, uris))
-    return select_columns(stored, schema)  # Spark puts the column of the partitions last, and leaves out the comments
-
-
-def _spark_path(uri: str) -> str:
-    """A file as Spark names it: delta-rs writes a space as `%20`, and Spark takes brackets for a pattern."""
-    return re.sub(r"([][{}*?])", r"\\\1", unquote(uri))
+def _list_files(delta: DeltaTable, column: str, values: Sequence[str] | None) -> tuple[StoredFile, ...]:
+    """The files of a table, or those with one of these values of the column, in the order of their names."""
+    files = []
+    for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
+        value = action.get(f"partition.{column}")
+        if values is None or str(value) in values:
+            files.append(StoredFile(action["path"], value if column == "day" else None, action["num_records"]))
+    return tuple(sorted(files, key=lambda file: file.path))

@@ -11,7 +11,7 @@ from typing import Final
 
 import dagster as dg
 from pydantic import Field
-from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, open_session
 from pipeline.bake_off import SAMPLE_COUNT, sample_pictures
@@ -23,6 +23,7 @@ from pipeline.networks.quantization import CALIBRATION_COUNT, QUANTIZER, Quantiz
 from pipeline.precision import PrecisionChoice, choose_precision
 from pipeline.precision_costs import PrecisionCosts, measure_costs, sample_labelled
 from pipeline.processor import refuse_int8
+from pipeline.stored import StoredRows
 from resources.backbone import BackboneCatalogue, check_precision
 from resources.commits import LakeError
 from resources.feature_cache import FeatureCache
@@ -79,13 +80,15 @@ class Precisions(dg.ConfigurableResource):
         return PrecisionChoice(stored["precision"], stored["reason"], PrecisionCosts(**stored["costs"]))
 
     def _measure(self, fp32: Backbone) -> PrecisionChoice:
-        images = sample_labelled(self._training_images())
+        stored = self._training_images()
+        ids = sample_labelled(stored.frame)
+        images = stored.frame.where(F.col("image_id").isin(ids))
         try:
             int8 = self._int8(fp32)
             costs = measure_costs(
                 fp32,
                 int8,
-                lambda backbone: label_features(self.feature_cache.embed(images, backbone).frame, images),
+                lambda backbone: label_features(self.feature_cache.embed(stored, backbone, ids).rows.frame, images),
                 sample_pictures(images, SAMPLE_COUNT),
             )
         except (QuantizationError, TrainingError) as error:
@@ -100,10 +103,10 @@ class Precisions(dg.ConfigurableResource):
         if found:
             return found
         return self.catalogue.export(
-            precision="int8", pictures=sample_pictures(self._training_images(), CALIBRATION_COUNT)
+            precision="int8", pictures=sample_pictures(self._training_images().frame, CALIBRATION_COUNT)
         )
 
-    def _training_images(self) -> DataFrame:
+    def _training_images(self) -> StoredRows:
         try:
             return self.lake.read(self.spark.spark_session, TABLE, None)
         except LakeError as error:

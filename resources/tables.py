@@ -9,13 +9,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.report import Table
+from pipeline.stored import StoredRows
 from resources.lake import Lake
 from resources.pages import Metadata, show_numbers, show_pictures, show_report, show_schema
 from resources.spark import SparkResource
 
 
 class TableIOManager(dg.ConfigurableIOManager):
-    """Stores a `Table` under its asset's name and loads it as a DataFrame; days are Dagster's partitions."""
+    """Stores a `Table` under its asset's name and loads it as a DataFrame or as stored rows; days are partitions."""
 
     lake: Lake = Field(description="Where the tables live.")
     spark: SparkResource = Field(description="The session that reads them.")
@@ -26,7 +27,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         started = time.monotonic()
         row_counts = self.lake.write(name, obj.frame, days)
         seconds = time.monotonic() - started
-        stored = self.lake.read(self.spark.spark_session, name, days)
+        stored = self.lake.read(self.spark.spark_session, name, days).frame
         total = sum(row_counts.values())
         shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
@@ -35,9 +36,10 @@ class TableIOManager(dg.ConfigurableIOManager):
             metadata = shared | self._describe(context, obj, rows, row_counts[day], day)
             context.step_context.add_asset_metadata(metadata, partition_key=day)
 
-    def load_input(self, context: dg.InputContext) -> DataFrame:
-        """Loads the days of the run, or the whole of a table that has none."""
-        return self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
+    def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows:
+        """Loads the days of the run, or the whole of a table that has none; with its files, where that is asked for."""
+        stored = self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
+        return stored if context.dagster_type.typing_type is StoredRows else stored.frame
 
     def _describe(
         self, context: dg.OutputContext, table: Table, rows: DataFrame, row_count: int, day: str | None

@@ -1,35 +1,37 @@
 import hashlib
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
+from itertools import count
 from pathlib import Path
 
 import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import MakePhoto
 from deltalake import DeltaTable
 from onnx import numpy_helper
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from test_lake import TIMEOUT_SECONDS, wait_for
 
-from pipeline import features, images
+from pipeline import features
 from pipeline.backbone import Backbone, open_backbone
-from pipeline.feature_cache import CACHE_SCHEMA, Embedded, Sources, describe_embedded
-from pipeline.features import embed_images, extract_features
+from pipeline.feature_cache import CACHE_SCHEMA, Embedded, Sources, describe_embedded, find_pictures
+from pipeline.features import embed_stored, extract_features
 from pipeline.golden import KEY, read_golden_set
 from pipeline.preprocess import EMPTY, TRUNCATED
+from pipeline.rows import Rows
 from pipeline.schema import parse_schema
-from resources.commits import without_promises
+from pipeline.stored import StoredRows
+from resources.commits import Appended, without_promises
 from resources.feature_cache import TABLE, FeatureCache
 from resources.lake import Lake
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 
-MakeImages = Callable[..., DataFrame]
+MakeDays = Callable[[Mapping[date | None, Sequence[bytes | None]]], StoredRows]
+MakeImages = Callable[..., StoredRows]
 
 
 @pytest.fixture
@@ -52,16 +54,30 @@ def another_backbone(tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathF
     return open_backbone(path)
 
 
-@pytest.fixture(scope="session")
-def make_images(spark: SparkSession) -> MakeImages:
-    """Makes the images of a day from the bytes of its files; None is a file that could not be read."""
+@pytest.fixture
+def make_days(spark: SparkSession, tmp_path: Path) -> MakeDays:
+    """Stores the images of several days, or of None, from the bytes of their files; None is a file not readable."""
+    lakes = count()
+    schema = "day date, image_id string, path string, length long, content binary"
 
-    def make(*contents: bytes | None, day: date = FRIDAY) -> DataFrame:
-        ids = [None if content is None else hashlib.sha256(content).hexdigest() for content in contents]
-        rows = [(day, id_, f"{number}.jpg", ids[number] and contents[number]) for number, id_ in enumerate(ids)]
-        return spark.createDataFrame(rows, "day date, image_id string, path string, content binary")
+    def make(days: Mapping[date | None, Sequence[bytes | None]]) -> StoredRows:
+        rows = [
+            (day, None if content is None else id_of(content), f"{number}.jpg", len(content or b""), content)
+            for day, contents in days.items()
+            for number, content in enumerate(contents)
+        ]
+        frame, keys = spark.createDataFrame(rows, schema), [str(day) for day in days if day]
+        lake = Lake(root=str(tmp_path / f"images {next(lakes)}"))
+        lake.write("images", frame if keys else frame.drop("day"), keys or None)
+        return lake.read(spark, "images", keys or None)
 
     return make
+
+
+@pytest.fixture
+def make_images(make_days: MakeDays) -> MakeImages:
+    """Stores the images of one day."""
+    return lambda *contents, day=FRIDAY: make_days({day: contents})
 
 
 @pytest.fixture(scope="session")
@@ -81,26 +97,16 @@ def version_of(cache: FeatureCache) -> int:
     return DeltaTable(cache.lake.folder(TABLE)).version()
 
 
-def serve_only(cache: FeatureCache, images: DataFrame, backbone: Backbone) -> Embedded:
-    """Embeds where embedding must fail: there is no graph, and whoever asks for the bytes of a picture dies."""
-    dead = F.raise_error(F.lit("bytes were read")).cast("binary")
-    return cache.embed(images.withColumn("content", dead), replace(backbone, path="/there/is/no/graph.onnx"))
+def serve_only(cache: FeatureCache, images: StoredRows, backbone: Backbone) -> Embedded:
+    """Embeds where embedding must fail: there is no graph, and no bytes of pictures."""
+    for file in images.files:
+        path = f"{images.folder}/{file.path}"
+        pq.write_table(pq.ParquetFile(path).read().drop_columns("content"), path)
+    return cache.embed(images, replace(backbone, path="/there/is/no/graph.onnx"))
 
 
-def waiting_for_bytes(images: DataFrame, started: Path, go: Path) -> DataFrame:
-    """The same images, whose bytes come when a file is there; whoever wants them leaves another file."""
-
-    @partial(F.udf, returnType="binary", useArrow=False)
-    def wait(content: bytes) -> bytes:
-        started.touch()
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not go.exists():
-            if time.monotonic() > deadline:
-                raise TimeoutError(go)
-            time.sleep(0.02)
-        return content
-
-    return images.coalesce(1).withColumn("content", wait("content"))
+def embed_all(images: StoredRows, backbone: Backbone) -> Rows:
+    return embed_stored(images, find_pictures(images), backbone, CACHE_SCHEMA)
 
 
 def test_the_same_picture_twice_in_a_day_is_embedded_once(
@@ -108,7 +114,7 @@ def test_the_same_picture_twice_in_a_day_is_embedded_once(
 ) -> None:
     embedded = cache.embed(make_images(photos[0], photos[1], photos[0]), tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (0, 2)
-    assert sorted(row["image_id"] for row in embedded.frame.collect()) == sorted(map(id_of, photos[:2]))
+    assert sorted(row["image_id"] for row in embedded.rows.frame.collect()) == sorted(map(id_of, photos[:2]))
 
 
 def test_pictures_of_yesterday_are_served_without_graph_bytes_or_commit(
@@ -119,9 +125,9 @@ def test_pictures_of_yesterday_are_served_without_graph_bytes_or_commit(
     today = serve_only(cache, make_images(*photos, day=SATURDAY), tiny_backbone)
     assert (today.hit_count, today.miss_count) == (4, 0)
     assert version_of(cache) == before
-    assert rows_of(today.frame.drop("day")) == rows_of(yesterday.frame.drop("day"))
-    assert {row["day"] for row in today.frame.collect()} == {SATURDAY}
-    assert without_promises(today.frame.schema) == parse_schema(features.SCHEMA)
+    assert rows_of(today.rows.frame.drop("day")) == rows_of(yesterday.rows.frame.drop("day"))
+    assert {row["day"] for row in today.rows.frame.collect()} == {SATURDAY}
+    assert without_promises(today.rows.frame.schema) == parse_schema(features.SCHEMA)
 
 
 def test_only_what_is_missing_is_embedded(
@@ -130,7 +136,7 @@ def test_only_what_is_missing_is_embedded(
     cache.embed(make_images(*photos[:3]), tiny_backbone)
     embedded = cache.embed(make_images(*photos, day=SATURDAY), tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (3, 1)
-    assert len(embedded.frame.collect()) == 4
+    assert len(embedded.rows.frame.collect()) == 4
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 4
 
 
@@ -142,12 +148,13 @@ def test_another_backbone_misses_and_going_back_hits(
     another_backbone: Backbone,
 ) -> None:
     images = make_images(*photos)
+    expected, of_other = (rows_of(extract_features(images.frame, each)) for each in (tiny_backbone, another_backbone))
     first = cache.embed(images, tiny_backbone)
     other = cache.embed(images, another_backbone)
     back = serve_only(cache, images, tiny_backbone)
     assert (other.miss_count, back.miss_count) == (4, 0)
-    assert rows_of(back.frame) == rows_of(first.frame) == rows_of(extract_features(images, tiny_backbone))
-    assert rows_of(other.frame) == rows_of(extract_features(images, another_backbone))
+    assert rows_of(back.rows.frame) == rows_of(first.rows.frame) == expected
+    assert rows_of(other.rows.frame) == of_other
 
 
 def test_a_changed_byte_misses(
@@ -162,32 +169,34 @@ def test_features_of_another_decoder_are_made_anew(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos)
-    stale = embed_images(images.drop("day"), tiny_backbone, CACHE_SCHEMA).frame
-    stale = stale.withColumns({"decoder": F.lit("0, Pillow 1.0"), "width": F.lit(1)})
+    made = extract_features(images.frame.drop("day"), tiny_backbone)
+    stale = made.withColumns({"decoder": F.lit("0, Pillow 1.0"), "width": F.lit(1)})
     cache.lake.append(TABLE, stale.to(parse_schema(CACHE_SCHEMA)), "backbone", tiny_backbone.digest)
     embedded = cache.embed(images, tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (0, 4)
-    assert rows_of(embedded.frame) == rows_of(extract_features(images, tiny_backbone))
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
 
 
 def test_a_picture_of_two_days_of_a_run_is_embedded_for_the_first_and_a_hit_later(
-    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+    cache: FeatureCache, make_days: MakeDays, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    images = make_images(*photos[:2]).union(make_images(*photos[:3], day=SATURDAY))
+    images = make_days({FRIDAY: photos[:2], SATURDAY: photos[:3]})
     embedded = cache.embed(images, tiny_backbone)
     assert embedded.sources == {FRIDAY: Sources(0, 2), SATURDAY: Sources(2, 1)}
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 3
-    assert rows_of(embedded.frame) == rows_of(extract_features(images, tiny_backbone))
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
 
 
 def test_images_without_a_day_are_cached_too(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     cache.embed(make_images(photos[0]), tiny_backbone)
-    embedded = cache.embed(make_images(*photos).drop("day"), tiny_backbone)
+    embedded = cache.embed(make_images(*photos, day=None), tiny_backbone)
     assert embedded.sources == {None: Sources(1, 3)}
-    assert embedded.frame.schema == parse_schema(features.COLUMNS)
-    assert rows_of(embedded.frame) == rows_of(extract_features(make_images(*photos).drop("day"), tiny_backbone))
+    assert embedded.rows.frame.schema == parse_schema(features.COLUMNS)
+    assert rows_of(embedded.rows.frame) == rows_of(
+        extract_features(make_images(*photos, day=None).frame, tiny_backbone)
+    )
 
 
 def test_decoding_errors_are_served_too(
@@ -197,14 +206,14 @@ def test_decoding_errors_are_served_too(
     cache.embed(images, tiny_backbone)
     embedded = serve_only(cache, images, tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (3, 0)
-    assert {row["error"] for row in embedded.frame.collect()} == {TRUNCATED, EMPTY, None}
+    assert {row["error"] for row in embedded.rows.frame.collect()} == {TRUNCATED, EMPTY, None}
 
 
 def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos)
-    made = embed_images(images.drop("day"), tiny_backbone, CACHE_SCHEMA).frame
+    made = extract_features(images.frame.drop("day"), tiny_backbone).withColumn("decoder", F.lit(features.DECODER))
     in_time = F.col("image_id") != id_of(photos[0])
     unlucky = made.withColumns(
         {"error": F.when(~in_time, "too slow"), "features": F.when(in_time, F.col("features"))}
@@ -212,7 +221,7 @@ def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
     cache.lake.append(TABLE, unlucky.coalesce(1), "backbone", tiny_backbone.digest)
     embedded = cache.embed(images, tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (3, 1)
-    assert rows_of(embedded.frame) == rows_of(extract_features(images, tiny_backbone))
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
 
 
 def test_an_empty_day_has_the_columns_and_no_rows(
@@ -220,28 +229,27 @@ def test_an_empty_day_has_the_columns_and_no_rows(
 ) -> None:
     for empty in (make_images(), make_images(None, None)):
         embedded = cache.embed(empty, tiny_backbone)
-        assert (embedded.hit_count, embedded.miss_count, embedded.frame.collect()) == (0, 0, [])
-        assert without_promises(embedded.frame.schema) == parse_schema(features.SCHEMA)
+        assert (embedded.hit_count, embedded.miss_count, embedded.rows.frame.collect()) == (0, 0, [])
+        assert without_promises(embedded.rows.frame.schema) == parse_schema(features.SCHEMA)
     assert not cache.lake.folder(TABLE).exists()
 
 
 def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
-    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone, tmp_path: Path
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    slow = waiting_for_bytes(make_images(*photos[1:]), tmp_path / "started", tmp_path / "go")
-    with ThreadPoolExecutor(1) as pool:
-        slow_run = pool.submit(cache.embed, slow, tiny_backbone)
-        try:
-            wait_for(tmp_path / "started", slow_run)
-            quick = cache.embed(make_images(*photos[:3]), tiny_backbone)
-        finally:
-            (tmp_path / "go").touch()
-        both = [quick, slow_run.result(TIMEOUT_SECONDS)]
-    assert [each.miss_count for each in both] == [3, 3]
+    class OvertakenCache(FeatureCache):
+        """Another run is through after this one has looked its pictures up and before it embeds them."""
+
+        def _append(self, images: StoredRows, places: pa.Table, backbone: Backbone) -> Appended:
+            quick = cache.embed(make_images(*photos[:3]), backbone)
+            assert quick.miss_count == len(quick.rows.frame.collect()) == 3
+            return super()._append(images, places, backbone)
+
+    embedded = OvertakenCache(lake=cache.lake).embed(make_images(*photos[1:]), tiny_backbone)
+    assert embedded.miss_count == len(embedded.rows.frame.collect()) == 3
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 6
-    assert [len(each.frame.collect()) for each in both] == [3, 3]
     later = serve_only(cache, make_images(*photos), tiny_backbone)
-    assert rows_of(later.frame) == rows_of(extract_features(make_images(*photos), tiny_backbone))
+    assert rows_of(later.rows.frame) == rows_of(extract_features(make_images(*photos).frame, tiny_backbone))
 
 
 def test_a_run_killed_between_writing_and_committing_leaves_the_cache_as_before(
@@ -249,22 +257,22 @@ def test_a_run_killed_between_writing_and_committing_leaves_the_cache_as_before(
 ) -> None:
     cache.embed(make_images(photos[0]), tiny_backbone)
     before = version_of(cache)
-    rows = embed_images(make_images(*photos).drop("day"), tiny_backbone, CACHE_SCHEMA)
+    rows = embed_all(make_images(*photos), tiny_backbone)
     assert rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, "backbone")
     assert version_of(cache) == before
     embedded = cache.embed(make_images(*photos), tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (1, 3)
-    assert len(embedded.frame.collect()) == 4
+    assert len(embedded.rows.frame.collect()) == 4
 
 
 def test_a_row_of_the_cache_is_what_extract_features_gives(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    images = make_images(*photos, photos[0][:300]).drop("day")
+    images = make_images(*photos, photos[0][:300], day=None)
     cache.embed(images, tiny_backbone)
     stored = DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().to_pylist()
     expected = [
-        row.asDict() | {"decoder": features.DECODER} for row in extract_features(images, tiny_backbone).collect()
+        row.asDict() | {"decoder": features.DECODER} for row in extract_features(images.frame, tiny_backbone).collect()
     ]
     assert sorted(stored, key=lambda row: row["image_id"]) == sorted(expected, key=lambda row: row["image_id"])
 
@@ -275,42 +283,41 @@ def test_features_are_read_from_the_files_that_hold_hits_and_no_others(
     for photo in photos:
         cache.embed(make_images(photo), tiny_backbone)
     embedded = serve_only(cache, make_images(photos[1], photos[2]), tiny_backbone)
-    assert len(DeltaTable(cache.lake.folder(TABLE)).file_uris()) == 4
-    assert len(embedded.frame.inputFiles()) == 2
-    assert len(embedded.frame.collect()) == 2
+    (first, *_, last) = [cache.embed(make_images(photo), tiny_backbone) for photo in photos]
+    assert first.hit_count == last.hit_count == 1
+    unwanted = [id_of(photos[0]), id_of(photos[3])]
+    for file in cache.lake.folder(TABLE).rglob("*.parquet"):
+        if pq.read_table(file)["image_id"][0].as_py() in unwanted:
+            file.unlink()
+    assert len(embedded.rows.frame.collect()) == 2
 
 
 def test_a_task_that_embeds_writes_what_it_made_itself(
     spark: SparkSession, cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    rows = embed_images(make_images(*photos).coalesce(1).drop("day"), tiny_backbone, CACHE_SCHEMA)
-    (file,) = rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, None)
-    assert file.rows == 4
-    assert set(file.cpu_seconds) == {"start", "read", "decode", "resize", "infer", "write"}
-    stored = spark.read.parquet(f"{cache.lake.folder(TABLE)}/{file.path}")
+    rows = embed_all(make_images(*photos), tiny_backbone)
+    files = rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, None)
+    assert sum(file.rows for file in files) == 4
+    assert all(set(file.cpu_seconds) == {"start", "read", "decode", "resize", "infer", "write"} for file in files)
+    stored = spark.read.parquet(*(f"{cache.lake.folder(TABLE)}/{file.path}" for file in files))
     assert rows_of(stored) == rows_of(rows.frame)
 
 
-def test_of_a_stored_day_that_is_known_only_ids_are_read(
-    spark: SparkSession, cache: FeatureCache, tmp_path: Path, photos: list[bytes], tiny_backbone: Backbone
+def test_only_the_pictures_that_are_wanted_are_embedded(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    (tmp_path / "day").mkdir()
-    (tmp_path / "day" / "a.jpg").write_bytes(photos[0])
-    cache.lake.write("images", images.read_days(spark, {FRIDAY: str(tmp_path / "day")}), [str(FRIDAY)])
-    stored = cache.lake.read(spark, "images", [str(FRIDAY)])
-    cache.embed(stored, tiny_backbone)
-    frame = cache.embed(stored, tiny_backbone).frame
-    plan = frame._jdf.queryExecution().executedPlan().toString()
-    assert "ReadSchema: struct<image_id:string>" in plan
-    assert "content" not in plan
+    wanted = [id_of(photos[1]), id_of(photos[2])]
+    embedded = cache.embed(make_images(*photos), tiny_backbone, wanted)
+    assert embedded.miss_count == 2
+    assert sorted(row["image_id"] for row in embedded.rows.frame.collect()) == sorted(wanted)
 
 
 def test_the_page_of_each_day_says_what_came_from_the_cache_and_what_that_saved(
-    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+    cache: FeatureCache, make_days: MakeDays, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     cache.embed(make_images(photos[0]), tiny_backbone)
-    embedded = cache.embed(make_images(*photos[:3]).union(make_images(*photos, day=SATURDAY)), tiny_backbone)
-    stored = embedded.frame.cache()
+    embedded = cache.embed(make_days({FRIDAY: photos[:3], SATURDAY: photos}), tiny_backbone)
+    stored = embedded.rows.frame.cache()
     pages = [describe_embedded(embedded, 0.05)(stored.where(F.col("day") == day)).numbers for day in (FRIDAY, SATURDAY)]
     assert [page["cache_hit_count"] for page in pages] == [1, 3]
     assert [page["embedded_count"] for page in pages] == [2, 1]
@@ -331,9 +338,9 @@ def test_the_page_of_a_day_all_from_the_cache_names_no_speed(
 ) -> None:
     cache.embed(make_images(*photos), tiny_backbone)
     embedded = serve_only(cache, make_images(*photos), tiny_backbone)
-    page = describe_embedded(embedded, 0.05)(embedded.frame).numbers
+    page = describe_embedded(embedded, 0.05)(embedded.rows.frame).numbers
     assert (page["cache_hit_count"], page["embedded_count"]) == (4, 0)
     assert "embedded_per_second" not in page
     assert page["seconds_saved"] > 0
     unmeasured = replace(embedded, seconds_per_picture=None)
-    assert "seconds_saved" not in describe_embedded(unmeasured, 0.05)(embedded.frame).numbers
+    assert "seconds_saved" not in describe_embedded(unmeasured, 0.05)(embedded.rows.frame).numbers

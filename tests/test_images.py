@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,14 +16,10 @@ from pipeline.images import (
     BATCH_BYTES,
     FILE_COLUMNS,
     MAX_FILE_BYTES,
-    MIN_TASKS,
-    OPENING_BYTES,
     SCHEMA,
-    TASK_BYTES,
     TOO_MANY_BYTES,
     UNREADABLE,
     VANISHED,
-    assign_tasks,
     read_days,
     read_images,
 )
@@ -245,39 +240,7 @@ def test_days_stay_apart_and_a_day_may_be_empty(spark: SparkSession, tmp_path: P
     ]
 
 
-# Tasks and batches
-
-
-@pytest.mark.parametrize(
-    "lengths",
-    [
-        pytest.param([200_000] * 5000, id="thousands of photos"),
-        pytest.param([0] * 3000, id="thousands of empty files"),
-        pytest.param([100_000_000] * 7, id="few huge files"),
-        pytest.param([100_000_000, 90_000_000, *[1000] * 4000, *[3_000_000] * 50], id="a mixture"),
-    ],
-)
-def test_every_file_has_a_task_and_tasks_are_about_equal(lengths: list[int]) -> None:
-    tasks = assign_tasks(lengths)
-    loads: Counter[int] = Counter()
-    for length, task in zip(lengths, tasks, strict=True):
-        loads[task] += length + OPENING_BYTES
-    assert len(tasks) == len(lengths)
-    assert sorted(loads) == list(range(max(tasks) + 1))
-    assert max(loads.values()) <= max(TASK_BYTES, *lengths) + max(lengths) + 2 * OPENING_BYTES
-    assert max(loads.values()) - min(loads.values()) <= max(lengths) + OPENING_BYTES
-    assert len(loads) >= MIN_TASKS
-
-
-def test_there_are_never_more_tasks_than_files() -> None:
-    for count in range(1, 12):
-        assert sorted(set(assign_tasks([10] * count))) == list(range(min(count, MIN_TASKS)))
-    assert assign_tasks([2**40]) == [0]
-
-
-def test_small_files_are_bounded_by_their_number() -> None:
-    per_task = Counter(assign_tasks([1] * 20_000))
-    assert max(per_task.values()) <= TASK_BYTES / OPENING_BYTES
+# Batches
 
 
 def test_batches_of_bytes_are_bounded(spark: SparkSession, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
@@ -86,9 +87,9 @@ def test_a_day_stored_twice_is_replaced_and_other_days_stand(
     assert lake.write("images", make_day("a", "b", "c"), [FRIDAY]) == {FRIDAY: 3}
     lake.write("images", make_day("z", day=SATURDAY), [SATURDAY])
     assert lake.write("images", make_day("d", "e"), [FRIDAY]) == {FRIDAY: 2}
-    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ["d", "e"]
-    assert ids_in(lake.read(spark, "images", [SATURDAY])) == ["z"]
-    assert ids_in(lake.read(spark, "images", [FRIDAY, SATURDAY])) == ids_in_delta(lake) == ["d", "e", "z"]
+    assert ids_in(lake.read(spark, "images", [FRIDAY]).frame) == ["d", "e"]
+    assert ids_in(lake.read(spark, "images", [SATURDAY]).frame) == ["z"]
+    assert ids_in(lake.read(spark, "images", [FRIDAY, SATURDAY]).frame) == ids_in_delta(lake) == ["d", "e", "z"]
 
 
 def test_a_table_never_written_fails_rather_than_reads_empty(spark: SparkSession, lake: Lake) -> None:
@@ -104,7 +105,7 @@ def test_a_day_never_stored_fails_rather_than_reads_empty(spark: SparkSession, l
 
 def test_an_empty_day_reads_as_no_rows_with_the_schema(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
     assert lake.write("images", make_day(), [FRIDAY]) == {FRIDAY: 0}
-    read = lake.read(spark, "images", [FRIDAY])
+    read = lake.read(spark, "images", [FRIDAY]).frame
     assert read.collect() == []
     assert read.schema.simpleString() == "struct<day:date,image_id:string>"
     assert ids_in_delta(lake) == []
@@ -114,19 +115,19 @@ def test_a_day_can_become_empty(spark: SparkSession, lake: Lake, make_day: MakeD
     lake.write("images", make_day("a"), [FRIDAY])
     lake.write("images", make_day("z", day=SATURDAY), [SATURDAY])
     assert lake.write("images", make_day(), [FRIDAY]) == {FRIDAY: 0}
-    assert lake.read(spark, "images", [FRIDAY]).collect() == []
+    assert lake.read(spark, "images", [FRIDAY]).frame.collect() == []
     assert ids_in_delta(lake) == ["z"]
 
 
 def test_a_table_without_days_is_replaced_whole(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
     assert lake.write("training_images", make_day("a", "b").drop("day"), None) == {None: 2}
     assert lake.write("training_images", make_day("c").drop("day"), None) == {None: 1}
-    assert ids_in(lake.read(spark, "training_images", None)) == ids_in_delta(lake, "training_images") == ["c"]
+    assert ids_in(lake.read(spark, "training_images", None).frame) == ids_in_delta(lake, "training_images") == ["c"]
 
 
 def test_a_table_without_days_can_be_empty(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
     lake.write("training_images", make_day().drop("day"), None)
-    read = lake.read(spark, "training_images", None)
+    read = lake.read(spark, "training_images", None).frame
     assert (read.columns, read.collect()) == (["image_id"], [])
 
 
@@ -135,9 +136,9 @@ def test_several_days_are_written_at_once_and_those_without_rows_count_as_stored
 ) -> None:
     frame = make_day("a", "b").union(make_day("z", day=SUNDAY)).repartition(2)
     assert lake.write("images", frame, [FRIDAY, SATURDAY, SUNDAY]) == {FRIDAY: 2, SATURDAY: 0, SUNDAY: 1}
-    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ["a", "b"]
-    assert ids_in(lake.read(spark, "images", [SATURDAY])) == []
-    assert ids_in(lake.read(spark, "images", [SUNDAY])) == ["z"]
+    assert ids_in(lake.read(spark, "images", [FRIDAY]).frame) == ["a", "b"]
+    assert ids_in(lake.read(spark, "images", [SATURDAY]).frame) == []
+    assert ids_in(lake.read(spark, "images", [SUNDAY]).frame) == ["z"]
     assert ids_in_delta(lake) == ["a", "b", "z"]
 
 
@@ -171,7 +172,7 @@ def test_a_writer_that_started_before_another_committed_the_day_is_refused(
             (tmp_path / "go").touch()
         with pytest.raises(LakeError, match=f"another run wrote {FRIDAY} of images meanwhile, and its rows stand"):
             slow_write.result(TIMEOUT_SECONDS)
-    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ids_in_delta(lake) == ["quick"]
+    assert ids_in(lake.read(spark, "images", [FRIDAY]).frame) == ids_in_delta(lake) == ["quick"]
 
 
 @pytest.mark.parametrize("row_count", [0, 1], ids=["empty", "with rows"])
@@ -211,7 +212,7 @@ def test_writers_of_different_days_all_succeed(spark: SparkSession, lake: Lake, 
     with ThreadPoolExecutor(len(days)) as pool:
         counts = list(pool.map(write, days))
     assert counts == [{day: 1} for day in days]
-    assert ids_in(lake.read(spark, "images", days)) == ids_in_delta(lake) == days
+    assert ids_in(lake.read(spark, "images", days).frame) == ids_in_delta(lake) == days
 
 
 def test_a_task_that_fails_leaves_the_table_as_before(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
@@ -225,7 +226,7 @@ def test_a_task_that_fails_leaves_the_table_as_before(spark: SparkSession, lake:
     for day in (FRIDAY, SATURDAY):
         with pytest.raises(PythonException, match="the power went out"):
             lake.write("images", frame.mapInArrow(fail_at_the_end, frame.schema), [day])
-    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ids_in_delta(lake) == ["a"]
+    assert ids_in(lake.read(spark, "images", [FRIDAY]).frame) == ids_in_delta(lake) == ["a"]
     with pytest.raises(LakeError, match=f"no {SATURDAY}"):
         lake.read(spark, "images", [SATURDAY])
 
@@ -271,7 +272,7 @@ def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(
 ) -> None:
     lake.write("images", make_day("a"), [FRIDAY])
     expected = {"day": "when it arrived", "image_id": "SHA-256 of the bytes"}
-    read = lake.read(spark, "images", [FRIDAY]).schema
+    read = lake.read(spark, "images", [FRIDAY]).frame.schema
     assert {field.name: field.metadata.get("comment") for field in read} == expected
     first = lake.folder("images") / "_delta_log" / f"{0:020}.json"
     actions = [json.loads(line) for line in first.read_text().splitlines()]
@@ -290,7 +291,7 @@ def test_every_kind_of_column_comes_back_in_its_place_as_it_was_written(spark: S
     null = (date(2026, 11, 20), *[None] * 7)
     frame = spark.createDataFrame([full, empty, null], schema)
     lake.write("images", frame, [FRIDAY])
-    assert sorted(map(str, lake.read(spark, "images", [FRIDAY]).collect())) == sorted(map(str, frame.collect()))
+    assert sorted(map(str, lake.read(spark, "images", [FRIDAY]).frame.collect())) == sorted(map(str, frame.collect()))
     stored = DeltaTable(lake.folder("images")).to_pyarrow_table().to_pylist()
     (foreign,) = [row for row in stored if row["width"] == 7]
     assert (foreign["day"], foreign["modified_at"], foreign["content"]) == (full[0], moment, b"\xff\x00")
@@ -330,20 +331,20 @@ def test_what_is_appended_stands_beside_what_was_there_and_is_read_by_value_and_
     second = lake.append("cache", make_row("c"), "backbone", "0012")
     lake.append("cache", make_row("z", backbone="1e5"), "backbone", "1e5")
     assert (first.row_count, second.row_count) == (2, 1)
-    schema = make_row().schema
-    rows = lake.read_appended(spark, "cache", schema, "backbone", "0012")
+    stored = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012")
+    rows = stored.frame
     assert (ids_in(rows), {row["backbone"] for row in rows.collect()}) == (["a", "b", "c"], {"0012"})
-    assert {row["file"] for row in rows.collect()} == first.files | second.files
-    assert ids_in(lake.read_appended(spark, "cache", schema, "backbone", "0012", second.files)) == ["c"]
+    assert {file.path for file in stored.files} == first.files | second.files
+    assert ids_in(stored.among(second.files).frame) == ["c"]
     assert ids_in_delta(lake, "cache") == ["a", "b", "c", "z"]
 
 
 def test_nothing_appended_yet_reads_as_no_rows(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
-    rows = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012")
-    assert (rows.columns, rows.collect()) == (["image_id", "backbone", "file"], [])
+    rows = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012").frame
+    assert (rows.columns, rows.collect()) == (["image_id", "backbone"], [])
     assert lake.list_appended("cache", "backbone", "0012") == []
     lake.append("cache", make_row("a"), "backbone", "0012")
-    assert lake.read_appended(spark, "cache", make_row().schema, "backbone", "1e5").collect() == []
+    assert lake.read_appended(spark, "cache", make_row().schema, "backbone", "1e5").files == ()
     assert lake.list_appended("cache", "backbone", "1e5") == []
 
 
@@ -395,6 +396,8 @@ def test_a_lake_may_lie_in_a_folder_of_any_name(
 ) -> None:
     lake = Lake(root=str(tmp_path / name))
     lake.write("images", make_day("a"), [FRIDAY])
-    assert ids_in(lake.read(spark, "images", [FRIDAY])) == ["a"]
-    appended = lake.append("cache", make_row("b"), "backbone", "0012")
-    assert ids_in(lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012", appended.files)) == ["b"]
+    assert ids_in(lake.read(spark, "images", [FRIDAY]).frame) == ["a"]
+    lake.append("cache", make_row("b"), "backbone", "0012")
+    cached = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012")
+    assert ids_in(cached.frame) == ["b"]
+    assert cached.locate(["image_id"], lambda rows: pc.is_valid(rows["image_id"]))["image_id"].to_pylist() == ["b"]

@@ -1,0 +1,169 @@
+"""Stored rows: rows of a table of the lake, as a frame, and as the files that hold them.
+
+Through the JVM a picture or a vector is copied four times on its way to Python. Who wants a few columns of many rows,
+or the bytes of some, reads the files: the driver learns where rows lie, and workers read them there.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from pipeline.files import open_folder, spark_path
+from pipeline.schema import select_columns
+from pipeline.tasks import assign_tasks
+
+LOOKUP_ROWS: Final = 2**20
+"""Rows of which columns are held at once: ids of so many take 70 MB."""
+
+PLACE: Final = ("day", "file", "row_group", "row")
+"""Where a row lies: the day of its file, or null; the file, below the folder; the row group; the row within that."""
+
+PORTIONS_PER_TASK: Final = 4
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A Parquet file of a table.
+
+    Attributes:
+        path: below the folder of the table.
+        day: of all its rows, in a table by day.
+        row_count: in it.
+    """
+
+    path: str
+    day: date | None
+    row_count: int
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows of a table, or of some of its days.
+
+    Attributes:
+        spark: the session that reads them.
+        folder: of the table.
+        schema: of the table.
+        files: that hold the rows, and no others.
+    """
+
+    spark: SparkSession
+    folder: str
+    schema: StructType
+    files: tuple[StoredFile, ...]
+
+    @property
+    def frame(self) -> DataFrame:
+        """All rows, lazily."""
+        if not self.files:
+            return self.spark.createDataFrame([], self.schema)
+        paths = [spark_path(f"{self.folder}/{file.path}") for file in self.files]
+        stored = self.spark.read.schema(self.schema).option("basePath", self.folder).parquet(*paths)
+        return select_columns(stored, self.schema)  # Spark puts the column of the days last, and leaves out comments
+
+    def locate(self, columns: Sequence[str], keep: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
+        """Finds rows and the places where they lie, in the order of the files; read by the driver.
+
+        Args:
+            columns: to read.
+            keep: from at most about `LOOKUP_ROWS` rows of these columns to which of them are wanted.
+
+        Returns:
+            The columns and those of `PLACE`.
+        """
+        filesystem, root = open_folder(self.folder)
+        names = pa.array([file.path for file in self.files], pa.string())
+        found = [self._empty(columns)]
+        for numbers in self._lookups():
+            rows = pa.concat_tables(
+                _read_places(filesystem.open_input_file(f"{root}/{self.files[number].path}"), columns).append_column(
+                    "file", pa.array(np.full(self.files[number].row_count, number, np.int32))
+                )
+                for number in numbers
+            )
+            rows = rows.filter(keep(rows))
+            files = rows["file"].to_numpy()
+            days = pa.array([self.files[number].day for number in files], pa.date32())
+            position = rows.schema.get_field_index("file")
+            rows = rows.set_column(position, "file", names.take(pa.array(files))).append_column("day", days)
+            found.append(rows.select(found[0].column_names).cast(found[0].schema))
+        return pa.concat_tables(found)
+
+    def _lookups(self) -> Iterator[list[int]]:
+        """The numbers of files, as many at a time as hold `LOOKUP_ROWS`."""
+        numbers: list[int] = []
+        row_count = 0
+        for number, file in enumerate(self.files):
+            if numbers and row_count + file.row_count > LOOKUP_ROWS:
+                yield numbers
+                numbers, row_count = [], 0
+            numbers.append(number)
+            row_count += file.row_count
+        if numbers:
+            yield numbers
+
+    def _empty(self, columns: Sequence[str]) -> pa.Table:
+        types = to_arrow_schema(self.schema, timezone="UTC")
+        place = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
+        return pa.schema([*(pa.field(name, types.field(name).type) for name in columns), *place]).empty_table()
+
+    def among(self, names: Collection[str]) -> "StoredRows":
+        """Those in files of these paths."""
+        return replace(self, files=tuple(file for file in self.files if file.path in names))
+
+
+def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> DataFrame:
+    """Shares rows out between tasks by their weights, in portions that lie together in a file.
+
+    Args:
+        spark: the session.
+        places: of the rows, with the columns of `PLACE`; one at least.
+        weights: of the rows.
+        task_weight: of a task, about.
+
+    Returns:
+        A lazy frame with a partition for every task and a row for every portion: `day`, `file`, `row_group` and `rows`,
+        for `read_portion`.
+    """
+    by_place = [(name, "ascending") for name in ("file", "row_group", "row")]
+    rows = places.select(PLACE).append_column("weight", pa.array(weights, pa.int64())).sort_by(by_place)
+    part = pc.divide(pc.cumulative_sum(rows["weight"]), task_weight // PORTIONS_PER_TASK)
+    grouped = rows.append_column("part", part).group_by(["day", "file", "row_group", "part"], use_threads=False)
+    portions = grouped.aggregate([("row", "list"), ("weight", "sum")])
+    tasks = assign_tasks(portions["weight_sum"].to_pylist(), task_weight)
+    columns = portions.select(["day", "file", "row_group", "row_list"]).rename_columns([*PLACE[:3], "rows"])
+    frame = spark.createDataFrame(columns.append_column("task", pa.array(tasks, pa.int32())).combine_chunks())
+    return frame.repartitionById(max(tasks) + 1, "task").drop("task")
+
+
+def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]) -> pa.Table:
+    """Reads columns of the rows of a portion; runs in the executors.
+
+    Args:
+        folder: of the table.
+        portion: of `share_rows`.
+        columns: to read.
+    """
+    filesystem, root = open_folder(folder)
+    with pq.ParquetFile(filesystem.open_input_file(f"{root}/{portion['file']}")) as file:
+        group = file.read_row_group(portion["row_group"], columns)
+    return group if len(portion["rows"]) == group.num_rows else group.take(pa.array(portion["rows"]))
+
+
+def _read_places(source: pa.NativeFile, columns: Sequence[str]) -> pa.Table:
+    with pq.ParquetFile(source) as file:
+        rows = file.read(columns)
+        counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    groups = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    starts = np.repeat(np.cumsum([0, *counts[:-1]]) if counts else [], counts)
+    numbers = (np.arange(rows.num_rows) - starts).astype(np.int32)
+    return rows.append_column("row_group", pa.array(groups)).append_column("row", pa.array(numbers))
