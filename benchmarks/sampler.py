@@ -16,6 +16,8 @@ from typing import Final
 PERIOD_SECONDS: Final = 0.25
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+SPARK_DAEMON: Final = "daemon\0pyspark.worker"
+"""In the command of Spark's Python daemon, and of the workers that it forks."""
 
 
 class Sampler:
@@ -75,8 +77,8 @@ class Sampler:
                 self._untold.add(key)
             status = (PROC / str(pid) / "status").read_text()
             command = _command(pid)
-            if "pyspark.daemon" in command:
-                kind = "worker" if "pyspark.daemon" in _command(int(stat[1])) else "daemon"
+            if SPARK_DAEMON in command:
+                kind = "worker" if SPARK_DAEMON in _command(int(stat[1])) else "daemon"
             else:
                 kind = "java" if "java" in Path(command.split("\0")[0]).name else "other"
         except (FileNotFoundError, ProcessLookupError):

@@ -2,3 +2,7 @@
 
 Everything an executor needs is here, and nothing that knows Dagster, the environment or where tables live.
 """
+
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # since 1.29 ONNX Runtime tells its maker of every graph it opens

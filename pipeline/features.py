@@ -8,10 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import pandas as pd
 import PIL
 import pyarrow as pa
+import simplejpeg
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -35,7 +37,7 @@ COLUMNS: Final = """
 """
 SCHEMA: Final = f"day date comment 'the day on which the picture arrived, from images.day', {COLUMNS}"
 
-DECODER: Final = f"2, Pillow {PIL.__version__}"
+DECODER: Final = f"3, Pillow {PIL.__version__}, OpenCV {cv2.__version__}, simplejpeg {simplejpeg.__version__}"
 """What makes pixels of bytes. Raise the number with every change of `preprocess.py` that gives other pixels or reasons:
 features and reasons of another decoder are made anew (`feature_cache.py`)."""
 

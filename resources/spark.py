@@ -59,6 +59,7 @@ class SparkResource(PySparkResource):
             "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
             "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, made all the same
             "spark.ui.showConsoleProgress": "false",
+            **({"spark.python.daemon.module": "pipeline.daemon"} if self.master.startswith("local") else {}),
             **self.spark_config,
         }
 

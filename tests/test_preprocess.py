@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from pipeline.preprocess import (
     DAMAGED,
@@ -23,6 +23,7 @@ from pipeline.preprocess import (
     Picture,
     UnreadablePictureError,
     decode,
+    load,
 )
 
 Colour = tuple[int, int, int]
@@ -292,6 +293,42 @@ def test_a_large_photo_decoded_at_a_fraction_looks_the_same_and_keeps_its_size(o
     difference = np.abs(scaled.pixels.astype(int) - full.pixels)
     assert 0 < difference.mean() < 1.5
     assert difference.max() < 30
+
+
+def make_photo(width: int, height: int) -> Image.Image:
+    """A picture with soft forms, as photos have."""
+    noise = np.random.default_rng(7).integers(0, 256, (11, 15, 3), np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(("width", "height"), [(70, 60), (80, 30), (96, 96), (75, 127), (128, 100), (300, 200)])
+def test_a_photo_of_any_size_looks_as_when_all_its_pixels_are_weighed_in(width: int, height: int) -> None:
+    photo = make_photo(width, height)
+    weighed = np.asarray(ImageOps.pad(photo, (SIZE, SIZE), Image.Resampling.HAMMING, PADDING)).astype(int)
+    difference = np.abs(decode(save(photo, "PNG"), SIZE).pixels - weighed)
+    assert difference.mean() < 3
+    assert difference.max() < 30
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"subsampling": 0}, id="colour of every pixel"),
+        pytest.param({"subsampling": 2}, id="colour of four pixels"),
+        pytest.param({"progressive": True}, id="progressive"),
+        pytest.param({"restart_marker_blocks": 2}, id="with restarts"),
+    ],
+)
+@pytest.mark.parametrize(("width", "height"), [(50, 40), (9, 5), (7, 7), (101, 67), (400, 301), (700, 30)])
+def test_a_jpeg_has_the_pixels_that_pillow_gives_it(
+    mode: str, options: dict[str, object], width: int, height: int
+) -> None:
+    content = save(make_photo(width, height).convert(mode), "JPEG", **options)
+    scale = SIZE / max(width, height)
+    image = Image.open(io.BytesIO(content))
+    image.draft(None, (round(width * scale), round(height * scale)))
+    np.testing.assert_array_equal(load(content, SIZE).image[..., :3], np.asarray(image.convert("RGB")))
 
 
 # What is refused

@@ -23,16 +23,22 @@ from pipeline.networks.row_scaling import scale_in_rows
 CHANNELS = 64
 
 
-def make_convolutions() -> onnx.ModelProto:
-    """Two random convolutions, a normalisation apart from its own, and the mean over the picture."""
+def make_convolutions(kernel: int = 3, pads: tuple[int, ...] = (0, 0, 0, 0), has_bias: bool = False) -> onnx.ModelProto:
+    """Two random convolutions, a normalisation apart from its own, and the mean over the picture.
+
+    Of the first one, its side, its padding and whether it has a bias can be chosen.
+    """
     random = np.random.default_rng(0)
     weights = {
-        "first": random.normal(0, 0.3, (CHANNELS, 3, 3, 3)),
+        "first": random.normal(0, 0.9 / kernel, (CHANNELS, 3, kernel, kernel)),
         "factor": random.uniform(0.5, 2, (CHANNELS, 1, 1)),
         "second": random.normal(0, 0.1, (CHANNELS, CHANNELS, 3, 3)),
     }
+    if has_bias:
+        weights["bias"] = random.normal(0, 0.5, CHANNELS)
+    first = ["planes", "first", *(["bias"] if has_bias else [])]
     nodes = [
-        helper.make_node("Conv", ["planes", "first"], ["a"], kernel_shape=[3, 3], strides=[2, 2]),
+        helper.make_node("Conv", first, ["a"], kernel_shape=[kernel, kernel], strides=[2, 2], pads=pads),
         helper.make_node("Mul", ["a", "factor"], ["b"]),
         helper.make_node("Relu", ["b"], ["c"]),
         helper.make_node("Conv", ["c", "second"], ["d"], kernel_shape=[3, 3]),
@@ -87,16 +93,28 @@ def test_weights_are_bytes_and_normalisation_is_folded_into_its_convolution(int8
     graph = onnx.load(int8.path).graph
     kernels = [tensor for tensor in graph.initializer if len(tensor.dims) == 4]
     assert [tensor.data_type for tensor in kernels] == [TensorProto.INT8] * 2
-    assert [node.op_type for node in graph.node].count("Mul") == 1, "the scaling of pixels, and no other"
+    assert "Mul" not in {node.op_type for node in graph.node}
 
 
-def test_pixels_are_scaled_in_float_row_by_row_before_they_become_planes(int8: Backbone) -> None:
-    operations = [node.op_type for node in onnx.load(int8.path).graph.node if node.op_type != "DequantizeLinear"]
-    assert operations[:6] == ["Reshape", "Cast", "Mul", "Reshape", "Transpose", "QuantizeLinear"]
+@pytest.fixture(scope="module")
+def scaled_apart(
+    tiny_pretrained: Pretrained, pictures: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> Backbone:
+    """In int8, of channels that are scaled differently."""
+    pretrained = replace(tiny_pretrained, scaling=IMAGENET, convert=make_convolutions)
+    folder = tmp_path_factory.mktemp("scaled_apart")
+    return open_backbone(quantize_backbone(open_backbone(export_backbone(pretrained, folder)), pictures, folder))
 
 
-def test_a_whole_row_is_scaled_at_a_time_and_not_three_numbers(int8: Backbone) -> None:
-    graph = onnx.load(int8.path).graph
+def test_channels_scaled_apart_are_scaled_row_by_row_before_they_become_planes(scaled_apart: Backbone) -> None:
+    operations = [
+        node.op_type for node in onnx.load(scaled_apart.path).graph.node if node.op_type != "DequantizeLinear"
+    ]
+    assert operations[:7] == ["Reshape", "Cast", "Mul", "Add", "Reshape", "Transpose", "QuantizeLinear"]
+
+
+def test_a_whole_row_is_scaled_at_a_time_and_not_three_numbers(scaled_apart: Backbone) -> None:
+    graph = onnx.load(scaled_apart.path).graph
     (scaling,) = [node for node in graph.node if node.op_type == "Mul"]
     (factors,) = [tensor for tensor in graph.initializer if tensor.name in scaling.input]
     assert list(factors.dims) == [3 * SIZE]
@@ -174,6 +192,19 @@ def test_pictures_that_cannot_be_decoded_are_left_out(fp32: Backbone, pictures: 
     backbone = open_backbone(quantize_backbone(fp32, [b"", *pictures[:9], b"no picture"], tmp_path))
     said = {entry.key: entry.value for entry in onnx.load(backbone.path).metadata_props}
     assert said["calibration"].startswith("9 pictures")
+
+
+def test_the_first_convolution_of_most_networks_reads_cells(
+    tiny_pretrained: Pretrained, pictures: list[bytes], tmp_path: Path
+) -> None:
+    network = replace(tiny_pretrained, scaling=SYMMETRIC, convert=lambda: make_convolutions(3, (0, 0, 1, 1)))
+    exact = open_backbone(export_backbone(network, tmp_path))
+    rounded = open_backbone(quantize_backbone(exact, pictures, tmp_path))
+    first = next(node for node in onnx.load(rounded.path).graph.node if node.op_type == "Conv")
+    assert [list(each.ints) for each in first.attribute if each.name == "strides"] == [[2, 1]]
+    pixels = decode_known_photos(SIZE)
+    parity = compare_features(load_backbone(exact.path)(pixels), load_backbone(rounded.path)(pixels))
+    assert parity.smallest_cosine > 0.995
 
 
 def test_without_any_picture_there_is_no_int8(fp32: Backbone, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """Spark: a session starts on a bare machine, in the Python that asked, quietly, and listens to nobody outside."""
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
@@ -216,6 +219,19 @@ def test_a_java_home_that_somebody_else_made_is_refused(machine: Path) -> None:
 def test_one_process_has_one_session(spark: SparkSession, spark_resource: SparkResource) -> None:
     assert spark_resource.spark_session is spark
     assert SparkResource(master=spark_resource.master, spark_config=spark_resource.spark_config).spark_session is spark
+
+
+def test_workers_find_imported_what_they_run(spark: SparkSession) -> None:
+    def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            yield pa.RecordBatch.from_pylist([{"frozen": gc.get_freeze_count()}])
+
+    rows = spark.range(0, 4, 1, 4).mapInArrow(tell, "frozen long").collect()
+    assert all(row["frozen"] > 50_000 for row in rows), "each worker imports, and looks through everything after a task"
+
+
+def test_a_cluster_keeps_sparks_own_daemon() -> None:
+    assert "spark.python.daemon.module" not in SparkResource(master="spark://host:7077").settings
 
 
 def test_settings_of_the_deployment_win_flat_or_nested(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ import onnxruntime as ort
 from pipeline.backbone import Backbone, open_session
 from pipeline.golden import KEY
 from pipeline.networks.export import store_graph
+from pipeline.networks.pixel_cells import put_in_cells
 from pipeline.networks.pretrained import PretrainedError
+from pipeline.networks.quantized_pixels import find_quantization, move_onto_zero_point, take_pixels
 from pipeline.networks.row_scaling import scale_in_rows
 from pipeline.networks.subgraph import RUNTIME_ERRORS, brief
 from pipeline.preprocess import UnreadablePictureError, decode
@@ -25,7 +27,7 @@ from pipeline.preprocess import UnreadablePictureError, decode
 if TYPE_CHECKING:
     import onnx
 
-QUANTIZER: Final = 2
+QUANTIZER: Final = 3
 """Counted up with every change here that gives another graph of the same network."""
 
 CALIBRATION_COUNT: Final = 128
@@ -86,7 +88,10 @@ def _quantize(backbone: Backbone, pixels: np.ndarray) -> "onnx.ModelProto":
     with tempfile.TemporaryDirectory() as scratch:
         fused, quantized = Path(scratch, "fused.onnx"), Path(scratch, "quantized.onnx")
         _fuse(backbone.path, fused)
-        onnx.save(scale_in_rows(onnx.load(fused), backbone.size), fused)
+        model = onnx.load(fused)
+        alike = find_quantization(model)
+        model = move_onto_zero_point(model, alike) if alike else scale_in_rows(model, backbone.size)
+        onnx.save(model, fused)
         with _quiet_root_logger():
             quantize_static(
                 fused,
@@ -96,12 +101,12 @@ def _quantize(backbone: Backbone, pixels: np.ndarray) -> "onnx.ModelProto":
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=_scaling_nodes(onnx.load(fused)),
-                extra_options={"CalibMovingAverage": True},
+                nodes_to_exclude=_scaling_nodes(model),
+                extra_options={"CalibMovingAverage": True, "TensorQuantOverrides": alike.override if alike else {}},
             )
         model = onnx.load(quantized)
     model.ClearField("metadata_props")
-    return model
+    return put_in_cells(take_pixels(model) if alike else model)
 
 
 def _decode_readable(pictures: Sequence[bytes], size: int) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 `graph.py` turns them first, while a pixel is a byte, which suits fp32. The integer convolutions want channels last, so
 that ONNX Runtime takes the turn out of an int8 graph, and would then scale three numbers at a time: 0.8 of the 2.9
-milliseconds that EfficientNet-Lite0 takes, with the same features to the last bit. onnx is imported where it is used:
-executors import `pipeline` too, and do not need it.
+milliseconds that EfficientNet-Lite0 takes, with the same features to the last bit. For channels that are scaled apart;
+where all are scaled alike, `quantized_pixels.py` spares the scaling. onnx is imported where it is used: executors
+import `pipeline` too, and do not need it.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.networks.graph import SCALED
+from pipeline.networks.initializers import add_initializer, drop_unused, make_reshape, read_initializers
 
 if TYPE_CHECKING:
     import onnx
@@ -36,40 +38,26 @@ def scale_in_rows(model: "onnx.ModelProto", size: int) -> "onnx.ModelProto":
     if not scaling or tuple(node.op_type for node in front if node not in scaling) != TURNED_FRONT:
         return model
     turn, *steps = front
-    rows = _in_rows(model, steps, turn.input[0], size)
-    back = _reshape(model, rows[-1].output[0], "scaled_pictures", [0, size, size, 3])
+    rows = _in_rows(graph, steps, turn.input[0], size)
+    back = make_reshape(graph, rows[-1].output[0], "scaled_pictures", [0, size, size, 3])
     turn.input[0], turn.output[0] = back.output[0], SCALED
     del graph.node[:]
     graph.node.extend([*rows, back, turn, *rest])
-    _drop_unused(model, {name for node in scaling for name in node.input})
+    drop_unused(graph, {name for node in scaling for name in node.input})
     return model
 
 
-def _in_rows(model: "onnx.ModelProto", steps: "list[onnx.NodeProto]", pixels: str, size: int) -> "list[onnx.NodeProto]":
+def _in_rows(graph: "onnx.GraphProto", steps: "list[onnx.NodeProto]", pixels: str, size: int) -> "list[onnx.NodeProto]":
     """The steps on rows of `3 * size` numbers, each constant repeated for every pixel of a row."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
-    constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-    nodes = [_reshape(model, pixels, "pixel_rows", [0, size, 3 * size])]
+    constants = read_initializers(graph, {name for step in steps for name in step.input})
+    nodes = [make_reshape(graph, pixels, "pixel_rows", [0, size, 3 * size])]
     for step in steps:
         inputs = [nodes[-1].output[0]]
         for name in constants.keys() & set(step.input):
             row = np.tile(np.broadcast_to(constants[name].ravel(), 3), size)
-            inputs.append(f"{step.output[0]}_row")
-            model.graph.initializer.append(numpy_helper.from_array(row, inputs[-1]))
+            inputs.append(add_initializer(graph, f"{step.output[0]}_row", row))
         nodes.append(helper.make_node(step.op_type, inputs, [f"{step.output[0]}_in_rows"], step.name))
         nodes[-1].attribute.extend(step.attribute)
     return nodes
-
-
-def _drop_unused(model: "onnx.ModelProto", names: set[str]) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    for constant in [each for each in model.graph.initializer if each.name in names - used]:
-        model.graph.initializer.remove(constant)
-
-
-def _reshape(model: "onnx.ModelProto", tensor: str, output: str, shape: list[int]) -> "onnx.NodeProto":
-    from onnx import helper, numpy_helper
-
-    model.graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), f"{output}_shape"))
-    return helper.make_node("Reshape", [tensor, f"{output}_shape"], [output], f"Reshape_{output}")
