@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Final
 
 VECTOR_FLAGS: Final = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-PACKAGES: Final = ("onnxruntime", "pillow", "numpy", "pyarrow", "pyspark", "deltalake", "keras", "tensorflow-cpu")
+PACKAGES: Final = (
+    "onnxruntime",
+    "pillow",
+    "opencv-python-headless",
+    "simplejpeg",
+    "numpy",
+    "pyarrow",
+    "pyspark",
+    "deltalake",
+    "keras",
+    "tensorflow-cpu",
+)
 PEER_PACKAGES: Final = ("ray", "daft", "onnxruntime", "pillow", "numpy", "pyarrow")
 
 

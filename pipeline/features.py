@@ -3,7 +3,7 @@
 Executors decode and embed in one pass: bytes in, uint8 pixels, float32 vectors out; only those cross a process.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -61,9 +61,9 @@ def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
     schema = parse_schema(SCHEMA if "day" in images.columns else COLUMNS)
     embed_batch = _batch_embedder(images.sparkSession, backbone, schema.fieldNames())
 
-    def embed_batches(batches: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pd.DataFrame]:
+    def embed_batches(batches: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield embed_batch(batch[key].reset_index(drop=True), batch["content"], stopwatch)
+            yield embed_batch({name: pa.array(batch[name]) for name in key}, batch["content"], stopwatch)
 
     return rows_in_pandas(distinct_pictures(images, key), embed_batches, schema).frame
 
@@ -82,11 +82,11 @@ def embed_stored(images: StoredRows, places: pa.Table, backbone: Backbone, schem
     folder = images.folder
     weights = [length + PICTURE_BYTES for length in places["length"].to_pylist()]
 
-    def embed_portions(portions: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pd.DataFrame]:
+    def embed_portions(portions: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(each.to_dict("records") for each in portions):
             pictures = read_portion(folder, portion, ["image_id", "content"])
-            ids = pd.DataFrame({"image_id": pictures["image_id"].to_pylist()})
-            yield embed_batch(ids, pictures["content"].to_pylist(), stopwatch)
+            ids = pictures["image_id"].combine_chunks()
+            yield embed_batch({"image_id": ids}, pictures["content"].to_pylist(), stopwatch)
 
     return rows_in_pandas(share_rows(images.spark, places, weights, TASK_BYTES), embed_portions, struct)
 
@@ -120,25 +120,27 @@ def distinct_pictures(images: DataFrame, key: list[str]) -> DataFrame:
 
 def _batch_embedder(
     spark: SparkSession, backbone: Backbone, columns: list[str]
-) -> Callable[[pd.DataFrame, Iterable[bytes], Stopwatch], pd.DataFrame]:
+) -> Callable[[Mapping[str, pa.Array], Iterable[bytes], Stopwatch], pa.RecordBatch]:
     """What a worker does with a batch: from keys and contents to rows of features. Sends the graph to the workers."""
     spark.addArtifacts(backbone.path, file=True)
     file_name, size, batch_size = Path(backbone.path).name, backbone.size, backbone.batch_size
     names = {"backbone": backbone.digest, "decoder": DECODER}
 
-    def embed_batch(keys: pd.DataFrame, contents: Iterable[bytes], stopwatch: Stopwatch) -> pd.DataFrame:
+    def embed_batch(keys: Mapping[str, pa.Array], contents: Iterable[bytes], stopwatch: Stopwatch) -> pa.RecordBatch:
         stopwatch.lap("read")
         embed = load_backbone(SparkFiles.get(file_name))
         stopwatch.lap("start")
         embedded = embed_pictures(contents, embed, size, batch_size, stopwatch)
-        return keys.assign(**names).join(embedded)[columns]
+        same = {name: pa.repeat(value, embedded.num_rows) for name, value in names.items()}
+        arrays = {**keys, **same, **dict(zip(embedded.schema.names, embedded.columns, strict=True))}
+        return pa.RecordBatch.from_arrays([arrays[name] for name in columns], columns)
 
     return embed_batch
 
 
 def embed_pictures(
     contents: Iterable[bytes], embed: Embed, size: int, batch_size: int, stopwatch: Stopwatch | None = None
-) -> pd.DataFrame:
+) -> pa.RecordBatch:
     """Decodes and embeds pictures, a few at a time: pixels are used while they are in the processor's cache.
 
     Args:
@@ -149,8 +151,7 @@ def embed_pictures(
         stopwatch: its laps here are decode, resize and infer.
 
     Returns:
-        For each picture `features` (float32, in Arrow's memory), `width`, `height`, `format` and `error`; nulls where
-        there is none.
+        For each picture `features` (float32), `width`, `height`, `format` and `error`; nulls where there is none.
     """
     stopwatch = stopwatch or Stopwatch()
     rows: list[tuple[int | None, int | None, str | None, str | None]] = []
@@ -177,16 +178,22 @@ def embed_pictures(
         if len(waiting) == batch_size:
             embed_waiting()
     embed_waiting()
-    frame = pd.DataFrame(rows, columns=["width", "height", "format", "error"])
-    frame = frame.astype({"width": "Int32", "height": "Int32"})
-    return frame.assign(features=_as_lists(vectors, frame["error"].isna().to_numpy()))
+    widths, heights, formats, errors = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return pa.RecordBatch.from_pydict(
+        {
+            "features": _as_lists(vectors, np.array([error is None for error in errors], bool)),
+            "width": pa.array(widths, pa.int32()),
+            "height": pa.array(heights, pa.int32()),
+            "format": pa.array(formats, pa.string()),
+            "error": pa.array(errors, pa.string()),
+        }
+    )
 
 
-def _as_lists(vectors: list[np.ndarray], is_readable: np.ndarray) -> pd.arrays.ArrowExtensionArray:
+def _as_lists(vectors: list[np.ndarray], is_readable: np.ndarray) -> pa.ListArray:
     """The vectors as one column, without an object per row or number; null where a picture is not readable."""
     values = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
     offsets = np.append(0, np.cumsum(is_readable)) * values.shape[1]
-    lists = pa.ListArray.from_arrays(
+    return pa.ListArray.from_arrays(
         pa.array(offsets, pa.int32()), pa.array(values.ravel()), mask=pa.array(~is_readable)
     )
-    return pd.arrays.ArrowExtensionArray(lists)

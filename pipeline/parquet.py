@@ -4,10 +4,9 @@ Where rows come from is `rows.py`; what a table is, and when a day counts as wri
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import uuid4
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,14 +14,12 @@ import pyarrow.parquet as pq
 from pipeline.files import open_folder
 from pipeline.stopwatch import Stopwatch
 
-Batch: TypeAlias = pd.DataFrame | pa.RecordBatch
-
 ROW_GROUP_BYTES: Final = 4 * 2**20
 """Spark reads whole row groups and splits files between them: small ones bound memory and spread the work."""
 
 
 def write_batches(
-    batches: Iterable[Batch], schema: pa.Schema, folder: str, column: str | None, stopwatch: Stopwatch
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, column: str | None, stopwatch: Stopwatch
 ) -> Iterator[dict[str, object]]:
     """Writes rows below a folder, under `day=<day>/` where they are partitioned by `day`; runs in the executors.
 
@@ -40,7 +37,7 @@ def write_batches(
     run = uuid4().hex
     writers: dict[str | None, _FileWriter] = {}
     for batch in batches:
-        for value, table in _split(_as_table(batch, schema), column):
+        for value, table in _split(pa.Table.from_batches([batch]).cast(schema), column):
             if value not in writers:
                 writers[value] = _FileWriter(folder, f"{column}={value}/{run}" if column else run, table.schema)
             writers[value].write(table)
@@ -48,12 +45,6 @@ def write_batches(
     for value, writer in writers.items():
         yield writer.close() | {"value": value}
     stopwatch.lap("write")
-
-
-def _as_table(batch: Batch, schema: pa.Schema) -> pa.Table:
-    if isinstance(batch, pd.DataFrame):
-        return pa.Table.from_pandas(batch, schema, preserve_index=False)
-    return pa.Table.from_batches([batch]).cast(schema)
 
 
 def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa.Table]]:

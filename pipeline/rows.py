@@ -6,7 +6,7 @@ not: whoever writes what a function makes runs both in one worker (docs/decision
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from pipeline.parquet import Batch, write_batches
+from pipeline.parquet import write_batches
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
 
@@ -57,15 +57,15 @@ def rows_in_arrow(
 
 def rows_in_pandas(
     source: DataFrame,
-    make: Callable[[Iterator[pd.DataFrame], Stopwatch], Iterator[pd.DataFrame]],
+    make: Callable[[Iterator[pd.DataFrame], Stopwatch], Iterator[pa.RecordBatch]],
     schema: StructType,
 ) -> Rows:
-    """What a function makes of a frame, in batches of pandas."""
+    """What a function makes of a frame, from batches of pandas."""
     columns = parse_schema(WRITTEN).fieldNames()
 
     def show(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in make(batches, Stopwatch()):
-            yield batch.apply(_without_arrow)
+            yield batch.to_pandas(integer_object_nulls=True)
 
     write = _write_with(source.mapInPandas, make, lambda files: pd.DataFrame(files, columns=columns))
     return Rows(source.mapInPandas(show, schema), schema, write)
@@ -80,15 +80,15 @@ def _write_in_arrow(
 
 def _write_with(
     map_in: Callable[..., DataFrame],
-    make: Callable[..., Iterator[Batch]],
-    pack: Callable[[list[dict[str, object]]], Batch],
+    make: Callable[..., Iterator[pa.RecordBatch]],
+    pack: Callable[[list[dict[str, object]]], pd.DataFrame | pa.RecordBatch],
 ) -> Callable[[str, StructType, str | None], list[Row]]:
     """`Rows.write_to`, by one of Spark's two ways to call Python, whose batches `pack` makes of what was written."""
 
     def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
         arrow_schema = to_arrow_schema(stored, timezone="UTC")
 
-        def run(batches: Iterator[Batch]) -> Iterator[Batch]:
+        def run(batches: Iterator[Any]) -> Iterator[pd.DataFrame | pa.RecordBatch]:
             stopwatch = Stopwatch()
             files = list(write_batches(make(batches, stopwatch), arrow_schema, folder, column, stopwatch))
             for file in files[:1]:  # the seconds are of the whole task
@@ -98,8 +98,3 @@ def _write_with(
         return map_in(run, WRITTEN).collect()
 
     return write
-
-
-def _without_arrow(column: pd.Series) -> pd.Series:
-    """A column as `mapInPandas` takes it: Spark reads a list in Arrow's memory number by number, and knows no nulls."""
-    return pa.array(column.array).to_pandas() if isinstance(column.dtype, pd.ArrowDtype) else column

@@ -155,7 +155,7 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
     """
     filesystem, root = open_folder(folder)
     with pq.ParquetFile(filesystem.open_input_file(f"{root}/{portion['file']}")) as file:
-        group = file.read_row_group(portion["row_group"], columns)
+        group = file.read_row_group(portion["row_group"], columns, use_threads=False)  # a task has one core
     return group if len(portion["rows"]) == group.num_rows else group.take(pa.array(portion["rows"]))
 
 
