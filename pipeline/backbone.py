@@ -1,6 +1,6 @@
 """The backbone: a frozen ONNX graph from uint8 pixels to a feature vector, and the one session a worker has of it.
 
-How a graph is made is `networks/export.py`. This file is what executors need: onnxruntime, numpy, Pillow.
+How a graph is made is `networks/export.py`. This file is what executors need: onnxruntime, numpy and the decoders.
 """
 
 import hashlib

@@ -20,8 +20,10 @@ from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone
 from pipeline.evaluation import Evaluation, confusion_table, evaluate
+from pipeline.features import DECODER
 from pipeline.fitting import ClassifierParams, fit_pipeline, resolve_params
 from pipeline.labels import HOLDOUT, TRAIN
+from pipeline.preprocess import DECODING_PACKAGES
 from pipeline.report import Report, markdown_table, only_row
 
 ANSWER_COLUMNS: Final = """
@@ -90,7 +92,7 @@ def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
         "holdout_count": found["holdout_count"],
         "params": resolve_params(params),
         "chosen": chosen,
-        "versions": {name: version(name) for name in ("pyspark", "onnxruntime", "numpy", "pillow")},
+        "versions": {name: version(name) for name in ("pyspark", "onnxruntime", "numpy", *DECODING_PACKAGES)},
     }
     return Classifier(version_, backbone, model, report)
 
@@ -205,7 +207,5 @@ def _check_trainable(labelled: DataFrame) -> Row:
 def _version_of(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
     """The same pictures, labels, backbone, parameters and libraries: the same version: retraining changes nothing."""
     rows = only_row(labelled.select(F.bit_xor(F.xxhash64("image_id", "label", "split")), F.count("*")))
-    told = json.dumps(
-        [list(rows), backbone, resolve_params(params), version("pyspark"), version("pillow")], sort_keys=True
-    )
+    told = json.dumps([list(rows), backbone, resolve_params(params), version("pyspark"), DECODER], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]

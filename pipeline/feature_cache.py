@@ -27,7 +27,7 @@ from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
 from pipeline.stored import StoredRows, read_portion, share_rows
 
-CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and Pillow''s'"
+CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and of the packages that decode'"
 
 LASTING_ERRORS: Final = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, TOO_MANY_PIXELS)
 """Reasons that lie in the bytes. With any other, such as a time limit, the picture is tried again the next time."""

@@ -4,22 +4,20 @@ Executors decode and embed in one pass: bytes in, uint8 pixels, float32 vectors 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import pandas as pd
-import PIL
 import pyarrow as pa
-import simplejpeg
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, Embed, load_backbone
-from pipeline.preprocess import UnreadablePictureError, letterbox, load
+from pipeline.preprocess import DECODING_PACKAGES, UnreadablePictureError, letterbox, load
 from pipeline.report import Report, count_by, markdown_table
 from pipeline.rows import Rows, rows_in_pandas
 from pipeline.schema import parse_schema
@@ -37,7 +35,7 @@ COLUMNS: Final = """
 """
 SCHEMA: Final = f"day date comment 'the day on which the picture arrived, from images.day', {COLUMNS}"
 
-DECODER: Final = f"3, Pillow {PIL.__version__}, OpenCV {cv2.__version__}, simplejpeg {simplejpeg.__version__}"
+DECODER: Final = ", ".join(["3", *(f"{package} {version(package)}" for package in DECODING_PACKAGES)])
 """What makes pixels of bytes. Raise the number with every change of `preprocess.py` that gives other pixels or reasons:
 features and reasons of another decoder are made anew (`feature_cache.py`)."""
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.preprocess import decode
+from pipeline.preprocess import DECODING_PACKAGES, decode
 
 KEY: Final = "daylight_golden"
 """Of the entry in the metadata of the ONNX file."""
@@ -73,7 +73,7 @@ def read_golden_set(text: str) -> GoldenSet:
 
 def describe_worker() -> str:
     """What computes here: machine, processor and the versions that decide of a feature's last digits."""
-    versions = ", ".join(f"{package} {version(package)}" for package in ("onnxruntime", "pillow", "numpy"))
+    versions = ", ".join(f"{package} {version(package)}" for package in ("onnxruntime", "numpy", *DECODING_PACKAGES))
     return f"{platform.node()} ({platform.machine()}, {versions})"
 
 

@@ -18,6 +18,9 @@ import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+DECODING_PACKAGES: Final = ("pillow", "simplejpeg", "opencv-python-headless")
+"""Whose versions decide of the pixels."""
+
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 MAX_PIXELS: Final = 89_478_485
 """A quarter of a GiB of RGB, the limit of which Pillow warns."""

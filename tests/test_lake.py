@@ -300,7 +300,8 @@ def test_every_kind_of_column_comes_back_in_its_place_as_it_was_written(spark: S
 
 def test_pictures_are_stored_as_they_are_and_everything_else_is_compressed(spark: SparkSession, lake: Lake) -> None:
     schema = "content binary, path string, features array<float>, probabilities map<string, double>"
-    lake.write("images", spark.createDataFrame([(b"x", "a", [1.0], {"a": 1.0})], schema), None)
+    vector = [number / 7 for number in range(1000)]
+    lake.write("images", spark.createDataFrame([(b"x", "a", vector, {"a": 1.0})], schema), None)
     (file,) = lake.folder("images").rglob("*.parquet")
     group = pq.ParquetFile(file).metadata.row_group(0)
     columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
@@ -308,6 +309,20 @@ def test_pictures_are_stored_as_they_are_and_everything_else_is_compressed(spark
     assert columns.keys() - compressed == {"content"}
     assert columns["content"].compression == "UNCOMPRESSED"
     assert "BYTE_STREAM_SPLIT" in columns["features.list.element"].encodings
+
+
+def test_vectors_of_few_different_numbers_take_a_third_of_the_bytes(spark: SparkSession, lake: Lake) -> None:
+    """As those of an int8 graph are: 256 different numbers, half of them zero."""
+    random = np.random.default_rng(0)
+    few = (random.integers(0, 256, (400, 500)) * random.integers(0, 2, (400, 500))).astype(np.float32) / 7
+    many = random.normal(size=(400, 500)).astype(np.float32)
+    sizes = {}
+    for name, vectors in (("few", few), ("many", many)):
+        lake.write(name, spark.createDataFrame([(row.tolist(),) for row in vectors], "features array<float>"), None)
+        sizes[name] = sum(file.stat().st_size for file in lake.folder(name).rglob("*.parquet"))
+        stored = np.array([row["features"] for row in lake.read(spark, name, None).frame.collect()], np.float32)
+        assert sorted(map(bytes, stored)) == sorted(map(bytes, vectors))
+    assert sizes["few"] < sizes["many"] / 3
 
 
 @pytest.mark.parametrize(("row_bytes", "row_count"), [(2_000, 8_000), (1_500_000, 10)])
