@@ -80,41 +80,14 @@ class StoredRows:
         Returns:
             The columns and those of `PLACE`.
         """
-        filesystem, root = open_folder(self.folder)
-        names = pa.array([file.path for file in self.files], pa.string())
-        found = [self._empty(columns)]
-        for numbers in self._lookups():
-            rows = pa.concat_tables(
-                _read_places(filesystem.open_input_file(f"{root}/{self.files[number].path}"), columns).append_column(
-                    "file", pa.array(np.full(self.files[number].row_count, number, np.int32))
-                )
-                for number in numbers
-            )
-            rows = rows.filter(keep(rows))
-            files = rows["file"].to_numpy()
-            days = pa.array([self.files[number].day for number in files], pa.date32())
-            position = rows.schema.get_field_index("file")
-            rows = rows.set_column(position, "file", names.take(pa.array(files))).append_column("day", days)
-            found.append(rows.select(found[0].column_names).cast(found[0].schema))
-        return pa.concat_tables(found)
-
-    def _lookups(self) -> Iterator[list[int]]:
-        """The numbers of files, as many at a time as hold `LOOKUP_ROWS`."""
-        numbers: list[int] = []
-        row_count = 0
-        for number, file in enumerate(self.files):
-            if numbers and row_count + file.row_count > LOOKUP_ROWS:
-                yield numbers
-                numbers, row_count = [], 0
-            numbers.append(number)
-            row_count += file.row_count
-        if numbers:
-            yield numbers
-
-    def _empty(self, columns: Sequence[str]) -> pa.Table:
         types = to_arrow_schema(self.schema, timezone="UTC")
-        place = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
-        return pa.schema([*(pa.field(name, types.field(name).type) for name in columns), *place]).empty_table()
+        places = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
+        schema = pa.schema([*(types.field(name) for name in columns), *(pa.field(*place) for place in places)])
+        found = [schema.empty_table()]
+        for files in _lookups(self.files):
+            rows = pa.concat_tables(_read_places(self.folder, file, columns) for file in files)
+            found.append(rows.filter(keep(rows)).cast(schema))
+        return pa.concat_tables(found)
 
     def among(self, names: Collection[str]) -> "StoredRows":
         """Those in files of these paths."""
@@ -153,17 +126,37 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
         portion: of `share_rows`.
         columns: to read.
     """
-    filesystem, root = open_folder(folder)
-    with pq.ParquetFile(filesystem.open_input_file(f"{root}/{portion['file']}")) as file:
+    with _open(folder, portion["file"]) as file:
         group = file.read_row_group(portion["row_group"], columns, use_threads=False)  # a task has one core
     return group if len(portion["rows"]) == group.num_rows else group.take(pa.array(portion["rows"]))
 
 
-def _read_places(source: pa.NativeFile, columns: Sequence[str]) -> pa.Table:
-    with pq.ParquetFile(source) as file:
-        rows = file.read(columns)
-        counts = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+def _open(folder: str, path: str) -> pq.ParquetFile:
+    filesystem, root = open_folder(folder)
+    return pq.ParquetFile(filesystem.open_input_file(f"{root}/{path}"))
+
+
+def _lookups(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
+    """As many files at a time as hold `LOOKUP_ROWS`."""
+    together: list[StoredFile] = []
+    for file in files:
+        if together and sum(each.row_count for each in together) + file.row_count > LOOKUP_ROWS:
+            yield together
+            together = []
+        together.append(file)
+    if together:
+        yield together
+
+
+def _read_places(folder: str, file: StoredFile, columns: Sequence[str]) -> pa.Table:
+    """Columns of a file, and those of `PLACE`."""
+    with _open(folder, file.path) as parquet:
+        rows = parquet.read(columns).select(columns)
+        counts = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+    paths = pa.DictionaryArray.from_arrays(np.zeros(rows.num_rows, np.int8), [file.path])
+    numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts] or [np.empty(0, np.int32)])
     groups = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    starts = np.repeat(np.cumsum([0, *counts[:-1]]) if counts else [], counts)
-    numbers = (np.arange(rows.num_rows) - starts).astype(np.int32)
-    return rows.append_column("row_group", pa.array(groups)).append_column("row", pa.array(numbers))
+    days = pa.repeat(pa.scalar(file.day, pa.date32()), rows.num_rows)
+    for name, values in zip(PLACE, (days, paths, groups, numbers), strict=True):
+        rows = rows.append_column(name, pa.array(values))
+    return rows
