@@ -25,7 +25,10 @@ def main() -> None:
     options = read_options()
     steps = _list_steps(options.only, options.rounds, {**SIZES, **dict(options.sizes)})
     first_round = Counter(experiment for experiment, number, _ in steps if number == 0)
-    results = Results(options.out, {**_describe_launch(), "run_counts": first_round}, options.resume)
+    try:
+        results = Results(options.out, {**_describe_launch(), "run_counts": first_round}, options.resume)
+    except ValueError as error:
+        sys.exit(str(error))
     steps = [step for step in steps if not results.has(*step)]
     minutes = sum(estimate_seconds(wanted) for *_, wanted in steps) / 60
     print(f"{len(steps)} runs in {options.rounds} rounds, about {minutes:.0f} minutes", flush=True)

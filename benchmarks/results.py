@@ -23,12 +23,18 @@ class Results:
     """
 
     def __init__(self, file: Path, about: dict[str, Any], resume: bool) -> None:
-        """Starts empty, or from the file where it is to go on."""
+        """Starts empty, or from the file where it is to go on.
+
+        Raises:
+            ValueError: where that was measured on another machine.
+        """
         self.file = file
         self.about = about
         self.measured: list[Measured] = []
         if resume and file.exists():
             former = json.loads(file.read_text(encoding="utf-8"))
+            if former["about"]["machine"] != about["machine"]:
+                raise ValueError(f"{file} was measured on another machine: start anew, without --resume")
             self.measured = former["runs"]
             for name in ("run_counts", "weights"):
                 self.about[name] = {**former["about"].get(name, {}), **about.get(name, {})}
