@@ -13,9 +13,13 @@ from dagster_pyspark.resources import spark_session_from_config
 from pydantic import Field
 from pyspark.sql import SparkSession
 
+import pipeline  # noqa: F401 sets the environment that executors share
 from resources.java import java_home, quick_start_options
 
 SETTINGS_FILE: Final = Path("spark.yaml")
+_SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
+"""What `pipeline` sets for itself, and must be set on a cluster before Spark's worker imports it."""
+
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
 
@@ -59,6 +63,7 @@ class SparkResource(PySparkResource):
             "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
             "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, made all the same
             "spark.ui.showConsoleProgress": "false",
+            **{f"spark.executorEnv.{name}": os.environ[name] for name in _SHARED},
             **({"spark.python.daemon.module": "pipeline.daemon"} if self.master.startswith("local") else {}),
             **self.spark_config,
         }

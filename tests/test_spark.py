@@ -224,9 +224,11 @@ def test_one_process_has_one_session(spark: SparkSession, spark_resource: SparkR
 def test_workers_find_imported_what_they_run(spark: SparkSession) -> None:
     def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
-            yield pa.RecordBatch.from_pylist([{"frozen": gc.get_freeze_count()}])
+            told = {"frozen": gc.get_freeze_count(), "pool": pa.default_memory_pool().backend_name}
+            yield pa.RecordBatch.from_pylist([told])
 
-    rows = spark.range(0, 4, 1, 4).mapInArrow(tell, "frozen long").collect()
+    rows = spark.range(0, 4, 1, 4).mapInArrow(tell, "frozen long, pool string").collect()
+    assert {row["pool"] for row in rows} == {"system"}, "Arrow's own keeps what was freed"
     assert all(row["frozen"] > 50_000 for row in rows), "each worker imports, and looks through everything after a task"
 
 
