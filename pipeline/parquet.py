@@ -74,9 +74,7 @@ class _FileWriter:
             self.file,
             first.schema,
             filesystem=self.filesystem,
-            compression={
-                leaf: "zstd" for leaf in _leaves(first.schema) if leaf != "content"
-            },  # pictures are compressed
+            compression={leaf: "zstd" for leaf in _leaves(first.schema) if leaf != "content"},  # JPEGs are compressed
             use_dictionary=[*texts, *map(_element, coded)],
             use_byte_stream_split=[_element(name) for name in vectors if name not in coded],
         )

@@ -50,11 +50,12 @@ class FeatureCache(dg.ConfigurableResource):
             LakeError: where the misses cannot be stored; nothing is, then.
         """
         pictures = find_pictures(images, ids)
-        found = find_cached(self._read(images.spark, backbone), pictures["image_id"])
+        cached = self._read(images.spark, backbone)
+        found = find_cached(cached, pictures["image_id"])
         missing = find_missing(pictures, found)
         made = self._append(images, missing, backbone) if missing.num_rows else None
-        cached = self._read(images.spark, backbone)
         if made:
+            cached = self._read(images.spark, backbone)
             new = find_cached(cached.among(made.files), missing["image_id"], even_fleeting=True)
             found = pa.concat_tables([found, new])
         schema = SCHEMA if "day" in images.schema.names else COLUMNS
