@@ -65,11 +65,11 @@ SIZES: Final[Mapping[str, tuple[int, ...]]] = {
     "inference": (100,),
     "marginal": (10_000, 50_000),
     "cold": (3_000,),
-    "peers": (1_500, 5_500),
-    "cores": (2_000, 6_000),
+    "peers": (1_000, 4_000),
+    "cores": (1_000, 4_000),
     "growth": (1_000, 10_000, 100_000),
     "again": (10_000,),
-    "original": (200, 800),
+    "original": (100, 1_200),
 }
 
 

@@ -3,6 +3,7 @@
 Where rows come from is `rows.py`; what a table is, and when a day counts as written, `resources/lake.py`.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 from uuid import uuid4
@@ -14,8 +15,8 @@ import pyarrow.parquet as pq
 from pipeline.files import open_folder
 from pipeline.stopwatch import Stopwatch
 
-ROW_GROUP_BYTES: Final = 4 * 2**20
-"""Spark reads whole row groups and splits files between them: small ones bound memory and spread the work."""
+ROW_GROUP_BYTES: Final = 2**20
+"""Of a row group, within a half: readers and writers hold whole ones, so that small ones keep workers small."""
 
 SAMPLE_ROWS: Final = 32
 CODED_VALUES: Final = 256
@@ -96,8 +97,8 @@ class _FileWriter:
     def _flush(self) -> None:
         if self.waiting:
             table = pa.concat_tables(self.waiting)
-            row_bytes = max(1, table.nbytes // table.num_rows)
-            self.writer.write_table(table, row_group_size=max(1, ROW_GROUP_BYTES // row_bytes))
+            groups = min(table.num_rows, max(1, round(table.nbytes / ROW_GROUP_BYTES)))
+            self.writer.write_table(table, row_group_size=math.ceil(table.num_rows / groups))
             self.waiting = []
 
 
