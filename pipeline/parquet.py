@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 from pipeline.files import open_folder
 from pipeline.stopwatch import Stopwatch
 
-ROW_GROUP_BYTES: Final = 2**20
-"""Of a row group, within a half: readers and writers hold whole ones, so that small ones keep workers small."""
+ROW_GROUP_BYTES: Final = 3 * 2**19
+"""Most of a row group of several rows: readers and writers hold whole ones, so that small ones keep workers small."""
+
+ENOUGH_BYTES: Final = 2**20
+"""Of rows that wait to be written."""
 
 SAMPLE_ROWS: Final = 32
 CODED_VALUES: Final = 256
@@ -85,7 +88,7 @@ class _FileWriter:
     def write(self, table: pa.Table) -> None:
         self.waiting.append(table)
         self.rows += table.num_rows
-        if sum(each.nbytes for each in self.waiting) >= ROW_GROUP_BYTES:
+        if sum(each.nbytes for each in self.waiting) >= ENOUGH_BYTES:
             self._flush()
 
     def close(self) -> dict[str, object]:
@@ -97,7 +100,8 @@ class _FileWriter:
     def _flush(self) -> None:
         if self.waiting:
             table = pa.concat_tables(self.waiting)
-            groups = min(table.num_rows, max(1, round(table.nbytes / ROW_GROUP_BYTES)))
+            row_bytes = max(1, table.nbytes // table.num_rows)
+            groups = math.ceil(table.num_rows / max(1, ROW_GROUP_BYTES // row_bytes))
             self.writer.write_table(table, row_group_size=math.ceil(table.num_rows / groups))
             self.waiting = []
 

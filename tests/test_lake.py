@@ -335,7 +335,7 @@ def test_row_groups_are_bounded_by_bytes_however_large_the_rows(
     metadata = pq.ParquetFile(file).metadata
     sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
     assert metadata.num_rows == row_count
-    assert max(sizes) <= ROW_GROUP_BYTES * 1.51  # Parquet adds four bytes per value
+    assert max(sizes) <= ROW_GROUP_BYTES * 1.01  # Parquet adds four bytes per value
     assert sum(sizes) / len(sizes) >= ROW_GROUP_BYTES / 4, "groups this small would make reading slow"
 
 
