@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.partitions import daily_asset
 from pipeline.backbone import Backbone
-from pipeline.feature_cache import describe_embedded
+from pipeline.embedding_costs import describe_embedded
 from pipeline.labels import label_features
 from pipeline.report import Table
 from pipeline.stored import StoredRows

@@ -24,7 +24,8 @@ from pipeline.classifier import fit_classifier
 from pipeline.evaluation import interval_of_share
 from pipeline.fitting import ClassifierParams
 from pipeline.labels import HOLDOUT, TRAIN, list_training_files
-from pipeline.preprocess import PADDING, decode
+from pipeline.letterbox import PADDING
+from pipeline.preprocess import decode
 from pipeline.schema import parse_schema
 from resources.spark import SparkResource
 

@@ -5,7 +5,7 @@ table the cache is, and what it costs, is `resources/feature_cache.py`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -14,14 +14,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.backbone import Backbone
-from pipeline.features import COLUMNS, DECODER, describe_features
+from pipeline.features import COLUMNS, DECODER
 from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED
-from pipeline.report import Number, Report, markdown_table, only_row
 from pipeline.rows import Rows, rows_in_arrow, rows_of
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
@@ -173,42 +170,3 @@ def serve_features(cached: StoredRows, found: pa.Table, pictures: pa.Table, back
 def _first_of_each(rows: pa.Table, keys: list[str]) -> pa.Table:
     numbered = rows.select(keys).append_column("number", pa.array(np.arange(rows.num_rows)))
     return rows.take(numbered.group_by(keys, use_threads=False).aggregate([("number", "min")])["number_min"])
-
-
-def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], Report]:
-    """As `describe_features`, with what came from the cache and what it cost; speeds and costs are of the whole run.
-
-    Args:
-        embedded: of the run.
-        core_hour_dollars: price of one core for one hour.
-    """
-
-    def describe(features: DataFrame) -> Report:
-        report = describe_features(features)
-        day = only_row(features.select(F.any_value("day")))[0] if "day" in features.columns else None
-        sources = embedded.sources[day]
-        numbers: dict[str, Number] = {
-            "cache_hit_count": sources.hit_count,
-            "cache_hit_share": sources.hit_count / (sources.hit_count + sources.miss_count),
-            "embedded_count": sources.miss_count,
-        }
-        tables = dict(report.tables)
-        if embedded.miss_count:
-            cpu_seconds = sum(embedded.cpu_seconds.values())
-            numbers["embedded_per_second"] = embedded.miss_count / embedded.embed_seconds
-            numbers["cpu_seconds"] = cpu_seconds
-            numbers["dollars_per_million"] = cpu_seconds / embedded.miss_count * 1e6 / 3600 * core_hour_dollars
-            tables["cpu"] = _stage_table(embedded.cpu_seconds, embedded.miss_count)
-        if embedded.seconds_per_picture is not None:
-            numbers["seconds_saved"] = sources.hit_count * embedded.seconds_per_picture
-        return Report({**report.numbers, **numbers}, report.texts, tables, report.pictures)
-
-    return describe
-
-
-def _stage_table(cpu_seconds: Mapping[str, float], picture_count: int) -> str:
-    """Where the time of the workers went: to start, read, decode, resize, infer and write."""
-    rows = [
-        [stage, f"{seconds:.1f}", f"{1000 * seconds / picture_count:.2f}"] for stage, seconds in cpu_seconds.items()
-    ]
-    return markdown_table(["stage", "CPU-seconds", "ms per picture"], rows)

@@ -17,7 +17,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, Embed, load_backbone
-from pipeline.preprocess import DECODING_PACKAGES, UnreadablePictureError, letterbox, load
+from pipeline.letterbox import letterbox
+from pipeline.preprocess import DECODING_PACKAGES, UnreadablePictureError, load
 from pipeline.report import Report, count_by, markdown_table
 from pipeline.rows import Rows, rows_in_pandas
 from pipeline.schema import parse_schema
@@ -36,8 +37,8 @@ COLUMNS: Final = """
 SCHEMA: Final = f"day date comment 'the day on which the picture arrived, from images.day', {COLUMNS}"
 
 DECODER: Final = ", ".join(["3", *(f"{package} {version(package)}" for package in DECODING_PACKAGES)])
-"""What makes pixels of bytes. Raise the number with every change of `preprocess.py` that gives other pixels or reasons:
-features and reasons of another decoder are made anew (`feature_cache.py`)."""
+"""What makes pixels of bytes. Raise the number with every change of `preprocess.py` or `letterbox.py` that gives other
+pixels or reasons: what another decoder gave is made anew (`feature_cache.py`)."""
 
 PICTURE_BYTES: Final = 2**18
 """What embedding a picture costs beside decoding it, as if it were so many bytes more."""

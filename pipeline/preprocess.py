@@ -10,13 +10,13 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
-import cv2
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
+
+from pipeline.letterbox import fit, letterbox
 
 DECODING_PACKAGES: Final = ("pillow", "simplejpeg", "opencv-python-headless")
 """Whose versions decide of the pixels."""
@@ -24,11 +24,6 @@ DECODING_PACKAGES: Final = ("pillow", "simplejpeg", "opencv-python-headless")
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 MAX_PIXELS: Final = 89_478_485
 """A quarter of a GiB of RGB, the limit of which Pillow warns."""
-
-PADDING: Final = (124, 116, 104)
-"""The mean colour of ImageNet: after normalisation it is nearly zero, so that the padding says nothing."""
-
-cv2.setNumThreads(1)  # a worker has one core; nothing of OpenCV decodes: its decoders crash on hostile files
 
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -134,7 +129,7 @@ def load(content: bytes, size: int) -> Photo:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the picture counts, not its EXIF
         image = _open(content)
         picture_format, (width, height) = str(image.format), image.size
-        image.draft(None, _fit(width, height, size))  # a JPEG is scaled down while it is decoded, no further than this
+        image.draft(None, fit(width, height, size))  # a JPEG is scaled down while it is decoded, no further than this
         pixels = _decode_plain_jpeg(content, image, size)
         if pixels is not None:
             return Photo(pixels, width, height, picture_format)
@@ -150,26 +145,6 @@ def load(content: bytes, size: int) -> Photo:
     if orientation >= 5:
         width, height = height, width
     return Photo(pixels, width, height, picture_format)
-
-
-def letterbox(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes a picture to a square, its shape kept, between bars of the colour `PADDING`.
-
-    Args:
-        image: as in `Photo`; linear interpolation skips pixels of one that is twice the square or more.
-        size: side of the square, in pixels.
-
-    Returns:
-        uint8 RGB, `[size, size, 3]`.
-    """
-    height, width = image.shape[:2]
-    width, height = _fit(width, height, size)
-    pixels = _padding(size).copy()
-    left, top = (size - width) // 2, (size - height) // 2
-    # Of three channels OpenCV 4.14 and 5.0 read beyond the end on Apple's processors (opencv issue 29794).
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    pixels[top : top + height, left : left + width] = cv2.cvtColor(resized, cv2.COLOR_RGBA2RGB)
-    return pixels
 
 
 def _open(content: bytes) -> Image.Image:
@@ -213,7 +188,7 @@ def _shrink(image: Image.Image, size: int) -> Image.Image:
     """Resizes a picture twice as large as the square or more to fit it: whole blocks first, then what remains."""
     if max(image.size) < 2 * size:
         return image
-    return image.resize(_fit(*image.size, size), Image.Resampling.HAMMING, reducing_gap=2.0)
+    return image.resize(fit(*image.size, size), Image.Resampling.HAMMING, reducing_gap=2.0)
 
 
 def _reason(error: Exception) -> str:
@@ -248,13 +223,3 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
     top = values.max(initial=0)
     full = next((full for full in (1.0, 255.0, 65535.0) if top <= full), top)
     return (values * (255 / full)).astype(np.uint8)
-
-
-def _fit(width: int, height: int, size: int) -> tuple[int, int]:
-    scale = size / max(width, height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-@cache
-def _padding(size: int) -> np.ndarray:
-    return np.full((size, size, 3), PADDING, np.uint8)

@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 
 from pipeline import features
 from pipeline.backbone import Backbone, open_backbone
-from pipeline.feature_cache import CACHE_SCHEMA, Embedded, Sources, describe_embedded, find_pictures
+from pipeline.embedding_costs import describe_embedded
+from pipeline.feature_cache import CACHE_SCHEMA, Embedded, Sources, find_pictures
 from pipeline.features import embed_stored, extract_features
 from pipeline.golden import KEY, read_golden_set
 from pipeline.preprocess import EMPTY, TRUNCATED

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
+from pipeline.letterbox import PADDING
 from pipeline.preprocess import (
     DAMAGED,
     EMPTY,
     MAX_PIXELS,
     NOT_AN_IMAGE,
-    PADDING,
     TOO_MANY_PIXELS,
     TRUNCATED,
     Picture,
