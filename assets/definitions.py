@@ -13,6 +13,7 @@ from resources.gate import Gate  # noqa: E402
 from resources.judgements import Judgements  # noqa: E402
 from resources.lake import Lake  # noqa: E402
 from resources.landing import LandingZone  # noqa: E402
+from resources.limits import FileLimits  # noqa: E402
 from resources.models import ModelIOManager, ModelStore  # noqa: E402
 from resources.precision import Precisions  # noqa: E402
 from resources.prices import Prices  # noqa: E402
@@ -49,7 +50,14 @@ def build_resources(settings: Settings) -> dict[str, object]:
     lake = Lake(root=settings.lake)
     spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
     store = ModelStore(lake=lake, spark=spark)
-    feature_cache = FeatureCache(lake=lake)
+    limits = FileLimits(
+        max_bytes=settings.limits.bytes,
+        max_pixels=settings.limits.pixels,
+        max_seconds=settings.limits.seconds,
+        max_memory_bytes=settings.limits.memory_bytes,
+        max_rejected_share=settings.max_rejected_share,
+    )
+    feature_cache = FeatureCache(lake=lake, limits=limits)
     catalogue = BackboneCatalogue(
         name=settings.backbone,
         weights=settings.weights,
@@ -66,6 +74,8 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "landing_zone": LandingZone(
             landing=settings.landing, training=settings.training, label_pattern=settings.label_pattern
         ),
+        "lake": lake,
+        "limits": limits,
         "model_store": store,
         "models": ModelIOManager(store=store),
         "precisions": Precisions(

@@ -7,25 +7,29 @@ from pipeline.images import describe_images, read_days
 from pipeline.labels import describe_training_images, list_training_files, read_training_images
 from pipeline.report import Table
 from resources.landing import LandingZone
+from resources.limits import FileLimits
 from resources.spark import SparkResource
 
 
 @dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
-def training_images(landing_zone: LandingZone, spark: SparkResource) -> Table:
+def training_images(landing_zone: LandingZone, limits: FileLimits, spark: SparkResource) -> Table:
     """Labelled pictures, one row per file, bytes included.
 
     The label comes from the folder, from `manifest.csv` or from a pattern. `train`, `validation` or `test` above the
     label says the split; otherwise the digest of the bytes does, for ever.
     """
     files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)
-    return Table(read_training_images(spark.spark_session, files), describe_training_images(files))
+    images = read_training_images(spark.spark_session, files, limits.max_bytes)
+    return Table(images, describe_training_images(files))
 
 
 @daily_asset(kinds={"spark", "deltalake"})
-def images(context: dg.AssetExecutionContext, landing_zone: LandingZone, spark: SparkResource) -> Table:
+def images(
+    context: dg.AssetExecutionContext, landing_zone: LandingZone, limits: FileLimits, spark: SparkResource
+) -> Table:
     """Files that arrived on the day, one row each, bytes included.
 
     Every file in the folder of the day is a row, whatever its name and whether or not it is a picture.
     """
     folders = landing_zone.day_folders(context.partition_keys)
-    return Table(read_days(spark.spark_session, folders), describe_images)
+    return Table(read_days(spark.spark_session, folders, limits.max_bytes), describe_images)

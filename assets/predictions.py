@@ -1,11 +1,19 @@
-"""Every day's answers, and the pictures among them that a person should look at."""
+"""Every day's answers, and whether all files have one."""
 
+from collections.abc import Callable
+from datetime import date
+
+import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.partitions import daily_asset
 from pipeline.classifier import Classifier
+from pipeline.conservation import DayCount, count_days, count_table
 from pipeline.predictions import describe_predictions, predict_images
 from pipeline.report import Table
+from resources.lake import Lake
+from resources.limits import FileLimits
+from resources.spark import SparkResource
 
 
 @daily_asset(kinds={"spark", "deltalake"})
@@ -15,3 +23,39 @@ def predictions(images: DataFrame, image_features: DataFrame, classifier: Classi
     Files that cannot be decoded are rows too, rejected with their reason.
     """
     return Table(predict_images(images, image_features, classifier), describe_predictions(images))
+
+
+@dg.asset_check(asset="predictions", blocking=True)
+def every_file_has_an_answer_or_a_reason(
+    context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
+) -> dg.AssetCheckResult:
+    """Files that arrived are as many as answers and rejections, on every day of the run."""
+    return _judge(_count_days(context, lake, spark), lambda count: count.is_whole, "lost or doubled files")
+
+
+@dg.asset_check(asset="predictions", blocking=True)
+def rejected_files_are_few(
+    context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, limits: FileLimits
+) -> dg.AssetCheckResult:
+    """Share of rejected files is at most DAYLIGHT_MAX_REJECTED_SHARE, on every day of the run."""
+    quota = limits.max_rejected_share
+    fault = f"more than {quota:.1%} rejected files (DAYLIGHT_MAX_REJECTED_SHARE)"
+    return _judge(_count_days(context, lake, spark), lambda count: count.rejected_share <= quota, fault)
+
+
+def _count_days(context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource) -> list[DayCount]:
+    """Of the days of the run; of all that were ever predicted, where the check is run by itself."""
+    has_days = context.has_partition_key or context.has_partition_key_range
+    days = list(context.partition_keys) if has_days else lake.list_days("predictions")
+    images, answers = (lake.read(spark.spark_session, table, days) for table in ("images", "predictions"))
+    return count_days(images, answers, [date.fromisoformat(day) for day in days])
+
+
+def _judge(counts: list[DayCount], is_good: Callable[[DayCount], bool], fault: str) -> dg.AssetCheckResult:
+    bad = [count for count in counts if not is_good(count)]
+    days = ", ".join(f"{count.day} ({count.rejected_count} of {count.file_count} rejected)" for count in bad)
+    return dg.AssetCheckResult(
+        passed=not bad,
+        description=f"{fault}: {days}" if bad else f"{len(counts)} days",
+        metadata={"days": dg.MetadataValue.md(count_table(bad or counts[-10:]))},
+    )

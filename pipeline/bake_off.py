@@ -14,10 +14,11 @@ from pyspark.sql import functions as F
 from pipeline.backbone import Backbone, load_backbone
 from pipeline.classifier import fit_classifier, identify_training
 from pipeline.contenders import Contender
+from pipeline.embedding import embed_pictures
 from pipeline.evaluation import interval_of_share
-from pipeline.features import embed_pictures
 from pipeline.fitting import ClassifierParams
 from pipeline.labels import TRAIN
+from pipeline.sandbox import keep_harmless
 
 SAMPLE_COUNT: Final = 48
 """Pictures on which speed is measured."""
@@ -70,6 +71,7 @@ def measure_cpu_seconds(backbone: Backbone, contents: Sequence[bytes]) -> float:
 
 def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]) -> list[float]:
     """As `measure_cpu_seconds`, for several backbones in turns, so that a noisy machine is noisy for all of them."""
+    contents = keep_harmless(contents, backbones[0])
     passes: list[list[float]] = [[] for _ in backbones]
     for number in range(PASSES + 1):
         for backbone, seconds in zip(backbones, passes, strict=True):
@@ -81,7 +83,7 @@ def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]
                 backbone.batch_size,
             )
             seconds.append(time.thread_time() - started)
-    return [statistics.median(seconds[1:]) / len(contents) for seconds in passes]
+    return [statistics.median(seconds[1:]) / max(1, len(contents)) for seconds in passes]
 
 
 def sample_pictures(training_images: DataFrame, count: int) -> list[bytes]:

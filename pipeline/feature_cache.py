@@ -20,13 +20,14 @@ from pipeline.backbone import Backbone
 from pipeline.features import COLUMNS, DECODER
 from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED
 from pipeline.rows import Rows, rows_in_arrow, rows_of
+from pipeline.sandbox import CRASHED, CRASHED_BACKBONE
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
 from pipeline.stored import StoredRows, read_portion, share_rows
 
 CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and of the packages that decode'"
 
-LASTING_ERRORS: Final = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, TOO_MANY_PIXELS)
+LASTING_ERRORS: Final = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, CRASHED, CRASHED_BACKBONE)
 """Reasons that lie in the bytes. With any other, such as a time limit, the picture is tried again the next time."""
 
 ROW_BYTES: Final = 5_000
@@ -97,12 +98,13 @@ def find_pictures(images: StoredRows, ids: Collection[str] | None = None) -> pa.
     return _first_of_each(images.locate(["image_id", "length"], keep).sort_by("day"), ["day", "image_id"])
 
 
-def find_cached(cached: StoredRows, ids: pa.ChunkedArray, even_fleeting: bool = False) -> pa.Table:
+def find_cached(cached: StoredRows, ids: pa.ChunkedArray, max_pixels: int, even_fleeting: bool = False) -> pa.Table:
     """Finds rows of pictures in the cache; reads all ids there.
 
     Args:
         cached: rows of `CACHE_SCHEMA`. An id may be there several times, since two runs may have embedded it at once.
         ids: of the pictures.
+        max_pixels: that a picture may have; one rejected for fewer, when that was the limit, is tried again.
         even_fleeting: whether errors count that do not lie in the bytes, and that are tried again the next time.
 
     Returns:
@@ -113,10 +115,13 @@ def find_cached(cached: StoredRows, ids: pa.ChunkedArray, even_fleeting: bool = 
         wanted = pc.and_(pc.is_in(rows["image_id"], ids), pc.equal(rows["decoder"], DECODER))
         if even_fleeting:
             return wanted
-        lasting = pc.or_(pc.is_null(rows["error"]), pc.is_in(rows["error"], pa.array(LASTING_ERRORS)))
+        errors, pixels = rows["error"], pc.multiply(rows["width"].cast(pa.int64()), rows["height"])
+        is_too_large = pc.and_(pc.equal(errors, TOO_MANY_PIXELS), pc.greater(pixels, max_pixels))
+        lasting = pc.or_(pc.is_in(errors, pa.array([None, *LASTING_ERRORS])), pc.fill_null(is_too_large, False))
         return pc.and_(wanted, lasting)
 
-    return _first_of_each(cached.locate(["image_id", "decoder", "error"], keep), ["image_id"])
+    columns = ["image_id", "decoder", "error", "width", "height"]
+    return _first_of_each(cached.locate(columns, keep), ["image_id"])
 
 
 def find_missing(pictures: pa.Table, found: pa.Table) -> pa.Table:

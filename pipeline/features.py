@@ -1,26 +1,26 @@
 """Features: one row per distinct picture, with its embedding or the reason why there is none.
 
-Executors decode and embed in one pass: bytes in, uint8 pixels, float32 vectors out; only those cross a process.
+Executors embed in one pass, by the sandbox of their worker: bytes in, float32 vectors out; no pixels cross a process.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyspark import SparkFiles
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.backbone import Backbone, Embed, load_backbone
-from pipeline.letterbox import letterbox
-from pipeline.preprocess import DECODING_PACKAGES, UnreadablePictureError, load
+from pipeline.backbone import Backbone
+from pipeline.limits import DEFAULT_LIMITS, Limits
+from pipeline.preprocess import DECODING_PACKAGES
 from pipeline.report import Report, count_by, markdown_table
 from pipeline.rows import Rows, rows_in_pandas
+from pipeline.sandbox import Work, open_sandbox
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
 from pipeline.stored import StoredRows, read_portion, share_rows
@@ -46,28 +46,32 @@ PICTURE_BYTES: Final = 2**18
 TASK_BYTES: Final = 2**28
 
 
-def extract_features(images: DataFrame, backbone: Backbone) -> DataFrame:
+def extract_features(images: DataFrame, backbone: Backbone, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
     """Embeds every distinct picture, lazily; per day where the images have a `day`.
 
     Args:
         images: with `image_id`, `path` and `content`; rows without content are left out.
         backbone: the graph; its file is sent to the executors.
+        limits: of a picture.
 
     Returns:
         The columns of `SCHEMA`, or of `COLUMNS` for images without a day.
     """
     key = ["day", "image_id"] if "day" in images.columns else ["image_id"]
     schema = parse_schema(SCHEMA if "day" in images.columns else COLUMNS)
-    embed_batch = _batch_embedder(images.sparkSession, backbone, schema.fieldNames())
+    embed_batch = _batch_embedder(images.sparkSession, backbone, limits, schema.fieldNames())
 
     def embed_batches(batches: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield embed_batch({name: pa.array(batch[name]) for name in key}, batch["content"], stopwatch)
+            contents = pa.array(batch["content"], pa.binary())
+            yield embed_batch({name: pa.array(batch[name]) for name in key}, contents, stopwatch)
 
     return rows_in_pandas(distinct_pictures(images, key), embed_batches, schema).frame
 
 
-def embed_stored(images: StoredRows, places: pa.Table, backbone: Backbone, schema: str) -> Rows:
+def embed_stored(
+    images: StoredRows, places: pa.Table, backbone: Backbone, schema: str, limits: Limits = DEFAULT_LIMITS
+) -> Rows:
     """Embeds stored pictures, whose bytes are read where they are embedded.
 
     Args:
@@ -75,17 +79,18 @@ def embed_stored(images: StoredRows, places: pa.Table, backbone: Backbone, schem
         places: of one row for every picture, as `StoredRows.locate` gives them, with `length` in bytes; one at least.
         backbone: the graph; its file is sent to the executors.
         schema: DDL of the result, such as `COLUMNS`.
+        limits: of a picture.
     """
     struct = parse_schema(schema)
-    embed_batch = _batch_embedder(images.spark, backbone, struct.fieldNames())
+    embed_batch = _batch_embedder(images.spark, backbone, limits, struct.fieldNames())
     folder = images.folder
     weights = [length + PICTURE_BYTES for length in places["length"].to_pylist()]
 
     def embed_portions(portions: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(each.to_dict("records") for each in portions):
             pictures = read_portion(folder, portion, ["image_id", "content"])
-            ids = pictures["image_id"].combine_chunks()
-            yield embed_batch({"image_id": ids}, pictures["content"].to_pylist(), stopwatch)
+            ids, contents = pictures["image_id"].combine_chunks(), pictures["content"].combine_chunks()
+            yield embed_batch({"image_id": ids}, contents, stopwatch)
 
     return rows_in_pandas(share_rows(images.spark, places, weights, TASK_BYTES), embed_portions, struct)
 
@@ -118,81 +123,19 @@ def distinct_pictures(images: DataFrame, key: list[str]) -> DataFrame:
 
 
 def _batch_embedder(
-    spark: SparkSession, backbone: Backbone, columns: list[str]
-) -> Callable[[Mapping[str, pa.Array], Iterable[bytes], Stopwatch], pa.RecordBatch]:
+    spark: SparkSession, backbone: Backbone, limits: Limits, columns: list[str]
+) -> Callable[[Mapping[str, pa.Array], pa.Array, Stopwatch], pa.RecordBatch]:
     """What a worker does with a batch: from keys and contents to rows of features. Sends the graph to the workers."""
     spark.addArtifacts(backbone.path, file=True)
     file_name, size, batch_size = Path(backbone.path).name, backbone.size, backbone.batch_size
     names = {"backbone": backbone.digest, "decoder": DECODER}
 
-    def embed_batch(keys: Mapping[str, pa.Array], contents: Iterable[bytes], stopwatch: Stopwatch) -> pa.RecordBatch:
+    def embed_batch(keys: Mapping[str, pa.Array], contents: pa.Array, stopwatch: Stopwatch) -> pa.RecordBatch:
         stopwatch.lap("read")
-        embed = load_backbone(SparkFiles.get(file_name))
-        stopwatch.lap("start")
-        embedded = embed_pictures(contents, embed, size, batch_size, stopwatch)
+        sandbox = open_sandbox(Work(SparkFiles.get(file_name), size, batch_size, limits))
+        embedded = sandbox.embed(contents, stopwatch)
         same = {name: pa.repeat(value, embedded.num_rows) for name, value in names.items()}
         arrays = {**keys, **same, **dict(zip(embedded.schema.names, embedded.columns, strict=True))}
         return pa.RecordBatch.from_arrays([arrays[name] for name in columns], columns)
 
     return embed_batch
-
-
-def embed_pictures(
-    contents: Iterable[bytes], embed: Embed, size: int, batch_size: int, stopwatch: Stopwatch | None = None
-) -> pa.RecordBatch:
-    """Decodes and embeds pictures, a few at a time: pixels are used while they are in the processor's cache.
-
-    Args:
-        contents: the bytes of the pictures.
-        embed: the graph.
-        size: side of the square that it takes, in pixels.
-        batch_size: pictures given to it at once.
-        stopwatch: its laps here are decode, resize and infer.
-
-    Returns:
-        For each picture `features` (float32), `width`, `height`, `format` and `error`; nulls where there is none.
-    """
-    stopwatch = stopwatch or Stopwatch()
-    rows: list[tuple[int | None, int | None, str | None, str | None]] = []
-    waiting: list[np.ndarray] = []
-    vectors: list[np.ndarray] = []
-
-    def embed_waiting() -> None:
-        if waiting:
-            vectors.append(embed(np.stack(waiting)))
-            waiting.clear()
-            stopwatch.lap("infer")
-
-    for content in contents:
-        try:
-            photo = load(content, size)
-        except UnreadablePictureError as error:
-            rows.append((None, None, None, str(error)))
-            stopwatch.lap("decode")
-            continue
-        stopwatch.lap("decode")
-        waiting.append(letterbox(photo.image, size))
-        rows.append((photo.width, photo.height, photo.format, None))
-        stopwatch.lap("resize")
-        if len(waiting) == batch_size:
-            embed_waiting()
-    embed_waiting()
-    widths, heights, formats, errors = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return pa.RecordBatch.from_pydict(
-        {
-            "features": _as_lists(vectors, np.array([error is None for error in errors], bool)),
-            "width": pa.array(widths, pa.int32()),
-            "height": pa.array(heights, pa.int32()),
-            "format": pa.array(formats, pa.string()),
-            "error": pa.array(errors, pa.string()),
-        }
-    )
-
-
-def _as_lists(vectors: list[np.ndarray], is_readable: np.ndarray) -> pa.ListArray:
-    """The vectors as one column, without an object per row or number; null where a picture is not readable."""
-    values = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
-    offsets = np.append(0, np.cumsum(is_readable)) * values.shape[1]
-    return pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(values.ravel()), mask=pa.array(~is_readable)
-    )

@@ -52,6 +52,11 @@ def list_files(folder: str) -> pa.Table:
     )
 
 
+def time_of(status: os.stat_result) -> datetime:
+    """When a local file was last changed."""
+    return datetime.fromtimestamp(status.st_mtime, UTC)
+
+
 class _File(NamedTuple):
     location: bytes
     length: int
@@ -82,4 +87,4 @@ def _scan(root: str) -> Iterator[_File]:
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(entry.path)
             elif stat.S_ISREG(status.st_mode):
-                yield _File(entry.path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+                yield _File(entry.path, status.st_size, time_of(status))

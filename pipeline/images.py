@@ -5,8 +5,9 @@ a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from typing import Final
 
@@ -16,7 +17,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from pipeline.files import list_files, open_folder
+from pipeline.files import list_files, open_folder, time_of
+from pipeline.limits import DEFAULT_LIMITS
 from pipeline.report import Report, only_row
 from pipeline.rows import Rows, rows_in_arrow, rows_of
 from pipeline.schema import parse_schema
@@ -36,9 +38,8 @@ SCHEMA: Final = f"day date comment 'the day on which the picture arrived', {FILE
 VANISHED: Final = "vanished"
 TOO_MANY_BYTES: Final = "too many bytes"
 UNREADABLE: Final = "unreadable"
-
-MAX_FILE_BYTES: Final = 256 * 2**20
-"""Larger files are rejected unread: an Arrow cell must stay far below its limit of 2 GiB."""
+CHANGED: Final = "changed"
+"""Since it was listed: it was still arriving, or replaced."""
 
 TASK_BYTES: Final = 32 * 2**20
 OPENING_BYTES: Final = 2**16
@@ -47,32 +48,38 @@ OPENING_BYTES: Final = 2**16
 BATCH_BYTES: Final = 2**20
 
 
-def read_images(spark: SparkSession, folder: str) -> DataFrame:
+def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
     """Reads a folder of pictures, lazily: one row per file, in the columns of `FILE_COLUMNS`.
+
+    Args:
+        spark: the session.
+        folder: or URI of an object store.
+        max_bytes: of a file; a larger one is not read.
 
     Raises:
         FileNotFoundError: at once, where the folder does not exist.
     """
-    return read_files(spark, list_files(folder), FILE_COLUMNS).frame
+    return read_files(spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
 
 
-def read_days(spark: SparkSession, folders: Mapping[date, str]) -> Rows:
-    """Reads the folders of several days, lazily, in the columns of `SCHEMA`.
+def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int = DEFAULT_LIMITS.bytes) -> Rows:
+    """Reads the folders of several days, lazily, in the columns of `SCHEMA`; see `read_images`.
 
     Raises:
         FileNotFoundError: at once, where one of the folders does not exist.
     """
     listings = [_list_day(day, folder) for day, folder in folders.items()]
-    return read_files(spark, pa.concat_tables(listings), SCHEMA)
+    return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes)
 
 
-def read_files(spark: SparkSession, files: pa.Table, schema: str) -> Rows:
+def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> Rows:
     """Reads the bytes of listed files in the executors, lazily, in tasks of about the same number of bytes.
 
     Args:
         spark: the session.
         files: as `list_files` gives it; it may have further columns.
         schema: DDL of the result: the columns of `FILE_COLUMNS` and any others of `files`.
+        max_bytes: of a file; a larger one is not read.
     """
     struct = parse_schema(schema)
     if files.num_rows == 0:
@@ -86,7 +93,7 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str) -> Rows:
 
     def read_batches(batches: Iterator[pa.RecordBatch], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
         for listed in batches:
-            for batch in _read_batch(listed, arrow_schema):
+            for batch in _read_batch(listed, arrow_schema, max_bytes):
                 stopwatch.lap("read")
                 yield batch
 
@@ -116,11 +123,11 @@ def _list_day(day: date, folder: str) -> pa.Table:
     return files.append_column("day", pa.array([day] * files.num_rows, pa.date32()))
 
 
-def _read_batch(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int) -> Iterator[pa.RecordBatch]:
     rows: list[dict[str, object]] = []
     size = 0
     for row in batch.to_pylist():
-        row |= _read_file(row["folder"], row["location"], row["length"])
+        row |= _read_file(row["folder"], row["location"], row["length"], row["modified_at"], max_bytes)
         rows.append(row)
         size += row["length"]
         if size >= BATCH_BYTES:
@@ -130,17 +137,27 @@ def _read_batch(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordB
         yield pa.RecordBatch.from_pylist(rows, schema)
 
 
-def _read_file(folder: str, location: bytes, length: int) -> dict[str, str | bytes | None]:
-    if length > MAX_FILE_BYTES:
-        return {"image_id": None, "content": None, "read_error": TOO_MANY_BYTES}
+def _read_file(
+    folder: str, location: bytes, length: int, modified_at: datetime, max_bytes: int
+) -> dict[str, str | bytes | None]:
+    if length > max_bytes:
+        return _no_content(TOO_MANY_BYTES)
+    filesystem = _filesystem(folder)
     try:
-        with _filesystem(folder).open_input_stream(location) as stream:
-            content = stream.read()
+        with filesystem.open_input_stream(location) as stream:
+            content = stream.read(length + 1)  # it may have grown beyond all limits
+        is_old = not isinstance(filesystem, fs.LocalFileSystem) or time_of(os.stat(location)) == modified_at
     except FileNotFoundError:
-        return {"image_id": None, "content": None, "read_error": VANISHED}
+        return _no_content(VANISHED)
     except OSError:
-        return {"image_id": None, "content": None, "read_error": UNREADABLE}
+        return _no_content(UNREADABLE)
+    if len(content) != length or not is_old:
+        return _no_content(CHANGED)
     return {"image_id": hashlib.sha256(content).hexdigest(), "content": content, "read_error": None}
+
+
+def _no_content(read_error: str) -> dict[str, str | bytes | None]:
+    return {"image_id": None, "content": None, "read_error": read_error}
 
 
 @cache

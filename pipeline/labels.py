@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from pipeline.features import COLUMNS
 from pipeline.files import list_files, open_folder
 from pipeline.images import FILE_COLUMNS, read_files
+from pipeline.limits import DEFAULT_LIMITS
 from pipeline.report import Report, count_by, markdown_table
 from pipeline.schema import parse_schema
 
@@ -84,13 +85,13 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled)
 
 
-def read_training_images(spark: SparkSession, files: TrainingFiles) -> DataFrame:
+def read_training_images(spark: SparkSession, files: TrainingFiles, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
     """Reads labelled pictures, lazily: one row per file, in the columns of `SCHEMA`.
 
     Where the folder does not say the split, the digest of the bytes does, so that a picture never changes sides when
     others come.
     """
-    images = read_files(spark, files.labelled, SCHEMA).frame
+    images = read_files(spark, files.labelled, SCHEMA, max_bytes).frame
     images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
     return images.to(parse_schema(SCHEMA))
 

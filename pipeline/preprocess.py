@@ -17,14 +17,12 @@ import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.letterbox import fit, letterbox
+from pipeline.limits import DEFAULT_LIMITS
 
 DECODING_PACKAGES: Final = ("pillow", "simplejpeg", "opencv-python-headless")
 """Whose versions decide of the pixels."""
 
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
-MAX_PIXELS: Final = 89_478_485
-"""A quarter of a GiB of RGB, the limit of which Pillow warns."""
-
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,6 +39,7 @@ PICTURE_START: Final = re.compile(
 )
 """How a file of one of the formats begins: what does, and cannot be opened, is a damaged picture."""
 
+Image.MAX_IMAGE_PIXELS = None  # `_open` refuses, at any limit; Pillow would at twice its own
 Image.init()  # registers the parsers; open() looks FORMATS up among the registered ones
 
 EMPTY: Final = "empty"
@@ -70,7 +69,16 @@ DECODING_ERRORS: Final = (
 
 
 class UnreadablePictureError(ValueError):
-    """A picture that cannot be decoded; its text is one of the reasons above."""
+    """A picture that cannot be decoded; its text is one of the reasons above.
+
+    Attributes:
+        shape: width and height in pixels, where they are the reason.
+    """
+
+    def __init__(self, reason: str, shape: tuple[int, int] | tuple[None, None] = (None, None)) -> None:
+        """Tells the reason."""
+        super().__init__(reason)
+        self.shape = shape
 
 
 @dataclass(frozen=True)
@@ -121,13 +129,13 @@ def decode(content: bytes, size: int) -> Picture:
     return Picture(letterbox(photo.image, size), photo.width, photo.height, photo.format)
 
 
-def load(content: bytes, size: int) -> Photo:
-    """Decodes a picture, and shrinks it to less than twice the square. Arguments and errors as in `decode`."""
+def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> Photo:
+    """Decodes a picture of so many pixels at most, and shrinks it to less than twice the square; see `decode`."""
     if not content:
         raise UnreadablePictureError(EMPTY)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the picture counts, not its EXIF
-        image = _open(content)
+        image = _open(content, max_pixels)
         picture_format, (width, height) = str(image.format), image.size
         image.draft(None, fit(width, height, size))  # a JPEG is scaled down while it is decoded, no further than this
         pixels = _decode_plain_jpeg(content, image, size)
@@ -147,17 +155,15 @@ def load(content: bytes, size: int) -> Photo:
     return Photo(pixels, width, height, picture_format)
 
 
-def _open(content: bytes) -> Image.Image:
+def _open(content: bytes, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise UnreadablePictureError(DAMAGED if PICTURE_START.match(content) else NOT_AN_IMAGE) from error
-    except Image.DecompressionBombError as error:
-        raise UnreadablePictureError(TOO_MANY_PIXELS) from error
     except DECODING_ERRORS as error:
         raise UnreadablePictureError(_reason(error)) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise UnreadablePictureError(TOO_MANY_PIXELS)
+    if image.width * image.height > max_pixels:
+        raise UnreadablePictureError(TOO_MANY_PIXELS, image.size)
     return image
 
 

@@ -25,6 +25,7 @@ from pipeline.features import COLUMNS, SCHEMA, embed_stored
 from pipeline.schema import parse_schema
 from pipeline.stored import StoredRows
 from resources.lake import Appended, Lake
+from resources.limits import FileLimits
 
 TABLE: Final = "feature_cache"
 
@@ -33,6 +34,7 @@ class FeatureCache(dg.ConfigurableResource):
     """Features by picture, backbone and decoder, for ever."""
 
     lake: Lake = Field(description="Where the cache lives, as the table feature_cache.")
+    limits: FileLimits = Field(description="What a picture may take.")
 
     def embed(self, images: StoredRows, backbone: Backbone, ids: Collection[str] | None = None) -> Embedded:
         """Embeds the distinct pictures that were never embedded with this backbone, and serves the others.
@@ -51,12 +53,12 @@ class FeatureCache(dg.ConfigurableResource):
         """
         pictures = find_pictures(images, ids)
         cached = self._read(images.spark, backbone)
-        found = find_cached(cached, pictures["image_id"])
+        found = find_cached(cached, pictures["image_id"], self.limits.max_pixels)
         missing = find_missing(pictures, found)
         made = self._append(images, missing, backbone) if missing.num_rows else None
         if made:
             cached = self._read(images.spark, backbone)
-            new = find_cached(cached.among(made.files), missing["image_id"], even_fleeting=True)
+            new = find_cached(cached.among(made.files), missing["image_id"], self.limits.max_pixels, even_fleeting=True)
             found = pa.concat_tables([found, new])
         schema = SCHEMA if "day" in images.schema.names else COLUMNS
         return Embedded(
@@ -69,7 +71,7 @@ class FeatureCache(dg.ConfigurableResource):
 
     def _append(self, images: StoredRows, places: pa.Table, backbone: Backbone) -> Appended:
         """Embeds and writes in one worker: what a task embeds becomes a file of the cache."""
-        rows = embed_stored(images, places, backbone, CACHE_SCHEMA)
+        rows = embed_stored(images, places, backbone, CACHE_SCHEMA, self.limits.of_a_file)
         return self.lake.append(TABLE, rows, "backbone", backbone.digest)
 
     def _read(self, spark: SparkSession, backbone: Backbone) -> StoredRows:

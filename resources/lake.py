@@ -92,6 +92,12 @@ class Lake(dg.ConfigurableResource):
         schema = StructType.fromJson(json.loads(delta.schema().to_json()))
         return StoredRows(spark, str(self.folder(table)), schema, _list_files(delta, "day", days))
 
+    def list_days(self, table: str) -> list[str]:
+        """The days of which a table has rows, in order."""
+        delta = self._open(table)
+        files = _list_files(delta, "day", None) if delta else ()
+        return sorted({str(file.day) for file in files})
+
     def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
         """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.networks.pixel_scaling import SCALINGS
 
 
@@ -31,6 +32,8 @@ class Settings:
     spark_master: str
     accuracy_floor: float
     core_hour_dollars: float
+    limits: Limits
+    max_rejected_share: float
 
     @property
     def backbone_version(self) -> str:
@@ -60,6 +63,13 @@ def read_settings() -> Settings:
         spark_master=_text("DAYLIGHT_SPARK_MASTER", "local[*]"),
         accuracy_floor=_number("DAYLIGHT_ACCURACY_FLOOR", "0.8", _is_share, "a share between 0 and 1"),
         core_hour_dollars=_number("DAYLIGHT_CORE_HOUR_DOLLARS", "0.05", _is_positive, "a number above 0"),
+        limits=Limits(
+            bytes=_count("DAYLIGHT_MAX_BYTES", DEFAULT_LIMITS.bytes),
+            pixels=_count("DAYLIGHT_MAX_PIXELS", DEFAULT_LIMITS.pixels),
+            seconds=_number("DAYLIGHT_MAX_SECONDS", f"{DEFAULT_LIMITS.seconds:g}", _is_positive, "a number above 0"),
+            memory_bytes=_count("DAYLIGHT_MAX_MEMORY_BYTES", DEFAULT_LIMITS.memory_bytes, 2**40),
+        ),
+        max_rejected_share=_number("DAYLIGHT_MAX_REJECTED_SHARE", "0.05", _is_share, "a share between 0 and 1"),
     )
 
 
@@ -113,6 +123,11 @@ def _number(variable: str, default: str, is_allowed: Callable[[float], bool], wi
     if not is_allowed(number):
         raise SettingError(f"{variable} is {value!r}; write {wish} such as {default}")
     return number
+
+
+def _count(variable: str, default: int, limit: int = 2**31) -> int:
+    wish = f"a whole number from 1 to {limit - 1}"
+    return int(_number(variable, str(default), lambda number: number.is_integer() and 0 < number < limit, wish))
 
 
 def _is_share(number: float) -> bool:

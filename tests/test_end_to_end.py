@@ -57,7 +57,11 @@ def deployment(
 ) -> Iterator[Deployment]:
     root = tmp_path_factory.mktemp("deployment")
     settings = replace(
-        read_settings(), landing=str(root / "landing"), training=str(training_folder), lake=str(root / "lake")
+        read_settings(),
+        landing=str(root / "landing"),
+        training=str(training_folder),
+        lake=str(root / "lake"),
+        max_rejected_share=0.5,
     )
     for day in (FULL, EMPTY, LAST):
         (root / "landing" / "days" / day).mkdir(parents=True)
@@ -131,6 +135,20 @@ def test_files_of_a_day_are_rows_of_images_are_rows_of_predictions(
     answered = [row for row in predictions if row["predicted_label"]]
     assert all(row["predicted_label"] in row["path"] for row in answered)
     assert len(deployment.rows("image_features", FULL)) == len(COLOURS) + BROKEN
+
+
+def test_a_day_with_too_many_rejected_files_is_red_and_its_rows_are_all_there(
+    deployment: Deployment, predicted: dg.ExecuteInProcessResult
+) -> None:
+    before = deployment.rows("predictions", FULL)
+    result = deployment.run("daily", FULL, max_rejected_share=0.3)
+    assert not result.success
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert checks["every_file_has_an_answer_or_a_reason"].passed
+    assert not checks["rejected_files_are_few"].passed
+    assert f"{FULL} (3 of 9 rejected)" in checks["rejected_files_are_few"].description
+    assert not result.asset_materializations_for_node("review_queue"), "nobody is sent a day that is red"
+    assert sorted(map(str, deployment.rows("predictions", FULL))) == sorted(map(str, before))
 
 
 def test_every_day_of_a_run_over_many_has_its_own_numbers(predicted: dg.ExecuteInProcessResult) -> None:

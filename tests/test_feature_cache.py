@@ -21,15 +21,17 @@ from pipeline.embedding_costs import describe_embedded
 from pipeline.feature_cache import CACHE_SCHEMA, Embedded, Sources, find_pictures
 from pipeline.features import embed_stored, extract_features
 from pipeline.golden import KEY, read_golden_set
-from pipeline.preprocess import EMPTY, TRUNCATED
+from pipeline.preprocess import EMPTY, TOO_MANY_PIXELS, TRUNCATED
 from pipeline.rows import Rows
 from pipeline.schema import parse_schema
 from pipeline.stored import StoredRows
 from resources.commits import Appended, without_promises
 from resources.feature_cache import TABLE, FeatureCache
 from resources.lake import Lake
+from resources.limits import FileLimits
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
+STAGES = {"start", "read", "decode", "resize", "infer", "hand over", "write"}
 
 MakeDays = Callable[[Mapping[date | None, Sequence[bytes | None]]], StoredRows]
 MakeImages = Callable[..., StoredRows]
@@ -37,7 +39,7 @@ MakeImages = Callable[..., StoredRows]
 
 @pytest.fixture
 def cache(tmp_path: Path) -> FeatureCache:
-    return FeatureCache(lake=Lake(root=str(tmp_path / "lake")))
+    return FeatureCache(lake=Lake(root=str(tmp_path / "lake")), limits=FileLimits())
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +227,18 @@ def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
 
 
+def test_a_picture_rejected_for_its_pixels_is_tried_again_when_more_are_allowed(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    strict = FeatureCache(lake=cache.lake, limits=FileLimits(max_pixels=1_000))
+    (row,) = strict.embed(make_images(photos[0]), tiny_backbone).rows.frame.collect()
+    assert (row["error"], row["width"], row["height"], row["features"]) == (TOO_MANY_PIXELS, 48, 40, None)
+    assert strict.embed(make_images(photos[0]), tiny_backbone).miss_count == 0, "the limit is the same"
+    embedded = cache.embed(make_images(photos[0]), tiny_backbone)
+    assert embedded.miss_count == 1
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(make_images(photos[0]).frame, tiny_backbone))
+
+
 def test_an_empty_day_has_the_columns_and_no_rows(
     cache: FeatureCache, make_images: MakeImages, tiny_backbone: Backbone
 ) -> None:
@@ -246,7 +260,7 @@ def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
             assert quick.miss_count == len(quick.rows.frame.collect()) == 3
             return super()._append(images, places, backbone)
 
-    embedded = OvertakenCache(lake=cache.lake).embed(make_images(*photos[1:]), tiny_backbone)
+    embedded = OvertakenCache(lake=cache.lake, limits=cache.limits).embed(make_images(*photos[1:]), tiny_backbone)
     assert embedded.miss_count == len(embedded.rows.frame.collect()) == 3
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 6
     later = serve_only(cache, make_images(*photos), tiny_backbone)
@@ -299,7 +313,7 @@ def test_a_task_that_embeds_writes_what_it_made_itself(
     rows = embed_all(make_images(*photos), tiny_backbone)
     files = rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, None)
     assert sum(file.rows for file in files) == 4
-    assert all(set(file.cpu_seconds) == {"start", "read", "decode", "resize", "infer", "write"} for file in files)
+    assert all(set(file.cpu_seconds) == STAGES for file in files)
     stored = spark.read.parquet(*(f"{cache.lake.folder(TABLE)}/{file.path}" for file in files))
     assert rows_of(stored) == rows_of(rows.frame)
 

@@ -50,30 +50,6 @@ def test_features_are_those_of_the_graph_as_float32(spark: SparkSession, folder:
     assert (stored["width"], stored["height"]) == (48, 40)
 
 
-def test_a_worker_opens_the_graph_once_however_many_tasks_it_runs(
-    spark: SparkSession, folder: Path, tiny_backbone: Backbone
-) -> None:
-    images = read_images(spark, str(folder)).repartition(8)
-    extract_features(images, tiny_backbone).collect()
-    file_name = Path(tiny_backbone.path).name
-
-    def cache_info(batches):  # runs in the workers
-        from pyspark import SparkFiles
-
-        for _ in batches:
-            pass
-        load_backbone(SparkFiles.get(file_name))
-        info = load_backbone.cache_info()
-        import pandas as pd
-
-        yield pd.DataFrame({"opened": [info.misses], "graphs": [info.currsize], "reused": [info.hits]})
-
-    schema = "opened int, graphs int, reused int"
-    workers = spark.range(0, 8, 1, 8).mapInPandas(cache_info, schema).collect()
-    assert all(row["opened"] == row["graphs"] for row in workers), "some graph was opened again"
-    assert any(row["reused"] > 1 for row in workers)
-
-
 def test_features_of_a_day_keep_the_day(spark: SparkSession, folder: Path, tiny_backbone: Backbone) -> None:
     images = read_images(spark, str(folder)).selectExpr("date'2026-11-20' as day", "*")
     rows = extract_features(images, tiny_backbone).collect()

@@ -14,8 +14,8 @@ from pyspark.sql.types import StructType
 from pipeline.files import list_files
 from pipeline.images import (
     BATCH_BYTES,
+    CHANGED,
     FILE_COLUMNS,
-    MAX_FILE_BYTES,
     SCHEMA,
     TOO_MANY_BYTES,
     UNREADABLE,
@@ -158,6 +158,26 @@ def test_what_happens_to_a_file_after_the_listing_is_told_in_its_row(spark: Spar
     assert rows["deleted.jpg"]["length"] == len("deleted.jpg")
 
 
+def test_a_file_that_is_still_arriving_or_was_replaced_is_told_from_one_that_is_whole(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write(tmp_path, "whole.jpg", "growing.jpg", "shrinking.jpg", "replaced.jpg")
+    images = read_images(spark, str(tmp_path))
+    with (tmp_path / "growing.jpg").open("ab") as file:
+        file.write(b"more")
+    os.truncate(tmp_path / "shrinking.jpg", 3)
+    (tmp_path / "draft").write_bytes(b"replaced.JPG")  # of the same length
+    os.replace(tmp_path / "draft", tmp_path / "replaced.jpg")
+    rows = {row["path"]: row for row in images.collect()}
+    assert {path: row["read_error"] for path, row in rows.items()} == {
+        "whole.jpg": None,
+        "growing.jpg": CHANGED,
+        "shrinking.jpg": CHANGED,
+        "replaced.jpg": CHANGED,
+    }
+    assert {row["read_error"] for row in read(spark, tmp_path).values()} == {None}, "the next reading finds them whole"
+
+
 def test_a_file_beyond_the_limit_is_rejected_unread(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "small.jpg")
     with (tmp_path / "huge.jpg").open("wb") as file:
@@ -166,7 +186,6 @@ def test_a_file_beyond_the_limit_is_rejected_unread(spark: SparkSession, tmp_pat
     assert (rows["huge.jpg"]["read_error"], rows["huge.jpg"]["length"]) == (TOO_MANY_BYTES, 2**40)
     assert rows["huge.jpg"]["content"] is None
     assert rows["small.jpg"]["read_error"] is None
-    assert MAX_FILE_BYTES < 2**31
 
 
 def test_a_loop_of_links_ends_and_every_file_is_listed_once(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image, ImageFilter, ImageOps
 
 from pipeline.letterbox import PADDING
+from pipeline.limits import DEFAULT_LIMITS
 from pipeline.preprocess import (
     DAMAGED,
     EMPTY,
-    MAX_PIXELS,
     NOT_AN_IMAGE,
     TOO_MANY_PIXELS,
     TRUNCATED,
@@ -399,7 +399,7 @@ def make_large_gif() -> bytes:
     "content",
     [
         pytest.param(make_png(20_000, 20_000, 0, 1, bytes(2501 * 20_000)), id="400 million points in 50 kB"),
-        pytest.param(make_png(MAX_PIXELS // 1000 + 1, 1000, 2, 8, b""), id="a little too many"),
+        pytest.param(make_png(DEFAULT_LIMITS.pixels // 1000 + 1, 1000, 2, 8, b""), id="a little too many"),
         pytest.param(make_png(2**31 - 1, 1, 0, 8, b""), id="a line around the world"),
         pytest.param(make_large_gif(), id="a frame beyond its screen"),
     ],
@@ -413,7 +413,7 @@ def test_too_many_pixels_are_refused_before_any_memory_is_taken(content: bytes) 
 
 
 def test_the_largest_picture_allowed_is_decoded() -> None:
-    width = MAX_PIXELS // 1000
+    width = DEFAULT_LIMITS.pixels // 1000
     picture = decode(make_png(width, 1000, 0, 1, bytes((1 + -(-width // 8)) * 1000)), SIZE)
     assert (picture.width, picture.height) == (width, 1000)
 

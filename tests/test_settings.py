@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.limits import Limits
 from resources.settings import SettingError, Settings, read_settings
 
 VARIABLES = (
@@ -21,6 +22,11 @@ VARIABLES = (
     "DAYLIGHT_FEATURES_TENSOR",
     "DAYLIGHT_PIXEL_SCALING",
     "DAYLIGHT_CORE_HOUR_DOLLARS",
+    "DAYLIGHT_MAX_BYTES",
+    "DAYLIGHT_MAX_PIXELS",
+    "DAYLIGHT_MAX_SECONDS",
+    "DAYLIGHT_MAX_MEMORY_BYTES",
+    "DAYLIGHT_MAX_REJECTED_SHARE",
 )
 
 
@@ -48,6 +54,8 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         spark_master="local[*]",
         accuracy_floor=0.8,
         core_hour_dollars=0.05,
+        limits=Limits(bytes=2**27, pixels=89_478_485, seconds=30.0, memory_bytes=2**30),
+        max_rejected_share=0.05,
     )
 
 
@@ -61,7 +69,7 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
 def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = (
         *("in", "labelled", "(?P<label>x)", "/out", "other.onnx", "int8", "2025-02-28", "spark://h:7077", "0.25"),
-        *("weights.h5", "pool5", "caffe", "0.04"),
+        *("weights.h5", "pool5", "caffe", "0.04", "1000", "2000", "0.5", "3000", "0.1"),
     )
     for variable, value in zip(VARIABLES, values, strict=True):
         monkeypatch.setenv(variable, value)
@@ -79,6 +87,8 @@ def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         spark_master="spark://h:7077",
         accuracy_floor=0.25,
         core_hour_dollars=0.04,
+        limits=Limits(bytes=1000, pixels=2000, seconds=0.5, memory_bytes=3000),
+        max_rejected_share=0.1,
     )
 
 
@@ -144,6 +154,11 @@ def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkey
         ("DAYLIGHT_ACCURACY_FLOOR", "-0.1", "write a share between 0 and 1 such as 0.8"),
         ("DAYLIGHT_ACCURACY_FLOOR", "nan", "write a share between 0 and 1 such as 0.8"),
         ("DAYLIGHT_LAKE", "s3://bucket/lake", "it can be a folder such as lake"),
+        ("DAYLIGHT_MAX_BYTES", "2147483648", "write a whole number from 1 to 2147483647 such as 134217728"),
+        ("DAYLIGHT_MAX_PIXELS", "1.5", "write a whole number from 1 to 2147483647 such as 89478485"),
+        ("DAYLIGHT_MAX_SECONDS", "0", "write a number above 0 such as 30"),
+        ("DAYLIGHT_MAX_MEMORY_BYTES", "1 GiB", "write a whole number from 1 to"),
+        ("DAYLIGHT_MAX_REJECTED_SHARE", "5", "write a share between 0 and 1 such as 0.05"),
     ],
 )
 def test_a_bad_value_is_an_error_with_variable_value_and_cure(

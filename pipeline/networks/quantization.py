@@ -7,7 +7,7 @@ onnx is imported where it is used: executors import `pipeline` too, and do not n
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,8 @@ from pipeline.networks.pretrained import PretrainedError
 from pipeline.networks.quantized_pixels import find_quantization, move_onto_zero_point, take_pixels
 from pipeline.networks.row_scaling import scale_in_rows
 from pipeline.networks.subgraph import RUNTIME_ERRORS, brief
-from pipeline.preprocess import UnreadablePictureError, decode
+from pipeline.preprocess import decode
+from pipeline.sandbox import keep_harmless
 
 if TYPE_CHECKING:
     import onnx
@@ -66,7 +67,7 @@ def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Pat
     """
     import onnx
 
-    pixels = _decode_readable(pictures, backbone.size)
+    pixels = np.array([decode(each, backbone.size).pixels for each in keep_harmless(pictures, backbone)])
     if not len(pixels):
         raise QuantizationError(
             f"int8 of {backbone.name} cannot be calibrated: none of {len(pictures)} pictures is one"
@@ -107,14 +108,6 @@ def _quantize(backbone: Backbone, pixels: np.ndarray) -> "onnx.ModelProto":
         model = onnx.load(quantized)
     model.ClearField("metadata_props")
     return put_in_cells(take_pixels(model) if alike else model)
-
-
-def _decode_readable(pictures: Sequence[bytes], size: int) -> np.ndarray:
-    decoded = []
-    for content in pictures:
-        with suppress(UnreadablePictureError):
-            decoded.append(decode(content, size).pixels)
-    return np.array(decoded)
 
 
 def _fuse(path: str, fused: Path) -> None:
