@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev bench test test-all check format lock
+.PHONY: help setup demo dev bench test test-all test-faults check format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -48,8 +48,11 @@ bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="-
 test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest
 
-test-all: setup ## all tests: every backbone of the catalogue is exported too
-	@$(BIN)/python -m pytest -m "slow or not slow"
+test-all: setup ## all tests but the faults: every backbone of the catalogue is exported too
+	@$(BIN)/python -m pytest -m "not faults"
+
+test-faults: setup ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
+	@$(BIN)/python -m pytest -m faults
 
 check: setup ## format, lint, types, import rules, definitions
 	@$(BIN)/ruff format --check .

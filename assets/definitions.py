@@ -6,7 +6,18 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of backfill_policy, which we pin Dagster for
 
-from assets import automation, backbone, classifier, contenders, features, images, predictions, review_queue  # noqa: E402
+from assets import (  # noqa: E402
+    automation,
+    backbone,
+    classifier,
+    contenders,
+    features,
+    housekeeping,
+    images,
+    late_files,
+    predictions,
+    review_queue,
+)
 from resources.backbone import BackboneCatalogue  # noqa: E402
 from resources.feature_cache import FeatureCache  # noqa: E402
 from resources.gate import Gate  # noqa: E402
@@ -38,8 +49,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.load_assets_from_modules(MODULES),
         asset_checks=dg.load_asset_checks_from_modules(MODULES),
-        jobs=[automation.training, automation.daily, automation.bake_off],
-        schedules=[automation.every_morning],
+        jobs=[automation.training, automation.daily, automation.bake_off, housekeeping.housekeeping],
+        schedules=[automation.every_morning, housekeeping.every_sunday],
+        sensors=[late_files.late_files],
         executor=dg.in_process_executor,
         resources=build_resources(settings),
     )

@@ -19,6 +19,8 @@ from pipeline.stopwatch import Stopwatch
 DECODE: Final = "decode"
 INFER: Final = "infer"
 
+CRASHED: Final = "crashed the decoder"
+
 EMBEDDED: Final = pa.schema(
     [
         ("features", pa.list_(pa.float32())),
@@ -94,6 +96,12 @@ def embed_pictures(
             photo = load(content, size, max_pixels)
         except UnreadablePictureError as error:
             rows.append((*error.shape, None, str(error)))
+            stopwatch.lap("decode")
+            continue
+        except MemoryError:
+            raise  # this process's fault, as likely as the picture's
+        except Exception:  # noqa: BLE001 what no decoder should raise, at bytes from strangers, costs that picture alone
+            rows.append((None, None, None, CRASHED))
             stopwatch.lap("decode")
             continue
         stopwatch.lap("decode")

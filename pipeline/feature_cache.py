@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.backbone import Backbone
 from pipeline.features import COLUMNS, DECODER
-from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED
+from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
 from pipeline.rows import Rows, rows_in_arrow, rows_of
 from pipeline.sandbox import CRASHED, CRASHED_BACKBONE
 from pipeline.schema import parse_schema
@@ -27,7 +27,7 @@ from pipeline.stored import StoredRows, read_portion, share_rows
 
 CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and of the packages that decode'"
 
-LASTING_ERRORS: Final = (EMPTY, NOT_AN_IMAGE, TRUNCATED, DAMAGED, CRASHED, CRASHED_BACKBONE)
+LASTING_ERRORS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, DAMAGED, CRASHED, CRASHED_BACKBONE)
 """Reasons that lie in the bytes. With any other, such as a time limit, the picture is tried again the next time."""
 
 ROW_BYTES: Final = 5_000

@@ -36,7 +36,7 @@ COLUMNS: Final = """
 """
 SCHEMA: Final = f"day date comment 'the day on which the picture arrived, from images.day', {COLUMNS}"
 
-DECODER: Final = ", ".join(["3", *(f"{package} {version(package)}" for package in DECODING_PACKAGES)])
+DECODER: Final = ", ".join(["4", *(f"{package} {version(package)}" for package in DECODING_PACKAGES)])
 """What makes pixels of bytes. Raise the number with every change of `preprocess.py` or `letterbox.py` that gives other
 pixels or reasons: what another decoder gave is made anew (`feature_cache.py`)."""
 

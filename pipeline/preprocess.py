@@ -39,11 +39,20 @@ PICTURE_START: Final = re.compile(
 )
 """How a file of one of the formats begins: what does, and cannot be opened, is a damaged picture."""
 
+OTHER_START: Final = re.compile(
+    rb"....ftyp(?:hei[cfmsx]|hev[cmsx]|mi[fa]1|msf1|avi[fs])|\0{3}\x0cJXL |\xff\x0a|\0{3}\x0cjP  |\xff\x4f\xff\x51"
+    rb"|8BPS|DDS |\0\0\x01\0[^\0]\0|P[1-7]\s|icns|gimp xcf|\x01\xda[\0\x01][\x01\x02]|\x0a[\0-\5]\x01[\x01\2\4\x08]"
+    rb"|qoif|(?:<\?xml[^>]*>\s*)?<svg",
+    re.DOTALL,
+)
+"""How pictures of formats begin that are not taken, such as HEIC, AVIF, JPEG XL, JPEG 2000, PSD, ICO and SVG."""
+
 Image.MAX_IMAGE_PIXELS = None  # `_open` refuses, at any limit; Pillow would at twice its own
 Image.init()  # registers the parsers; open() looks FORMATS up among the registered ones
 
 EMPTY: Final = "empty"
 NOT_AN_IMAGE: Final = "not an image"
+UNSUPPORTED: Final = "unsupported format"
 TRUNCATED: Final = "truncated"
 DAMAGED: Final = "damaged"
 TOO_MANY_PIXELS: Final = "too many pixels"
@@ -155,11 +164,19 @@ def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> 
     return Photo(pixels, width, height, picture_format)
 
 
+def _tell_kind(content: bytes) -> str:
+    """Why nothing could be opened, from how the bytes begin."""
+    start = content[:1024]
+    if PICTURE_START.match(start):
+        return DAMAGED
+    return UNSUPPORTED if OTHER_START.match(start) else NOT_AN_IMAGE
+
+
 def _open(content: bytes, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise UnreadablePictureError(DAMAGED if PICTURE_START.match(content) else NOT_AN_IMAGE) from error
+        raise UnreadablePictureError(_tell_kind(content)) from error
     except DECODING_ERRORS as error:
         raise UnreadablePictureError(_reason(error)) from error
     if image.width * image.height > max_pixels:

@@ -28,12 +28,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.backbone import Backbone, load_backbone
-from pipeline.embedding import DECODE, EMBEDDED, INFER, Attempt, embed_pictures
+from pipeline.embedding import CRASHED, DECODE, EMBEDDED, INFER, Attempt, embed_pictures
 from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.preprocess import OUT_OF_MEMORY
 from pipeline.stopwatch import Stopwatch
 
-CRASHED: Final = "crashed the decoder"
 CRASHED_BACKBONE: Final = "crashed the backbone"
 TIMED_OUT: Final = "timed out"
 

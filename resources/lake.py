@@ -9,8 +9,8 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 import pyarrow as pa
@@ -33,6 +33,7 @@ from resources.commits import (
     version_of,
     without_promises,
 )
+from resources.leftovers import collect_drafts, collect_orphans, draft_name
 
 
 class Lake(dg.ConfigurableResource):
@@ -52,7 +53,7 @@ class Lake(dg.ConfigurableResource):
     def write_note(self, file: Path, text: str) -> None:
         """Puts a small file in place, whole: whoever reads it finds the old one or the new one."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{uuid4().hex}")
+        draft = file.with_name(draft_name(file.name))
         draft.write_text(text)
         os.replace(draft, file)
 
@@ -85,7 +86,7 @@ class Lake(dg.ConfigurableResource):
         """
         delta = self._open(table)
         if delta is None:
-            raise LakeError(f"there is no table {table} in {self.root} (DAYLIGHT_LAKE): materialize {table} first")
+            raise LakeError(self._tell_missing(table))
         missing = [key for key in days or [WHOLE_TABLE] if version_of(delta, key) == 0]
         if missing:
             raise LakeError(f"{table} has no {', '.join(missing)} in {self.root}: materialize {table} for it first")
@@ -97,6 +98,34 @@ class Lake(dg.ConfigurableResource):
         delta = self._open(table)
         files = _list_files(delta, "day", None) if delta else ()
         return sorted({str(file.day) for file in files})
+
+    def list_written(self, table: str, days: Sequence[str]) -> list[str]:
+        """Those of these days that were ever written, be it without rows."""
+        delta = self._open(table)
+        return [day for day in days if delta and version_of(delta, day)]
+
+    def read_arrow(self, table: str, day: str, columns: Sequence[str]) -> pa.Table:
+        """Reads small columns of a day into the driver, without Spark.
+
+        Raises:
+            LakeError: where there is no such table.
+        """
+        delta = self._open(table)
+        if delta is None:
+            raise LakeError(self._tell_missing(table))
+        return delta.to_pyarrow_table(columns=list(columns), filters=[("day", "=", date.fromisoformat(day))])
+
+    def collect_leftovers(self) -> dict[str, int]:
+        """Removes what no table refers to any more, and drafts of models, `LEFTOVER_HOURS` after they were written.
+
+        Returns:
+            The number of files that were removed of every table, and of `models`.
+        """
+        root = Path(self.root)
+        names = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.exists() else []
+        tables = {name: delta for name in names if (delta := self._open(name))}
+        collected = {name: len(collect_orphans(delta)) for name, delta in tables.items()}
+        return collected | {"models": collect_drafts(self.models)}
 
     def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
         """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.
@@ -140,6 +169,9 @@ class Lake(dg.ConfigurableResource):
             for commit in history
             if commit.get(column) == value
         ]
+
+    def _tell_missing(self, table: str) -> str:
+        return f"there is no table {table} in {self.root} (DAYLIGHT_LAKE): materialize {table} first"
 
     def _open(self, table: str) -> DeltaTable | None:
         folder = self.folder(table)

@@ -7,7 +7,6 @@ the model in use is what the graph says, never the newest folder.
 import json
 import shutil
 from pathlib import Path
-from uuid import uuid4
 
 import dagster as dg
 from pydantic import Field
@@ -16,6 +15,7 @@ from pyspark.ml import PipelineModel
 from pipeline.backbone import Backbone, open_backbone
 from pipeline.classifier import Classifier
 from resources.lake import Lake
+from resources.leftovers import draft_name
 from resources.spark import SparkResource
 
 EVALUATION = "evaluation.json"
@@ -102,7 +102,7 @@ class ModelIOManager(dg.ConfigurableIOManager):
 
 
 def _save_classifier(classifier: Classifier, folder: Path) -> None:
-    draft = folder.with_name(f".{classifier.version}.{uuid4().hex}")
+    draft = folder.with_name(draft_name(folder.name))
     classifier.model.write().save(draft.as_uri())
     (draft / EVALUATION).write_text(json.dumps(classifier.report, indent=2, ensure_ascii=False))
     try:

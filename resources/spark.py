@@ -1,6 +1,7 @@
 """The Spark session: dagster-pyspark's resource with typed fields, the right Python and Java, and a quiet console."""
 
 import os
+import re
 import sys
 import tempfile
 from ctypes.util import find_library
@@ -14,12 +15,17 @@ from pydantic import Field
 from pyspark.sql import SparkSession
 
 import pipeline  # noqa: F401 sets the environment that executors share
+from resources.code import pack_pipeline
 from resources.java import java_home, quick_start_options
 
 SETTINGS_FILE: Final = Path("spark.yaml")
 _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
 """What `pipeline` sets for itself, and must be set on a cluster before Spark's worker imports it."""
 
+ATTEMPTS: Final = 4
+"""At a task whose worker was killed, as a cluster makes them; a local master would make one."""
+
+_LOCAL: Final = re.compile(r"^local\[(\*|\d+)\]$")
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
 
@@ -42,9 +48,14 @@ class SparkResource(PySparkResource):
     @property
     def spark_session(self) -> SparkSession:
         """The session of this process."""
-        if SparkSession.getActiveSession() is None:
-            self._prepare_process()
-        return spark_session_from_config(self.settings)
+        if SparkSession.getActiveSession() is not None:
+            return spark_session_from_config(self.settings)
+        self._prepare_process()
+        session = spark_session_from_config(self.settings)
+        if not self.master.startswith("local"):
+            with tempfile.TemporaryDirectory() as folder:
+                session.addArtifacts(str(pack_pipeline(Path(folder))), pyfile=True)
+        return session
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -52,7 +63,7 @@ class SparkResource(PySparkResource):
         mebibyte = 2**20
         return {
             "spark.app.name": "daylight",
-            "spark.master": self.master,
+            "spark.master": _LOCAL.sub(rf"local[\1,{ATTEMPTS}]", self.master),
             "spark.driver.memory": self.driver_memory,
             "spark.driver.extraJavaOptions": " ".join(_java_options(self.master)),
             "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,

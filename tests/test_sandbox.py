@@ -1,8 +1,6 @@
 """The sandbox: whatever one picture does to the process that decodes it, the others have their features."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,14 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import SIZE, MakePhoto
+from poisons import POISONS, load_or_die, poison, wait_for_ever
 
 from pipeline import embedding, sandbox
 from pipeline.backbone import Backbone, Embed, load_backbone
-from pipeline.embedding import embed_pictures
+from pipeline.embedding import CRASHED, embed_pictures
 from pipeline.limits import DEFAULT_LIMITS
-from pipeline.preprocess import OUT_OF_MEMORY
 from pipeline.sandbox import (
-    CRASHED,
     CRASHED_BACKBONE,
     MAX_STARTS,
     TIMED_OUT,
@@ -37,42 +34,9 @@ LIMITS = replace(DEFAULT_LIMITS, seconds=1.0, memory_bytes=2**28)
 BATCH_SIZE = 4
 
 
-def take_memory() -> None:
-    hoard = []
-    while True:
-        hoard.append(bytearray(2**24))
-
-
-def wait_for_ever() -> None:
-    while True:
-        pass
-
-
-POISONS: dict[str, tuple[Callable[[], object], str]] = {
-    "a segmentation fault": (lambda: ctypes.string_at(0), CRASHED),
-    "an abort": (os.abort, CRASHED),
-    "an illegal instruction": (lambda: os.kill(os.getpid(), signal.SIGILL), CRASHED),
-    "an exit": (lambda: os._exit(0), CRASHED),
-    "a loop without end": (wait_for_ever, TIMED_OUT),
-    "a wait without end": (lambda: time.sleep(3600), TIMED_OUT),
-    "a stop": (lambda: os.kill(os.getpid(), signal.SIGSTOP), TIMED_OUT),
-    "all of the memory": (take_memory, OUT_OF_MEMORY),
-    "the system's killer": (lambda: os.kill(os.getpid(), signal.SIGKILL), OUT_OF_MEMORY),
-}
-"""What a decoder does at bytes that begin like this, and what its row shall say."""
-
-
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the decoders had faults: children are forked with them."""
-    load = embedding.load
-
-    def load_or_die(content: bytes, *arguments: int) -> object:
-        name = content.partition(b"\0")[0].decode(errors="ignore")
-        if name in POISONS:
-            POISONS[name][0]()
-        return load(content, *arguments)
-
     monkeypatch.setattr(embedding, "load", load_or_die)
 
 
@@ -105,21 +69,21 @@ def test_a_picture_that_ends_its_process_has_that_for_a_reason_and_the_others_ha
     name: str, box: Sandbox, photos: list[bytes], poisoned: None
 ) -> None:
     expected = embed(box, photos)
-    rows = embed(box, [*photos[:6], name.encode() + b"\0", *photos[6:]])
+    rows = embed(box, [*photos[:6], poison(name), *photos[6:]])
     assert rows.pop(6) == {"features": None, "width": None, "height": None, "format": None, "error": POISONS[name][1]}
     assert rows == expected
     assert embed(box, photos) == expected, "the next pictures are embedded as ever"
 
 
 def test_pictures_that_do_no_harm_are_kept(photos: list[bytes], tiny_backbone: Backbone, poisoned: None) -> None:
-    mixed = [photos[0], b"an abort\0", photos[1], b"", b"the system's killer\0"]
+    mixed = [photos[0], poison("an abort"), photos[1], b"", poison("the system's killer")]
     assert keep_harmless(mixed, tiny_backbone) == photos[:2]
 
 
 def test_many_poisons_in_a_row_cost_nothing_but_themselves(box: Sandbox, photos: list[bytes], poisoned: None) -> None:
     expected = embed(box, photos)
-    poison = b"a segmentation fault\0"
-    rows = embed(box, [poison, poison, *photos[:5], *[poison] * 20, *photos[5:], poison])
+    bad = poison("a segmentation fault")
+    rows = embed(box, [bad, bad, *photos[:5], *[bad] * 20, *photos[5:], bad])
     assert [row["error"] for row in rows].count(CRASHED) == 23
     assert [row for row in rows if row["features"]] == expected
 

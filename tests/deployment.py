@@ -1,0 +1,174 @@
+"""A deployment in a folder, and jobs that work on it in processes of their own, which tests may kill."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+PROJECT = Path(__file__).parents[1]
+DAY, NEXT_DAY = "2026-11-20", "2026-11-21"
+TABLES = ("images", "image_features", "predictions", "review_queue")
+PATIENCE_SECONDS = 240
+
+
+class Deployment:
+    """A landing zone and a lake in a folder, and processes that work on them."""
+
+    def __init__(self, root: Path, **environment: str) -> None:
+        self.root = root
+        self.lake = root / "lake"
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(root),
+            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+            "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}:{PROJECT / 'tests' / 'faults'}",
+            "DAYLIGHT_LANDING": str(root / "landing"),
+            "DAYLIGHT_LAKE": str(self.lake),
+            "DAYLIGHT_BACKBONE": str(root / "tiny.onnx"),
+            "DAYLIGHT_PIXEL_SCALING": "unit",
+            "DAYLIGHT_PRECISION": "fp32",
+            "DAYLIGHT_SPARK_MASTER": "local[2]",
+            **environment,
+        }
+
+    def copy(self, root: Path, **environment: str) -> "Deployment":
+        shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True)
+        return Deployment(root, **environment)
+
+    def folder(self, day: str) -> Path:
+        folder = self.root / "landing" / "days" / day
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def set_spark(self, **settings: str) -> None:
+        lines = [f"{name.replace('_', '.')}: {value}\n" for name, value in settings.items()]
+        (self.root / "spark.yaml").write_text("".join(lines))
+
+    def start(self, *arguments: str, **environment: str) -> "Run":
+        return Run(self, arguments, environment)
+
+    def run(self, *arguments: str, **environment: str) -> "Run":
+        run = self.start(*arguments, **environment)
+        run.wait()
+        return run
+
+    def rows(self, table: str, day: str) -> list[dict] | None:
+        """What a foreign reader finds, in order; None where the day was never written."""
+        if not DeltaTable.is_deltatable(str(self.lake / table)):
+            return None
+        delta = DeltaTable(self.lake / table)
+        if not delta.transaction_version(day):
+            return None
+        found = delta.to_pyarrow_table(filters=[("day", "=", date.fromisoformat(day))]).to_pylist()
+        return sorted(found, key=str)
+
+    def all_rows(self, day: str) -> dict[str, list[dict] | None]:
+        return {table: self.rows(table, day) for table in TABLES}
+
+
+class Run:
+    """A job in a process of its own, with all that it starts."""
+
+    def __init__(self, deployment: Deployment, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
+        self.log = deployment.root / f"run-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, str(PROJECT / "tests" / "faults" / "run_job.py"), *arguments],
+                cwd=deployment.root,
+                env=deployment.environment | environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill_all()
+            raise AssertionError(f"no end after {PATIENCE_SECONDS} s:\n{self.text[-4000:]}") from None
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def is_good(self) -> bool:
+        return self.process.returncode == 0
+
+    def watch_workers(self) -> dict[int, int]:
+        """Waits for the end; gives the most memory in bytes that every Python process of Spark's had, by its pid."""
+        peaks: dict[int, int] = {}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.process.poll() is None and time.monotonic() < deadline:
+            for pid in descendants(self.process.pid):
+                if "daemon" in command_of(pid):
+                    peaks[pid] = max(peaks.get(pid, 0), peak_of(pid))
+            time.sleep(0.05)
+        self.wait()
+        return peaks
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def kill_all(self) -> None:
+        for pid in [*descendants(self.process.pid), self.process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def find(self, is_wanted: Callable[[str, int], bool]) -> int:
+        """Waits for a process below this one of which this is true; it is told the command line and the depth."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for pid, depth in descendants(self.process.pid).items():
+                if is_wanted(command_of(pid), depth):
+                    return pid
+            time.sleep(0.02)
+        raise AssertionError(f"there was no such process:\n{self.text[-4000:]}")
+
+
+def peak_of(pid: int) -> int:
+    """The most memory that a process ever had at once, in bytes."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def descendants(root: int) -> dict[int, int]:
+    """All processes below one, with their depth."""
+    children = defaultdict(list)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, IndexError):
+                continue
+            children[parent].append(int(entry.name))
+    found: dict[int, int] = {}
+    waiting = [(root, 0)]
+    while waiting:
+        pid, depth = waiting.pop()
+        for child in children[pid]:
+            found[child] = depth + 1
+            waiting.append((child, depth + 1))
+    return found

@@ -1,0 +1,12 @@
+"""Spark's daemon with decoders that have faults: what it forks has them."""
+
+from poisons import load_or_die
+from pyspark.daemon import manager
+
+import pipeline.feature_cache  # noqa: F401 as in pipeline/daemon.py
+from pipeline import embedding
+
+embedding.load = load_or_die
+
+if __name__ == "__main__":
+    manager()

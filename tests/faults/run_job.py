@@ -1,0 +1,60 @@
+"""Runs a job as Dagster does, in a process that tests may kill, and that may kill itself at a function."""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from assets.definitions import build_definitions
+from resources.settings import read_settings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job")
+    parser.add_argument("days", nargs="*")
+    parser.add_argument("--kill", help="module:function, at which this process kills itself")
+    parser.add_argument("--call", type=int, default=1, help="at which call of it")
+    parser.add_argument("--after", action="store_true", help="when it is through, and not before")
+    options = parser.parse_args()
+    if options.kill:
+        kill_at(*options.kill.split(":"), options.call, options.after)
+    days = options.days
+    tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
+    job = build_definitions(read_settings()).resolve_job_def(options.job)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    for event in result.all_events:
+        if event.is_step_failure:
+            print(event.step_failure_data.error)
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            print(f"{check.check_name}: {check.description}")
+    sys.exit(0 if result.success else 1)
+
+
+def kill_at(module_name: str, name: str, call: int, after: bool) -> None:
+    module = importlib.import_module(module_name)
+    function: Callable = getattr(module, name)
+    calls = 0
+
+    def wrapped(*arguments: object, **named: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == call and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*arguments, **named)
+        if calls == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(module, name, wrapped)
+
+
+if __name__ == "__main__":
+    main()

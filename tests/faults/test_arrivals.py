@@ -1,0 +1,74 @@
+"""Arrivals: what happens to files while a day is read, and whatever they are called, every one of them is a row."""
+
+import os
+import threading
+import time
+
+from deployment import DAY, Deployment
+
+NAMES = [
+    "<script>alert(1)</script>.jpg",
+    "| a | table |.jpg",
+    "![x](http://evil.example/x.png).jpg",
+    "'; drop table predictions; --.jpg",
+    "two\nlines\r\n2026-11-20 ERROR forged.jpg",
+    "..%2f..%2fetc%2fpasswd.jpg",
+    "...jpg",
+    "\u202egpj.exe.jpg",
+    "写真 🍎.jpg",
+    "{{ 7 * 7 }} ${HOME} $(touch pwned).jpg",
+]
+
+
+def test_hostile_names_stay_names(deployment: Deployment, expected: dict) -> None:
+    photo = next(deployment.folder(DAY).iterdir()).read_bytes()
+    for name in NAMES:
+        (deployment.folder(DAY) / name).write_bytes(photo)
+    (deployment.folder(DAY) / b"\xff\xfe not text.jpg".decode("utf-8", "surrogateescape")).write_bytes(photo)
+    os.symlink(deployment.folder(DAY), deployment.folder(DAY) / "loop")
+    run = deployment.run("daily", DAY)
+    assert run.is_good, run.text
+    paths = {row["path"] for row in deployment.rows("predictions", DAY)}
+    assert paths >= {*NAMES, r"\xff\xfe not text.jpg"}
+    assert len(paths) == len(expected[DAY]["predictions"]) + len(NAMES) + 1
+    assert "forged.jpg" not in [line.split()[-1] for line in run.text.splitlines() if line.startswith("2026-11-20")]
+
+
+def test_files_that_come_go_and_change_while_a_day_is_read(deployment: Deployment) -> None:
+    folder = deployment.folder(DAY)
+    photo = next(folder.iterdir()).read_bytes()
+    is_over = threading.Event()
+
+    def stir() -> None:
+        number = 0
+        while not is_over.is_set():
+            number += 1
+            for kind in range(3):
+                (folder / f"stirred {kind} {number % 40}.jpg").write_bytes(photo + bytes(number % 7))
+            (folder / f"stirred 0 {(number + 20) % 40}.jpg").unlink(missing_ok=True)
+            time.sleep(0.002)
+
+    stirrer = threading.Thread(target=stir)
+    stirrer.start()
+    try:
+        run = deployment.run("daily", DAY, DAYLIGHT_MAX_REJECTED_SHARE="1")
+    finally:
+        is_over.set()
+        stirrer.join()
+    assert run.is_good, run.text
+    images, predictions = (deployment.rows(table, DAY) for table in ("images", "predictions"))
+    assert sorted(row["path"] for row in predictions) == sorted(row["path"] for row in images)
+    assert {row["error"] for row in predictions} <= {None, "vanished", "changed", "truncated", "empty"}
+    settled = deployment.run("daily", DAY)
+    assert settled.is_good, settled.text
+    assert sorted(row["path"] for row in deployment.rows("predictions", DAY)) == sorted(os.listdir(folder))
+
+
+def test_a_hundred_thousand_files_in_one_folder(deployment: Deployment) -> None:
+    photos = [path.read_bytes() for path in deployment.folder(DAY).iterdir()]
+    for number in range(100_000):
+        (deployment.folder(DAY) / f"again {number}.jpg").write_bytes(photos[number % len(photos)])
+    run = deployment.run("daily", DAY)
+    assert run.is_good, run.text
+    assert len(deployment.rows("predictions", DAY)) == 100_000 + len(photos)
+    assert len(deployment.rows("image_features", DAY)) == len(photos)

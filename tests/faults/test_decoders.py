@@ -1,0 +1,58 @@
+"""Decoders: a day with every poison ends, each has its reason, and all others have the features they always have."""
+
+from broken_files import break_files
+from deployment import DAY, Deployment
+from poisons import POISONS, poison
+
+from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, OUT_OF_MEMORY, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
+
+MOST_BYTES = 1.5e9
+"""Of a Python worker."""
+
+
+def test_a_day_with_every_poison_loses_nothing(deployment: Deployment, expected: dict) -> None:
+    deployment.set_spark(spark_python_daemon_module="poisoned_daemon")
+    reasons = {}
+    for number, (name, (_, reason)) in enumerate(POISONS.items()):
+        path = f"{number:03} {name}.jpg"
+        (deployment.folder(DAY) / path).write_bytes(poison(name))
+        reasons[path] = reason
+    run = deployment.run("daily", DAY, DAYLIGHT_MAX_SECONDS="3", DAYLIGHT_MAX_REJECTED_SHARE="1")
+    assert run.is_good, run.text
+    rows = deployment.rows("predictions", DAY)
+    assert {row["path"]: row["error"] for row in rows if row["error"]} == reasons
+    answers = [row for row in rows if not row["error"]]
+    assert sorted(map(str, answers)) == sorted(map(str, expected[DAY]["predictions"]))
+    features = [row for row in deployment.rows("image_features", DAY) if row["features"]]
+    assert sorted(map(str, features)) == sorted(map(str, expected[DAY]["image_features"]))
+
+
+def test_a_day_of_which_too_much_is_rejected_is_red_and_whole(deployment: Deployment, expected: dict) -> None:
+    for number in range(10):
+        (deployment.folder(DAY) / f"{number}.jpg").write_bytes(b"")
+    run = deployment.run("daily", DAY)
+    assert run.process.returncode == 1
+    assert "rejected_files_are_few: more than 5.0% rejected files" in run.text
+    assert len(deployment.rows("predictions", DAY)) == len(expected[DAY]["predictions"]) + 10
+    assert deployment.rows("review_queue", DAY) is None
+
+
+def test_a_day_of_broken_files_keeps_all_rows_and_the_features_of_the_good(
+    deployment: Deployment, expected: dict
+) -> None:
+    broken = break_files([path.read_bytes() for path in sorted(deployment.folder(DAY).iterdir())])
+    for name, content in broken.items():
+        (deployment.folder(DAY) / name).write_bytes(content)
+    run = deployment.start("daily", DAY, DAYLIGHT_MAX_REJECTED_SHARE="1")
+    peaks = run.watch_workers()
+    assert run.is_good, run.text
+    rows = {row["path"]: row for row in deployment.rows("predictions", DAY)}
+    assert len(rows) == len(expected[DAY]["predictions"]) + len(broken)
+    assert all(rows[row["path"]] == row for row in expected[DAY]["predictions"])
+    reasons = {row["error"] for path, row in rows.items() if path in broken}
+    assert reasons <= {None, EMPTY, TRUNCATED, DAMAGED, NOT_AN_IMAGE, TOO_MANY_PIXELS, UNSUPPORTED, OUT_OF_MEMORY}
+    assert TOO_MANY_PIXELS in reasons
+    features = {row["image_id"]: row for row in deployment.rows("image_features", DAY)}
+    assert all(features[row["image_id"]] == row for row in expected[DAY]["image_features"])
+    assert peaks, "no worker was seen"
+    assert max(peaks.values()) < MOST_BYTES

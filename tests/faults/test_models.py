@@ -1,0 +1,54 @@
+"""Models: a day names the one classifier and backbone that answered it; without them it is red and never empty."""
+
+import json
+from pathlib import Path
+
+import pytest
+from deployment import DAY, Deployment
+
+
+def graph_of(deployment: Deployment) -> Path:
+    digest = json.loads((deployment.lake / "models" / "backbone.json").read_text())["backbone"]
+    return deployment.lake / "models" / "backbone" / f"{digest}.onnx"
+
+
+def classifier_of(deployment: Deployment) -> Path:
+    version = json.loads((deployment.lake / "models" / "classifier.json").read_text())["classifier"]
+    return deployment.lake / "models" / "classifier" / version
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+
+FAULTS = {
+    "a damaged graph": lambda d: damage(graph_of(d)),
+    "a missing graph": lambda d: graph_of(d).unlink(),
+    "a missing classifier": lambda d: (classifier_of(d) / "evaluation.json").unlink(),
+    "damaged coefficients": lambda d: damage(next(classifier_of(d).rglob("stages/*/data/*.parquet"))),
+    "no classifier yet": lambda d: (d.lake / "models" / "classifier.json").unlink(),
+}
+SAID = {
+    "a damaged graph": "is damaged: its name should be its SHA-256",
+    "a missing graph": ".onnx",
+    "a missing classifier": "is missing or damaged",
+    "damaged coefficients": "hecksum",
+    "no classifier yet": "materialize classifier first",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_day_without_its_models_is_red_and_has_no_answers(fault: str, deployment: Deployment) -> None:
+    FAULTS[fault](deployment)
+    run = deployment.run("daily", DAY)
+    assert run.process.returncode == 1, run.text
+    assert SAID[fault] in run.text
+    assert deployment.rows("predictions", DAY) is None
+
+
+def test_a_day_names_one_classifier_and_one_backbone(deployment: Deployment, expected: dict) -> None:
+    rows = expected[DAY]["predictions"]
+    assert {row["classifier"] for row in rows} == {classifier_of(deployment).name}
+    assert {row["backbone"] for row in rows} == {graph_of(deployment).stem}

@@ -1,0 +1,95 @@
+"""Processes: whatever is killed at whatever moment, a day reads as before or whole, and the next run makes it whole."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from deployment import DAY, Deployment, command_of
+from poisons import poison
+
+MOMENTS = {
+    "before anything is written": ("resources.lake:open_or_create", 1, False),
+    "when the images are written and not committed": ("resources.lake:replace_rows", 1, False),
+    "when the images are committed": ("resources.lake:replace_rows", 1, True),
+    "when pictures are embedded and not committed": ("resources.lake:append_rows", 1, False),
+    "when pictures are embedded and committed": ("resources.lake:append_rows", 1, True),
+    "when the features are written and not committed": ("resources.lake:replace_rows", 2, False),
+    "when the answers are written and not committed": ("resources.lake:replace_rows", 3, False),
+    "when the answers are committed": ("resources.lake:replace_rows", 3, True),
+}
+
+
+def is_whole_or_absent(deployment: Deployment, expected: dict) -> bool:
+    return all(rows is None or rows == expected[DAY][table] for table, rows in deployment.all_rows(DAY).items())
+
+
+@pytest.fixture(scope="module")
+def battered(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """One deployment for all moments: every run finds what the killed ones before it left."""
+    return trained.copy(tmp_path_factory.mktemp("battered"))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_driver_that_is_killed(moment: str, battered: Deployment, expected: dict) -> None:
+    function, call, after = MOMENTS[moment]
+    run = battered.run("daily", DAY, "--kill", function, "--call", str(call), *(["--after"] if after else []))
+    assert run.process.returncode == -signal.SIGKILL, run.text
+    assert is_whole_or_absent(battered, expected)
+
+
+def test_the_run_after_all_that_were_killed_is_whole(battered: Deployment, expected: dict) -> None:
+    again = battered.run("daily", DAY)
+    assert again.is_good, again.text
+    assert battered.all_rows(DAY) == expected[DAY]
+
+
+def test_a_driver_that_is_killed_at_any_moment(deployment: Deployment, expected: dict) -> None:
+    for seed in range(4):
+        run = deployment.start("daily", DAY)
+        time.sleep(random.Random(seed).uniform(4, 16))
+        run.kill()
+        assert is_whole_or_absent(deployment, expected)
+    again = deployment.run("daily", DAY)
+    assert again.is_good, again.text
+    assert deployment.all_rows(DAY) == expected[DAY]
+
+
+def test_nothing_is_left_running_of_a_driver_that_is_killed(deployment: Deployment) -> None:
+    run = deployment.start("daily", DAY)
+    java = run.find(lambda command, depth: "SparkSubmit" in command)
+    worker = run.find(lambda command, depth: "pipeline.daemon" in command and depth > 2)
+    run.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and (command_of(java) or command_of(worker)):
+        time.sleep(0.2)
+    assert not command_of(java)
+    assert not command_of(worker)
+
+
+def test_a_worker_that_is_killed_costs_time_and_no_row(deployment: Deployment, expected: dict) -> None:
+    """A picture that hangs gives the time to find the worker, and its own row."""
+    deployment.set_spark(spark_python_daemon_module="poisoned_daemon")
+    (deployment.folder(DAY) / "hangs.jpg").write_bytes(poison("a wait without end"))
+    run = deployment.start("daily", DAY, DAYLIGHT_MAX_SECONDS="6", DAYLIGHT_MAX_REJECTED_SHARE="1")
+    child = run.find(lambda command, depth: "poisoned_daemon" in command and depth >= 4)
+    worker = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(worker, signal.SIGKILL)
+    run.wait()
+    assert run.is_good, run.text
+    rows = deployment.rows("predictions", DAY)
+    assert [row["error"] for row in rows if row["path"] == "hangs.jpg"] == ["timed out"]
+    answers = [row for row in rows if row["path"] != "hangs.jpg"]
+    assert sorted(map(str, answers)) == sorted(map(str, expected[DAY]["predictions"]))
+
+
+def test_a_jvm_that_is_killed_is_a_red_run_and_the_next_one_is_whole(deployment: Deployment, expected: dict) -> None:
+    run = deployment.start("daily", DAY)
+    os.kill(run.find(lambda command, depth: "SparkSubmit" in command), signal.SIGKILL)
+    assert run.wait() != 0
+    assert is_whole_or_absent(deployment, expected)
+    again = deployment.run("daily", DAY)
+    assert again.is_good, again.text
+    assert deployment.all_rows(DAY) == expected[DAY]

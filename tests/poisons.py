@@ -1,0 +1,58 @@
+"""Poisons: what a faulty decoder does at the bytes of some pictures, and the reason that their rows shall have."""
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from pipeline import embedding
+from pipeline.embedding import CRASHED
+from pipeline.preprocess import OUT_OF_MEMORY
+from pipeline.sandbox import TIMED_OUT
+
+
+def take_memory() -> None:
+    hoard = []
+    while True:
+        hoard.append(bytearray(2**24))
+
+
+def wait_for_ever() -> None:
+    while True:
+        pass
+
+
+def raise_something() -> None:
+    raise AssertionError("<b>no decoder should</b>")
+
+
+POISONS: dict[str, tuple[Callable[[], object], str]] = {
+    "a segmentation fault": (lambda: ctypes.string_at(0), CRASHED),
+    "an abort": (os.abort, CRASHED),
+    "an illegal instruction": (lambda: os.kill(os.getpid(), signal.SIGILL), CRASHED),
+    "an exit": (lambda: os._exit(0), CRASHED),
+    "a loop without end": (wait_for_ever, TIMED_OUT),
+    "a wait without end": (lambda: time.sleep(3600), TIMED_OUT),
+    "a stop": (lambda: os.kill(os.getpid(), signal.SIGSTOP), TIMED_OUT),
+    "an error that no decoder should raise": (raise_something, CRASHED),
+    "all of the memory": (take_memory, OUT_OF_MEMORY),
+    "the system's killer": (lambda: os.kill(os.getpid(), signal.SIGKILL), OUT_OF_MEMORY),
+}
+"""By how the bytes begin."""
+
+
+def poison(name: str, number: int = 0) -> bytes:
+    """The bytes of a picture that does this to its decoder; of another number, another picture."""
+    return f"{name}\0{number}".encode()
+
+
+def load_or_die(content: bytes, *arguments: int) -> object:
+    """In the place of `embedding.load`."""
+    name = content.partition(b"\0")[0].decode(errors="ignore")
+    if name in POISONS:
+        POISONS[name][0]()
+    return _load(content, *arguments)
+
+
+_load = embedding.load
