@@ -51,8 +51,14 @@ test: setup ## the tests, without the slow ones
 test-all: setup ## all tests but the faults: every backbone of the catalogue is exported too
 	@$(BIN)/python -m pytest -m "not faults"
 
-test-faults: setup ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
+test-faults: setup .node/installed ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
 	@$(BIN)/python -m pytest -m faults
+
+.node/installed: tests/faults/package-lock.json
+	@command -v npm > /dev/null || { echo "make test-faults needs npm, which comes with Node.js 22 or newer, for the emulator of Azure"; exit 1; }
+	@mkdir -p .node && cp tests/faults/package.json tests/faults/package-lock.json .node/
+	@npm ci --prefix .node --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 check: setup ## format, lint, types, import rules, definitions
 	@$(BIN)/ruff format --check .

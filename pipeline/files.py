@@ -14,12 +14,13 @@ from typing import NamedTuple
 import pyarrow as pa
 from pyarrow import fs
 
+from pipeline.stores import is_uri, open_store
+
 
 def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
     """Opens a folder, or a URI that `pyarrow.fs` knows (`s3://`, `gs://`, `abfss://`), as file system and path."""
-    if "://" in folder:
-        filesystem, root = fs.FileSystem.from_uri(folder)
-        return filesystem, root
+    if is_uri(folder):
+        return open_store(folder)
     return fs.LocalFileSystem(), os.path.abspath(folder)
 
 

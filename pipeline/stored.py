@@ -7,6 +7,7 @@ or the bytes of some, reads the files: the driver learns where rows lie, and wor
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from pyspark.sql.types import StructType
 
 from pipeline.files import open_folder, spark_path
 from pipeline.schema import select_columns
+from pipeline.stores import spark_reads, spark_uri
 from pipeline.tasks import assign_tasks
 
 LOOKUP_ROWS: Final = 2**20
@@ -28,6 +30,9 @@ PLACE: Final = ("day", "file", "row_group", "row")
 """Where a row lies: the day of its file, or null; the file, below the folder; the row group; the row within that."""
 
 PORTIONS_PER_TASK: Final = 4
+
+TASK_ROWS: Final = 2**13
+"""Rows of a task that reads a table without Spark's connector, about."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,11 @@ class StoredRows:
         """All rows, lazily."""
         if not self.files:
             return self.spark.createDataFrame([], self.schema)
-        paths = [spark_path(f"{self.folder}/{file.path}") for file in self.files]
-        stored = self.spark.read.schema(self.schema).option("basePath", self.folder).parquet(*paths)
+        if not spark_reads(self.spark, self.folder):
+            return self._frame_without_connector()
+        folder = spark_uri(self.folder)
+        paths = [spark_path(f"{folder}/{file.path}") for file in self.files]
+        stored = self.spark.read.schema(self.schema).option("basePath", folder).parquet(*paths)
         return select_columns(stored, self.schema)  # Spark puts the column of the days last, and leaves out comments
 
     def locate(self, columns: Sequence[str], keep: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
@@ -88,6 +96,23 @@ class StoredRows:
             rows = pa.concat_tables(_read_places(self.folder, file, columns) for file in files)
             found.append(rows.filter(keep(rows)).cast(schema))
         return pa.concat_tables(found)
+
+    def _frame_without_connector(self) -> DataFrame:
+        """The same rows, read by Python workers: whole rows, whatever columns are asked for."""
+        folder, schema = self.folder, to_arrow_schema(self.schema, timezone="UTC")
+        tasks = assign_tasks([file.row_count for file in self.files], TASK_ROWS)
+        listed = {
+            "path": pa.array([file.path for file in self.files], pa.string()),
+            "day": pa.array([file.day for file in self.files], pa.date32()),
+            "task": pa.array(tasks, pa.int32()),
+        }
+
+        def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for file in chain.from_iterable(batch.to_pylist() for batch in batches):
+                yield from _read_rows(folder, file["path"], file["day"], schema)
+
+        files = self.spark.createDataFrame(pa.table(listed)).repartitionById(max(tasks) + 1, "task")
+        return select_columns(files.mapInArrow(read, self.schema), self.schema)
 
     def among(self, names: Collection[str]) -> "StoredRows":
         """Those in files of these paths."""
@@ -129,6 +154,16 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
     with _open(folder, portion["file"]) as file:
         group = file.read_row_group(portion["row_group"], columns, use_threads=False)  # a task has one core
     return group if len(portion["rows"]) == group.num_rows else group.take(pa.array(portion["rows"]))
+
+
+def _read_rows(folder: str, path: str, day: date | None, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, a row group at a time; the day is not in the file, as the folder's name says it."""
+    with _open(folder, path) as file:
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number, use_threads=False)
+            if "day" in schema.names:
+                group = group.append_column("day", pa.repeat(pa.scalar(day, pa.date32()), group.num_rows))
+            yield from group.select(schema.names).cast(schema).to_batches()
 
 
 def _open(folder: str, path: str) -> pq.ParquetFile:

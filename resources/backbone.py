@@ -23,6 +23,7 @@ from pipeline.networks.pretrained import Pretrained, PretrainedError
 from pipeline.networks.quantization import QUANTIZER, QuantizationError, quantize_backbone
 from pipeline.processor import refuse_int8
 from resources.lake import Lake
+from resources.model_files import ModelFiles
 
 _open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)
 """A step exports, and its checks measure, the same network; it takes seconds to build."""
@@ -94,25 +95,31 @@ class BackboneCatalogue(dg.ConfigurableResource):
         if found:
             return found
         made = open_backbone(make(self._folder))
-        self.lake.write_note(self._note(recipe), made.digest)
+        self._files.publish(Path(made.path))
+        self._files.write_note(self._note(recipe), made.digest)
         return self._with_batch_size(made)
 
     def _find(self, recipe: str) -> Backbone | None:
-        note = self._note(recipe)
-        found = _find_working(self._folder / f"{note.read_text()}.onnx") if note.exists() else None
+        digest = self._files.read_note(self._note(recipe))
+        found = _find_working(self._files.fetch(self._folder / f"{digest}.onnx")) if digest else None
         return self._with_batch_size(found) if found else None
 
     def _with_batch_size(self, backbone: Backbone) -> Backbone:
         """The same graph, measured where nobody did, or where it was copied without what was found."""
         graph = Path(backbone.path)
+        self._files.fetch(sidecar(graph))
         if read_batch_costs(graph) is None:
             costs = measure_batch_costs(load_backbone(backbone.path), decode_known_photos(backbone.size))
-            self.lake.write_note(sidecar(graph), costs.to_text())
+            self._files.write_note(sidecar(graph), costs.to_text())
         return open_backbone(graph)
 
     @property
+    def _files(self) -> ModelFiles:
+        return self.lake.models
+
+    @property
     def _folder(self) -> Path:
-        return self.lake.models / "backbone"
+        return self._files.folder / "backbone"
 
     def _note(self, recipe: str) -> Path:
         return self._folder / "recipes" / hashlib.sha256(recipe.encode()).hexdigest()

@@ -20,6 +20,9 @@ from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import Row
 from pyspark.sql.types import StructType
 
+from pipeline.files import open_folder
+from pipeline.stores import is_uri, storage_options
+
 WHOLE_TABLE: Final = "table"
 MAX_COMMITS: Final = 100
 
@@ -45,17 +48,25 @@ class Appended:
     cpu_seconds: Mapping[str, float]
 
 
-def open_or_create(folder: Path, schema: StructType, column: str | None) -> DeltaTable:
+def open_table(folder: str) -> DeltaTable | None:
+    """Opens a table, or gives None where there is none."""
+    options = storage_options(folder)
+    return DeltaTable(folder, storage_options=options) if DeltaTable.is_deltatable(folder, options) else None
+
+
+def open_or_create(folder: str, schema: StructType, column: str | None) -> DeltaTable:
     """Opens a table, and makes it where there is none, partitioned by the column.
 
     Raises:
         LakeError: where it has other columns than the schema.
     """
     wanted = Schema.from_json(schema.json())
-    if not DeltaTable.is_deltatable(str(folder)):
-        folder.mkdir(parents=True, exist_ok=True)
-        return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column)
-    delta = DeltaTable(folder)
+    delta = open_table(folder)
+    if delta is None:
+        if not is_uri(folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        options = storage_options(folder)
+        return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column, storage_options=options)
     if _types(delta.schema()) != _types(wanted):
         raise LakeError(f"{folder} has the columns {_types(delta.schema())}, and {_types(wanted)} were to be written")
     return delta
@@ -65,6 +76,10 @@ def without_promises(schema: StructType) -> StructType:
     """The same columns, all nullable: what Spark infers of one frame is no promise about the next."""
     promises = r'"(nullable|containsNull|valueContainsNull)":false'
     return StructType.fromJson(json.loads(re.sub(promises, r'"\1":true', schema.json())))
+
+
+def _name_of(folder: str) -> str:
+    return folder.rpartition("/")[2]
 
 
 def _types(schema: Schema) -> dict[str, str]:
@@ -87,30 +102,32 @@ def check_values(table: str, files: list[Row], expected: Collection[str | None])
         raise LakeError(f"{table}: rows of {sorted(map(str, strangers))} in a run of {sorted(map(str, expected))}")
 
 
-def check_files(folder: Path, files: list[Row], delta: DeltaTable) -> None:
+def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
     """Checks that files have the size that their tasks wrote, and the columns of the table.
 
     Raises:
         LakeError: where one has not.
     """
     expected, columns = _types(delta.schema()), set(delta.metadata().partition_columns)
+    filesystem, root = open_folder(folder)
     for file in files:
-        path = folder / file.path
-        if path.stat().st_size != file.size:
-            raise LakeError(f"{path} has {path.stat().st_size} bytes, and its task wrote {file.size}")
-        stored = _types(Schema.from_arrow(pq.read_schema(path)))
+        path = f"{root}/{file.path}"
+        size = filesystem.get_file_info(path).size
+        if size != file.size:
+            raise LakeError(f"{folder}/{file.path} has {size or 0} bytes, and its task wrote {file.size}")
+        stored = _types(Schema.from_arrow(pq.read_schema(path, filesystem=filesystem)))
         if stored.items() - expected.items() or (expected.keys() - stored.keys()) - columns:
-            raise LakeError(f"{path} has the columns {stored}, and the table has {expected}")
+            raise LakeError(f"{folder}/{file.path} has the columns {stored}, and the table has {expected}")
 
 
-def replace_rows(folder: Path, key: str, files: list[Row], before: int) -> None:
+def replace_rows(folder: str, key: str, files: list[Row], before: int) -> None:
     """Puts new files in the place of a day's old ones, in one transaction; others' days are waited for."""
     values = {} if key == WHOLE_TABLE else {"day": key}
     adds = _add_actions(files, values)
 
     def commit(delta: DeltaTable) -> None:
         if version_of(delta, key) != before:
-            raise LakeError(f"another run wrote {key} of {folder.name} meanwhile, and its rows stand")
+            raise LakeError(f"another run wrote {key} of {_name_of(folder)} meanwhile, and its rows stand")
         delta.create_write_transaction(
             adds,
             "overwrite",
@@ -123,7 +140,7 @@ def replace_rows(folder: Path, key: str, files: list[Row], before: int) -> None:
     _retry(folder, key, commit)
 
 
-def append_rows(folder: Path, files: list[Row], values: dict[str, str], appended: Appended) -> None:
+def append_rows(folder: str, files: list[Row], values: dict[str, str], appended: Appended) -> None:
     """Adds new files in one transaction, and leaves in the log what they cost."""
     adds = _add_actions(files, values)
     told = values | {"row_count": str(appended.row_count), "seconds": str(appended.seconds)}
@@ -142,13 +159,13 @@ def _add_actions(files: list[Row], values: dict[str, str]) -> list[AddAction | R
     return [AddAction(f.path, f.size, values, now, True, json.dumps({"numRecords": f.rows})) for f in files]
 
 
-def _retry(folder: Path, key: str, commit: Callable[[DeltaTable], None]) -> None:
+def _retry(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:
     """Commits to the table as it is now, again and again while others are quicker."""
     for attempt in range(MAX_COMMITS):
         try:
-            commit(DeltaTable(folder))
+            commit(DeltaTable(folder, storage_options=storage_options(folder)))
         except CommitFailedError:
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 20)))  # noqa: S311 only spreads the writers
         else:
             return
-    raise LakeError(f"{key} of {folder.name} could not be committed in {MAX_COMMITS} attempts: too many writers")
+    raise LakeError(f"{key} of {_name_of(folder)} could not be committed in {MAX_COMMITS} attempts: too many writers")

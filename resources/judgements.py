@@ -18,12 +18,12 @@ class Judgements(dg.ConfigurableResource):
 
     def recall(self, training: str) -> Contender | None:
         """What was found of a backbone on these pictures with this search, or None."""
-        file = self._file(training)
-        return Contender(**json.loads(file.read_text())) if file.exists() else None
+        note = self.lake.models.read_note(self._file(training))
+        return Contender(**json.loads(note)) if note else None
 
     def keep(self, contender: Contender) -> None:
         """Keeps what was found."""
-        self.lake.write_note(self._file(contender.training), json.dumps(asdict(contender), indent=2))
+        self.lake.models.write_note(self._file(contender.training), json.dumps(asdict(contender), indent=2))
 
     def _file(self, training: str) -> Path:
-        return self.lake.models / "bake_off" / f"{training}.json"
+        return self.lake.models.folder / "bake_off" / f"{training}.json"

@@ -5,20 +5,20 @@ so that a run killed at any moment changes nothing. How they are committed is `c
 """
 
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 from deltalake import DeltaTable
+from pyarrow import fs
 from pydantic import Field
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
+from pipeline.files import open_folder
 from pipeline.rows import Rows, rows_of
 from pipeline.stored import StoredFile, StoredRows
 from resources.commits import (
@@ -29,11 +29,13 @@ from resources.commits import (
     check_files,
     check_values,
     open_or_create,
+    open_table,
     replace_rows,
     version_of,
     without_promises,
 )
-from resources.leftovers import collect_drafts, collect_orphans, draft_name
+from resources.leftovers import collect_drafts, collect_orphans
+from resources.model_files import ModelFiles
 
 
 class Lake(dg.ConfigurableResource):
@@ -41,21 +43,9 @@ class Lake(dg.ConfigurableResource):
 
     root: str = Field(description="Where tables and models live (DAYLIGHT_LAKE).")
 
-    def folder(self, table: str) -> Path:
-        """Where a table lives."""
-        return Path(self.root) / table
-
-    @property
-    def models(self) -> Path:
-        """Where models live."""
-        return Path(self.root) / "models"
-
-    def write_note(self, file: Path, text: str) -> None:
-        """Puts a small file in place, whole: whoever reads it finds the old one or the new one."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(draft_name(file.name))
-        draft.write_text(text)
-        os.replace(draft, file)
+    def folder(self, table: str) -> str:
+        """Where a table lives: a folder or a URI."""
+        return f"{self.root}/{table}"
 
     def write(self, table: str, rows: DataFrame | Rows, days: Sequence[str] | None) -> dict[str | None, int]:
         """Makes the rows and replaces exactly these days of a table, or the whole of one that has no days.
@@ -71,7 +61,7 @@ class Lake(dg.ConfigurableResource):
         delta = open_or_create(folder, schema, column)
         keys = [WHOLE_TABLE] if days is None else list(days)
         before = {key: version_of(delta, key) for key in keys}
-        files = _as_rows(rows).write_to(str(folder), schema, column)
+        files = _as_rows(rows).write_to(folder, schema, column)
         check_values(table, files, days or (None,))
         check_files(folder, files, delta)
         for key in keys:
@@ -91,13 +81,18 @@ class Lake(dg.ConfigurableResource):
         if missing:
             raise LakeError(f"{table} has no {', '.join(missing)} in {self.root}: materialize {table} for it first")
         schema = StructType.fromJson(json.loads(delta.schema().to_json()))
-        return StoredRows(spark, str(self.folder(table)), schema, _list_files(delta, "day", days))
+        return StoredRows(spark, self.folder(table), schema, _list_files(delta, "day", days))
 
     def list_days(self, table: str) -> list[str]:
         """The days of which a table has rows, in order."""
         delta = self._open(table)
         files = _list_files(delta, "day", None) if delta else ()
         return sorted({str(file.day) for file in files})
+
+    @property
+    def models(self) -> ModelFiles:
+        """The files of models, and small notes about them."""
+        return ModelFiles(f"{self.root}/models")
 
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """Those of these days that were ever written, be it without rows."""
@@ -121,11 +116,12 @@ class Lake(dg.ConfigurableResource):
         Returns:
             The number of files that were removed of every table, and of `models`.
         """
-        root = Path(self.root)
-        names = sorted(folder.name for folder in root.iterdir() if folder.is_dir()) if root.exists() else []
+        filesystem, root = open_folder(self.root)
+        found = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        names = sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
         tables = {name: delta for name in names if (delta := self._open(name))}
         collected = {name: len(collect_orphans(delta)) for name, delta in tables.items()}
-        return collected | {"models": collect_drafts(self.models)}
+        return collected | {"models": collect_drafts(self.models.folder)}
 
     def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
         """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.
@@ -140,7 +136,7 @@ class Lake(dg.ConfigurableResource):
         folder = self.folder(table)
         schema = without_promises(rows.schema)
         delta = open_or_create(folder, schema, column)
-        files = _as_rows(rows).write_to(str(folder), schema, column)
+        files = _as_rows(rows).write_to(folder, schema, column)
         check_values(table, files, [value])
         check_files(folder, files, delta)
         paths = frozenset(file.path for file in files)
@@ -153,7 +149,7 @@ class Lake(dg.ConfigurableResource):
         """Finds the rows of one value of the column that a table is partitioned by: none where nothing was appended."""
         delta = self._open(table)
         files = _list_files(delta, column, [value]) if delta else ()
-        return StoredRows(spark, str(self.folder(table)), schema, files)
+        return StoredRows(spark, self.folder(table), schema, files)
 
     def list_appended(self, table: str, column: str, value: str) -> list[Appended]:
         """What was appended with this value, the newest first, as far back as the log goes (30 days)."""
@@ -174,8 +170,7 @@ class Lake(dg.ConfigurableResource):
         return f"there is no table {table} in {self.root} (DAYLIGHT_LAKE): materialize {table} first"
 
     def _open(self, table: str) -> DeltaTable | None:
-        folder = self.folder(table)
-        return DeltaTable(folder) if DeltaTable.is_deltatable(str(folder)) else None
+        return open_table(self.folder(table))
 
 
 def _as_rows(rows: DataFrame | Rows) -> Rows:

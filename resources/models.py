@@ -13,9 +13,12 @@ from pydantic import Field
 from pyspark.ml import PipelineModel
 
 from pipeline.backbone import Backbone, open_backbone
+from pipeline.batch_size import sidecar
 from pipeline.classifier import Classifier
+from pipeline.stores import is_uri, spark_reads, spark_uri
 from resources.lake import Lake
 from resources.leftovers import draft_name
+from resources.model_files import ModelFiles, settle
 from resources.spark import SparkResource
 
 EVALUATION = "evaluation.json"
@@ -36,10 +39,8 @@ class ModelStore(dg.ConfigurableResource):
         if isinstance(model, Backbone):
             self._point(asset, {"backbone": model.digest})
             return
-        folder = self._folder(model.version)
-        if not (folder / EVALUATION).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _save_classifier(model, folder)
+        if self._report(model.version) is None:
+            self._save_classifier(model)
         self._point(asset, {"classifier": model.version})
 
     def find(self, asset: str) -> Backbone | Classifier | None:
@@ -49,12 +50,12 @@ class ModelStore(dg.ConfigurableResource):
             BackboneError: where the graph is damaged.
             ModelError: where the classifier is missing or damaged.
         """
-        pointer = self.lake.models / f"{asset}.json"
-        if not pointer.exists():
+        pointer = self._files.read_note(self._files.folder / f"{asset}.json")
+        if pointer is None:
             return None
-        target = json.loads(pointer.read_text())
+        target = json.loads(pointer)
         if "backbone" in target:
-            return open_backbone(self.lake.models / "backbone" / f"{target['backbone']}.onnx")
+            return self._open_backbone(target["backbone"])
         return self._load_classifier(target["classifier"])
 
     def find_classifier(self, asset: str) -> Classifier | None:
@@ -62,19 +63,56 @@ class ModelStore(dg.ConfigurableResource):
         found = self.find(asset)
         return found if isinstance(found, Classifier) else None
 
+    @property
+    def _files(self) -> ModelFiles:
+        return self.lake.models
+
     def _folder(self, version: str) -> Path:
-        return self.lake.models / "classifier" / version
+        return self._files.folder / "classifier" / version
+
+    def _spark_folder(self, version: str) -> str | None:
+        """Where Spark itself reads and writes a classifier in an object store; None where it is to use the copy."""
+        root = self._files.root
+        if not is_uri(root) or not spark_reads(self.spark.spark_session, root):
+            return None
+        return f"{spark_uri(root)}/classifier/{version}"
+
+    def _report(self, version: str) -> str | None:
+        """The evaluation, which is written last: None where the classifier is not whole."""
+        return self._files.read_note(self._folder(version) / EVALUATION)
+
+    def _open_backbone(self, digest: str) -> Backbone:
+        graph = self._files.fetch(self._files.folder / "backbone" / f"{digest}.onnx")
+        self._files.fetch(sidecar(graph))
+        return open_backbone(graph)
+
+    def _save_classifier(self, classifier: Classifier) -> None:
+        folder, report = self._folder(classifier.version), json.dumps(classifier.report, indent=2, ensure_ascii=False)
+        if direct := self._spark_folder(classifier.version):
+            classifier.model.write().overwrite().save(direct)
+            self._files.write_note(folder / EVALUATION, report)
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        draft = folder.with_name(draft_name(folder.name))
+        classifier.model.write().save(f"file://{draft}")
+        (draft / EVALUATION).write_text(report, encoding="utf-8")
+        settle(draft, folder, EVALUATION)
+        self._files.publish(folder, last=EVALUATION)
 
     def _load_classifier(self, version: str) -> Classifier:
-        folder = self._folder(version)
-        if not (folder / EVALUATION).exists():
-            raise ModelError(f"the classifier {version} is missing or damaged in {folder}: materialize it anew")
-        report = json.loads((folder / EVALUATION).read_text())
+        text = self._report(version)
+        if text is None:
+            raise ModelError(
+                f"the classifier {version} is missing or damaged in {self._files.root}/classifier: materialize it anew"
+            )
+        report = json.loads(text)
         self.spark.spark_session  # noqa: B018 MLlib loads into the session that there is
-        return Classifier(version, report["backbone"], PipelineModel.load(folder.as_uri()), report)
+        direct = self._spark_folder(version)
+        path = direct or f"file://{self._files.fetch(self._folder(version))}"  # Hadoop decodes no %20
+        return Classifier(version, report["backbone"], PipelineModel.load(path), report)
 
     def _point(self, asset: str, target: dict[str, str]) -> None:
-        self.lake.write_note(self.lake.models / f"{asset}.json", json.dumps(target))
+        self._files.write_note(self._files.folder / f"{asset}.json", json.dumps(target))
 
 
 class ModelIOManager(dg.ConfigurableIOManager):
@@ -99,15 +137,3 @@ class ModelIOManager(dg.ConfigurableIOManager):
                 f"there is no {asset} in {self.store.lake.root} (DAYLIGHT_LAKE): materialize {asset} first"
             )
         return model
-
-
-def _save_classifier(classifier: Classifier, folder: Path) -> None:
-    draft = folder.with_name(draft_name(folder.name))
-    classifier.model.write().save(draft.as_uri())
-    (draft / EVALUATION).write_text(json.dumps(classifier.report, indent=2, ensure_ascii=False))
-    try:
-        draft.rename(folder)
-    except OSError:
-        shutil.rmtree(draft)
-        if not (folder / EVALUATION).exists():
-            raise  # it was not another run that stored the same version meanwhile

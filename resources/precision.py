@@ -69,12 +69,14 @@ class Precisions(dg.ConfigurableResource):
 
     def keep(self, backbone: Backbone, choice: PrecisionChoice) -> None:
         """Keeps what was measured of a graph."""
-        self.lake.write_note(self._note(backbone), json.dumps({"quantizer": QUANTIZER, **asdict(choice)}, indent=2))
+        self.lake.models.write_note(
+            self._note(backbone), json.dumps({"quantizer": QUANTIZER, **asdict(choice)}, indent=2)
+        )
 
     def recall(self, backbone: Backbone) -> PrecisionChoice | None:
         """What was measured of a graph, or None; what an earlier quantizer made counts as never measured."""
-        note = self._note(backbone)
-        stored = json.loads(note.read_text()) if note.exists() else {}
+        note = self.lake.models.read_note(self._note(backbone))
+        stored = json.loads(note) if note else {}
         if stored.get("quantizer") != QUANTIZER:
             return None
         return PrecisionChoice(stored["precision"], stored["reason"], PrecisionCosts(**stored["costs"]))
@@ -119,4 +121,4 @@ class Precisions(dg.ConfigurableResource):
         """One for a graph and its int8 twin, which says in its metadata what it is the twin of."""
         said = open_session(backbone.path).get_modelmeta().custom_metadata_map
         digest = said.get("fp32", backbone.digest)
-        return self.lake.models / "backbone" / "precision" / f"{digest}.json"
+        return self.lake.models.folder / "backbone" / "precision" / f"{digest}.json"

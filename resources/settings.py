@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.networks.pixel_scaling import SCALINGS
+from pipeline.stores import StoreError, check_uri, is_uri
 
 
 class SettingError(ValueError):
@@ -50,10 +51,10 @@ def read_settings() -> Settings:
     """
     landing = _text("DAYLIGHT_LANDING", "landing")
     return Settings(
-        landing=_absolute(landing),
-        training=_absolute(_text("DAYLIGHT_TRAINING", f"{landing}/training")),
+        landing=_folder("DAYLIGHT_LANDING", "landing"),
+        training=_folder("DAYLIGHT_TRAINING", f"{landing}/training"),
         label_pattern=_text("DAYLIGHT_LABEL_PATTERN", ""),
-        lake=_local_folder("DAYLIGHT_LAKE", "lake"),
+        lake=_folder("DAYLIGHT_LAKE", "lake"),
         backbone=_name_or_path("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
         weights=_path_or_none("DAYLIGHT_WEIGHTS"),
         features_tensor=_text("DAYLIGHT_FEATURES_TENSOR", ""),
@@ -88,11 +89,16 @@ def _path_or_none(variable: str) -> str:
     return _absolute(value) if value else ""
 
 
-def _local_folder(variable: str, default: str) -> str:
+def _folder(variable: str, default: str) -> str:
+    """A folder, or a URI without a slash at its end."""
     value = _text(variable, default)
-    if "://" in value:
-        raise SettingError(f"{variable} is {value!r}; it can be a folder such as {default}, and no URI yet")
-    return _absolute(value)
+    if not is_uri(value):
+        return _absolute(value)
+    try:
+        check_uri(value)
+    except StoreError as error:
+        raise SettingError(f"{variable} cannot be used: {error}") from error
+    return value.rstrip("/")
 
 
 def _absolute(folder: str) -> str:

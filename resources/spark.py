@@ -1,5 +1,6 @@
 """The Spark session: dagster-pyspark's resource with typed fields, the right Python and Java, and a quiet console."""
 
+import atexit
 import os
 import re
 import sys
@@ -32,7 +33,10 @@ _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 class SparkResource(PySparkResource):
     """One Spark session per run, started when it is first asked for; all steps of a run share it."""
 
-    master: str = Field(default="local[*]", description="Any Spark master, such as local[*] or spark://host:7077.")
+    master: str = Field(
+        default="local[*]",
+        description="Any Spark master, such as local[*], spark://host:7077, or sc://host of Connect.",
+    )
     driver_memory: str = Field(default="3g", description="Heap of the driver; with a local master, of all there is.")
     arrow_batch_mebibytes: int = Field(
         default=1, description="Most that one Arrow batch may hold on its way to Python, whatever the number of rows."
@@ -50,11 +54,13 @@ class SparkResource(PySparkResource):
         """The session of this process."""
         if SparkSession.getActiveSession() is not None:
             return spark_session_from_config(self.settings)
-        self._prepare_process()
+        if not self.is_remote:
+            self._prepare_process()
         session = spark_session_from_config(self.settings)
         if not self.master.startswith("local"):
-            with tempfile.TemporaryDirectory() as folder:
-                session.addArtifacts(str(pack_pipeline(Path(folder))), pyfile=True)
+            folder = tempfile.TemporaryDirectory(prefix="daylight-code-")
+            atexit.register(folder.cleanup)  # not sooner: an executor fetches the archive when it starts
+            session.addArtifacts(str(pack_pipeline(Path(folder.name))), pyfile=True)
         return session
 
     @property
@@ -62,21 +68,33 @@ class SparkResource(PySparkResource):
         """All Spark settings, flat or nested as they were given."""
         mebibyte = 2**20
         return {
-            "spark.app.name": "daylight",
-            "spark.master": _LOCAL.sub(rf"local[\1,{ATTEMPTS}]", self.master),
-            "spark.driver.memory": self.driver_memory,
-            "spark.driver.extraJavaOptions": " ".join(_java_options(self.master)),
+            **({"spark.remote": self.master} if self.is_remote else self._process_settings),
             "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,
             "spark.sql.files.maxPartitionBytes": self.partition_mebibytes * mebibyte,
             "spark.sql.files.openCostInBytes": mebibyte // 4,
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": 8,
             "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+            **self.spark_config,
+        }
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether Spark's driver is a Connect server, so that this process starts no JVM."""
+        return self.master.startswith("sc://")
+
+    @property
+    def _process_settings(self) -> dict[str, Any]:
+        """What is settled when Spark's processes start; a Connect server has settled it for itself."""
+        return {
+            "spark.app.name": "daylight",
+            "spark.master": _LOCAL.sub(rf"local[\1,{ATTEMPTS}]", self.master),
+            "spark.driver.memory": self.driver_memory,
+            "spark.driver.extraJavaOptions": " ".join(_java_options(self.master)),
             "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, made all the same
             "spark.ui.showConsoleProgress": "false",
             **{f"spark.executorEnv.{name}": os.environ[name] for name in _SHARED},
             **({"spark.python.daemon.module": "pipeline.daemon"} if self.master.startswith("local") else {}),
-            **self.spark_config,
         }
 
     def _prepare_process(self) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -117,6 +117,15 @@ class Run:
         self.wait()
         return peaks
 
+    def wait_for_stop(self) -> None:
+        """Until the process has stopped itself."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"it did not stop:\n{self.text[-4000:]}")
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -129,11 +138,17 @@ class Run:
 
     def find(self, is_wanted: Callable[[str, int], bool]) -> int:
         """Waits for a process below this one of which this is true; it is told the command line and the depth."""
+        below = self.process.pid
+        return self.find_in(
+            lambda: {pid for pid, depth in descendants(below).items() if is_wanted(command_of(pid), depth)}
+        )
+
+    def find_in(self, list_wanted: Callable[[], Collection[int]]) -> int:
+        """Waits, while the job runs, for the first process that is listed."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
-            for pid, depth in descendants(self.process.pid).items():
-                if is_wanted(command_of(pid), depth):
-                    return pid
+            for pid in list_wanted():
+                return pid
             time.sleep(0.02)
         raise AssertionError(f"there was no such process:\n{self.text[-4000:]}")
 

@@ -358,7 +358,7 @@ def test_a_stored_classifier_answers_as_the_fitted_one(
 def test_what_stands_beside_a_stored_classifier_says_how_good_it_is_and_what_it_was_made_of(
     stored: ModelStore, classifier: Classifier, tiny_backbone: Backbone
 ) -> None:
-    told = json.loads((stored.lake.models / "classifier" / classifier.version / "evaluation.json").read_text())
+    told = json.loads((stored.lake.models.folder / "classifier" / classifier.version / "evaluation.json").read_text())
     assert told["classifier"] == classifier.version
     assert told["backbone"] == tiny_backbone.digest
     assert told["params"]["head"] == "logistic_regression"
@@ -386,7 +386,7 @@ def test_a_damaged_classifier_is_refused_and_materializing_it_anew_mends_it(
     store: ModelStore, classifier: Classifier
 ) -> None:
     store.save("classifier", classifier)
-    (store.lake.models / "classifier" / classifier.version / "evaluation.json").unlink()
+    (store.lake.models.folder / "classifier" / classifier.version / "evaluation.json").unlink()
     with pytest.raises(ModelError, match=f"the classifier {classifier.version} is missing or damaged in .*anew"):
         store.find("classifier")
     store.save("classifier", classifier)
@@ -413,7 +413,7 @@ def test_plain_spark_without_daylight_loads_a_stored_classifier_and_answers_the_
     stored: ModelStore, classifier: Classifier, features: DataFrame, features_folder: Path, tmp_path: Path
 ) -> None:
     site_packages = str(Path(pyspark.__file__).parents[1])
-    folder = str(stored.lake.models / "classifier" / classifier.version)
+    folder = str(stored.lake.models.folder / "classifier" / classifier.version)
     environment = {
         "PATH": os.environ["PATH"],
         "JAVA_HOME": str(java_home()),

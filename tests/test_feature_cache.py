@@ -246,7 +246,7 @@ def test_an_empty_day_has_the_columns_and_no_rows(
         embedded = cache.embed(empty, tiny_backbone)
         assert (embedded.hit_count, embedded.miss_count, embedded.rows.frame.collect()) == (0, 0, [])
         assert without_promises(embedded.rows.frame.schema) == parse_schema(features.SCHEMA)
-    assert not cache.lake.folder(TABLE).exists()
+    assert not Path(cache.lake.folder(TABLE)).exists()
 
 
 def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
@@ -301,7 +301,7 @@ def test_features_are_read_from_the_files_that_hold_hits_and_no_others(
     (first, *_, last) = [cache.embed(make_images(photo), tiny_backbone) for photo in photos]
     assert first.hit_count == last.hit_count == 1
     unwanted = [id_of(photos[0]), id_of(photos[3])]
-    for file in cache.lake.folder(TABLE).rglob("*.parquet"):
+    for file in Path(cache.lake.folder(TABLE)).rglob("*.parquet"):
         if pq.read_table(file)["image_id"][0].as_py() in unwanted:
             file.unlink()
     assert len(embedded.rows.frame.collect()) == 2

@@ -251,7 +251,7 @@ def test_files_of_another_size_than_was_written_are_refused(lake: Lake, make_day
     files = rows_of(frame).write_to(str(folder), frame.schema, "day")
     check_files(folder, files, delta)
     (file,) = files
-    path = folder / file.path
+    path = Path(folder) / file.path
     path.write_bytes(path.read_bytes() + change if change else path.read_bytes()[:-1])
     with pytest.raises(LakeError, match=rf"{file.path} has \d+ bytes, and its task wrote {file.size}"):
         check_files(folder, files, delta)
@@ -274,7 +274,7 @@ def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(
     expected = {"day": "when it arrived", "image_id": "SHA-256 of the bytes"}
     read = lake.read(spark, "images", [FRIDAY]).frame.schema
     assert {field.name: field.metadata.get("comment") for field in read} == expected
-    first = lake.folder("images") / "_delta_log" / f"{0:020}.json"
+    first = Path(lake.folder("images")) / "_delta_log" / f"{0:020}.json"
     actions = [json.loads(line) for line in first.read_text().splitlines()]
     (metadata,) = [action["metaData"] for action in actions if "metaData" in action]
     fields = json.loads(metadata["schemaString"])["fields"]
@@ -302,7 +302,7 @@ def test_pictures_are_stored_as_they_are_and_everything_else_is_compressed(spark
     schema = "content binary, path string, features array<float>, probabilities map<string, double>"
     vector = [number / 7 for number in range(1000)]
     lake.write("images", spark.createDataFrame([(b"x", "a", vector, {"a": 1.0})], schema), None)
-    (file,) = lake.folder("images").rglob("*.parquet")
+    (file,) = Path(lake.folder("images")).rglob("*.parquet")
     group = pq.ParquetFile(file).metadata.row_group(0)
     columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
     compressed = {name for name, column in columns.items() if column.compression == "ZSTD"}
@@ -319,7 +319,7 @@ def test_vectors_of_few_different_numbers_take_a_third_of_the_bytes(spark: Spark
     sizes = {}
     for name, vectors in (("few", few), ("many", many)):
         lake.write(name, spark.createDataFrame([(row.tolist(),) for row in vectors], "features array<float>"), None)
-        sizes[name] = sum(file.stat().st_size for file in lake.folder(name).rglob("*.parquet"))
+        sizes[name] = sum(file.stat().st_size for file in Path(lake.folder(name)).rglob("*.parquet"))
         stored = np.array([row["features"] for row in lake.read(spark, name, None).frame.collect()], np.float32)
         assert sorted(map(bytes, stored)) == sorted(map(bytes, vectors))
     assert sizes["few"] < sizes["many"] / 3
@@ -331,7 +331,7 @@ def test_row_groups_are_bounded_by_bytes_however_large_the_rows(
 ) -> None:
     rows = spark.range(0, row_count, 1, 1).selectExpr(f"cast(repeat('x', {row_bytes}) as binary) as content")
     lake.write("images", rows, None)
-    (file,) = lake.folder("images").rglob("*.parquet")
+    (file,) = Path(lake.folder("images")).rglob("*.parquet")
     metadata = pq.ParquetFile(file).metadata
     sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
     assert metadata.num_rows == row_count

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from assets.housekeeping import housekeeping
 from resources.lake import Lake
 from resources.leftovers import LEFTOVER_HOURS, draft_name
 
@@ -29,7 +30,7 @@ def age(*paths: Path) -> None:
 
 
 def test_an_orphan_of_a_killed_run_is_removed_when_it_is_old(lake: Lake) -> None:
-    folder = lake.folder("images") / f"day={DAY}" / "killed"
+    folder = Path(lake.folder("images")) / f"day={DAY}" / "killed"
     folder.mkdir()
     old, young = folder / "old.parquet", folder / "young.parquet"
     for orphan in (old, young):
@@ -41,13 +42,13 @@ def test_an_orphan_of_a_killed_run_is_removed_when_it_is_old(lake: Lake) -> None
 
 
 def test_a_table_reads_as_before(lake: Lake, spark: SparkSession) -> None:
-    age(*lake.folder("images").rglob("*.parquet"))
+    age(*Path(lake.folder("images")).rglob("*.parquet"))
     lake.collect_leftovers()
     assert [row["image_id"] for row in lake.read(spark, "images", [DAY]).frame.collect()] == ["new"]
 
 
 def test_a_draft_that_never_got_its_name_is_removed(lake: Lake) -> None:
-    folder = lake.models / "classifier"
+    folder = lake.models.folder / "classifier"
     kept, file, model = folder / "version", folder / draft_name("note.json"), folder / draft_name("version")
     kept.mkdir(parents=True)
     model.mkdir()
@@ -56,6 +57,22 @@ def test_a_draft_that_never_got_its_name_is_removed(lake: Lake) -> None:
     age(*folder.rglob("*"))
     assert lake.collect_leftovers()["models"] == 2
     assert sorted(path.name for path in folder.rglob("*")) == [".part.crc", "part", "version"]
+
+
+def test_the_job_says_what_it_removed(lake: Lake) -> None:
+    age(*Path(lake.folder("images")).rglob("*.parquet"))
+    orphan = Path(lake.folder("images")) / "orphan.parquet"
+    orphan.write_bytes(b"half a file")
+    age(orphan)
+    result = housekeeping.execute_in_process(resources={"lake": lake})
+    (told,) = result.get_step_success_events()
+    assert told.step_key == "collect_leftovers"
+    (output,) = [event for event in result.all_events if event.is_successful_output]
+    assert {name: value.value for name, value in output.step_output_data.metadata.items()} == {
+        "files": 1,
+        "images": 1,
+        "models": 0,
+    }
 
 
 def test_a_lake_that_is_not_there_has_none(tmp_path: Path) -> None:

@@ -153,7 +153,6 @@ def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkey
         ("DAYLIGHT_ACCURACY_FLOOR", "80", "write a share between 0 and 1 such as 0.8"),
         ("DAYLIGHT_ACCURACY_FLOOR", "-0.1", "write a share between 0 and 1 such as 0.8"),
         ("DAYLIGHT_ACCURACY_FLOOR", "nan", "write a share between 0 and 1 such as 0.8"),
-        ("DAYLIGHT_LAKE", "s3://bucket/lake", "it can be a folder such as lake"),
         ("DAYLIGHT_MAX_BYTES", "2147483648", "write a whole number from 1 to 2147483647 such as 134217728"),
         ("DAYLIGHT_MAX_PIXELS", "1.5", "write a whole number from 1 to 2147483647 such as 89478485"),
         ("DAYLIGHT_MAX_SECONDS", "0", "write a number above 0 such as 30"),
@@ -169,3 +168,23 @@ def test_a_bad_value_is_an_error_with_variable_value_and_cure(
         read_settings()
     assert str(caught.value).startswith(f"{variable} is {value!r}")
     assert cure in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["DAYLIGHT_LANDING", "DAYLIGHT_TRAINING", "DAYLIGHT_LAKE"])
+def test_folders_can_be_in_object_stores(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "abfss://photos@account.dfs.core.windows.net/daylight/")
+    settings = read_settings()
+    assert getattr(settings, variable.removeprefix("DAYLIGHT_").lower()) == (
+        "abfss://photos@account.dfs.core.windows.net/daylight"
+    )
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://key:hush@bucket/lake", "s3://bucket/lake?secret_key=hush", "abfss://c:hush@a.dfs.core.windows.net/lake"],
+)
+def test_a_key_in_a_uri_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("DAYLIGHT_LAKE", uri)
+    with pytest.raises(SettingError, match=r"DAYLIGHT_LAKE cannot be used: .* AWS_\*") as caught:
+        read_settings()
+    assert "hush" not in str(caught.value)

@@ -236,6 +236,13 @@ def test_a_cluster_keeps_sparks_own_daemon() -> None:
     assert "spark.python.daemon.module" not in SparkResource(master="spark://host:7077").settings
 
 
+def test_a_client_of_connect_sets_only_what_belongs_to_its_session() -> None:
+    settings = SparkResource(master="sc://127.0.0.1:15002").settings
+    assert settings.pop("spark.remote") == "sc://127.0.0.1:15002"
+    assert settings["spark.sql.session.timeZone"] == "UTC"
+    assert [name for name in settings if not name.startswith("spark.sql.")] == []
+
+
 def test_settings_of_the_deployment_win_flat_or_nested(tmp_path: Path) -> None:
     file = tmp_path / "spark.yaml"
     file.write_text("spark.driver.memory: 5g\nspark.ui.enabled: false\nspark.executor:\n  memory: 7g\n  cores: 2\n")

@@ -23,7 +23,7 @@ from pipeline.networks.quantized_pixels import find_quantization, move_onto_zero
 from pipeline.networks.row_scaling import scale_in_rows
 from pipeline.networks.subgraph import RUNTIME_ERRORS, brief
 from pipeline.preprocess import decode
-from pipeline.sandbox import keep_harmless
+from pipeline.sandbox import SandboxError, keep_harmless
 
 if TYPE_CHECKING:
     import onnx
@@ -67,7 +67,11 @@ def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Pat
     """
     import onnx
 
-    pixels = np.array([decode(each, backbone.size).pixels for each in keep_harmless(pictures, backbone)])
+    try:
+        harmless = keep_harmless(pictures, backbone)
+    except SandboxError as error:
+        raise QuantizationError(f"int8 of {backbone.name} cannot be made: {brief(error)}") from error
+    pixels = np.array([decode(each, backbone.size).pixels for each in harmless])
     if not len(pixels):
         raise QuantizationError(
             f"int8 of {backbone.name} cannot be calibrated: none of {len(pictures)} pictures is one"

@@ -1,4 +1,4 @@
-"""Runs a job as Dagster does, in a process that tests may kill, and that may kill itself at a function."""
+"""Runs a job as Dagster does, in a process that tests may kill, and that may kill or stop itself at a function."""
 
 import argparse
 import importlib
@@ -18,12 +18,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("job")
     parser.add_argument("days", nargs="*")
-    parser.add_argument("--kill", help="module:function, at which this process kills itself")
+    parser.add_argument("--kill", help="module:function, at which this process sends itself the signal")
+    parser.add_argument("--signal", default="SIGKILL")
     parser.add_argument("--call", type=int, default=1, help="at which call of it")
     parser.add_argument("--after", action="store_true", help="when it is through, and not before")
     options = parser.parse_args()
     if options.kill:
-        kill_at(*options.kill.split(":"), options.call, options.after)
+        kill_at(*options.kill.split(":"), options.call, options.after, signal.Signals[options.signal])
     days = options.days
     tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
     job = build_definitions(read_settings()).resolve_job_def(options.job)
@@ -38,7 +39,7 @@ def main() -> None:
     sys.exit(0 if result.success else 1)
 
 
-def kill_at(module_name: str, name: str, call: int, after: bool) -> None:
+def kill_at(module_name: str, name: str, call: int, after: bool, signal_: signal.Signals) -> None:
     module = importlib.import_module(module_name)
     function: Callable = getattr(module, name)
     calls = 0
@@ -47,10 +48,10 @@ def kill_at(module_name: str, name: str, call: int, after: bool) -> None:
         nonlocal calls
         calls += 1
         if calls == call and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal_)
         result = function(*arguments, **named)
-        if calls == call:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if calls == call and after:
+            os.kill(os.getpid(), signal_)
         return result
 
     setattr(module, name, wrapped)

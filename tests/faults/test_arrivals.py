@@ -1,15 +1,20 @@
 """Arrivals: what happens to files while a day is read, and whatever they are called, every one of them is a row."""
 
+import io
 import os
+import pickle
+import shutil
 import threading
 import time
 
-from deployment import DAY, Deployment
+import pytest
+from deployment import DAY, TABLES, Deployment
+from PIL import Image
 
 NAMES = [
-    "<script>alert(1)</script>.jpg",
+    "<img src=x onerror=alert(1)>.jpg",
     "| a | table |.jpg",
-    "![x](http://evil.example/x.png).jpg",
+    "![x](data:text) [y](javascript:alert(1)) www.evil.example.jpg",
     "'; drop table predictions; --.jpg",
     "two\nlines\r\n2026-11-20 ERROR forged.jpg",
     "..%2f..%2fetc%2fpasswd.jpg",
@@ -31,6 +36,7 @@ def test_hostile_names_stay_names(deployment: Deployment, expected: dict) -> Non
     paths = {row["path"] for row in deployment.rows("predictions", DAY)}
     assert paths >= {*NAMES, r"\xff\xfe not text.jpg"}
     assert len(paths) == len(expected[DAY]["predictions"]) + len(NAMES) + 1
+    assert "<img" not in run.text
     assert "forged.jpg" not in [line.split()[-1] for line in run.text.splitlines() if line.startswith("2026-11-20")]
 
 
@@ -72,3 +78,42 @@ def test_a_hundred_thousand_files_in_one_folder(deployment: Deployment) -> None:
     assert run.is_good, run.text
     assert len(deployment.rows("predictions", DAY)) == 100_000 + len(photos)
     assert len(deployment.rows("image_features", DAY)) == len(photos)
+
+
+class Evil:
+    def __init__(self, touched: str) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.touched,)
+
+
+def test_what_is_in_a_file_besides_pixels_goes_nowhere(deployment: Deployment) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = exif[0x9286] = "<b>where somebody lives</b>"
+    exif.get_ifd(0x8825)[1], exif.get_ifd(0x8825)[2] = "N", (52.0, 31.0, 12.345)
+    picture = io.BytesIO()
+    Image.open(next(deployment.folder(DAY).iterdir())).save(picture, "JPEG", exif=exif, comment=b"where somebody lives")
+    touched = deployment.root / "touched"
+    (deployment.folder(DAY) / "with a place.jpg").write_bytes(picture.getvalue())
+    for name in ("model.pkl", "weights.npy", "photo.jpg"):
+        (deployment.folder(DAY) / name).write_bytes(pickle.dumps(Evil(str(touched))))
+    run = deployment.run("daily", DAY)
+    assert run.is_good, run.text
+    assert not touched.exists()
+    predictions = {row["path"]: row["error"] for row in deployment.rows("predictions", DAY)}
+    assert {predictions[name] for name in ("model.pkl", "weights.npy", "photo.jpg")} == {"not an image"}
+    assert predictions["with a place.jpg"] is None
+    derived = str([deployment.rows(table, DAY) for table in TABLES if table != "images"]) + run.text
+    assert "where somebody lives" not in derived
+    assert "12.345" not in derived
+
+
+@pytest.mark.parametrize("day", ["2026-03-08", "2026-11-01"], ids=["of 23 hours", "of 25 hours"])
+def test_a_day_of_daylight_saving_is_a_day(day: str, deployment: Deployment, expected: dict) -> None:
+    shutil.copytree(deployment.folder(DAY), deployment.folder(day), dirs_exist_ok=True)
+    run = deployment.run("daily", day, TZ="America/New_York")
+    assert run.is_good, run.text
+    for table in TABLES:
+        rows = [row | {"day": None} for row in deployment.rows(table, day)]
+        assert rows == [row | {"day": None} for row in expected[DAY][table]]

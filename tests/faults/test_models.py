@@ -1,6 +1,8 @@
 """Models: a day names the one classifier and backbone that answered it; without them it is red and never empty."""
 
 import json
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,30 @@ def test_a_day_names_one_classifier_and_one_backbone(deployment: Deployment, exp
     rows = expected[DAY]["predictions"]
     assert {row["classifier"] for row in rows} == {classifier_of(deployment).name}
     assert {row["backbone"] for row in rows} == {graph_of(deployment).stem}
+
+
+@pytest.mark.parametrize(
+    ("call", "answers"), [(2, "the new one"), (3, "the old one")], ids=["before the answers", "while they are written"]
+)
+def test_a_promotion_in_the_middle_of_a_run_never_mixes(call: int, answers: str, deployment: Deployment) -> None:
+    old = classifier_of(deployment)
+    shutil.copytree(old, old.with_name("the new one"))
+    words = ("--kill", "resources.lake:replace_rows", "--signal", "SIGSTOP", "--call", str(call))
+    run = deployment.start("daily", DAY, *words)
+    run.wait_for_stop()
+    (deployment.lake / "models" / "classifier.json").write_text(json.dumps({"classifier": "the new one"}))
+    run.process.send_signal(signal.SIGCONT)
+    run.wait()
+    assert run.is_good, run.text
+    named = {row["classifier"] for row in deployment.rows("predictions", DAY)}
+    assert named == {answers if answers == "the new one" else old.name}
+
+
+def test_features_of_another_backbone_are_red_and_say_what_to_do(deployment: Deployment) -> None:
+    classifier = classifier_of(deployment)
+    evaluation = json.loads((classifier / "evaluation.json").read_text())
+    (classifier / "evaluation.json").write_text(json.dumps(evaluation | {"backbone": "0" * 64}))
+    run = deployment.run("daily", DAY)
+    assert run.process.returncode == 1
+    assert "train anew with the backbone in use" in run.text
+    assert deployment.rows("predictions", DAY) is None

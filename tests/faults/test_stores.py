@@ -1,0 +1,162 @@
+"""Object stores: pictures and lake in S3 and in Azure give what folders give, and keys stay secret."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from deployment import DAY, NEXT_DAY, PROJECT, TABLES, Deployment
+from pyarrow import fs
+from servers import free_port
+
+from pipeline.stores import open_store, storage_options
+
+SECRET = "hush-a-secret-that-nobody-may-read"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Of the emulator's only account; it is in the emulator's own documentation."""
+
+AZURITE = PROJECT / ".node" / "node_modules" / ".bin" / "azurite-blob"
+PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Store:
+    """An emulator that runs.
+
+    Attributes:
+        root: URI of a bucket.
+        secret: that must not be found anywhere.
+        environment: by which it is reached.
+    """
+
+    root: str
+    secret: str
+    environment: Mapping[str, str]
+
+
+@pytest.fixture(scope="module", params=["s3", "azure"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    port, folder = free_port(), tmp_path_factory.mktemp(request.param)
+    endpoint = f"http://127.0.0.1:{port}"
+    if request.param == "s3":
+        command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
+        keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "eu-central-1"}
+        found = Store("s3://photos", SECRET, keys | {"AWS_ENDPOINT_URL": endpoint})
+    else:
+        words = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
+        command = [str(AZURITE), *words, "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        keys = {"AZURE_STORAGE_ACCOUNT_NAME": "devstoreaccount1", "AZURE_STORAGE_ACCOUNT_KEY": AZURITE_KEY}
+        found = Store("az://photos", AZURITE_KEY, keys | {"AZURE_STORAGE_ENDPOINT": f"{endpoint}/devstoreaccount1"})
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in found.environment.items():
+            patch.setenv(name, value)
+        try:
+            make_bucket(found, process, folder / "log")
+            yield found
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def make_bucket(store: Store, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            filesystem, root = open_store(store.root)
+            if isinstance(filesystem, fs.S3FileSystem):
+                filesystem = fs.S3FileSystem(**bucket_makers_options(store))
+            filesystem.create_dir(root)
+        except OSError:
+            time.sleep(0.3)
+        else:
+            return
+    raise AssertionError(log.read_text())
+
+
+def bucket_makers_options(store: Store) -> dict[str, object]:
+    endpoint = store.environment["AWS_ENDPOINT_URL"].removeprefix("http://")
+    return {"endpoint_override": endpoint, "scheme": "http", "allow_bucket_creation": True}
+
+
+@pytest.fixture(scope="module")
+def stored(store: Store, trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """Pictures of two days and labelled ones in a bucket, and both days answered in one run.
+
+    One bucket is trained in; into the other one a lake is moved that was made in a folder.
+    """
+    deployment = Deployment(tmp_path_factory.mktemp("stored"), **store.environment)
+    (deployment.root / "tiny.onnx").write_bytes((trained.root / "tiny.onnx").read_bytes())
+    deployment.environment |= {
+        "DAYLIGHT_LANDING": f"{store.root}/landing",
+        "DAYLIGHT_LAKE": f"{store.root}/a lake",
+        "XDG_CACHE_HOME": str(deployment.root / "cache"),
+    }
+    filesystem, root = open_store(f"{store.root}/landing")
+    fs.copy_files(str(trained.root / "landing"), root, destination_filesystem=filesystem)
+    if store.root.startswith("az://"):
+        filesystem, root = open_store(f"{store.root}/a lake")
+        fs.copy_files(str(trained.lake), root, destination_filesystem=filesystem)
+    else:
+        training = deployment.run("training")
+        assert training.is_good, training.text
+    daily = deployment.run("daily", DAY, NEXT_DAY)
+    assert daily.is_good, daily.text
+    return deployment
+
+
+def rows_in(store: Store, table: str, day: str) -> list[dict]:
+    uri = f"{store.root}/a lake/{table}"
+    delta = DeltaTable(uri, storage_options=storage_options(uri))
+    return sorted(delta.to_pyarrow_table(filters=[("day", "=", date.fromisoformat(day))]).to_pylist(), key=str)
+
+
+def without_time(rows: list[dict]) -> list[dict]:
+    """A store says when a file came to it."""
+    return [{name: value for name, value in row.items() if name != "modified_at"} for row in rows]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_tables_are_those_of_folders(table: str, store: Store, stored: Deployment, expected: dict) -> None:
+    for day in (DAY, NEXT_DAY):
+        assert without_time(rows_in(store, table, day)) == without_time(expected[day][table])
+
+
+def test_a_day_run_again_elsewhere_is_replaced_and_not_doubled(
+    store: Store, stored: Deployment, expected: dict
+) -> None:
+    """By two runs at once, on machines without a copy of the models."""
+    runs = [stored.start("daily", DAY, XDG_CACHE_HOME=str(stored.root / name)) for name in ("here", "there")]
+    for run in runs:
+        run.wait()
+    assert any(run.is_good for run in runs), runs[0].text + runs[1].text
+    for run in runs:
+        assert run.is_good or "another run wrote" in run.text, run.text
+        assert store.secret not in run.text
+    assert rows_in(store, "predictions", DAY) == expected[DAY]["predictions"]
+
+
+def test_no_key_is_found_in_any_file_or_log(store: Store, stored: Deployment) -> None:
+    filesystem, root = open_store(store.root)
+    for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
+        if info.type == fs.FileType.File:
+            with filesystem.open_input_file(info.path) as file:
+                assert store.secret.encode() not in file.read(), info.path
+    for path in stored.root.rglob("*"):
+        if path.is_file():
+            assert store.secret.encode() not in path.read_bytes(), path
+
+
+def test_a_bucket_that_is_not_there_is_red_and_named(store: Store, stored: Deployment) -> None:
+    run = stored.run("daily", DAY, DAYLIGHT_LANDING=re.sub("photos", "nowhere", store.root))
+    assert run.process.returncode == 1
+    assert "nowhere" in run.text
+    assert "DAYLIGHT_LANDING" in run.text
+    assert store.secret not in run.text

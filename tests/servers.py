@@ -1,0 +1,86 @@
+"""Servers of Spark on this machine alone, with a Python that has the project's packages and not the project."""
+
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+import tarfile
+import time
+import venv
+from contextlib import suppress
+from importlib.metadata import distribution
+from itertools import chain
+from pathlib import Path
+
+import pyspark
+from deployment import descendants
+
+from resources.java import java_home
+
+SPARK = Path(pyspark.__file__).parent
+PATIENCE_SECONDS = 120
+
+
+class Servers:
+    """Processes of Spark in a folder, which know nothing of the project and listen on the loopback."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.processes: list[subprocess.Popen] = []
+        self.python = root / "venv" / "bin" / "python"
+        venv.create(root / "venv", symlinks=True)
+        packages = sysconfig.get_path("purelib", vars={"base": str(root / "venv")})
+        # The packages of the project's environment, without the link to the project itself.
+        Path(packages, "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def launch(self, command: str, *words: str, **environment: str) -> Path:
+        """Starts one of Spark's commands; gives its log."""
+        file = self.root / f"{len(self.processes)}.log"
+        with file.open("wb") as log:
+            process = subprocess.Popen(
+                [str(SPARK / "bin" / command), *words],
+                cwd=self.root,
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "JAVA_HOME": str(java_home()),
+                    "SPARK_HOME": str(SPARK),
+                    "SPARK_LOCAL_IP": "127.0.0.1",
+                    "HOME": str(self.root),
+                    **environment,
+                },
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return file
+
+    def wait_for(self, log: Path, words: str, count: int = 1) -> None:
+        """Waits until a log has said so, and so often."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while log.read_text(errors="replace").count(words) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(log.read_text(errors="replace")[-3000:])
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        for process in self.processes:
+            for pid in [*descendants(process.pid), process.pid]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def pack_packages(archive: Path, *names: str) -> None:
+    """Packs packages of this environment as `pip install --target` lays them out."""
+    with tarfile.open(archive, "w") as packed:
+        for file in chain.from_iterable(distribution(name).files or [] for name in names):
+            if ".." not in file.parts and Path(file.locate()).is_file():
+                packed.add(file.locate(), str(file))
