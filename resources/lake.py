@@ -74,9 +74,7 @@ class Lake(dg.ConfigurableResource):
         Raises:
             LakeError: where the table or one of the days was never written; an empty day is not an error.
         """
-        delta = self._open(table)
-        if delta is None:
-            raise LakeError(self._tell_missing(table))
+        delta = self._open_written(table)
         missing = [key for key in days or [WHOLE_TABLE] if version_of(delta, key) == 0]
         if missing:
             raise LakeError(f"{table} has no {', '.join(missing)} in {self.root}: materialize {table} for it first")
@@ -105,9 +103,7 @@ class Lake(dg.ConfigurableResource):
         Raises:
             LakeError: where there is no such table.
         """
-        delta = self._open(table)
-        if delta is None:
-            raise LakeError(self._tell_missing(table))
+        delta = self._open_written(table)
         return delta.to_pyarrow_table(columns=list(columns), filters=[("day", "=", date.fromisoformat(day))])
 
     def collect_leftovers(self) -> dict[str, int]:
@@ -166,8 +162,11 @@ class Lake(dg.ConfigurableResource):
             if commit.get(column) == value
         ]
 
-    def _tell_missing(self, table: str) -> str:
-        return f"there is no table {table} in {self.root} (DAYLIGHT_LAKE): materialize {table} first"
+    def _open_written(self, table: str) -> DeltaTable:
+        delta = self._open(table)
+        if delta is None:
+            raise LakeError(f"there is no table {table} in {self.root} (DAYLIGHT_LAKE): materialize {table} first")
+        return delta
 
     def _open(self, table: str) -> DeltaTable | None:
         return open_table(self.folder(table))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib.metadata import distribution
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import pyspark
 from deployment import descendants
@@ -33,6 +34,21 @@ class Servers:
         packages = sysconfig.get_path("purelib", vars={"base": str(root / "venv")})
         # The packages of the project's environment, without the link to the project itself.
         Path(packages, "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts what the class is named after, and waits until it serves."""
+        raise NotImplementedError
 
     def launch(self, command: str, *words: str, **environment: str) -> Path:
         """Starts one of Spark's commands; gives its log."""

@@ -35,12 +35,8 @@ class ConnectServer(Servers):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConnectServer]:
-    server = ConnectServer(tmp_path_factory.mktemp("connect"))
-    try:
-        server.start()
+    with ConnectServer(tmp_path_factory.mktemp("connect")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def use(server: ConnectServer) -> dict[str, str]:
