@@ -52,7 +52,7 @@ test-all: setup ## all tests but the faults: every backbone of the catalogue is 
 	@$(BIN)/python -m pytest -m "not faults"
 
 test-faults: setup .node/installed ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
-	@$(BIN)/python -m pytest -m faults
+	@$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
 
 .node/installed: tests/faults/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-faults needs npm, which comes with Node.js 22 or newer, for the emulator of Azure"; exit 1; }
