@@ -4,17 +4,16 @@ import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
-from pipeline.classifier import (
-    Classifier,
-    ClassifierParams,
-    describe_classifier,
-    fit_classifier,
-)
+from assets.promotion import VERDICTS, WITHDRAWN
+from pipeline.classifier import Classifier, fit_classifier
+from pipeline.classifier_report import describe_classifier, draw_mistakes
+from pipeline.fitting import ClassifierParams
 from pipeline.heads import HeadName, Normalization
-from pipeline.promotion import compare_classifiers
-from resources.gate import Gate
+from pipeline.promotion import PromotionError
+from pipeline.report import Report, markdown_table
+from pipeline.stored import StoredRows
 from resources.models import ModelStore
-from resources.pages import show_numbers, show_report
+from resources.pages import show_pictures, show_report
 
 
 class TrainingConfig(dg.Config):
@@ -33,6 +32,10 @@ class TrainingConfig(dg.Config):
     )
     folds: int = Field(default=3, ge=2, description="Folds of the cross-validation.")
     seed: int = Field(default=20260101, description="Of everything random in the training.")
+    promised_precision: float = Field(
+        default=0.95, gt=0, lt=1, description="Share of the answers given that shall be right; the others go to review."
+    )
+    calibration_folds: int = Field(default=5, ge=2, description="Folds of the cross-fit that calibrates confidence.")
 
 
 @dg.asset(
@@ -41,51 +44,98 @@ class TrainingConfig(dg.Config):
     owners=["team:vision"],
     io_manager_key="models",
 )
-def classifier_candidate(config: TrainingConfig, training_features: DataFrame) -> dg.Output[Classifier]:
+def classifier_candidate(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    training_features: DataFrame,
+    training_images: StoredRows,
+) -> dg.Output[Classifier]:
     """Fitted MLlib pipeline with its evaluation on the holdout; it answers nothing until it is promoted.
 
     The same pictures, labels, backbone and parameters give the same version, so that a repeated training makes nothing
     stale.
     """
-    return _output(fit_classifier(training_features, ClassifierParams(**config.model_dump())))
+    fitted = fit_classifier(training_features, ClassifierParams(**config.model_dump()))
+    mistakes = Report(pictures=draw_mistakes(fitted, training_images.frame))
+    return _output(context, fitted, mistakes)
+
+
+class PromotionConfig(dg.Config):
+    """Which classifier one launch promotes."""
+
+    version: str = Field(
+        default="",
+        description="Of a former classifier to go back to, without any training, or `previous`; empty: the candidate.",
+    )
 
 
 @dg.asset(group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
-def classifier(classifier_candidate: Classifier) -> dg.Output[Classifier]:
+def classifier(
+    context: dg.AssetExecutionContext,
+    config: PromotionConfig,
+    classifier_candidate: Classifier,
+    model_store: ModelStore,
+) -> dg.Output[Classifier]:
     """Promoted classifier, the one that answers every day.
 
-    Only a candidate that passed all blocking checks gets here; otherwise the former one stays.
+    Only a candidate that passed all blocking checks gets here; otherwise the former one stays. To go back to a former
+    one, materialize this alone with its `version`.
     """
-    return _output(classifier_candidate)
+    if config.version:
+        promoted = _go_back(config.version, model_store)
+    else:
+        _check_promotable(classifier_candidate, model_store)
+        promoted = classifier_candidate
+    return _output(context, promoted, _tell_versions(promoted.version, model_store))
 
 
-@dg.asset_check(asset="classifier_candidate", blocking=True)
-def candidate_reaches_the_accuracy_floor(classifier_candidate: Classifier, gate: Gate) -> dg.AssetCheckResult:
-    """Accuracy on the holdout is at least the floor (DAYLIGHT_ACCURACY_FLOOR)."""
-    accuracy = classifier_candidate.report["accuracy"]
-    return dg.AssetCheckResult(
-        passed=accuracy >= gate.accuracy_floor,
-        description=f"accuracy {accuracy:.3f}, floor {gate.accuracy_floor:.3f} (DAYLIGHT_ACCURACY_FLOOR)",
-        metadata=show_numbers({"accuracy": accuracy, "floor": gate.accuracy_floor}),
-    )
+def _check_promotable(candidate: Classifier, store: ModelStore) -> None:
+    """A launch of `classifier` alone runs no check: what the gate said last is what counts.
+
+    Raises:
+        PromotionError: where the gate refused the candidate, or never held it against the classifier in use.
+    """
+    present = next(iter(store.list_versions("classifier")), None)
+    if candidate.version == present:
+        return
+    verdict = store.read_note(VERDICTS, candidate.version)
+    if verdict is None or verdict["against"] != present:
+        raise PromotionError(
+            f"the candidate {candidate.version} was never held against the classifier in use:"
+            " materialize classifier_candidate together with its checks first (dg launch --job training)"
+        )
+    if verdict["refusals"]:
+        told = "; ".join(f"{name}: {why}" for name, why in verdict["refusals"].items())
+        raise PromotionError(f"the candidate {candidate.version} was refused: {told}")
 
 
-@dg.asset_check(
-    asset="classifier_candidate", blocking=True, additional_ins={"training_features": dg.AssetIn("training_features")}
-)
-def candidate_is_not_worse_than_the_classifier(
-    classifier_candidate: Classifier, training_features: DataFrame, model_store: ModelStore
-) -> dg.AssetCheckResult:
-    """Accuracy on today's holdout is at least that of the classifier in use, on the same pictures."""
-    compared = compare_classifiers(classifier_candidate, model_store.find_classifier("classifier"), training_features)
-    numbers = {"candidate": compared.candidate, "present": compared.present}
-    return dg.AssetCheckResult(
-        passed=compared.present is None or compared.candidate >= compared.present,
-        description=compared.told,
-        metadata=show_numbers({name: value for name, value in numbers.items() if value is not None}),
-    )
+def _go_back(version: str, store: ModelStore) -> Classifier:
+    """Opens a former classifier, and withdraws the present one, so that no retraining brings it back.
+
+    Raises:
+        PromotionError: where it never was in use.
+    """
+    present, *former = store.list_versions("classifier") or [""]
+    wanted = former[0] if version == "previous" and former else version
+    if wanted not in [present, *former]:
+        known = ", ".join(former) or "there is none"
+        raise PromotionError(f"{version!r} never was the classifier of this lake; former ones, the last first: {known}")
+    if wanted != present:
+        store.write_note(WITHDRAWN, present, {"for": wanted})
+    return store.open_classifier(wanted)
 
 
-def _output(fitted: Classifier) -> dg.Output[Classifier]:
-    metadata = show_report(describe_classifier(fitted))
+def _tell_versions(promoted: str, store: ModelStore) -> Report:
+    """The versions to which one can go back."""
+    former = [version for version in store.list_versions("classifier") if version != promoted][:10]
+    accuracies = [f"{store.read_report(version).get('accuracy', float('nan')):.3f}" for version in former]
+    rows = list(zip(former, accuracies, strict=True))
+    return Report(tables={"former_versions": markdown_table(["version", "accuracy then"], rows)} if rows else {})
+
+
+def _output(context: dg.AssetExecutionContext, fitted: Classifier, more: Report) -> dg.Output[Classifier]:
+    report = describe_classifier(fitted)
+    pictures = Report(pictures={**report.pictures, **more.pictures})
+    folder = [context.run.run_id, context.asset_key.path[-1]]
+    metadata = show_report(report) | show_report(more) | show_pictures(pictures, context.instance, folder)
     return dg.Output(fitted, data_version=dg.DataVersion(fitted.version), metadata=metadata)

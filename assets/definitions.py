@@ -14,8 +14,10 @@ from assets import (  # noqa: E402
     features,
     housekeeping,
     images,
+    label_issues,
     late_files,
     predictions,
+    promotion,
     review_queue,
 )
 from resources.backbone import BackboneCatalogue  # noqa: E402
@@ -32,7 +34,17 @@ from resources.settings import Settings, read_settings  # noqa: E402
 from resources.spark import SparkResource, read_spark_settings  # noqa: E402
 from resources.tables import TableIOManager  # noqa: E402
 
-MODULES = [backbone, images, features, classifier, predictions, review_queue, contenders]
+MODULES = [
+    backbone,
+    images,
+    features,
+    classifier,
+    promotion,
+    label_issues,
+    predictions,
+    review_queue,
+    contenders,
+]
 
 
 @dg.definitions
@@ -80,7 +92,13 @@ def build_resources(settings: Settings) -> dict[str, object]:
     return {
         "catalogue": catalogue,
         "feature_cache": feature_cache,
-        "gate": Gate(accuracy_floor=settings.accuracy_floor),
+        "gate": Gate(
+            accuracy_floor=settings.accuracy_floor,
+            recall_floor=settings.recall_floor,
+            max_calibration_error=settings.max_calibration_error,
+            max_slowdown=settings.max_slowdown,
+            max_growth=settings.max_growth,
+        ),
         "judgements": Judgements(lake=lake),
         "io_manager": TableIOManager(lake=lake, spark=spark),
         "landing_zone": LandingZone(

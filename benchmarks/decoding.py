@@ -20,9 +20,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, load_backbone, open_backbone
-from pipeline.classifier import fit_classifier
-from pipeline.evaluation import interval_of_share
+from pipeline.classifier import fit_uncalibrated
 from pipeline.fitting import ClassifierParams
+from pipeline.intervals import interval_of_share
 from pipeline.labels import HOLDOUT, TRAIN, list_training_files
 from pipeline.letterbox import PADDING
 from pipeline.preprocess import decode
@@ -91,7 +91,7 @@ def _cross_validate(frame: DataFrame, strength: float) -> float:
     right_count = photo_count = 0.0
     for fold in range(FOLDS):
         split = F.when(F.col("fold") == fold, HOLDOUT).otherwise(TRAIN)
-        report = fit_classifier(
+        report = fit_uncalibrated(
             frame.withColumn("split", split), ClassifierParams(params={"regParam": strength})
         ).report
         right_count += report["accuracy"] * report["support"]

@@ -12,11 +12,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, load_backbone
-from pipeline.classifier import fit_classifier, identify_training
+from pipeline.classifier import fit_uncalibrated, identify_training
 from pipeline.contenders import Contender
 from pipeline.embedding import embed_pictures
-from pipeline.evaluation import interval_of_share
 from pipeline.fitting import ClassifierParams
+from pipeline.intervals import interval_of_share
 from pipeline.labels import TRAIN
 from pipeline.sandbox import keep_harmless
 
@@ -97,7 +97,7 @@ def sample_pictures(training_images: DataFrame, count: int) -> list[bytes]:
 def _judge(
     backbone: Backbone, features: DataFrame, contents: Sequence[bytes], params: ClassifierParams, training: str
 ) -> Contender:
-    report = fit_classifier(features, params).report
+    report = fit_uncalibrated(features, params).report
     low, high = interval_of_share(report["accuracy"], report["support"])
     best: Mapping[str, Any] = report["chosen"].get("best") or report["params"]["params"]
     return Contender(

@@ -1,7 +1,7 @@
 """Contact sheets: many small pictures with a caption each, as one JPEG that fits on an asset's page."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,9 +62,14 @@ def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row]
         chosen: rows with `image_id`; a few dozen at most.
         caption: from a chosen row to its text and colour.
     """
-    wanted = images.where(F.col("image_id").isin([row["image_id"] for row in chosen]))
-    contents = {row["image_id"]: row["content"] for row in wanted.select("image_id", "content").toLocalIterator()}
-    return [Tile(bytes(contents[row["image_id"]]), *caption(row)) for row in chosen]
+    contents = read_contents(images, [row["image_id"] for row in chosen])
+    return [Tile(contents[row["image_id"]], *caption(row)) for row in chosen]
+
+
+def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, bytes]:
+    """Reads the bytes of a few pictures, by `image_id`; a few dozen at most."""
+    wanted = images.where(F.col("image_id").isin([*image_ids])).select("image_id", "content")
+    return {row["image_id"]: bytes(row["content"]) for row in wanted.toLocalIterator()}
 
 
 def _thumbnail(content: bytes) -> Image.Image:

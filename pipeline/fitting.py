@@ -35,6 +35,8 @@ class ClassifierParams:
         grid: values by parameter; every combination is tried by cross-validation, the best one is fitted on all.
         folds: of the cross-validation.
         seed: of everything random.
+        promised_precision: share of the answers given that shall be right, 0 to 1; the others go to review.
+        calibration_folds: of the cross-fit by which confidences are calibrated.
     """
 
     head: str = "logistic_regression"
@@ -43,6 +45,8 @@ class ClassifierParams:
     grid: Mapping[str, Sequence[Number]] = field(default_factory=dict)
     folds: int = 3
     seed: int = 20260101
+    promised_precision: float = 0.95
+    calibration_folds: int = 5
 
 
 def resolve_params(params: ClassifierParams) -> dict[str, Any]:

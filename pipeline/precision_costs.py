@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone
 from pipeline.bake_off import compare_cpu_seconds
-from pipeline.classifier import fit_classifier
+from pipeline.classifier import fit_uncalibrated
 from pipeline.fitting import ClassifierParams
 
 MAX_PICTURES: Final = 4_000
@@ -75,9 +75,9 @@ def measure_costs(
         TrainingError: where nothing can be judged: one label, no holdout; nothing is embedded in int8, then.
     """
     exact = embed(fp32)
-    exact_report = fit_classifier(exact, ClassifierParams()).report
+    exact_report = fit_uncalibrated(exact, ClassifierParams()).report
     rounded = embed(int8)
-    rounded_report = fit_classifier(rounded, ClassifierParams()).report
+    rounded_report = fit_uncalibrated(rounded, ClassifierParams()).report
     cosines = measure_cosines(exact, rounded)
     fp32_seconds, int8_seconds = compare_cpu_seconds([fp32, int8], contents)
     return PrecisionCosts(

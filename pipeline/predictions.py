@@ -26,9 +26,6 @@ REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"
 """The reason where the features of the day were made before the file came."""
 
-REVIEW_BELOW: Final = 0.6
-"""Confidence under which a person should look."""
-
 SHEET_SIZE: Final = 24
 
 
@@ -48,9 +45,8 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
     errors = image_features.select("day", "image_id", F.col("error").alias("decode_error"))
     answered = files.join(errors, ["day", "image_id"], "left").join(pictures, ["day", "image_id"], "left")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
-    decision = (
-        F.when(F.col("confidence") >= REVIEW_BELOW, ANSWERED).when(F.col("confidence").isNotNull(), REVIEW)
-    ).otherwise(REJECTED)
+    is_sure = F.col("confidence") >= F.lit(classifier.calibration.threshold)  # null, so never true, without one
+    decision = F.when(is_sure, ANSWERED).when(F.col("confidence").isNotNull(), REVIEW).otherwise(REJECTED)
     return answered.select(
         *("day", "image_id", "path", *_ANSWERS),
         decision.alias("decision"),
@@ -75,18 +71,25 @@ def describe_predictions(images: DataFrame) -> Callable[[DataFrame], Report]:
                 F.any_value("day").alias("day"),
                 F.any_value("classifier").alias("classifier"),
                 F.avg("confidence").alias("mean_confidence"),
+                F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
             )
         )
         labels = [[row["predicted_label"], row["count"]] for row in count_by(answers, "predicted_label")]
         by_digest = answers.dropDuplicates(["day", "image_id"]).orderBy("image_id").limit(SHEET_SIZE)
         chosen = sorted(by_digest.collect(), key=lambda row: (row["predicted_label"], -row["confidence"]))
         tiles = read_tiles(images.where(F.col("day") == summary["day"]), chosen, caption)
+        answered, review = decisions.get(ANSWERED, 0), decisions.get(REVIEW, 0)
+        shares = {
+            "coverage": answered / max(1, answered + review),
+            "mean_confidence": summary["mean_confidence"],
+            "expected_precision": summary["expected_precision"],
+        }
         return Report(
             numbers={
-                "answered_count": decisions.get(ANSWERED, 0),
-                "review_count": decisions.get(REVIEW, 0),
+                "answered_count": answered,
+                "review_count": review,
                 "rejected_count": decisions.get(REJECTED, 0),
-                **({"mean_confidence": summary["mean_confidence"]} if tiles else {}),
+                **{name: share for name, share in shares.items() if share is not None and answered + review},
             },
             texts={"classifier": summary["classifier"]},
             tables={"labels": markdown_table(["predicted label", "files"], labels)} if labels else {},
@@ -98,7 +101,7 @@ def describe_predictions(images: DataFrame) -> Callable[[DataFrame], Report]:
 
 def caption(row: Row) -> tuple[str, str]:
     """Text and colour of a predicted picture on a contact sheet."""
-    colour = GOOD if row["confidence"] >= REVIEW_BELOW else DOUBTFUL
+    colour = GOOD if "decision" in row and row["decision"] == ANSWERED else DOUBTFUL
     return f"{row['predicted_label']}\n{row['confidence']:.0%}", colour
 
 

@@ -1,42 +1,177 @@
-"""Promotion: a candidate beside the classifier in use. What follows from it is the checks' to say."""
+"""Promotion: the rules that a candidate has to keep before it answers, each with what it says of this one.
 
-from dataclasses import dataclass
+A candidate is held against the classifier in use on the same pictures, which neither was fitted on. Nothing here
+decides what follows: that is the checks' to say.
+"""
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-from pipeline.classifier import Classifier, evaluate_classifier
+import numpy as np
+
+from pipeline.answers import Answers
+from pipeline.calibration import bin_answers, calibration_error, chance_error
+from pipeline.intervals import sign_test
+
+RISK: Final = 0.05
+"""That a candidate which is no better passes for one."""
+
+FEW: Final = 10
+"""Pictures of a class below which its recall is not judged."""
+
+
+class PromotionError(RuntimeError):
+    """A classifier that may not answer; the text says why, and what can be done."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A candidate beside the classifier in use, on the same holdout.
+class Thresholds:
+    """What a candidate must reach.
 
     Attributes:
-        candidate: accuracy of the candidate.
-        present: accuracy of the classifier in use; None where they cannot be compared.
-        note: what was compared, or why nothing was.
+        accuracy: least share of right answers on the holdout, 0 to 1.
+        class_recall: least share of every class that is found, 0 to 1.
+        calibration_error: largest expected calibration error, beyond what chance gives, 0 to 1.
+        slowdown: most times that a picture may take of what it takes with the classifier in use.
+        growth: most times that the graph may be as large as that of the classifier in use.
     """
 
-    candidate: float
-    present: float | None
-    note: str
-
-    @property
-    def told(self) -> str:
-        """The comparison as a sentence."""
-        if self.present is None:
-            return f"nothing to compare with: {self.note}"
-        return f"accuracy {self.candidate:.3f}, and {self.present:.3f} of the classifier in use: {self.note}"
+    accuracy: float = 0.8
+    class_recall: float = 0.5
+    calibration_error: float = 0.05
+    slowdown: float = 1.5
+    growth: float = 2.0
 
 
-def compare_classifiers(candidate: Classifier, present: Classifier | None, features: DataFrame) -> Comparison:
-    """Evaluates both on the holdout of these features, which are of the candidate's backbone."""
-    accuracy = candidate.report["accuracy"]
+@dataclass(frozen=True)
+class Contestant:
+    """A classifier in the comparison.
+
+    Attributes:
+        version: of the classifier.
+        answers: to the holdout.
+        megabytes: of the graph of its backbone.
+        seconds: that the graph takes for a picture on one core; None where it was not measured.
+    """
+
+    version: str
+    answers: Answers
+    megabytes: float
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one rule says of a candidate.
+
+    Attributes:
+        passed: whether the rule is kept.
+        told: by how much, or why not, in a sentence.
+        numbers: that it was told from.
+    """
+
+    passed: bool
+    told: str
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+def judge_accuracy(candidate: Contestant, floor: float) -> Verdict:
+    """Whether enough answers are right."""
+    accuracy = float(candidate.answers.is_right.mean())
+    return Verdict(
+        accuracy >= floor, f"accuracy {accuracy:.3f}, floor {floor:.3f}", {"accuracy": accuracy, "floor": floor}
+    )
+
+
+def judge_improvement(candidate: Contestant, present: Contestant | None) -> Verdict:
+    """Whether the candidate is better on the same pictures by more than luck (McNemar's exact test, one-sided)."""
     if present is None:
-        return Comparison(accuracy, None, "there is no classifier yet")
+        return Verdict(True, "there is no classifier yet")
     if present.version == candidate.version:
-        return Comparison(accuracy, accuracy, "the candidate is the classifier in use")
-    if present.backbone != candidate.backbone:
-        return Comparison(accuracy, None, "the classifier in use takes features of another backbone")
-    same_holdout = evaluate_classifier(features, present)
-    return Comparison(accuracy, same_holdout.accuracy, f"both on the same {same_holdout.support} holdout pictures")
+        return Verdict(True, "the candidate is the classifier in use")
+    _, ours, theirs = _pair(candidate.answers, present.answers)
+    if len(ours) == 0:
+        return Verdict(False, "no holdout picture was answered by both")
+    gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    chance = sign_test(gained, lost)
+    numbers = {"candidate": float(ours.mean()), "present": float(theirs.mean()), "gained": gained, "lost": lost}
+    told = (
+        f"accuracy {ours.mean():.3f}, and {theirs.mean():.3f} of the classifier in use, on the same {len(ours)}"
+        f" pictures: {gained} gained, {lost} lost, which luck does in {chance:.1%} (at most {RISK:.0%} is asked)"
+    )
+    return Verdict(chance <= RISK, told, numbers | {"chance": chance})
+
+
+def judge_classes(candidate: Contestant, present: Contestant | None, floor: float) -> Verdict:
+    """Whether every class is found often enough, and none less often than before by more than luck."""
+    answers = candidate.answers
+    labels, counts = np.unique(answers.labels, return_counts=True)
+    recalls = {label: float(answers.is_right[answers.labels == label].mean()) for label in labels}
+    faults = [
+        f"{label} {recalls[label]:.2f} of {count} pictures, floor {floor:.2f}"
+        for label, count in zip(labels, counts, strict=True)
+        if count >= FEW and recalls[label] < floor
+    ]
+    if present is not None and present.version != candidate.version:
+        faults += _lost_classes(answers, present.answers)
+    worst = min(recalls, key=lambda label: recalls[label])
+    told = "; ".join(faults) if faults else f"recall at least {recalls[worst]:.2f} ({worst})"
+    few = sum(count < FEW for count in counts)
+    note = f"; {few} classes have fewer than {FEW} pictures" if few else ""
+    return Verdict(not faults, told + note, {"least_recall": recalls[worst], "floor": floor})
+
+
+def judge_vanished(candidate: Contestant, present: Contestant | None, retired: Sequence[str]) -> Verdict:
+    """Whether every label of the holdout, and of the classifier in use, can still be answered, or was retired."""
+    wanted = set(candidate.answers.labels.tolist()) | (set(present.answers.classes) if present else set())
+    missing = sorted(wanted - set(candidate.answers.classes) - set(retired))
+    told = f"it cannot answer {', '.join(missing)}: give it pictures, or name it in retired_labels" if missing else ""
+    return Verdict(not missing, told or f"{len(candidate.answers.classes)} labels", {"missing": len(missing)})
+
+
+def judge_calibration(candidate: Contestant, limit: float) -> Verdict:
+    """Whether confidences are off by more than allowed, and by more than chance (consistency resampling)."""
+    confidence = candidate.answers.confidence
+    error, chance = calibration_error(bin_answers(confidence, candidate.answers.is_right)), chance_error(confidence)
+    told = f"expected calibration error {error:.3f}, limit {max(limit, chance):.3f}"
+    return Verdict(error <= max(limit, chance), told, {"calibration_error": error, "by_chance": chance})
+
+
+def judge_costs(candidate: Contestant, present: Contestant | None, slowdown: float, growth: float) -> Verdict:
+    """Whether a picture takes much longer, or the graph is much larger, than with the classifier in use."""
+    if present is None:
+        return Verdict(True, "there is no classifier yet")
+    times_size = candidate.megabytes / present.megabytes
+    timed = candidate.seconds is not None and present.seconds is not None
+    times_seconds = candidate.seconds / present.seconds if candidate.seconds and present.seconds else 1.0
+    told = f"{times_size:.2f} times as large (at most {growth:g})"
+    told += f", {times_seconds:.2f} times as slow (at most {slowdown:g})" if timed else ", its speed was never measured"
+    passed = times_size <= growth and times_seconds <= slowdown
+    return Verdict(passed, told, {"times_as_large": times_size, "times_as_slow": times_seconds})
+
+
+def judge_withdrawal(candidate: Contestant, is_withdrawn: bool) -> Verdict:
+    """Whether nobody went back from it: what was withdrawn for a reason does not return by a retraining."""
+    told = f"{candidate.version} was withdrawn: name it as the version of classifier, if it is to answer again"
+    return Verdict(not is_withdrawn, told if is_withdrawn else "never withdrawn")
+
+
+def _pair(ours: Answers, theirs: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of the pictures that both answered, and whether each was right."""
+    ids = ours.image_ids.astype(str), theirs.image_ids.astype(str)
+    _, left, right = np.intersect1d(*ids, return_indices=True)
+    return ours.labels[left], ours.is_right[left], theirs.is_right[right]
+
+
+def _lost_classes(ours: Answers, theirs: Answers) -> list[str]:
+    """The classes that are found less often than before; the risk is shared out between all."""
+    labels, is_right, was_right = _pair(ours, theirs)
+    found = []
+    for label in np.unique(labels):
+        own = labels == label
+        gained, lost = int((is_right & ~was_right & own).sum()), int((was_right & ~is_right & own).sum())
+        if lost > gained and sign_test(lost, gained) <= RISK / len(np.unique(labels)):
+            now, before = is_right[own].mean(), was_right[own].mean()
+            found.append(f"{label} {now:.2f} after {before:.2f}: {gained} gained, {lost} lost")
+    return found

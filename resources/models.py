@@ -7,11 +7,14 @@ the model in use is what the graph says, never the newest folder.
 import json
 import shutil
 from pathlib import Path
+from typing import Any, Final, cast
 
 import dagster as dg
+import pyarrow.parquet as pq
 from pydantic import Field
 from pyspark.ml import PipelineModel
 
+from pipeline.answers import Answers, answers_of
 from pipeline.backbone import Backbone, open_backbone
 from pipeline.batch_size import sidecar
 from pipeline.classifier import Classifier
@@ -21,7 +24,10 @@ from resources.leftovers import draft_name
 from resources.model_files import ModelFiles, settle
 from resources.spark import SparkResource
 
-EVALUATION = "evaluation.json"
+EVALUATION: Final = "evaluation.json"
+CROSS_FITTED: Final = "cross_fitted.parquet"
+MAX_FORMER: Final = 100
+"""Versions before the present one that an asset remembers."""
 
 
 class ModelError(RuntimeError):
@@ -41,7 +47,8 @@ class ModelStore(dg.ConfigurableResource):
             return
         if self._report(model.version) is None:
             self._save_classifier(model)
-        self._point(asset, {"classifier": model.version})
+        former = [version for version in self.list_versions(asset) if version != model.version]
+        self._point(asset, {"classifier": model.version, **({"former": former[:MAX_FORMER]} if former else {})})
 
     def find(self, asset: str) -> Backbone | Classifier | None:
         """The model that an asset stands for, or None where it was never materialized.
@@ -50,18 +57,34 @@ class ModelStore(dg.ConfigurableResource):
             BackboneError: where the graph is damaged.
             ModelError: where the classifier is missing or damaged.
         """
-        pointer = self._files.read_note(self._files.folder / f"{asset}.json")
-        if pointer is None:
-            return None
-        target = json.loads(pointer)
+        target = self._target(asset)
         if "backbone" in target:
-            return self._open_backbone(target["backbone"])
-        return self._load_classifier(target["classifier"])
+            return self.open_backbone(target["backbone"])
+        return self.open_classifier(target["classifier"]) if target else None
 
     def find_classifier(self, asset: str) -> Classifier | None:
         """The classifier that an asset stands for, or None where it was never materialized."""
         found = self.find(asset)
         return found if isinstance(found, Classifier) else None
+
+    def read_report(self, version: str) -> dict[str, Any]:
+        """What is known about a classifier of this lake; nothing where it is gone."""
+        text = self._report(version)
+        return cast("dict[str, Any]", json.loads(text)) if text else {}
+
+    def list_versions(self, asset: str) -> list[str]:
+        """The versions of the classifiers that an asset ever stood for, the present one first."""
+        target = self._target(asset)
+        return [target["classifier"], *target.get("former", [])] if "classifier" in target else []
+
+    def read_note(self, name: str, version: str) -> dict[str, Any] | None:
+        """What was noted of a classifier under this name, or None."""
+        note = self._files.read_note(self._files.folder / name / f"{version}.json")
+        return cast("dict[str, Any]", json.loads(note)) if note else None
+
+    def write_note(self, name: str, version: str, told: dict[str, Any]) -> None:
+        """Notes something of a classifier; its own folder never changes."""
+        self._files.write_note(self._files.folder / name / f"{version}.json", json.dumps(told, indent=2))
 
     @property
     def _files(self) -> ModelFiles:
@@ -81,25 +104,46 @@ class ModelStore(dg.ConfigurableResource):
         """The evaluation, which is written last: None where the classifier is not whole."""
         return self._files.read_note(self._folder(version) / EVALUATION)
 
-    def _open_backbone(self, digest: str) -> Backbone:
+    def open_backbone(self, digest: str) -> Backbone:
+        """The graph of this digest.
+
+        Raises:
+            FileNotFoundError: where it is missing.
+            BackboneError: where it is damaged.
+        """
         graph = self._files.fetch(self._files.folder / "backbone" / f"{digest}.onnx")
         self._files.fetch(sidecar(graph))
         return open_backbone(graph)
 
+    def read_cross_fitted(self, version: str) -> Answers | None:
+        """The answers of a classifier's cross-fit; None where it was fitted without."""
+        file = self._files.fetch(self._folder(version) / CROSS_FITTED)
+        return answers_of(pq.read_table(file)) if file.exists() else None
+
     def _save_classifier(self, classifier: Classifier) -> None:
-        folder, report = self._folder(classifier.version), json.dumps(classifier.report, indent=2, ensure_ascii=False)
-        if direct := self._spark_folder(classifier.version):
-            classifier.model.write().overwrite().save(direct)
-            self._files.write_note(folder / EVALUATION, report)
-            return
+        folder = self._folder(classifier.version)
         shutil.rmtree(folder, ignore_errors=True)
         draft = folder.with_name(draft_name(folder.name))
-        classifier.model.write().save(f"file://{draft}")
+        if direct := self._spark_folder(classifier.version):
+            classifier.model.write().overwrite().save(direct)
+            draft.mkdir(parents=True)
+        else:
+            classifier.model.write().save(f"file://{draft}")
+        if classifier.cross_fitted:
+            pq.write_table(classifier.cross_fitted.to_table(), draft / CROSS_FITTED, compression="zstd")
+        report = json.dumps(classifier.report, indent=2, ensure_ascii=False)
         (draft / EVALUATION).write_text(report, encoding="utf-8")
         settle(draft, folder, EVALUATION)
         self._files.publish(folder, last=EVALUATION)
+        if direct:
+            shutil.rmtree(folder)  # else it would pass for a copy of the whole
 
-    def _load_classifier(self, version: str) -> Classifier:
+    def open_classifier(self, version: str) -> Classifier:
+        """The classifier of this version.
+
+        Raises:
+            ModelError: where it is missing or damaged.
+        """
         text = self._report(version)
         if text is None:
             raise ModelError(
@@ -111,7 +155,12 @@ class ModelStore(dg.ConfigurableResource):
         path = direct or f"file://{self._files.fetch(self._folder(version))}"  # Hadoop decodes no %20
         return Classifier(version, report["backbone"], PipelineModel.load(path), report)
 
-    def _point(self, asset: str, target: dict[str, str]) -> None:
+    def _target(self, asset: str) -> dict[str, Any]:
+        """What an asset stands for; nothing where it was never materialized."""
+        pointer = self._files.read_note(self._files.folder / f"{asset}.json")
+        return cast("dict[str, Any]", json.loads(pointer)) if pointer else {}
+
+    def _point(self, asset: str, target: dict[str, Any]) -> None:
         self._files.write_note(self._files.folder / f"{asset}.json", json.dumps(target))
 
 

@@ -15,7 +15,6 @@ from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, open_session
 from pipeline.bake_off import SAMPLE_COUNT, sample_pictures
-from pipeline.classifier import TrainingError
 from pipeline.labels import label_features
 from pipeline.networks.pretrained import PretrainedError
 from pipeline.networks.proofs import tell_failure
@@ -24,6 +23,7 @@ from pipeline.precision import PrecisionChoice, choose_precision
 from pipeline.precision_costs import PrecisionCosts, measure_costs, sample_labelled
 from pipeline.processor import refuse_int8
 from pipeline.stored import StoredRows
+from pipeline.training_set import TrainingError
 from resources.backbone import BackboneCatalogue, check_precision
 from resources.commits import LakeError
 from resources.feature_cache import FeatureCache

@@ -32,6 +32,10 @@ class Settings:
     start_day: date
     spark_master: str
     accuracy_floor: float
+    recall_floor: float
+    max_calibration_error: float
+    max_slowdown: float
+    max_growth: float
     core_hour_dollars: float
     limits: Limits
     max_rejected_share: float
@@ -62,7 +66,11 @@ def read_settings() -> Settings:
         precision=_one_of("DAYLIGHT_PRECISION", "auto", ("auto", "fp32", "int8")),
         start_day=_day("DAYLIGHT_START_DAY", "2026-01-01"),
         spark_master=_text("DAYLIGHT_SPARK_MASTER", "local[*]"),
-        accuracy_floor=_number("DAYLIGHT_ACCURACY_FLOOR", "0.8", _is_share, "a share between 0 and 1"),
+        accuracy_floor=_share("DAYLIGHT_ACCURACY_FLOOR", "0.8"),
+        recall_floor=_share("DAYLIGHT_RECALL_FLOOR", "0.5"),
+        max_calibration_error=_share("DAYLIGHT_MAX_CALIBRATION_ERROR", "0.05"),
+        max_slowdown=_number("DAYLIGHT_MAX_SLOWDOWN", "1.5", _is_positive, "a number above 0"),
+        max_growth=_number("DAYLIGHT_MAX_GROWTH", "2", _is_positive, "a number above 0"),
         core_hour_dollars=_number("DAYLIGHT_CORE_HOUR_DOLLARS", "0.05", _is_positive, "a number above 0"),
         limits=Limits(
             bytes=_count("DAYLIGHT_MAX_BYTES", DEFAULT_LIMITS.bytes),
@@ -70,7 +78,7 @@ def read_settings() -> Settings:
             seconds=_number("DAYLIGHT_MAX_SECONDS", f"{DEFAULT_LIMITS.seconds:g}", _is_positive, "a number above 0"),
             memory_bytes=_count("DAYLIGHT_MAX_MEMORY_BYTES", DEFAULT_LIMITS.memory_bytes, 2**40),
         ),
-        max_rejected_share=_number("DAYLIGHT_MAX_REJECTED_SHARE", "0.05", _is_share, "a share between 0 and 1"),
+        max_rejected_share=_share("DAYLIGHT_MAX_REJECTED_SHARE", "0.05"),
     )
 
 
@@ -131,13 +139,13 @@ def _number(variable: str, default: str, is_allowed: Callable[[float], bool], wi
     return number
 
 
+def _share(variable: str, default: str) -> float:
+    return _number(variable, default, lambda number: 0 <= number <= 1, "a share between 0 and 1")
+
+
 def _count(variable: str, default: int, limit: int = 2**31) -> int:
     wish = f"a whole number from 1 to {limit - 1}"
     return int(_number(variable, str(default), lambda number: number.is_integer() and 0 < number < limit, wish))
-
-
-def _is_share(number: float) -> bool:
-    return 0 <= number <= 1
 
 
 def _is_positive(number: float) -> bool:

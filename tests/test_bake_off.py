@@ -19,9 +19,9 @@ from pipeline.contenders import (
     read_contenders,
     tabulate_contenders,
 )
-from pipeline.evaluation import interval_of_share
 from pipeline.features import extract_features
 from pipeline.fitting import ClassifierParams
+from pipeline.intervals import interval_of_share
 from pipeline.labels import label_features, list_training_files, read_training_images
 from pipeline.networks.export import export_backbone
 from pipeline.networks.pretrained import Pretrained

@@ -15,22 +15,14 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone
-from pipeline.classifier import (
-    Classifier,
-    ClassifierParams,
-    TrainingError,
-    _labelled,
-    _probabilities,
-    _version_of,
-    describe_classifier,
-    evaluate_classifier,
-    fit_classifier,
-    predict,
-)
+from pipeline.classifier import Classifier, answer_holdout, fit_classifier, predict
+from pipeline.classifier_report import describe_classifier
 from pipeline.features import extract_features
+from pipeline.fitted import _probabilities
+from pipeline.fitting import ClassifierParams
 from pipeline.heads import HeadError, build_head
 from pipeline.labels import label_features, list_training_files, read_training_images
-from pipeline.promotion import compare_classifiers
+from pipeline.training_set import TrainingError, identify, select_labelled
 from resources.java import java_home
 from resources.lake import Lake
 from resources.models import ModelError, ModelStore
@@ -115,7 +107,7 @@ def answers_by_id(answers: DataFrame) -> dict[str, Row]:
 
 
 def version_of(features: DataFrame, params: ClassifierParams) -> str:
-    return _version_of(_labelled(features), "a digest", params)
+    return identify(select_labelled(features), "a digest", params)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -155,7 +147,7 @@ def test_rows_without_features_are_not_answered_and_not_fitted_on(features: Data
     assert predict(more, classifier).count() == 95
     params = HEADS["logistic_regression"]
     assert version_of(more, params) == version_of(features, params)
-    assert evaluate_classifier(more, classifier).support == classifier.report["holdout_count"]
+    assert len(answer_holdout(more, classifier)) == classifier.report["holdout_count"]
 
 
 @pytest.mark.parametrize(
@@ -301,40 +293,6 @@ def test_features_of_another_backbone_fail_rather_than_are_answered(
     others = features.withColumn("backbone", F.lit("another"))
     with pytest.raises(SparkRuntimeException, match=f"takes features of {classifier.backbone}, and got another"):
         predict(others, classifier).select("predicted_label").collect()
-
-
-def test_a_candidate_without_a_predecessor_is_compared_with_nothing(
-    features: DataFrame, classifier: Classifier
-) -> None:
-    compared = compare_classifiers(classifier, None, features)
-    assert (compared.candidate, compared.present) == (classifier.report["accuracy"], None)
-    assert compared.note == "there is no classifier yet"
-
-
-def test_the_classifier_in_use_equals_itself(features: DataFrame, classifier: Classifier) -> None:
-    compared = compare_classifiers(classifier, classifier, features)
-    assert compared.present == compared.candidate
-    assert "in use" in compared.note
-
-
-def test_a_better_and_a_worse_candidate_are_judged_on_the_same_pictures(
-    features: DataFrame, classifier: Classifier, swapped: Classifier
-) -> None:
-    better = compare_classifiers(classifier, swapped, features)
-    worse = compare_classifiers(swapped, classifier, features)
-    assert better.present is not None
-    assert worse.present is not None
-    assert better.candidate == worse.present == classifier.report["accuracy"]
-    assert worse.candidate == better.present == swapped.report["accuracy"]
-    assert better.candidate > better.present
-    assert better.note == f"both on the same {classifier.report['holdout_count']} holdout pictures"
-
-
-def test_a_classifier_of_another_backbone_cannot_be_compared(features: DataFrame, classifier: Classifier) -> None:
-    other = Classifier("another version", "another", classifier.model, classifier.report)
-    compared = compare_classifiers(classifier, other, features)
-    assert compared.present is None
-    assert "another backbone" in compared.note
 
 
 def test_a_description_shows_scores_and_confusion_by_label(classifier: Classifier) -> None:

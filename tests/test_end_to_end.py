@@ -119,7 +119,7 @@ def test_training_ends_in_a_promoted_classifier_that_knows_its_backbone(
     assert "red" in candidate["confusion_matrix"]
     assert deployment.pointer() == {"classifier": data_version(deployment, "classifier")}
     assert all(check.passed for check in trained.get_asset_check_evaluations())
-    assert len(trained.get_asset_check_evaluations()) == 5
+    assert len(trained.get_asset_check_evaluations()) == 10
 
 
 def test_files_of_a_day_are_rows_of_images_are_rows_of_predictions(
@@ -227,7 +227,7 @@ def test_a_candidate_worse_than_the_classifier_in_use_is_not_promoted(
     result = deployment.run("training", config={"params": {"regParam": 1e6}}, accuracy_floor=0.0)
     assert not result.success
     failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
-    assert failed == ["candidate_is_not_worse_than_the_classifier"]
+    assert "candidate_is_better_than_the_classifier" in failed
     assert deployment.pointer() == promoted
 
 

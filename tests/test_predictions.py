@@ -18,7 +18,7 @@ from pipeline.features import extract_features
 from pipeline.files import list_files
 from pipeline.images import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.labels import label_features, list_training_files, read_training_images
-from pipeline.predictions import REVIEW_BELOW, SHEET_SIZE, describe_predictions, predict_images
+from pipeline.predictions import SHEET_SIZE, describe_predictions, predict_images
 from pipeline.review_queue import describe_review_queue, queue_for_review
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
@@ -88,10 +88,13 @@ def rows(predicted: DataFrame) -> dict[tuple[date, str], Row]:
     return {(row["day"], row["path"]): row for row in predicted.collect()}
 
 
+DOUBTED = 0.6
+
+
 def doubt(predicted: DataFrame, confidence: str) -> DataFrame:
     """The same answers with another confidence, and the decision that follows from it."""
     doubted = predicted.withColumn("confidence", F.when(F.col("confidence").isNotNull(), F.expr(confidence)))
-    decision = F.when(F.col("confidence") < REVIEW_BELOW, "review").otherwise(F.col("decision"))
+    decision = F.when(F.col("confidence") < DOUBTED, "review").otherwise(F.col("decision"))
     return doubted.withColumn("decision", decision)
 
 
@@ -172,7 +175,9 @@ def test_the_decision_follows_from_the_confidence(
         if row["confidence"] is None:
             assert row["decision"] == "rejected"
         else:
-            assert row["decision"] == ("answered" if row["confidence"] >= REVIEW_BELOW else "review")
+            assert row["decision"] == (
+                "answered" if row["confidence"] >= classifier.calibration.threshold else "review"
+            )
         seen.add(row["decision"])
     assert seen == {"answered", "review", "rejected"}
 

@@ -27,6 +27,10 @@ VARIABLES = (
     "DAYLIGHT_MAX_SECONDS",
     "DAYLIGHT_MAX_MEMORY_BYTES",
     "DAYLIGHT_MAX_REJECTED_SHARE",
+    "DAYLIGHT_RECALL_FLOOR",
+    "DAYLIGHT_MAX_CALIBRATION_ERROR",
+    "DAYLIGHT_MAX_SLOWDOWN",
+    "DAYLIGHT_MAX_GROWTH",
 )
 
 
@@ -53,6 +57,10 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         start_day=date(2026, 1, 1),
         spark_master="local[*]",
         accuracy_floor=0.8,
+        recall_floor=0.5,
+        max_calibration_error=0.05,
+        max_slowdown=1.5,
+        max_growth=2.0,
         core_hour_dollars=0.05,
         limits=Limits(bytes=2**27, pixels=89_478_485, seconds=30.0, memory_bytes=2**30),
         max_rejected_share=0.05,
@@ -69,7 +77,7 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
 def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = (
         *("in", "labelled", "(?P<label>x)", "/out", "other.onnx", "int8", "2025-02-28", "spark://h:7077", "0.25"),
-        *("weights.h5", "pool5", "caffe", "0.04", "1000", "2000", "0.5", "3000", "0.1"),
+        *("weights.h5", "pool5", "caffe", "0.04", "1000", "2000", "0.5", "3000", "0.1", "0.75", "0.3", "3", "4"),
     )
     for variable, value in zip(VARIABLES, values, strict=True):
         monkeypatch.setenv(variable, value)
@@ -86,6 +94,10 @@ def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         start_day=date(2025, 2, 28),
         spark_master="spark://h:7077",
         accuracy_floor=0.25,
+        recall_floor=0.75,
+        max_calibration_error=0.3,
+        max_slowdown=3.0,
+        max_growth=4.0,
         core_hour_dollars=0.04,
         limits=Limits(bytes=1000, pixels=2000, seconds=0.5, memory_bytes=3000),
         max_rejected_share=0.1,

@@ -1,0 +1,38 @@
+"""Labels that are likely wrong."""
+
+from dataclasses import replace
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from pipeline.answers import Answers
+from pipeline.calibration import soften
+from pipeline.classifier import Classifier, answer_holdout
+from pipeline.label_issues import describe_label_issues, rank_labels
+from pipeline.report import Table
+from resources.models import ModelStore
+
+
+@dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
+def label_issues(
+    training_images: DataFrame,
+    training_features: DataFrame,
+    classifier_candidate: Classifier,
+    model_store: ModelStore,
+) -> Table:
+    """Labelled files by how likely their label is wrong, the worst first.
+
+    Told by answers of classifiers that did not learn the labels in question: those of the cross-fit for the train side,
+    the candidate for the holdout.
+    """
+    spark = training_images.sparkSession
+    twins = spark.createDataFrame([], "image_id string, twin_id string")
+    answers = [answer_holdout(training_features, classifier_candidate)]
+    crossed = model_store.read_cross_fitted(classifier_candidate.version)
+    if crossed is not None:
+        answers.append(_calibrated(crossed, classifier_candidate))
+    return Table(rank_labels(training_images, twins, answers), describe_label_issues(training_images))
+
+
+def _calibrated(answers: Answers, classifier: Classifier) -> Answers:
+    return replace(answers, probabilities=soften(answers.probabilities, classifier.calibration.temperature))
