@@ -4,12 +4,14 @@ import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
+from pipeline.backbone import Backbone
 from pipeline.classifier import (
     Classifier,
     ClassifierParams,
     describe_classifier,
     fit_classifier,
 )
+from pipeline.fused import add_graph
 from pipeline.heads import HeadName, Normalization
 from pipeline.promotion import compare_classifiers
 from resources.gate import Gate
@@ -41,13 +43,15 @@ class TrainingConfig(dg.Config):
     owners=["team:vision"],
     io_manager_key="models",
 )
-def classifier_candidate(config: TrainingConfig, training_features: DataFrame) -> dg.Output[Classifier]:
+def classifier_candidate(
+    config: TrainingConfig, training_features: DataFrame, backbone: Backbone
+) -> dg.Output[Classifier]:
     """Fitted MLlib pipeline with its evaluation on the holdout; it answers nothing until it is promoted.
 
     The same pictures, labels, backbone and parameters give the same version, so that a repeated training makes nothing
-    stale.
+    stale. Backbone and head lie beside it in one ONNX file, classifier.onnx, where the head allows it.
     """
-    return _output(fit_classifier(training_features, ClassifierParams(**config.model_dump())))
+    return _output(add_graph(fit_classifier(training_features, ClassifierParams(**config.model_dump())), backbone))
 
 
 @dg.asset(group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")

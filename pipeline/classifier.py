@@ -7,7 +7,7 @@ Its stages and their search are `fitting.py`, heads by name `heads.py`, scores `
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Final, cast
 
@@ -48,12 +48,14 @@ class Classifier:
         backbone: digest of the graph whose features it takes.
         model: the MLlib pipeline, from `embedding` (vector) to `prediction` and `predicted_label`.
         report: what stands in `evaluation.json`.
+        graph: the file of `fused.py`, on its way to the store; None of one that was loaded.
     """
 
     version: str
     backbone: str
     model: PipelineModel
     report: dict[str, Any]
+    graph: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def labels(self) -> list[str]:

@@ -4,8 +4,11 @@ A model is stored once and never changed. What an asset stands for is one small 
 the model in use is what the graph says, never the newest folder.
 """
 
+import atexit
+import hashlib
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +25,9 @@ from resources.model_files import ModelFiles, settle
 from resources.spark import SparkResource
 
 EVALUATION = "evaluation.json"
+FUSED = "classifier.onnx"
+MLLIB_FOLDERS = ("metadata", "stages")
+"""Of a `PipelineModel` that is stored."""
 
 
 class ModelError(RuntimeError):
@@ -41,6 +47,8 @@ class ModelStore(dg.ConfigurableResource):
             return
         if self._report(model.version) is None:
             self._save_classifier(model)
+        elif model.graph and not self._files.has(self._folder(model.version) / FUSED):
+            self._files.write(self._folder(model.version) / FUSED, model.graph)
         self._point(asset, {"classifier": model.version})
 
     def find(self, asset: str) -> Backbone | Classifier | None:
@@ -62,6 +70,27 @@ class ModelStore(dg.ConfigurableResource):
         """The classifier that an asset stands for, or None where it was never materialized."""
         found = self.find(asset)
         return found if isinstance(found, Classifier) else None
+
+    def fused_place(self, version: str) -> str:
+        """Where the fused graph of a classifier lies, if it has one: a path or a URI."""
+        return f"{self._files.root}/classifier/{version}/{FUSED}"
+
+    def find_fused(self, version: str) -> Backbone | None:
+        """The fused graph of a classifier, or None where it has none.
+
+        A copy under its digest: Spark takes no second file of a name that it knows, and serves the copy until it ends.
+
+        Raises:
+            BackboneError: where it is no graph from pixels to a vector.
+        """
+        content = self._files.read(self._folder(version) / FUSED)
+        if content is None:
+            return None
+        folder = tempfile.TemporaryDirectory(prefix="daylight-fused-")
+        atexit.register(folder.cleanup)
+        copy = Path(folder.name) / f"{hashlib.sha256(content).hexdigest()}.onnx"
+        copy.write_bytes(content)
+        return open_backbone(copy)
 
     @property
     def _files(self) -> ModelFiles:
@@ -90,11 +119,15 @@ class ModelStore(dg.ConfigurableResource):
         folder, report = self._folder(classifier.version), json.dumps(classifier.report, indent=2, ensure_ascii=False)
         if direct := self._spark_folder(classifier.version):
             classifier.model.write().overwrite().save(direct)
+            if classifier.graph:
+                self._files.write(folder / FUSED, classifier.graph)
             self._files.write_note(folder / EVALUATION, report)
             return
         shutil.rmtree(folder, ignore_errors=True)
         draft = folder.with_name(draft_name(folder.name))
         classifier.model.write().save(f"file://{draft}")
+        if classifier.graph:
+            (draft / FUSED).write_bytes(classifier.graph)
         (draft / EVALUATION).write_text(report, encoding="utf-8")
         settle(draft, folder, EVALUATION)
         self._files.publish(folder, last=EVALUATION)
@@ -107,9 +140,14 @@ class ModelStore(dg.ConfigurableResource):
             )
         report = json.loads(text)
         self.spark.spark_session  # noqa: B018 MLlib loads into the session that there is
-        direct = self._spark_folder(version)
-        path = direct or f"file://{self._files.fetch(self._folder(version))}"  # Hadoop decodes no %20
+        path = self._spark_folder(version) or self._fetch_pipeline(version)
         return Classifier(version, report["backbone"], PipelineModel.load(path), report)
+
+    def _fetch_pipeline(self, version: str) -> str:
+        """What MLlib wrote, without the fused graph, which no day needs."""
+        for part in MLLIB_FOLDERS:
+            self._files.fetch(self._folder(version) / part)
+        return f"file://{self._folder(version)}"  # Hadoop decodes no %20
 
     def _point(self, asset: str, target: dict[str, str]) -> None:
         self._files.write_note(self._files.folder / f"{asset}.json", json.dumps(target))
