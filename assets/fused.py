@@ -3,6 +3,7 @@
 import dagster as dg
 from pyspark.sql import DataFrame
 
+from pipeline.backbone import Backbone
 from pipeline.classifier import Classifier
 from pipeline.fused import refuse_fusion
 from pipeline.fused_parity import MAX_DIFFERENCE, measure_fused_parity
@@ -16,12 +17,14 @@ from resources.pages import show_numbers
     asset="classifier_candidate",
     blocking=True,
     additional_ins={
+        "backbone": dg.AssetIn("backbone"),
         "training_images": dg.AssetIn("training_images"),
         "training_features": dg.AssetIn("training_features"),
     },
 )
 def fused_graph_answers_as_the_classifier(
     classifier_candidate: Classifier,
+    backbone: Backbone,
     training_images: StoredRows,
     training_features: DataFrame,
     model_store: ModelStore,
@@ -38,7 +41,9 @@ def fused_graph_answers_as_the_classifier(
     if graph is None:
         told = "there is no classifier.onnx: materialize classifier_candidate anew"
         return dg.AssetCheckResult(passed=False, description=told, metadata={"file": place})
-    parity = measure_fused_parity(graph, classifier_candidate, training_images, training_features, limits.of_a_file)
+    parity = measure_fused_parity(
+        graph, classifier_candidate, backbone, training_images, training_features, limits.of_a_file
+    )
     return dg.AssetCheckResult(
         passed=parity.holds,
         description=parity.told,

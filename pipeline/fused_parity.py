@@ -6,7 +6,7 @@ from hashlib import sha256
 from math import nan
 from typing import Final
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone, open_session
@@ -34,6 +34,7 @@ class FusedParity:
     """How a fused graph answers beside its classifier.
 
     Attributes:
+        source: of the features that the classifier answered.
         compared_count: pictures of the holdout that have features.
         missing_count: of them, those that the graph gave no probabilities, or not one for every label.
         max_difference: of a probability; NaN where one is.
@@ -42,6 +43,7 @@ class FusedParity:
         other_examples: of them, the labels of the classifier that the graph did not give.
     """
 
+    source: str
     compared_count: int
     missing_count: int
     max_difference: float
@@ -59,55 +61,80 @@ class FusedParity:
     def told(self) -> str:
         """The comparison as a sentence."""
         return (
-            f"{self.compared_count} holdout pictures: probabilities differ by {self.max_difference:.1e} at most"
-            f" ({MAX_DIFFERENCE:.0e} allowed), {self.other_count} have another label, {self.missing_count} no answer;"
-            f" of {self.example_count} examples {len(self.other_examples)} are named otherwise"
+            f"{self.compared_count} holdout pictures, against {self.source}: probabilities differ by"
+            f" {self.max_difference:.1e} at most ({MAX_DIFFERENCE:.0e} allowed), {self.other_count} have another label,"
+            f" {self.missing_count} no answer; of {self.example_count} examples {len(self.other_examples)} are named"
+            " otherwise"
         )
 
 
 def measure_fused_parity(
     graph: Backbone,
     classifier: Classifier,
+    backbone: Backbone,
     images: StoredRows,
     features: DataFrame,
     limits: Limits = DEFAULT_LIMITS,
 ) -> FusedParity:
     """Runs a fused graph over the whole holdout in Spark, from the bytes of its pictures, beside the classifier.
 
-    Costs: every picture of the holdout is decoded and embedded once more. The driver holds ids, some 100 bytes for each
-    picture, and the bytes of `MAX_EXAMPLES` pictures.
+    Stored features may come from another processor, which rounds otherwise: where they give other answers, features are
+    made anew, and these decide.
+
+    Costs: every picture of the holdout is decoded and embedded once more, or three times where stored features give
+    other answers. The driver holds ids, some 200 bytes for each picture, and the bytes of `MAX_EXAMPLES` pictures.
 
     Args:
         graph: the fused file, opened as a backbone is.
         classifier: the one it was made of.
+        backbone: the one it was made of.
         images: the labelled pictures, with `image_id`, `length` and `content`.
         features: of the same pictures, with `image_id`, `split`, `features` and `backbone`.
         limits: of a picture.
     """
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("features").isNotNull())
     ids = holdout.select("image_id").toArrow()["image_id"].to_pylist()
-    answers = predict(holdout, classifier)
-    scored = embed_stored(images, find_pictures(images, ids), graph, COLUMNS, limits).frame
-    labels = F.array(*map(F.lit, classifier.labels))
-    shares, largest = F.col("shares"), F.array_max("shares")
-    expected = F.transform(labels, lambda label: F.element_at("probabilities", label))
-    position = F.array_position(labels, F.col("predicted_label")).cast("int")
-    is_whole = F.size("shares") == len(classifier.labels)
+    places = find_pictures(images, ids)
+    shares = embed_stored(images, places, graph, COLUMNS, limits).frame.select(
+        "image_id", F.col("features").alias("shares")
+    )
+
+    def compare(source: str, embedded: DataFrame) -> FusedParity:
+        answers = predict(embedded, classifier)
+        found = _compare_shares(answers.join(shares, "image_id", "left"), classifier.labels)
+        examples = _pick_examples(answers, images)
+        given = name_pictures(graph, list(examples.values()), limits)
+        others = [label for label, content in examples.items() if given.get(sha256(content).hexdigest()) != label]
+        return FusedParity(
+            source=source,
+            compared_count=len(ids),
+            missing_count=len(ids) - found["whole_count"],
+            max_difference=nan if found["max_difference"] is None else found["max_difference"],
+            other_count=found["other_count"],
+            example_count=len(examples),
+            other_examples=others,
+        )
+
+    parity = compare("stored features", holdout)
+    if parity.holds:
+        return parity
+    return compare("features made anew", embed_stored(images, places, backbone, COLUMNS, limits).frame)
+
+
+def _compare_shares(joined: DataFrame, labels: Sequence[str]) -> Row:
+    """Compares the `shares` of a graph with the `probabilities` and the `predicted_label` of the classifier."""
+    names, shares = F.array(*map(F.lit, labels)), F.col("shares")
+    expected = F.transform(names, lambda name: F.element_at("probabilities", name))
     differences = F.zip_with(expected, shares, lambda one, other: F.abs(one - other))
-    joined = answers.join(scored.select("image_id", F.col("features").alias("shares")), "image_id", "left")
-    found = only_row(
+    is_whole = F.coalesce(F.size(shares) == len(labels), F.lit(False))
+    own_share = F.get(shares, F.array_position(names, F.col("predicted_label")).cast("int") - 1)
+    return only_row(
         joined.select(
-            F.count("*").alias("compared_count"),
-            F.count_if(~F.coalesce(is_whole, F.lit(False))).alias("missing_count"),
+            F.count_if(is_whole).alias("whole_count"),
             F.max(F.when(is_whole, F.array_max(differences))).alias("max_difference"),
-            F.count_if(is_whole & (F.get("shares", position - 1) < largest)).alias("other_count"),
+            F.count_if(is_whole & (own_share < F.array_max(shares))).alias("other_count"),
         )
     )
-    examples = _pick_examples(answers, images)
-    given = name_pictures(graph, list(examples.values()), limits)
-    others = [label for label, content in examples.items() if given.get(sha256(content).hexdigest()) != label]
-    told = found.asDict() | {"max_difference": nan if found["max_difference"] is None else found["max_difference"]}
-    return FusedParity(**told, example_count=len(examples), other_examples=others)
 
 
 def name_pictures(graph: Backbone, contents: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> dict[str, str]:
