@@ -5,9 +5,11 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 
 from assets.promotion import VERDICTS, WITHDRAWN
+from pipeline.backbone import Backbone
 from pipeline.classifier import Classifier, fit_classifier
 from pipeline.classifier_report import describe_classifier, draw_mistakes
 from pipeline.fitting import ClassifierParams
+from pipeline.fused import add_graph
 from pipeline.heads import HeadName, Normalization
 from pipeline.promotion import PromotionError
 from pipeline.report import Report, markdown_table
@@ -49,13 +51,14 @@ def classifier_candidate(
     config: TrainingConfig,
     training_features: DataFrame,
     training_images: StoredRows,
+    backbone: Backbone,
 ) -> dg.Output[Classifier]:
     """Fitted MLlib pipeline with its evaluation on the holdout; it answers nothing until it is promoted.
 
     The same pictures, labels, backbone and parameters give the same version, so that a repeated training makes nothing
-    stale.
+    stale. Backbone and head lie beside it in one ONNX file, classifier.onnx, where the head allows it.
     """
-    fitted = fit_classifier(training_features, ClassifierParams(**config.model_dump()))
+    fitted = add_graph(fit_classifier(training_features, ClassifierParams(**config.model_dump())), backbone)
     mistakes = Report(pictures=draw_mistakes(fitted, training_images.frame))
     return _output(context, fitted, mistakes)
 

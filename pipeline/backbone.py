@@ -57,13 +57,14 @@ def open_backbone(path: Path) -> Backbone:
 
     Raises:
         FileNotFoundError: where there is no such file.
-        BackboneError: where it is damaged, or does not map uint8 `[n, size, size, 3]` to float32 `[n, dimension]`.
+        BackboneError: where it is damaged, or does not map uint8 `[n, size, size, 3]` to float32 `[n, dimension]`, its
+            first output.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.stem != digest:
         raise BackboneError(f"{path} is damaged: its name should be its SHA-256, which is {digest}")
     session = open_session(path)
-    (pixels,), (features,) = session.get_inputs(), session.get_outputs()
+    (pixels,), (features, *_) = session.get_inputs(), session.get_outputs()
     if pixels.type != "tensor(uint8)" or len(pixels.shape) != 4 or len(features.shape) != 2:
         raise BackboneError(f"{path} takes {pixels.type} {pixels.shape} and gives {features.shape}: not a backbone")
     said, costs = session.get_modelmeta().custom_metadata_map, read_batch_costs(path)
@@ -111,11 +112,11 @@ def load_backbone(path: str) -> Embed:
 
 
 def embed_with(session: ort.InferenceSession) -> Embed:
-    """The graph of a session as a function from pixels to features."""
-    name = session.get_inputs()[0].name
+    """The graph of a session as a function from pixels to its first output, the features."""
+    name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def embed(pixels: np.ndarray) -> np.ndarray:
-        (features,) = session.run(None, {name: pixels})
+        (features,) = session.run([output], {name: pixels})
         return features
 
     return embed

@@ -4,7 +4,7 @@ What it is fitted on is `training_set.py`, its stages and their search `fitting.
 it may be `calibration.py`, scores `evaluation.py`; where models live is `resources/models.py`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ class Classifier:
         report: what stands in `evaluation.json`.
         cross_fitted: answers to the train side of classifiers that did not see the pictures, uncalibrated; None for a
             classifier that was loaded, or fitted without.
+        graph: the file of `fused.py`, on its way to the store; None of one that was loaded.
     """
 
     version: str
@@ -48,6 +49,7 @@ class Classifier:
     model: PipelineModel
     report: dict[str, Any]
     cross_fitted: Answers | None = None
+    graph: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def labels(self) -> list[str]:

@@ -134,9 +134,9 @@ def open_sandbox(work: Work) -> Sandbox:
     return _present
 
 
-def keep_harmless(contents: Sequence[bytes], backbone: Backbone) -> list[bytes]:
+def keep_harmless(contents: Sequence[bytes], backbone: Backbone, limits: Limits = DEFAULT_LIMITS) -> list[bytes]:
     """Those pictures that can be decoded and embedded: from then on this process may do it by itself."""
-    sandbox = Sandbox(Work(backbone.path, backbone.size, backbone.batch_size, DEFAULT_LIMITS))
+    sandbox = Sandbox(Work(backbone.path, backbone.size, backbone.batch_size, limits))
     errors = sandbox.embed(pa.array(contents, pa.binary()), Stopwatch())["error"].to_pylist()
     sandbox.close()
     return [content for content, error in zip(contents, errors, strict=True) if error is None]

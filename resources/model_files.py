@@ -37,17 +37,31 @@ class ModelFiles:
 
     def read_note(self, file: Path) -> str | None:
         """The text of a small file as it is in the lake now, or None where there is none."""
-        filesystem, path = self._place(file)
-        if filesystem.get_file_info(path).type != fs.FileType.File:
+        content = self.read(file)
+        return None if content is None else content.decode()
+
+    def read(self, file: Path) -> bytes | None:
+        """The bytes of a file as it is in the lake now, or None where there is none."""
+        if not self.has(file):
             return None
+        filesystem, path = self._place(file)
         with filesystem.open_input_stream(path) as stream:
-            return bytes(stream.read()).decode()
+            return bytes(stream.read())
+
+    def has(self, file: Path) -> bool:
+        """Whether the lake has a file."""
+        filesystem, path = self._place(file)
+        return bool(filesystem.get_file_info(path).type == fs.FileType.File)
 
     def write_note(self, file: Path, text: str) -> None:
-        """Puts a small file in place, whole: whoever reads it finds the old one or the new one."""
+        """Puts a small file in place."""
+        self.write(file, text.encode())
+
+    def write(self, file: Path, content: bytes) -> None:
+        """Puts a file in place, whole: whoever reads it finds the old one or the new one."""
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(draft_name(file.name))
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(content)
         os.replace(draft, file)
         self.publish(file)
 

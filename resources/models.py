@@ -4,8 +4,12 @@ A model is stored once and never changed. What an asset stands for is one small 
 the model in use is what the graph says, never the newest folder.
 """
 
+import atexit
+import hashlib
+import io
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -26,6 +30,9 @@ from resources.spark import SparkResource
 
 EVALUATION: Final = "evaluation.json"
 CROSS_FITTED: Final = "cross_fitted.parquet"
+FUSED: Final = "classifier.onnx"
+MLLIB_FOLDERS: Final = ("metadata", "stages")
+"""Of a `PipelineModel` that is stored."""
 MAX_FORMER: Final = 100
 """Versions before the present one that an asset remembers."""
 
@@ -47,6 +54,8 @@ class ModelStore(dg.ConfigurableResource):
             return
         if self._report(model.version) is None:
             self._save_classifier(model)
+        elif model.graph and not self._files.has(self._folder(model.version) / FUSED):
+            self._files.write(self._folder(model.version) / FUSED, model.graph)
         former = [version for version in self.list_versions(asset) if version != model.version]
         self._point(asset, {"classifier": model.version, **({"former": former[:MAX_FORMER]} if former else {})})
 
@@ -86,6 +95,27 @@ class ModelStore(dg.ConfigurableResource):
         """Notes something of a classifier; its own folder never changes."""
         self._files.write_note(self._files.folder / name / f"{version}.json", json.dumps(told, indent=2))
 
+    def fused_place(self, version: str) -> str:
+        """Where the fused graph of a classifier lies, if it has one: a path or a URI."""
+        return f"{self._files.root}/classifier/{version}/{FUSED}"
+
+    def find_fused(self, version: str) -> Backbone | None:
+        """The fused graph of a classifier, or None where it has none.
+
+        A copy under its digest: Spark takes no second file of a name that it knows, and serves the copy until it ends.
+
+        Raises:
+            BackboneError: where it is no graph from pixels to a vector.
+        """
+        content = self._files.read(self._folder(version) / FUSED)
+        if content is None:
+            return None
+        folder = tempfile.TemporaryDirectory(prefix="daylight-fused-")
+        atexit.register(folder.cleanup)
+        copy = Path(folder.name) / f"{hashlib.sha256(content).hexdigest()}.onnx"
+        copy.write_bytes(content)
+        return open_backbone(copy)
+
     @property
     def _files(self) -> ModelFiles:
         return self.lake.models
@@ -117,26 +147,26 @@ class ModelStore(dg.ConfigurableResource):
 
     def read_cross_fitted(self, version: str) -> Answers | None:
         """The answers of a classifier's cross-fit; None where it was fitted without."""
-        file = self._files.fetch(self._folder(version) / CROSS_FITTED)
-        return answers_of(pq.read_table(file)) if file.exists() else None
+        content = self._files.read(self._folder(version) / CROSS_FITTED)
+        return answers_of(pq.read_table(io.BytesIO(content))) if content else None
 
     def _save_classifier(self, classifier: Classifier) -> None:
-        folder = self._folder(classifier.version)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft = folder.with_name(draft_name(folder.name))
+        folder, report = self._folder(classifier.version), json.dumps(classifier.report, indent=2, ensure_ascii=False)
+        beside = _files_beside(classifier)
         if direct := self._spark_folder(classifier.version):
             classifier.model.write().overwrite().save(direct)
-            draft.mkdir(parents=True)
-        else:
-            classifier.model.write().save(f"file://{draft}")
-        if classifier.cross_fitted:
-            pq.write_table(classifier.cross_fitted.to_table(), draft / CROSS_FITTED, compression="zstd")
-        report = json.dumps(classifier.report, indent=2, ensure_ascii=False)
+            for name, content in beside.items():
+                self._files.write(folder / name, content)
+            self._files.write_note(folder / EVALUATION, report)
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        draft = folder.with_name(draft_name(folder.name))
+        classifier.model.write().save(f"file://{draft}")
+        for name, content in beside.items():
+            (draft / name).write_bytes(content)
         (draft / EVALUATION).write_text(report, encoding="utf-8")
         settle(draft, folder, EVALUATION)
         self._files.publish(folder, last=EVALUATION)
-        if direct:
-            shutil.rmtree(folder)  # else it would pass for a copy of the whole
 
     def open_classifier(self, version: str) -> Classifier:
         """The classifier of this version.
@@ -151,9 +181,14 @@ class ModelStore(dg.ConfigurableResource):
             )
         report = json.loads(text)
         self.spark.spark_session  # noqa: B018 MLlib loads into the session that there is
-        direct = self._spark_folder(version)
-        path = direct or f"file://{self._files.fetch(self._folder(version))}"  # Hadoop decodes no %20
+        path = self._spark_folder(version) or self._fetch_pipeline(version)
         return Classifier(version, report["backbone"], PipelineModel.load(path), report)
+
+    def _fetch_pipeline(self, version: str) -> str:
+        """What MLlib wrote, without the files beside it, which no day needs."""
+        for part in MLLIB_FOLDERS:
+            self._files.fetch(self._folder(version) / part)
+        return f"file://{self._folder(version)}"  # Hadoop decodes no %20
 
     def _target(self, asset: str) -> dict[str, Any]:
         """What an asset stands for; nothing where it was never materialized."""
@@ -162,6 +197,18 @@ class ModelStore(dg.ConfigurableResource):
 
     def _point(self, asset: str, target: dict[str, Any]) -> None:
         self._files.write_note(self._files.folder / f"{asset}.json", json.dumps(target))
+
+
+def _files_beside(classifier: Classifier) -> dict[str, bytes]:
+    """What lies beside MLlib's own folders, by name; the evaluation comes last."""
+    files = {}
+    if classifier.graph:
+        files[FUSED] = classifier.graph
+    if classifier.cross_fitted:
+        sink = io.BytesIO()
+        pq.write_table(classifier.cross_fitted.to_table(), sink, compression="zstd")
+        files[CROSS_FITTED] = sink.getvalue()
+    return files
 
 
 class ModelIOManager(dg.ConfigurableIOManager):

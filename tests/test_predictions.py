@@ -13,9 +13,10 @@ from pyspark.sql.types import StructType
 
 from pipeline import predictions, review_queue
 from pipeline.backbone import Backbone
-from pipeline.classifier import Classifier, ClassifierParams, fit_classifier
+from pipeline.classifier import Classifier, fit_classifier
 from pipeline.features import extract_features
 from pipeline.files import list_files
+from pipeline.fitting import ClassifierParams
 from pipeline.images import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.labels import label_features, list_training_files, read_training_images
 from pipeline.predictions import SHEET_SIZE, describe_predictions, predict_images
