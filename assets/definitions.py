@@ -17,7 +17,9 @@ from assets import (  # noqa: E402
     late_files,
     predictions,
     review_queue,
+    reviews,
 )
+from resources.audit import Audit  # noqa: E402
 from resources.backbone import BackboneCatalogue  # noqa: E402
 from resources.feature_cache import FeatureCache  # noqa: E402
 from resources.gate import Gate  # noqa: E402
@@ -32,7 +34,7 @@ from resources.settings import Settings, read_settings  # noqa: E402
 from resources.spark import SparkResource, read_spark_settings  # noqa: E402
 from resources.tables import TableIOManager  # noqa: E402
 
-MODULES = [backbone, images, features, classifier, predictions, review_queue, contenders]
+MODULES = [backbone, images, features, classifier, predictions, review_queue, reviews, contenders]
 
 
 @dg.definitions
@@ -77,7 +79,9 @@ def build_resources(settings: Settings) -> dict[str, object]:
         pixel_scaling=settings.pixel_scaling,
         lake=lake,
     )
+    audit = Audit(share=settings.audit_size.share, least=settings.audit_size.least, most=settings.audit_size.most)
     return {
+        "audit": audit,
         "catalogue": catalogue,
         "feature_cache": feature_cache,
         "gate": Gate(accuracy_floor=settings.accuracy_floor),

@@ -94,7 +94,7 @@ def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> str:
     return markdown_table(["label ↓ answer →", *map(plain, labels)], rows)
 
 
-def interval_of_share(share: float, support: int) -> tuple[float, float]:
+def interval_of_share(share: float, support: float) -> tuple[float, float]:
     """The 95 % interval of a share that was seen on so many pictures (Wilson's, which stays between 0 and 1)."""
     z = NormalDist().inv_cdf(0.975)
     centre = (share + z * z / (2 * support)) / (1 + z * z / support)
