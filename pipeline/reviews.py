@@ -200,8 +200,9 @@ def _table(title: str, audits: Mapping[str, Sequence[_Audit]]) -> str:
     rows = []
     for name, group in audits.items():
         accuracy = estimate_accuracy([each.stratum for each in group])
-        told = f"{accuracy.share:.1%} ({accuracy.low:.1%} · {accuracy.high:.1%})" if accuracy else ""
         drawn = {each.day: each.drawn_count for each in group}
-        answered = sum(each.answered_count for each in group)
-        rows.append([name, round(sum(each.picture_count for each in group)), sum(drawn.values()), answered, told])
-    return markdown_table([title, "pictures", "drawn", "answered", "accuracy (95 %)"], rows)
+        counts = [round(sum(each.picture_count for each in group)), sum(drawn.values())]
+        counts.append(sum(each.answered_count for each in group))
+        shares = (accuracy.share, accuracy.low, accuracy.high) if accuracy else ()
+        rows.append([name, *counts, *(f"{share:.1%}" for share in shares)])
+    return markdown_table([title, "pictures", "drawn", "answered", "accuracy", "at least", "at most"], rows)
