@@ -75,10 +75,14 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
             Path(folder).mkdir(parents=True, exist_ok=True)
         options = storage_options(folder)
         return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column, storage_options=options)
-    if added := _find_added(_name_of(folder), delta.schema(), wanted):
-        delta.alter.add_columns(added)
-    if _types(delta.schema()) != _types(wanted):
+    added = _find_added(_name_of(folder), delta.schema(), wanted)
+    if _types(delta.schema()) | {field.name: str(field.type) for field in added} != _types(wanted):
         raise LakeError(f"{folder} has the columns {_types(delta.schema())}, and {_types(wanted)} were to be written")
+    if added:
+        try:
+            delta.alter.add_columns(added)
+        except CommitFailedError:
+            return open_or_create(folder, schema, column)  # another run was quicker
     return delta
 
 
