@@ -20,7 +20,9 @@ from assets import (  # noqa: E402
     predictions,
     promotion,
     review_queue,
+    reviews,
 )
+from resources.audit import Audit  # noqa: E402
 from resources.backbone import BackboneCatalogue  # noqa: E402
 from resources.feature_cache import FeatureCache  # noqa: E402
 from resources.gate import Gate  # noqa: E402
@@ -45,6 +47,7 @@ MODULES = [
     label_issues,
     predictions,
     review_queue,
+    reviews,
     contenders,
 ]
 
@@ -91,7 +94,9 @@ def build_resources(settings: Settings) -> dict[str, object]:
         pixel_scaling=settings.pixel_scaling,
         lake=lake,
     )
+    audit = Audit(share=settings.audit_size.share, least=settings.audit_size.least, most=settings.audit_size.most)
     return {
+        "audit": audit,
         "catalogue": catalogue,
         "feature_cache": feature_cache,
         "gate": Gate(

@@ -3,24 +3,34 @@
 import dagster as dg
 
 from assets.partitions import daily_asset
+from pipeline import reviews
+from pipeline.images import SCHEMA as IMAGES_SCHEMA
 from pipeline.images import describe_images, read_days
 from pipeline.labels import describe_training_images, list_training_files, read_training_images
 from pipeline.report import Table
+from pipeline.reviewed_images import days_of, list_reviewed, read_reviewed_images
+from pipeline.schema import parse_schema
+from resources.lake import Lake
 from resources.landing import LandingZone
 from resources.limits import FileLimits
 from resources.spark import SparkResource
 
 
-@dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
-def training_images(landing_zone: LandingZone, limits: FileLimits, spark: SparkResource) -> Table:
-    """Labelled pictures, one row per file, bytes included.
+@dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"], deps=["reviews"])
+def training_images(landing_zone: LandingZone, limits: FileLimits, lake: Lake, spark: SparkResource) -> Table:
+    """Labelled pictures, one row per file or reviewed picture, bytes included.
 
-    The label comes from the folder, from `manifest.csv` or from a pattern. `train`, `validation` or `test` above the
-    label says the split; otherwise the digest of the bytes does, for ever.
+    The label comes from the folder, from `manifest.csv`, from a pattern or from a review. `train`, `validation` or
+    `test` above the label says the split; otherwise the digest of the bytes does, for ever.
     """
+    session = spark.spark_session
     files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)
-    images = read_training_images(spark.spark_session, files, limits.max_bytes)
-    return Table(images, describe_training_images(files))
+    labelled = read_training_images(session, files, limits.max_bytes)
+    reviewed = list_reviewed(lake.read_known(session, "reviews", parse_schema(reviews.SCHEMA), None))
+    if reviewed.num_rows:
+        stored = lake.read_known(session, "images", parse_schema(IMAGES_SCHEMA), days_of(reviewed))
+        labelled = labelled.unionByName(read_reviewed_images(stored, reviewed))
+    return Table(labelled, describe_training_images(files))
 
 
 @daily_asset(kinds={"spark", "deltalake"})

@@ -10,7 +10,7 @@ TWO_SIDED: Final = NormalDist().inv_cdf(0.975)
 ONE_SIDED: Final = NormalDist().inv_cdf(0.95)
 
 
-def interval_of_share(share: float, support: int) -> tuple[float, float]:
+def interval_of_share(share: float, support: float) -> tuple[float, float]:
     """The 95 % interval of a share that was seen on so many pictures (Wilson's, which stays between 0 and 1).
 
     Of no picture it is all from 0 to 1.

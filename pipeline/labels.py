@@ -22,7 +22,8 @@ from pipeline.schema import parse_schema
 
 SCHEMA: Final = f"""
     label string comment 'what the picture shows, told from its folder, the manifest or the pattern',
-    split string comment 'train or holdout, for ever', {FILE_COLUMNS}
+    split string comment 'train or holdout, for ever',
+    origin string comment 'what told the label: folder, manifest, pattern, or the file of a review', {FILE_COLUMNS}
 """
 FEATURES_SCHEMA: Final = f"""
     label string comment 'from training_images.label; null where equal pictures have different labels',
@@ -33,6 +34,7 @@ HOLDOUT: Final = "holdout"
 SPLIT_FOLDERS: Final = {"train": TRAIN, "validation": HOLDOUT, "test": HOLDOUT, "holdout": HOLDOUT}
 HOLDOUT_PERCENT: Final = 20
 MANIFEST: Final = "manifest.csv"
+SHOWN_ORIGINS: Final = 10
 
 
 class LabelError(ValueError):
@@ -44,7 +46,7 @@ class TrainingFiles:
     """The files of a training folder.
 
     Attributes:
-        labelled: as `list_files` gives them, with `label` and `split` (null where the digest decides).
+        labelled: as `list_files` gives them, with `label`, `split` (null where the digest decides) and `origin`.
         unlabelled: paths of the files that no rule gives a label; they are left out.
     """
 
@@ -69,11 +71,11 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     files = list_files(folder)
     paths = files["path"].to_pylist()
     if MANIFEST in paths:
-        places = _places_in_manifest(folder, paths)
+        origin, places = "manifest", _places_in_manifest(folder, paths)
     elif pattern:
-        places = _places_in_pattern(pattern, paths)
+        origin, places = "pattern", _places_in_pattern(pattern, paths)
     else:
-        places = _places_in_folders(paths)
+        origin, places = "folder", _places_in_folders(paths)
     if not any(place.label for place in places):
         raise LabelError(
             f"no labelled picture in {folder}: put pictures into folders named after their labels,"
@@ -81,6 +83,7 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
         )
     files = files.append_column("label", pa.array([place.label for place in places], pa.string()))
     files = files.append_column("split", pa.array([place.split for place in places], pa.string()))
+    files = files.append_column("origin", pa.array([origin] * len(places), pa.string()))
     unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
     return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled)
 
@@ -102,6 +105,7 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
     def describe(training_images: DataFrame) -> Report:
         counts = {(row["label"], row["split"]): row["count"] for row in count_by(training_images, "label", "split")}
         labels = sorted({label for label, _ in counts})
+        origins = count_by(training_images, "origin")[:SHOWN_ORIGINS]
         rows = [[label, counts.get((label, TRAIN), 0), counts.get((label, HOLDOUT), 0)] for label in labels]
         return Report(
             numbers={
@@ -110,7 +114,10 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
                 "unlabelled_count": len(files.unlabelled),
             },
             texts={"unlabelled": ", ".join(map(repr, files.unlabelled[:5]))} if files.unlabelled else {},
-            tables={"labels": markdown_table(["label", TRAIN, HOLDOUT], rows)},
+            tables={
+                "labels": markdown_table(["label", TRAIN, HOLDOUT], rows),
+                "origins": markdown_table(["origin", "pictures"], [[row["origin"], row["count"]] for row in origins]),
+            },
         )
 
     return describe

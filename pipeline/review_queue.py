@@ -1,50 +1,98 @@
-"""The review queue: the pictures of a day that a person should look at, the least certain first."""
+"""The review queue: the pictures of a day that a person should look at: uncertain, novel, or drawn for the audit.
+
+How the sample is drawn is `audit.py`, what is novel `novelty.py`; the file that a person fills in is `review_form.py`.
+"""
 
 from collections.abc import Callable
 from typing import Final
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from pipeline.contact_sheet import draw_contact_sheet, read_tiles
-from pipeline.predictions import REVIEW, SHEET_SIZE, caption
-from pipeline.report import Report
+from pipeline.audit import AuditSize, draw_audit
+from pipeline.contact_sheet import DOUBTFUL, GOOD, PLAIN, draw_contact_sheet, read_tiles
+from pipeline.predictions import REVIEW, SHEET_SIZE
+from pipeline.report import Report, only_row
 from pipeline.schema import parse_schema
 
 SCHEMA: Final = """
     day date comment 'the day on which the picture arrived, from predictions.day',
     image_id string comment 'SHA-256 of the bytes, from predictions.image_id',
-    path string comment 'path of the file below the folder of the day, from predictions.path',
+    path string comment 'path of its first file below the folder of the day, from predictions.path',
     predicted_label string comment 'what the classifier would answer, from predictions.predicted_label',
     confidence double comment 'probability of the predicted label, from predictions.confidence',
-    reason string comment 'why a person should look'
+    reason string comment 'why a person should look: uncertain, else novel, else audit',
+    similarity double comment 'cosine to the most similar training picture; null where it was not measured',
+    audit_weight double comment 'of the audit: pictures of the day that this one stands for; null outside the sample',
+    classifier string comment 'version of the classifier that answered, from predictions.classifier'
 """
 UNCERTAIN: Final = "uncertain"
+NOVEL: Final = "novel"
+AUDIT: Final = "audit"
+COLOURS: Final = {UNCERTAIN: DOUBTFUL, NOVEL: PLAIN, AUDIT: GOOD}
 
 
-def queue_for_review(predictions: DataFrame) -> DataFrame:
-    """Picks the first file of every uncertain picture, lazily, in the columns of `SCHEMA`."""
+def queue_for_review(
+    predictions: DataFrame, similarities: DataFrame, novel_below: float, audit_size: AuditSize
+) -> DataFrame:
+    """Picks the first file of every picture that a person should look at, lazily, in the columns of `SCHEMA`.
+
+    `reason` is the first that holds. The audit is drawn from all pictures that have an answer, before anything is known
+    of the other reasons: `audit_weight` says who is in it, the uncertain and the novel too.
+
+    Args:
+        predictions: of one day or more.
+        similarities: in the columns of `novelty.SCHEMA`, of the same days.
+        novel_below: similarity under which a picture is novel.
+        audit_size: of the sample of each day.
+    """
     first_path = Window.partitionBy("day", "image_id").orderBy("path")
-    uncertain = predictions.where(F.col("decision") == REVIEW).withColumn("order", F.row_number().over(first_path))
+    answered = predictions.where(F.col("predicted_label").isNotNull())
+    pictures = answered.withColumn("order", F.row_number().over(first_path)).where("order = 1")
+    known = draw_audit(pictures, audit_size).join(similarities, ["day", "image_id"], "left")
+    reason = (
+        F.when(F.col("decision") == REVIEW, UNCERTAIN)
+        .when(F.col("similarity") < novel_below, NOVEL)
+        .when(F.col("audit_weight").isNotNull(), AUDIT)
+    )
     return (
-        uncertain.where("order = 1")
-        .withColumn("reason", F.lit(UNCERTAIN))
+        known.withColumn("reason", reason)
+        .where(F.col("reason").isNotNull())
         .to(parse_schema(SCHEMA))
         .coalesce(1)
         .sortWithinPartitions("day", "confidence")
     )
 
 
-def describe_review_queue(images: DataFrame) -> Callable[[DataFrame], Report]:
-    """A contact sheet of the least certain pictures.
+def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[DataFrame], Report]:
+    """Counts by reason, and a contact sheet on which every reason has its share of the tiles.
 
     Args:
         images: of the same days, for the pictures of the sheet.
+        novel_below: similarity under which a picture is novel.
     """
 
     def describe(review_queue: DataFrame) -> Report:
-        chosen = review_queue.orderBy("confidence", "image_id").limit(SHEET_SIZE).collect()
-        tiles = read_tiles(images.where(F.col("day") == chosen[0]["day"]), chosen, caption)
-        return Report(pictures={"contact_sheet": draw_contact_sheet(tiles)})
+        reasons = {f"{name}_count": F.count_if(F.col("reason") == name) for name in (UNCERTAIN, NOVEL)}
+        reasons[f"{AUDIT}_count"] = F.count("audit_weight")
+        counts = only_row(review_queue.select(*(column.alias(name) for name, column in reasons.items())))
+        chosen = choose_tiles(review_queue)
+        tiles = read_tiles(images.where(F.col("day") == chosen[0]["day"]), chosen, _caption)
+        threshold = {"novel_below": novel_below} if novel_below >= -1 else {}
+        return Report(numbers={**counts.asDict(), **threshold}, pictures={"contact_sheet": draw_contact_sheet(tiles)})
 
     return describe
+
+
+def choose_tiles(review_queue: DataFrame) -> list[Row]:
+    """At most `SHEET_SIZE` rows, as many of each reason as can be, in their order; the most striking of each."""
+    strikes = F.when(F.col("reason") == NOVEL, F.col("similarity")).when(
+        F.col("reason") == UNCERTAIN, F.col("confidence")
+    )
+    rank = F.row_number().over(Window.partitionBy("reason").orderBy(strikes, "image_id"))
+    chosen = review_queue.withColumn("rank", rank).orderBy("rank", "reason").limit(SHEET_SIZE).collect()
+    return sorted(chosen, key=lambda row: (list(COLOURS).index(row["reason"]), row["rank"]))
+
+
+def _caption(row: Row) -> tuple[str, str]:
+    return f"{row['predicted_label']}\n{row['confidence']:.0%} {row['reason']}", COLOURS[row["reason"]]

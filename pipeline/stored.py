@@ -163,6 +163,9 @@ def _read_rows(folder: str, path: str, day: date | None, schema: pa.Schema) -> I
             group = file.read_row_group(number, use_threads=False)
             if "day" in schema.names:
                 group = group.append_column("day", pa.repeat(pa.scalar(day, pa.date32()), group.num_rows))
+            for name in schema.names:
+                if name not in group.column_names:  # written before the table had it
+                    group = group.append_column(name, pa.nulls(group.num_rows, schema.field(name).type))
             yield from group.select(schema.names).cast(schema).to_batches()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import Row
@@ -25,6 +25,12 @@ from pipeline.stores import is_uri, storage_options
 
 WHOLE_TABLE: Final = "table"
 MAX_COMMITS: Final = 100
+
+ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
+    "training_images": ("origin",),
+    "review_queue": ("similarity", "audit_weight", "classifier"),
+}
+"""Columns that tables of a former version lack, and get when they are next written; null in the rows that are there."""
 
 
 class LakeError(RuntimeError):
@@ -57,6 +63,8 @@ def open_table(folder: str) -> DeltaTable | None:
 def open_or_create(folder: str, schema: StructType, column: str | None) -> DeltaTable:
     """Opens a table, and makes it where there is none, partitioned by the column.
 
+    One of a former version gets the columns that it lacks.
+
     Raises:
         LakeError: where it has other columns than the schema.
     """
@@ -67,8 +75,14 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
             Path(folder).mkdir(parents=True, exist_ok=True)
         options = storage_options(folder)
         return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column, storage_options=options)
-    if _types(delta.schema()) != _types(wanted):
+    added = _find_added(_name_of(folder), delta.schema(), wanted)
+    if _types(delta.schema()) | {field.name: str(field.type) for field in added} != _types(wanted):
         raise LakeError(f"{folder} has the columns {_types(delta.schema())}, and {_types(wanted)} were to be written")
+    if added:
+        try:
+            delta.alter.add_columns(added)
+        except CommitFailedError:
+            return open_or_create(folder, schema, column)  # another run was quicker
     return delta
 
 
@@ -80,6 +94,13 @@ def without_promises(schema: StructType) -> StructType:
 
 def _name_of(folder: str) -> str:
     return folder.rpartition("/")[2]
+
+
+def _find_added(table: str, schema: Schema, wanted: Schema) -> list[Field]:
+    """The columns that a later version added to this table, which does not have them yet."""
+    present = _types(schema)
+    added = ADDED_COLUMNS.get(table, ())
+    return [field for field in wanted.fields if field.name in added and field.name not in present]
 
 
 def _types(schema: Schema) -> dict[str, str]:

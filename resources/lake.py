@@ -81,6 +81,14 @@ class Lake(dg.ConfigurableResource):
         schema = StructType.fromJson(json.loads(delta.schema().to_json()))
         return StoredRows(spark, self.folder(table), schema, _list_files(delta, "day", days))
 
+    def read_known(self, spark: SparkSession, table: str, schema: StructType, days: Sequence[str] | None) -> StoredRows:
+        """Finds those of these days that were ever written, or all rows: none where there is no such table.
+
+        For readers to whom a day that was never run is no error. Columns of the schema that the table lacks are null.
+        """
+        delta = self._open(table)
+        return StoredRows(spark, self.folder(table), schema, _list_files(delta, "day", days) if delta else ())
+
     def list_days(self, table: str) -> list[str]:
         """The days of which a table has rows, in order."""
         delta = self._open(table)
@@ -91,6 +99,12 @@ class Lake(dg.ConfigurableResource):
     def models(self) -> ModelFiles:
         """The files of models, and small notes about them."""
         return ModelFiles(f"{self.root}/models")
+
+    def write_form(self, day: str, text: str) -> str:
+        """Puts the review form of a day in place, whole, and gives its path or URI."""
+        forms = ModelFiles(f"{self.root}/review_forms")
+        forms.write_note(forms.folder / f"{day}.csv", text)
+        return f"{forms.root}/{day}.csv"
 
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """Those of these days that were ever written, be it without rows."""

@@ -1,4 +1,4 @@
-"""The landing zone: the folders where pictures arrive, by day, and where labelled ones lie."""
+"""The landing zone: the folders where pictures arrive, by day, where labelled ones lie, and where reviews come back."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -51,6 +51,11 @@ class LandingZone(dg.ConfigurableResource):
                 f" or let DAYLIGHT_TRAINING name another folder"
             )
         return self.training
+
+    def review_folder(self) -> str | None:
+        """The folder of the filled-in review forms, or None where nobody made it."""
+        folder = f"{self.landing}/reviews"
+        return folder if _exists(folder) else None
 
 
 def _exists(folder: str) -> bool:

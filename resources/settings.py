@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from pipeline.audit import AuditSize
 from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.stores import StoreError, check_uri, is_uri
@@ -39,6 +40,7 @@ class Settings:
     core_hour_dollars: float
     limits: Limits
     max_rejected_share: float
+    audit_size: AuditSize
 
     @property
     def backbone_version(self) -> str:
@@ -79,6 +81,11 @@ def read_settings() -> Settings:
             memory_bytes=_count("DAYLIGHT_MAX_MEMORY_BYTES", DEFAULT_LIMITS.memory_bytes, 2**40),
         ),
         max_rejected_share=_share("DAYLIGHT_MAX_REJECTED_SHARE", "0.05"),
+        audit_size=AuditSize(
+            share=_share("DAYLIGHT_AUDIT_SHARE", f"{AuditSize.share:g}"),
+            least=_count("DAYLIGHT_AUDIT_LEAST", AuditSize.least, least=0),
+            most=_count("DAYLIGHT_AUDIT_MOST", AuditSize.most, least=0),
+        ),
     )
 
 
@@ -143,9 +150,9 @@ def _share(variable: str, default: str) -> float:
     return _number(variable, default, lambda number: 0 <= number <= 1, "a share between 0 and 1")
 
 
-def _count(variable: str, default: int, limit: int = 2**31) -> int:
-    wish = f"a whole number from 1 to {limit - 1}"
-    return int(_number(variable, str(default), lambda number: number.is_integer() and 0 < number < limit, wish))
+def _count(variable: str, default: int, limit: int = 2**31, least: int = 1) -> int:
+    wish = f"a whole number from {least} to {limit - 1}"
+    return int(_number(variable, str(default), lambda number: number.is_integer() and least <= number < limit, wish))
 
 
 def _is_positive(number: float) -> bool:

@@ -16,8 +16,16 @@ from assets.definitions import build_definitions
 from resources.settings import read_settings
 
 ROOT = Path(__file__).parents[1]
-TRAINING = {"backbone", "training_images", "training_features", "classifier_candidate", "classifier", "label_issues"}
-DAILY = {"images", "image_features", "predictions", "review_queue"}
+TRAINING = {
+    "backbone",
+    "training_images",
+    "training_features",
+    "classifier_candidate",
+    "classifier",
+    "label_issues",
+    "reviews",
+}
+DAILY = {"images", "image_features", "predictions", "review_queue", "review_form"}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +68,10 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
         ("images", "review_queue"),
         ("training_images", "contenders"),
         ("predictions", "review_queue"),
+        ("image_features", "review_queue"),
+        ("training_features", "review_queue"),
+        ("review_queue", "review_form"),
+        ("reviews", "training_images"),
     }
 
 
@@ -107,6 +119,7 @@ def test_candidates_backbones_and_days_are_held_up_by_blocking_checks(definition
         ("classifier_candidate", "fused_graph_answers_as_the_classifier"): True,
         ("predictions", "every_file_has_an_answer_or_a_reason"): True,
         ("predictions", "rejected_files_are_few"): True,
+        ("reviews", "every_answer_is_used"): False,
     }
 
 

@@ -101,6 +101,7 @@ def test_the_report_counts_both_sides_of_every_label(spark: SparkSession, tmp_pa
     assert report.numbers == {"label_count": 2, "holdout_count": 1, "unlabelled_count": 0}
     assert report.texts == {}
     assert report.tables["labels"].splitlines()[2:] == ["| cat | 2 | 1 |", "| d_o_g_ | 1 | 0 |"]
+    assert report.tables["origins"].splitlines()[2:] == ["| folder | 4 |"]
 
 
 @pytest.mark.parametrize("names", [[], ["stray.jpg", "another.jpg"]])
@@ -169,6 +170,7 @@ def test_a_manifest_gives_labels_and_splits_and_outranks_folders(spark: SparkSes
     )
     files = list_training_files(str(tmp_path))
     rows = read_training_images(spark, files).collect()
+    assert {row["origin"] for row in rows} == {"manifest"}
     assert {row["path"]: (row["label"], row["split"]) for row in rows} == {
         "a/1.jpg": ("cat", TRAIN),
         "a/2.jpg": ("dog", HOLDOUT),

@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.parquet import ROW_GROUP_BYTES
 from pipeline.rows import rows_of
+from pipeline.schema import parse_schema
 from resources.commits import WHOLE_TABLE, LakeError, check_files, open_or_create, replace_rows, version_of
 from resources.lake import Lake
 
@@ -242,6 +243,41 @@ def test_a_table_with_other_columns_is_refused(
     with pytest.raises(LakeError, match=f"images has the columns .*{named}.* to be written"):
         lake.write("images", spark.createDataFrame([], columns), [FRIDAY])
     assert ids_in_delta(lake) == ["a"]
+
+
+def test_a_table_of_a_former_version_gets_the_columns_that_came_later_and_no_others(
+    spark: SparkSession, lake: Lake
+) -> None:
+    former = "day date, image_id string, reason string"
+    today = f"{former}, similarity double, audit_weight double, classifier string"
+    old, new = (date(2026, 11, 20), "a", "uncertain"), (date(2026, 11, 21), "b", "audit", 0.5, 2.0, "v1")
+    lake.write("review_queue", spark.createDataFrame([old], former), [FRIDAY])
+    known = lake.read_known(spark, "review_queue", parse_schema(today), None).frame
+    assert [tuple(row) for row in known.collect()] == [(*old, None, None, None)], "before it is written again"
+    with pytest.raises(LakeError, match=r"review_queue has the columns .*more.* to be written"):
+        lake.write("review_queue", spark.createDataFrame([], f"{today}, more int"), [SATURDAY])
+    lake.write("review_queue", spark.createDataFrame([new], today), [SATURDAY])
+    stored = lake.read(spark, "review_queue", [FRIDAY, SATURDAY]).frame.select("day", "image_id", "audit_weight")
+    assert sorted(tuple(row) for row in stored.collect()) == [(*old[:2], None), (*new[:2], 2.0)]
+    foreign = DeltaTable(lake.folder("review_queue")).to_pyarrow_table().to_pylist()
+    assert {row["image_id"]: row["classifier"] for row in foreign} == {"a": None, "b": "v1"}
+
+
+def test_days_that_were_never_written_are_no_error_to_who_asks_for_what_is_known(
+    spark: SparkSession, lake: Lake, make_day: MakeDay
+) -> None:
+    schema = parse_schema(SCHEMA)
+    assert lake.read_known(spark, "images", schema, [FRIDAY]).frame.collect() == []
+    lake.write("images", make_day("a"), [FRIDAY])
+    assert ids_in(lake.read_known(spark, "images", schema, [FRIDAY, SATURDAY]).frame) == ["a"]
+    assert lake.read_known(spark, "images", schema, []).frame.collect() == []
+
+
+def test_a_form_is_put_in_place_whole_and_replaced(lake: Lake) -> None:
+    for text in ("\ufeffold\r\n", "\ufeffnew\r\n"):
+        path = Path(lake.write_form(FRIDAY, text))
+        assert path.read_bytes() == text.encode()
+    assert [each.name for each in path.parent.iterdir()] == [f"{FRIDAY}.csv"], "no draft is left"
 
 
 @pytest.mark.parametrize("change", [b"", b"more"], ids=["cut", "longer"])

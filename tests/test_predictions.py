@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from pipeline import predictions, review_queue
+from pipeline import novelty, predictions, review_queue
+from pipeline.audit import AuditSize
 from pipeline.backbone import Backbone
 from pipeline.classifier import Classifier, fit_classifier
 from pipeline.features import extract_features
@@ -20,7 +21,8 @@ from pipeline.fitting import ClassifierParams
 from pipeline.images import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.labels import label_features, list_training_files, read_training_images
 from pipeline.predictions import SHEET_SIZE, describe_predictions, predict_images
-from pipeline.review_queue import describe_review_queue, queue_for_review
+from pipeline.review_queue import choose_tiles, describe_review_queue, queue_for_review
+from pipeline.schema import parse_schema
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 HOSTILE = [
@@ -34,6 +36,7 @@ HOSTILE = [
     "x" * 250,
 ]
 MAX_WIDTH = 480
+NO_AUDIT = AuditSize(share=0.0, least=0, most=0)
 
 
 @pytest.fixture(scope="module")
@@ -241,11 +244,19 @@ def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predi
     assert not set("<>![]()`:/\x00\u202e") & set(row)
 
 
+@pytest.fixture(scope="module")
+def similarities(predicted: DataFrame) -> DataFrame:
+    """Every picture is much like a training picture, but the red one of Friday."""
+    similarity = F.expr(f"if(predicted_label = 'red' and day = '{FRIDAY}', 0.1, 0.9)").cast("float")
+    pictures = predicted.where("predicted_label is not null").dropDuplicates(["day", "image_id"])
+    return pictures.select("day", "image_id", similarity.alias("similarity"))
+
+
 def test_the_queue_holds_each_uncertain_picture_once_the_least_certain_first(
-    predicted: DataFrame, rows: dict[tuple[date, str], Row]
+    predicted: DataFrame, rows: dict[tuple[date, str], Row], similarities: DataFrame
 ) -> None:
     doubted = doubt(predicted, "if(predicted_label = 'red', 0.5d, if(path like '%.hidden%', 0.4d, 0.9d))")
-    queue = queue_for_review(doubted)
+    queue = queue_for_review(doubted, similarities, 0.0, NO_AUDIT)
     assert queue.columns == StructType.fromDDL(review_queue.SCHEMA).fieldNames()
     queued = queue.collect()
     assert [(row["day"], row["predicted_label"], row["confidence"], row["reason"]) for row in queued] == [
@@ -256,8 +267,26 @@ def test_the_queue_holds_each_uncertain_picture_once_the_least_certain_first(
     assert all(rows[row["day"], row["path"]]["image_id"] == row["image_id"] for row in queued)
 
 
-def test_a_day_without_doubts_has_an_empty_queue(predicted: DataFrame) -> None:
-    assert queue_for_review(doubt(predicted, "0.9d")).collect() == []
+def test_a_day_without_doubts_has_an_empty_queue(predicted: DataFrame, similarities: DataFrame) -> None:
+    assert queue_for_review(doubt(predicted, "0.9d"), similarities, 0.0, NO_AUDIT).collect() == []
+
+
+def test_a_picture_has_the_first_reason_that_holds_and_counts_in_the_audit_whatever_that_is(
+    predicted: DataFrame, similarities: DataFrame
+) -> None:
+    doubted = doubt(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
+    everyone = AuditSize(share=1.0, least=0, most=1000)
+    queued = queue_for_review(doubted, similarities, 0.5, everyone).where(F.col("day") == FRIDAY).collect()
+    reasons = {row["path"]: row["reason"] for row in queued}
+    assert len(reasons) == len(queued) == len(HOSTILE) + 1, "rejected files are nobody's answers"
+    assert {path for path, reason in reasons.items() if reason == "uncertain"} == {".hidden.jpg"}
+    assert {path for path, reason in reasons.items() if reason == "novel"} == {"again.jpg"}
+    assert [row["audit_weight"] for row in queued] == [1.0] * len(queued)
+
+
+def test_a_day_that_nobody_compared_has_no_novel_picture(spark: SparkSession, predicted: DataFrame) -> None:
+    none = spark.createDataFrame([], parse_schema(novelty.SCHEMA))
+    assert queue_for_review(doubt(predicted, "0.9d"), none, 0.5, NO_AUDIT).collect() == []
 
 
 def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
@@ -266,9 +295,32 @@ def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
     contents = [make_photo("blue", seed, (8, 8)) for seed in range(SHEET_SIZE + 6)]
     photos = [(FRIDAY, hashlib.sha256(content).hexdigest(), content) for content in contents]
     images = spark.createDataFrame(photos, "day date, image_id string, content binary")
-    queue = images.selectExpr("day", "image_id", "'blue' as predicted_label", "0.5d as confidence")
-    sheet = open_sheet(describe_review_queue(images)(queue).pictures["contact_sheet"])
+    told = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
+    queue = images.selectExpr("day", "image_id", *told, "'uncertain' as reason")
+    report = describe_review_queue(images, 0.25)(queue)
+    assert report.numbers == {
+        "uncertain_count": SHEET_SIZE + 6,
+        "novel_count": 0,
+        "audit_count": SHEET_SIZE + 6,
+        "novel_below": 0.25,
+    }
+    sheet = open_sheet(report.pictures["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
-    one_row = open_sheet(describe_review_queue(images)(queue.limit(4)).pictures["contact_sheet"])
+    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4)).pictures["contact_sheet"])
     assert sheet.height < one_row.height * SHEET_SIZE / 4
+
+
+def test_every_reason_has_its_share_of_the_sheet_the_most_striking_first(spark: SparkSession) -> None:
+    counts = {"uncertain": 100, "novel": 12, "audit": 3}
+    rows = [
+        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v")
+        for reason, count in counts.items()
+        for number in range(count)
+    ]
+    chosen = choose_tiles(spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA)))
+    assert [(row["reason"], row["image_id"]) for row in chosen] == [
+        *(("uncertain", f"{99 - rank:03}") for rank in range(10)),
+        *(("novel", f"{rank:03}") for rank in range(11)),
+        *(("audit", f"{rank:03}") for rank in range(3)),
+    ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.audit import AuditSize
 from pipeline.limits import Limits
 from resources.settings import SettingError, Settings, read_settings
 
@@ -31,6 +32,9 @@ VARIABLES = (
     "DAYLIGHT_MAX_CALIBRATION_ERROR",
     "DAYLIGHT_MAX_SLOWDOWN",
     "DAYLIGHT_MAX_GROWTH",
+    "DAYLIGHT_AUDIT_SHARE",
+    "DAYLIGHT_AUDIT_LEAST",
+    "DAYLIGHT_AUDIT_MOST",
 )
 
 
@@ -64,6 +68,7 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         core_hour_dollars=0.05,
         limits=Limits(bytes=2**27, pixels=89_478_485, seconds=30.0, memory_bytes=2**30),
         max_rejected_share=0.05,
+        audit_size=AuditSize(share=0.02, least=10, most=100),
     )
 
 
@@ -77,7 +82,24 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
 def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = (
         *("in", "labelled", "(?P<label>x)", "/out", "other.onnx", "int8", "2025-02-28", "spark://h:7077", "0.25"),
-        *("weights.h5", "pool5", "caffe", "0.04", "1000", "2000", "0.5", "3000", "0.1", "0.75", "0.3", "3", "4"),
+        *(
+            "weights.h5",
+            "pool5",
+            "caffe",
+            "0.04",
+            "1000",
+            "2000",
+            "0.5",
+            "3000",
+            "0.1",
+            "0.75",
+            "0.3",
+            "3",
+            "4",
+            "0.5",
+            "0",
+            "7",
+        ),
     )
     for variable, value in zip(VARIABLES, values, strict=True):
         monkeypatch.setenv(variable, value)
@@ -101,6 +123,7 @@ def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         core_hour_dollars=0.04,
         limits=Limits(bytes=1000, pixels=2000, seconds=0.5, memory_bytes=3000),
         max_rejected_share=0.1,
+        audit_size=AuditSize(share=0.5, least=0, most=7),
     )
 
 
@@ -169,6 +192,9 @@ def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkey
         ("DAYLIGHT_MAX_PIXELS", "1.5", "write a whole number from 1 to 2147483647 such as 89478485"),
         ("DAYLIGHT_MAX_SECONDS", "0", "write a number above 0 such as 30"),
         ("DAYLIGHT_MAX_MEMORY_BYTES", "1 GiB", "write a whole number from 1 to"),
+        ("DAYLIGHT_AUDIT_SHARE", "2%", "write a share between 0 and 1 such as 0.02"),
+        ("DAYLIGHT_AUDIT_LEAST", "-1", "write a whole number from 0 to 2147483647 such as 10"),
+        ("DAYLIGHT_AUDIT_MOST", "many", "write a whole number from 0 to 2147483647 such as 100"),
         ("DAYLIGHT_MAX_REJECTED_SHARE", "5", "write a share between 0 and 1 such as 0.05"),
     ],
 )

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -109,3 +110,13 @@ def test_rows_that_lie_together_are_read_together(numbers: StoredRows) -> None:
     places = numbers.locate(["number"], all_rows)
     tasks = read_all(numbers, places.take(pa.array(reversed(range(400)))), 1_000_000)
     assert sorted(len(part) for task in tasks for _, part in task) == [10] * 4 + [30] * 12
+
+
+def test_a_column_that_the_table_had_later_is_null_in_older_files_with_and_without_a_connector(
+    numbers: StoredRows,
+) -> None:
+    later = replace(numbers, schema=parse_schema("day date, number long, note string"))
+    for frame in (later.frame, later._frame_without_connector()):
+        rows = frame.collect()
+        assert {(row.day, row.note) for row in rows} == {(day, None) for day in DAYS}
+        assert sorted(row.number for row in rows) == list(range(400))
