@@ -11,6 +11,7 @@ from assets import (  # noqa: E402
     backbone,
     classifier,
     contenders,
+    drift,
     features,
     housekeeping,
     images,
@@ -32,7 +33,7 @@ from resources.settings import Settings, read_settings  # noqa: E402
 from resources.spark import SparkResource, read_spark_settings  # noqa: E402
 from resources.tables import TableIOManager  # noqa: E402
 
-MODULES = [backbone, images, features, classifier, predictions, review_queue, contenders]
+MODULES = [backbone, images, features, classifier, predictions, drift, review_queue, contenders]
 
 
 @dg.definitions

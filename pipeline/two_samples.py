@@ -33,7 +33,7 @@ class Difference:
         crowding: float `[n]`, for each vector of the second sample the share of its own sample among its 20 nearest,
             0 to 1; nan for near duplicates of others, which count once.
         expected_crowding: that share, were the samples alike.
-        order: of the vectors of the second sample, those first that the statistic owes most to; without near duplicates.
+        order: of the vectors of the second sample, those first that the statistic owes most to; no near duplicates.
     """
 
     p_value: float

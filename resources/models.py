@@ -7,6 +7,7 @@ the model in use is what the graph says, never the newest folder.
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -62,6 +63,11 @@ class ModelStore(dg.ConfigurableResource):
         """The classifier that an asset stands for, or None where it was never materialized."""
         found = self.find(asset)
         return found if isinstance(found, Classifier) else None
+
+    def read_evaluation(self, version: str) -> dict[str, Any] | None:
+        """What stands in the `evaluation.json` of a classifier, or None where it is not there; no model is loaded."""
+        report = self._report(version)
+        return json.loads(report) if report else None
 
     @property
     def _files(self) -> ModelFiles:
