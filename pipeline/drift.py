@@ -148,12 +148,12 @@ def draw_examples(drift: DayDrift, images: DataFrame, predictions: DataFrame) ->
     Args:
         drift: with examples.
         images: of the day; the bytes of the examples alone are read.
-        predictions: of the day, for the labels.
+        predictions: of the day, for the labels; a picture that they do not know is left out.
     """
     shares = dict(drift.examples)
     answers = predictions.where(F.col("image_id").isin(list(shares))).select("image_id", "predicted_label")
     by_id = {row["image_id"]: row for row in answers.collect()}
-    chosen = [by_id[image_id] for image_id in shares]
+    chosen = [by_id[image_id] for image_id in shares if image_id in by_id]
     return draw_contact_sheet(read_tiles(images, chosen, _caption(shares)))
 
 

@@ -51,7 +51,8 @@ def compare_samples(first: np.ndarray, second: np.ndarray, seed: int = SEED) -> 
     every deal: the length of the difference of the means, for shifts of the whole sample, and how crowded by its own
     the twentieth part of the second sample is that is most so, among 20 and 60 nearest, for a minority of a new kind.
     The axes are the principal ones of both samples together, their variances drawn half-way to equal.
-    Bound: `[first + second, first + second]` is never held; 999 bytes times both, and 500 of each for its nearest.
+    Bound: some thousand vectors; distances are held of `BLOCK_ROWS` at a time. 5,000 and 1,000 of 1,280 take 3 seconds
+    of one core.
 
     Args:
         first: float32 `[n, dimension]`, finite; the larger one.
@@ -100,10 +101,7 @@ def _repeat_others(points: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _half_whiten(vectors: np.ndarray, dimensions: int) -> np.ndarray:
-    """Coordinates on the principal axes, each divided by the square root of its deviation; the first axis varies most.
-
-    Not told where any two axes vary alike, which no statistic here depends on.
-    """
+    """Coordinates on the principal axes, each divided by the square root of its deviation; the first axis varies most."""
     centred = vectors - vectors.mean(axis=0)
     variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     variances, axes = variances[::-1][:dimensions], axes[:, ::-1][:, :dimensions]
