@@ -101,7 +101,7 @@ def _repeat_others(points: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _half_whiten(vectors: np.ndarray, dimensions: int) -> np.ndarray:
-    """Coordinates on the principal axes, each divided by the square root of its deviation; the first axis varies most."""
+    """Coordinates on the principal axes, each divided by the square root of its deviation; the widest first."""
     centred = vectors - vectors.mean(axis=0)
     variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     variances, axes = variances[::-1][:dimensions], axes[:, ::-1][:, :dimensions]

@@ -18,7 +18,7 @@ from assets import drift
 from assets.definitions import build_definitions
 from pipeline import features, images, labels, predictions
 from pipeline.class_mix import compare_mix, count_holdout_answers, describe_mix
-from pipeline.drift import DAY_LIMIT, Reference, describe_drift, find_drift, read_reference
+from pipeline.drift import Reference, describe_drift, find_drift, read_reference
 from pipeline.schema import parse_schema
 from pipeline.two_samples import compare_samples
 from resources.lake import Lake
@@ -271,4 +271,3 @@ def test_vectors_that_are_no_numbers_are_left_out(spark: SparkSession, train: np
     found = find_drift(CALM, frame, Reference(BACKBONE, train))
     assert "too small" in found.told
     assert found.picture_count == 0
-    assert DAY_LIMIT >= 500
