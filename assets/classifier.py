@@ -131,8 +131,8 @@ def _go_back(version: str, store: ModelStore) -> Classifier:
 def _tell_versions(promoted: str, store: ModelStore) -> Report:
     """The versions to which one can go back."""
     former = [version for version in store.list_versions("classifier") if version != promoted][:10]
-    accuracies = [f"{store.read_report(version).get('accuracy', float('nan')):.3f}" for version in former]
-    rows = list(zip(former, accuracies, strict=True))
+    reports = ((version, store.read_evaluation(version)) for version in former)
+    rows = [[version, f"{report['accuracy']:.3f}"] for version, report in reports if report]
     return Report(tables={"former_versions": markdown_table(["version", "accuracy then"], rows)} if rows else {})
 
 

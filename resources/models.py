@@ -76,11 +76,6 @@ class ModelStore(dg.ConfigurableResource):
         found = self.find(asset)
         return found if isinstance(found, Classifier) else None
 
-    def read_report(self, version: str) -> dict[str, Any]:
-        """What is known about a classifier of this lake; nothing where it is gone."""
-        text = self._report(version)
-        return cast("dict[str, Any]", json.loads(text)) if text else {}
-
     def list_versions(self, asset: str) -> list[str]:
         """The versions of the classifiers that an asset ever stood for, the present one first."""
         target = self._target(asset)
@@ -115,6 +110,11 @@ class ModelStore(dg.ConfigurableResource):
         copy = Path(folder.name) / f"{hashlib.sha256(content).hexdigest()}.onnx"
         copy.write_bytes(content)
         return open_backbone(copy)
+
+    def read_evaluation(self, version: str) -> dict[str, Any] | None:
+        """What stands in the `evaluation.json` of a classifier, or None where it is not there; no model is loaded."""
+        report = self._report(version)
+        return cast("dict[str, Any]", json.loads(report)) if report else None
 
     @property
     def _files(self) -> ModelFiles:

@@ -168,6 +168,13 @@ def test_an_empty_day_is_materialized_with_a_note(deployment: Deployment, predic
     assert deployment.rows("predictions", EMPTY) == []
 
 
+def test_days_of_a_few_pictures_are_told_to_be_too_small_for_drift(predicted: dg.ExecuteInProcessResult) -> None:
+    checks = {check.check_name: check for check in predicted.get_asset_check_evaluations()}
+    for name in ("pictures_are_like_those_trained_on", "answers_are_mixed_as_on_the_holdout"):
+        assert checks[name].passed
+        assert checks[name].metadata["days"].value.count("too small") in (2, 3), "no row for a day without answers"
+
+
 def test_the_page_of_a_day_shows_its_pictures(deployment: Deployment, predicted: dg.ExecuteInProcessResult) -> None:
     link = metadata(predicted, "predictions", FULL)["contact_sheet"]
     assert link.startswith(f"![contact_sheet](../logs/{predicted.run_id}/")

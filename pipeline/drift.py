@@ -1,0 +1,169 @@
+"""Drift: whether the pictures of a day are like those that the classifier learned from, and which are not.
+
+The test itself is `two_samples.py`; whether the answers are mixed as before is another question, `class_mix.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from pipeline.contact_sheet import DOUBTFUL, draw_contact_sheet, read_tiles
+from pipeline.labels import TRAIN
+from pipeline.report import Report, markdown_table
+from pipeline.two_samples import Difference, compare_samples
+from pipeline.vectors import sample_vectors
+
+REFERENCE_LIMIT: Final = 5_000
+DAY_LIMIT: Final = 1_000
+"""Pictures that speak for the training set and for a day, however many there are. It bounds the memory (26 and 5 MB of
+vectors of 1,280), and what is called drift: what shows in no thousand pictures is too little to act upon."""
+
+LEAST_PICTURES: Final = 20
+ALARM_AT: Final = 0.0075
+"""Of 1 % false alarms in all; `class_mix.ALARM_AT` is the rest."""
+
+EXAMPLE_COUNT: Final = 12
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What days are compared with.
+
+    Attributes:
+        backbone: digest of the graph that made the vectors; empty where there are none.
+        vectors: float32 `[n, dimension]` of length 1, of at most `REFERENCE_LIMIT` pictures of the train side.
+    """
+
+    backbone: str
+    vectors: np.ndarray
+
+
+@dataclass(frozen=True)
+class DayDrift:
+    """What was found of a day.
+
+    Attributes:
+        day: as YYYY-MM-DD.
+        picture_count: compared.
+        difference: from the reference; None where nothing was compared.
+        told: why nothing was compared, or what was found.
+        examples: `image_id` of the pictures that moved the day most, each with the share of the day among the 20
+            pictures nearest to it, 0 to 1.
+    """
+
+    day: str
+    picture_count: int
+    difference: Difference | None
+    told: str
+    examples: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether chance would bring such a day about less often than `ALARM_AT`."""
+        return self.difference is not None and self.difference.p_value <= ALARM_AT
+
+
+def read_reference(training_features: DataFrame) -> Reference:
+    """Collects the vectors of the train side, at most `REFERENCE_LIMIT`; the holdout has its own purpose."""
+    train = training_features.where((F.col("split") == TRAIN) & F.col("features").isNotNull())
+    _, vectors = sample_vectors(train, REFERENCE_LIMIT)
+    first = train.select("backbone").head()
+    return Reference(first["backbone"] if first else "", _finite(vectors))
+
+
+def find_drift(day: str, image_features: DataFrame, reference: Reference) -> DayDrift:
+    """Compares a day with the reference; the driver holds at most `DAY_LIMIT` vectors of it.
+
+    Args:
+        day: as YYYY-MM-DD.
+        image_features: of the day.
+        reference: of the same backbone, else nothing is compared.
+    """
+    same = image_features.where(F.col("backbone") == reference.backbone)
+    ids, vectors = sample_vectors(same, DAY_LIMIT)
+    is_finite = np.isfinite(vectors).all(axis=1)
+    ids, vectors = [id_ for id_, is_kept in zip(ids, is_finite, strict=True) if is_kept], vectors[is_finite]
+    other = F.col("features").isNotNull() & (F.col("backbone") != reference.backbone)
+    if not ids and image_features.where(other).head() is not None:
+        return DayDrift(day, 0, None, "not compared: the training set has features of another backbone")
+    return _compare(day, ids, vectors, reference.vectors)
+
+
+def _compare(day: str, ids: Sequence[str], vectors: np.ndarray, reference: np.ndarray) -> DayDrift:
+    if min(len(ids), len(reference)) < LEAST_PICTURES:
+        few = "the day" if len(ids) < LEAST_PICTURES else "the train side"
+        return DayDrift(day, len(ids), None, f"too small: {few} has fewer than {LEAST_PICTURES} pictures")
+    found = compare_samples(reference, vectors)
+    if len(found.order) < LEAST_PICTURES:
+        return DayDrift(
+            day, len(ids), None, f"too small: fewer than {LEAST_PICTURES} pictures that are not nearly equal"
+        )
+    drift = DayDrift(
+        day,
+        len(found.order),
+        found,
+        f"pictures are like the training set: p = {found.p_value:.4f} (alarm at {ALARM_AT})",
+    )
+    if not drift.is_alarm:
+        return drift
+    examples = tuple((ids[number], float(found.crowding[number])) for number in found.order[:EXAMPLE_COUNT])
+    told = "as a whole" if found.statistic == "mean" else "in some of them, which are like each other"
+    return replace(
+        drift,
+        told=f"pictures differ from the training set {told}: p = {found.p_value:.4f} (alarm at {ALARM_AT})",
+        examples=examples,
+    )
+
+
+def describe_drift(days: Sequence[DayDrift]) -> Report:
+    """The numbers of the day that differs most, and a table of all days."""
+    rows = [
+        [each.day, each.picture_count, *_tell_numbers(each.difference), each.told]
+        for each in sorted(days, key=lambda each: each.day)
+    ]
+    counts: dict[str, float | int] = {"alarm_at": ALARM_AT, "alarm_count": sum(each.is_alarm for each in days)}
+    numbers = [measured for each in days if (measured := measure_drift(each))]
+    worst = min(numbers, key=lambda each: (each["p_value"], -each["distance"]), default={})
+    return Report(
+        numbers=counts | worst,
+        tables={"days": markdown_table(["day", "pictures", "p", "distance", "found"], rows)} if rows else {},
+    )
+
+
+def measure_drift(drift: DayDrift) -> dict[str, float | int]:
+    """The numbers of a day: none, where nothing was compared."""
+    if drift.difference is None:
+        return {}
+    numbers = {"p_value": drift.difference.p_value, "distance": drift.difference.distance}
+    return {**numbers, "picture_count": drift.picture_count}
+
+
+def draw_examples(drift: DayDrift, images: DataFrame, predictions: DataFrame) -> bytes:
+    """A contact sheet of the pictures that moved the day, the first the most.
+
+    Args:
+        drift: with examples.
+        images: of the day; the bytes of the examples alone are read.
+        predictions: of the day, for the labels; a picture that they do not know is left out.
+    """
+    shares = dict(drift.examples)
+    answers = predictions.where(F.col("image_id").isin(list(shares))).select("image_id", "predicted_label")
+    by_id = {row["image_id"]: row for row in answers.collect()}
+    chosen = [by_id[image_id] for image_id in shares if image_id in by_id]
+    return draw_contact_sheet(read_tiles(images, chosen, _caption(shares)))
+
+
+def _caption(shares: dict[str, float]) -> Callable[[Row], tuple[str, str]]:
+    return lambda row: (f"{row['predicted_label']}\n{shares[row['image_id']]:.0%} of the nearest", DOUBTFUL)
+
+
+def _tell_numbers(difference: Difference | None) -> tuple[str, str]:
+    return (f"{difference.p_value:.4f}", f"{difference.distance:.1f}") if difference else ("", "")
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    return vectors[np.isfinite(vectors).all(axis=1)]
