@@ -178,7 +178,7 @@ def _probabilities(model: PipelineModel) -> Column:
 
 def _labelled(features: DataFrame) -> DataFrame:
     """The rows to fit and to judge on, always in the same order: fitting adds floats up, and order shows."""
-    usable = features.where(F.col("label").isNotNull() & F.col("features").isNotNull())
+    usable = features.where(F.col("label").isNotNull() & F.col("features").isNotNull() & F.col("split").isNotNull())
     columns = usable.select("image_id", "label", "split", "features", "backbone")
     partitions = 2 + columns.count() // FIT_ROWS
     return columns.repartition(partitions, "image_id").sortWithinPartitions("image_id")

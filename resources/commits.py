@@ -58,18 +58,25 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
     """Opens a table, and makes it where there is none, partitioned by the column.
 
     Raises:
-        LakeError: where it has other columns than the schema.
+        LakeError: where it has other columns than the schema; fewer will do where no column partitions it, since its
+            rows are replaced whole, and its schema with them.
     """
-    wanted = Schema.from_json(schema.json())
+    wanted = to_delta(schema)
     delta = open_table(folder)
     if delta is None:
         if not is_uri(folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
         options = storage_options(folder)
         return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column, storage_options=options)
-    if _types(delta.schema()) != _types(wanted):
+    stored, types = _types(delta.schema()), _types(wanted)
+    if stored != types and (column or stored.items() - types.items()):
         raise LakeError(f"{folder} has the columns {_types(delta.schema())}, and {_types(wanted)} were to be written")
     return delta
+
+
+def to_delta(schema: StructType) -> Schema:
+    """The same schema, as the log of a Delta table has it."""
+    return Schema.from_json(schema.json())
 
 
 def without_promises(schema: StructType) -> StructType:
@@ -102,13 +109,13 @@ def check_values(table: str, files: list[Row], expected: Collection[str | None])
         raise LakeError(f"{table}: rows of {sorted(map(str, strangers))} in a run of {sorted(map(str, expected))}")
 
 
-def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
-    """Checks that files have the size that their tasks wrote, and the columns of the table.
+def check_files(folder: str, files: list[Row], delta: DeltaTable, schema: Schema | None = None) -> None:
+    """Checks that files have the size that their tasks wrote, and the columns of the table, or those it will have.
 
     Raises:
         LakeError: where one has not.
     """
-    expected, columns = _types(delta.schema()), set(delta.metadata().partition_columns)
+    expected, columns = _types(schema or delta.schema()), set(delta.metadata().partition_columns)
     filesystem, root = open_folder(folder)
     for file in files:
         path = f"{root}/{file.path}"
@@ -120,8 +127,11 @@ def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
             raise LakeError(f"{folder}/{file.path} has the columns {stored}, and the table has {expected}")
 
 
-def replace_rows(folder: str, key: str, files: list[Row], before: int) -> None:
-    """Puts new files in the place of a day's old ones, in one transaction; others' days are waited for."""
+def replace_rows(folder: str, key: str, files: list[Row], before: int, schema: Schema | None = None) -> None:
+    """Puts new files in the place of a day's old ones, in one transaction; others' days are waited for.
+
+    A schema takes the place of the table's, which must be replaced whole then.
+    """
     values = {} if key == WHOLE_TABLE else {"day": key}
     adds = _add_actions(files, values)
 
@@ -131,7 +141,7 @@ def replace_rows(folder: str, key: str, files: list[Row], before: int) -> None:
         delta.create_write_transaction(
             adds,
             "overwrite",
-            delta.schema(),
+            schema or delta.schema(),
             list(values) or None,
             [("day", "=", key)] if values else None,
             commit_properties=CommitProperties(app_transactions=[Transaction(key, before + 1)]),

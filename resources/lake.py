@@ -31,6 +31,7 @@ from resources.commits import (
     open_or_create,
     open_table,
     replace_rows,
+    to_delta,
     version_of,
     without_promises,
 )
@@ -54,7 +55,8 @@ class Lake(dg.ConfigurableResource):
             The number of rows of each day, or of the whole table under None.
 
         Raises:
-            LakeError: where another run wrote the same day meanwhile, or the table has another schema.
+            LakeError: where another run wrote the same day meanwhile, or the table has another schema; one that has no
+                days may gain columns, as it is replaced whole.
         """
         folder, column = self.folder(table), None if days is None else "day"
         schema = without_promises(rows.schema)
@@ -63,9 +65,10 @@ class Lake(dg.ConfigurableResource):
         before = {key: version_of(delta, key) for key in keys}
         files = _as_rows(rows).write_to(folder, schema, column)
         check_values(table, files, days or (None,))
-        check_files(folder, files, delta)
+        stored = delta.schema() if days else to_delta(schema)
+        check_files(folder, files, delta, stored)
         for key in keys:
-            replace_rows(folder, key, [file for file in files if file.value in (key, None)], before[key])
+            replace_rows(folder, key, [file for file in files if file.value in (key, None)], before[key], stored)
         return {day: sum(file.rows for file in files if file.value == day) for day in days or (None,)}
 
     def read(self, spark: SparkSession, table: str, days: Sequence[str] | None) -> StoredRows:
@@ -80,6 +83,11 @@ class Lake(dg.ConfigurableResource):
             raise LakeError(f"{table} has no {', '.join(missing)} in {self.root}: materialize {table} for it first")
         schema = StructType.fromJson(json.loads(delta.schema().to_json()))
         return StoredRows(spark, self.folder(table), schema, _list_files(delta, "day", days))
+
+    def find(self, spark: SparkSession, table: str) -> StoredRows | None:
+        """Finds the rows of a table that has no days as they stand, or None where it was never written."""
+        delta = self._open(table)
+        return self.read(spark, table, None) if delta and version_of(delta, WHOLE_TABLE) else None
 
     def list_days(self, table: str) -> list[str]:
         """The days of which a table has rows, in order."""
