@@ -5,7 +5,7 @@ Which pictures are compared is `neighbours.py`, what follows from it `twins.py`.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -22,6 +22,9 @@ COARSE_LEAST: Final = 0.6
 
 ENOUGH: Final = 0.9
 """Correlation at which the mirrored picture need not be tried."""
+
+MARGIN: Final = 5
+"""Of both pictures, in pixels, which is not compared: what a rotation left empty lies there."""
 
 LEAST_OVERLAP: Final = 0.6
 FINEST, COARSEST = 0.8, 4.0
@@ -44,37 +47,45 @@ def correlate_pictures(one: np.ndarray, other: np.ndarray) -> float:
         At most 1; 0 where they cannot be laid on each other, or where one has no structure at all.
     """
     best = 0.0
-    for warp, turned in sorted(_lay_coarsely(one, other), key=lambda found: -found[0][1]):
-        best = max(best, _compare_finely(one, turned, warp[0]))
+    for laid in sorted(_lay_coarsely(one, other), key=lambda laid: -laid.correlation):
+        best = max(best, _compare_finely(one, laid))
         if best >= ENOUGH:
             break
     return best
 
 
-def _lay_coarsely(one: np.ndarray, other: np.ndarray) -> Iterator[tuple[tuple[np.ndarray, float], np.ndarray]]:
-    """The other picture as it is and mirrored, each with its warp in fine pixels and the coarse correlation."""
+class _Laid(NamedTuple):
+    """A picture, as it is or mirrored, and the warp that lays it on another one, with their coarse correlation."""
+
+    picture: np.ndarray
+    warp: np.ndarray
+    correlation: float
+
+
+def _lay_coarsely(one: np.ndarray, other: np.ndarray) -> Iterator[_Laid]:
     scale = SIDE / COARSE_SIDE
     for turned in (other, np.ascontiguousarray(other[:, ::-1])):
         found = _search(_coarse(one), _coarse(turned), np.eye(2, 3, dtype=np.float32), 50, 1e-3)
         if found and found[1] >= COARSE_LEAST:
             warp, correlation = found
             warp[:, 2] = warp[:, 2] * scale + (scale - 1) / 2 * (1 - warp[:, :2].sum(axis=1))
-            yield (warp, correlation), turned
+            yield _Laid(turned, warp, correlation)
 
 
-def _compare_finely(one: np.ndarray, other: np.ndarray, warp: np.ndarray) -> float:
-    found = _search(_grey(one), _grey(other), warp, 30, 1e-4)
+def _compare_finely(one: np.ndarray, other: _Laid) -> float:
+    found = _search(_grey(one), _grey(other.picture), other.warp, 30, 1e-4)
     if not found:
         return 0.0
     size, warp = (SIDE, SIDE), found[0]
-    inside = cv2.warpAffine(np.ones(size, np.uint8), warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-    inside = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
-    if inside.mean() < LEAST_OVERLAP:
+    frame = np.zeros(size, np.uint8)
+    frame[MARGIN:-MARGIN, MARGIN:-MARGIN] = 1
+    nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    inside = np.logical_and(cv2.warpAffine(frame, warp, size, flags=nearest), frame)
+    if inside.sum() < LEAST_OVERLAP * frame.sum():
         return 0.0
-    plane = one.astype(np.float32)
-    laid = cv2.warpAffine(other.astype(np.float32), warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    laid = np.where(inside[..., None], laid, plane)
-    first, second = _structure(plane)[inside], _structure(laid)[inside]
+    bilinear, edge = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+    laid = cv2.warpAffine(other.picture.astype(np.float32), warp, size, flags=bilinear, borderMode=edge)
+    first, second = _structure(one.astype(np.float32))[inside], _structure(np.asarray(laid))[inside]
     first, second = first - first.mean(axis=0), second - second.mean(axis=0)
     energy = float(np.sqrt((first * first).sum() * (second * second).sum()))
     return float((first * second).sum()) / energy if energy > 0 else 0.0
@@ -83,13 +94,17 @@ def _compare_finely(one: np.ndarray, other: np.ndarray, warp: np.ndarray) -> flo
 def _search(
     one: np.ndarray, other: np.ndarray, start: np.ndarray, rounds: int, epsilon: float
 ) -> tuple[np.ndarray, float] | None:
-    """The affine warp by which two grey pictures correlate best (ECC; Evangelidis and Psarakis, 2008), if there is one."""
+    """The affine warp by which two grey pictures correlate best (ECC, Evangelidis and Psarakis 2008), or None."""
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, epsilon)
     try:
-        correlation, warp = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, criteria, None, 5)
+        correlation, warp = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, criteria, _EVERYWHERE, 5)
     except cv2.error:  # it does not converge, or there is nothing in a picture
         return None
     return warp.copy(), float(correlation)
+
+
+_EVERYWHERE: Final = cast("np.ndarray", None)
+"""No mask: OpenCV's types know the call with a filter only with one."""
 
 
 def _structure(plane: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ SCHEMA: Final = """
     twin_id string comment 'the other one',
     similarity double comment 'cosine of the whitened embeddings, -1 to 1'
 """
-LEAST_SIMILARITY: Final = 0.6
+LEAST_SIMILARITY: Final = 0.55
 """Of pictures whose pixels are worth comparing."""
 
 DIMENSION: Final = 256
