@@ -1,30 +1,70 @@
 """Embeddings of what arrived, by the one frozen backbone; no picture is ever embedded twice."""
 
 import dagster as dg
+from pydantic import Field
+from pyspark.sql import DataFrame
 
 from assets.partitions import daily_asset
 from pipeline.backbone import Backbone
-from pipeline.embedding_costs import describe_embedded
+from pipeline.embedding_costs import describe_embedded, tell_costs
+from pipeline.groups import describe_groups, group_pictures, split_groups
 from pipeline.labels import label_features
-from pipeline.report import Table
+from pipeline.report import Table, describe_all
 from pipeline.stored import StoredRows
+from pipeline.twins import describe_twins, find_twins
 from resources.feature_cache import FeatureCache
+from resources.lake import Lake
 from resources.prices import Prices
+
+
+class SplitConfig(dg.Config):
+    """What one launch does with the split."""
+
+    split_anew: bool = Field(
+        default=False,
+        description="Forget on which side pictures were: no group is torn then, and the holdout is another one.",
+    )
+
+
+@dg.asset(group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
+def training_twins(
+    training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, prices: Prices
+) -> Table:
+    """Pairs of labelled pictures that show the very same: saved anew, cut, scaled, mirrored or turned a little.
+
+    Found by their embeddings, told by their pixels. They must not lie on both sides of the split, and two labels of
+    theirs contradict each other.
+    """
+    embedded = feature_cache.embed(training_images, backbone)
+    images = training_images.frame
+    return Table(
+        find_twins(embedded.rows.frame, images, feature_cache.limits.max_pixels),
+        describe_all(describe_twins(images), lambda _: tell_costs(embedded, None, prices.core_hour_dollars)),
+    )
 
 
 @dg.asset(group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
 def training_features(
-    training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, prices: Prices
+    config: SplitConfig,
+    training_images: StoredRows,
+    training_twins: DataFrame,
+    backbone: Backbone,
+    feature_cache: FeatureCache,
+    lake: Lake,
+    prices: Prices,
 ) -> Table:
-    """Embeddings of the labelled pictures, one row per distinct picture.
+    """Embeddings of the labelled pictures, one row per distinct picture, split so that twins and groups stay together.
 
     A picture that cannot be decoded has a reason in the place of its features. Equal pictures filed under two labels
-    keep their features and lose their label, since one of the two is wrong.
+    keep their features and lose their label, since one of the two is wrong. A picture stays on its side when others
+    come; where twins were on both, those of the train side are left out.
     """
-    embedded = feature_cache.embed(training_images, backbone)
+    embedded, images = feature_cache.embed(training_images, backbone), training_images.frame
+    former = None if config.split_anew else lake.find(training_images.spark, "training_features")
+    sides = split_groups(images, group_pictures(training_twins, images), former.frame if former else None)
     return Table(
-        label_features(embedded.rows.frame, training_images.frame),
-        describe_embedded(embedded, prices.core_hour_dollars),
+        label_features(embedded.rows.frame, images, sides),
+        describe_all(describe_embedded(embedded, prices.core_hour_dollars), describe_groups(images)),
     )
 
 

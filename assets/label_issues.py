@@ -16,6 +16,7 @@ from resources.models import ModelStore
 @dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
 def label_issues(
     training_images: DataFrame,
+    training_twins: DataFrame,
     training_features: DataFrame,
     classifier_candidate: Classifier,
     model_store: ModelStore,
@@ -25,13 +26,11 @@ def label_issues(
     Told by answers of classifiers that did not learn the labels in question: those of the cross-fit for the train side,
     the candidate for the holdout.
     """
-    spark = training_images.sparkSession
-    twins = spark.createDataFrame([], "image_id string, twin_id string")
     answers = [answer_holdout(training_features, classifier_candidate)]
     crossed = model_store.read_cross_fitted(classifier_candidate.version)
     if crossed is not None:
         answers.append(_calibrated(crossed, classifier_candidate))
-    return Table(rank_labels(training_images, twins, answers), describe_label_issues(training_images))
+    return Table(rank_labels(training_images, training_twins, answers), describe_label_issues(training_images))
 
 
 def _calibrated(answers: Answers, classifier: Classifier) -> Answers:

@@ -1,13 +1,14 @@
 """Embedding costs: what the pages say of a day's features: where they came from, how fast, and at what price."""
 
 from collections.abc import Callable, Mapping
+from datetime import date
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.feature_cache import Embedded
 from pipeline.features import describe_features
-from pipeline.report import Number, Report, markdown_table, only_row
+from pipeline.report import Number, Report, join_reports, markdown_table, only_row
 
 
 def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], Report]:
@@ -19,26 +20,30 @@ def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[
     """
 
     def describe(features: DataFrame) -> Report:
-        report = describe_features(features)
         day = only_row(features.select(F.any_value("day")))[0] if "day" in features.columns else None
-        sources = embedded.sources[day]
-        numbers: dict[str, Number] = {
-            "cache_hit_count": sources.hit_count,
-            "cache_hit_share": sources.hit_count / (sources.hit_count + sources.miss_count),
-            "embedded_count": sources.miss_count,
-        }
-        tables = dict(report.tables)
-        if embedded.miss_count:
-            cpu_seconds = sum(embedded.cpu_seconds.values())
-            numbers["embedded_per_second"] = embedded.miss_count / embedded.embed_seconds
-            numbers["cpu_seconds"] = cpu_seconds
-            numbers["dollars_per_million"] = cpu_seconds / embedded.miss_count * 1e6 / 3600 * core_hour_dollars
-            tables["cpu"] = _stage_table(embedded.cpu_seconds, embedded.miss_count)
-        if embedded.seconds_per_picture is not None:
-            numbers["seconds_saved"] = sources.hit_count * embedded.seconds_per_picture
-        return Report({**report.numbers, **numbers}, report.texts, tables, report.pictures)
+        return join_reports(describe_features(features), tell_costs(embedded, day, core_hour_dollars))
 
     return describe
+
+
+def tell_costs(embedded: Embedded, day: date | None, core_hour_dollars: float) -> Report:
+    """What came from the cache on a day, or None for a table without days, and what the run cost."""
+    sources = embedded.sources[day]
+    numbers: dict[str, Number] = {
+        "cache_hit_count": sources.hit_count,
+        "cache_hit_share": sources.hit_count / (sources.hit_count + sources.miss_count),
+        "embedded_count": sources.miss_count,
+    }
+    tables = {}
+    if embedded.miss_count:
+        cpu_seconds = sum(embedded.cpu_seconds.values())
+        numbers["embedded_per_second"] = embedded.miss_count / embedded.embed_seconds
+        numbers["cpu_seconds"] = cpu_seconds
+        numbers["dollars_per_million"] = cpu_seconds / embedded.miss_count * 1e6 / 3600 * core_hour_dollars
+        tables["cpu"] = _stage_table(embedded.cpu_seconds, embedded.miss_count)
+    if embedded.seconds_per_picture is not None:
+        numbers["seconds_saved"] = sources.hit_count * embedded.seconds_per_picture
+    return Report(numbers, tables=tables)
 
 
 def _stage_table(cpu_seconds: Mapping[str, float], picture_count: int) -> str:

@@ -22,12 +22,17 @@ from pipeline.schema import parse_schema
 
 SCHEMA: Final = f"""
     label string comment 'what the picture shows, told from its folder, the manifest or the pattern',
-    split string comment 'train or holdout, for ever',
+    split string comment 'train or holdout, for ever: as it is said, or as the digest decides',
+    split_said string comment 'the split that a folder, the manifest or the pattern says; null where none does',
+    group string comment 'name of what it belongs to, such as a shop or a session, from the manifest; else null',
     origin string comment 'what told the label: folder, manifest, pattern, or the file of a review', {FILE_COLUMNS}
 """
 FEATURES_SCHEMA: Final = f"""
     label string comment 'from training_images.label; null where equal pictures have different labels',
-    split string comment 'from training_images.split; holdout where equal pictures stand on both sides', {COLUMNS}
+    split string comment 'train or holdout, the same for a whole group; null where a picture is left out of both',
+    split_alone string comment 'from training_images.split; holdout where equal pictures stand on both sides',
+    group string comment 'the smallest image_id of the pictures that must lie on one side; its own where it is alone',
+    {COLUMNS}
 """
 TRAIN: Final = "train"
 HOLDOUT: Final = "holdout"
@@ -46,7 +51,8 @@ class TrainingFiles:
     """The files of a training folder.
 
     Attributes:
-        labelled: as `list_files` gives them, with `label`, `split` (null where the digest decides) and `origin`.
+        labelled: as `list_files` gives them, with `label`, `split` (null where the digest decides), the same as
+            `split_said`, `group` (null where nobody named one) and `origin`.
         unlabelled: paths of the files that no rule gives a label; they are left out.
     """
 
@@ -62,7 +68,7 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
 
     Args:
         folder: of the labelled pictures.
-        pattern: a regular expression found in the path, with a group `label` and, if wanted, a group `split`.
+        pattern: a regular expression found in the path, with a group `label` and, if wanted, `split` and `group`.
 
     Raises:
         FileNotFoundError: where the folder does not exist.
@@ -81,8 +87,9 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
             f"no labelled picture in {folder}: put pictures into folders named after their labels,"
             f" list them in {MANIFEST}, or give a pattern that finds the label in their paths"
         )
-    files = files.append_column("label", pa.array([place.label for place in places], pa.string()))
-    files = files.append_column("split", pa.array([place.split for place in places], pa.string()))
+    said = {"label": "label", "split": "split", "split_said": "split", "group": "group"}
+    for column, field in said.items():
+        files = files.append_column(column, pa.array([getattr(place, field) for place in places], pa.string()))
     files = files.append_column("origin", pa.array([origin] * len(places), pa.string()))
     unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
     return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled)
@@ -129,25 +136,35 @@ def split_by_digest(image_id: Column) -> Column:
     return F.when(share < HOLDOUT_PERCENT, HOLDOUT).otherwise(TRAIN)
 
 
-def label_features(features: DataFrame, training_images: DataFrame) -> DataFrame:
+def label_features(features: DataFrame, training_images: DataFrame, sides: DataFrame | None = None) -> DataFrame:
     """Gives every distinct picture one label and one split, in the columns of `FEATURES_SCHEMA`.
 
     Equal pictures filed under two labels have none, since one of them is wrong; a picture on both sides of the split
     is kept out of training.
+
+    Args:
+        features: distinct pictures.
+        training_images: with `image_id`, `label` and `split`.
+        sides: of `groups.split_groups`; None where every picture is by itself.
     """
     picture = training_images.groupBy("image_id").agg(
-        F.when(F.count_distinct("label") == 1, F.min("label")).alias("label"), F.min("split").alias("split")
+        F.when(F.count_distinct("label") == 1, F.min("label")).alias("label"), F.min("split").alias("split_alone")
     )
+    if sides is None:
+        picture = picture.withColumns({"split": F.col("split_alone"), "group": F.col("image_id")})
+    else:
+        picture = picture.join(sides, "image_id")
     return features.join(picture, "image_id").to(parse_schema(FEATURES_SCHEMA))
 
 
 class _Place(NamedTuple):
     label: str | None
     split: str | None
+    group: str | None = None
 
 
 _NOWHERE: Final = _Place(None, None)
-_MANIFEST_TYPES: Final = {"path": pa.string(), "label": pa.string(), "split": pa.string()}
+_MANIFEST_TYPES: Final = {name: pa.string() for name in ("path", "label", "split", "group")}
 
 
 def _places_in_folders(paths: list[str]) -> list[_Place]:
@@ -200,4 +217,4 @@ def _place(said: Mapping[str, str | None], source: str) -> _Place:
     split = said.get("split")
     if split and split not in SPLIT_FOLDERS:
         raise LabelError(f"{source} says the split {split!r}; it can be {', '.join(SPLIT_FOLDERS)}, or nothing")
-    return _Place(said.get("label") or None, SPLIT_FOLDERS[split] if split else None)
+    return _Place(said.get("label") or None, SPLIT_FOLDERS[split] if split else None, said.get("group") or None)

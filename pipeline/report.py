@@ -6,12 +6,15 @@ Plain values; how Dagster shows them is `resources/tables.py`.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from pyspark.sql import DataFrame, Row
 
 from pipeline.rows import Rows
 
 Number = float | int
+
+_PARTS: Final = ("numbers", "texts", "tables", "pictures")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,16 @@ class Table:
 
     frame: DataFrame | Rows
     describe: Callable[[DataFrame], Report]
+
+
+def join_reports(*reports: Report) -> Report:
+    """All that several reports tell, in their order."""
+    return Report(*({k: v for each in reports for k, v in getattr(each, name).items()} for name in _PARTS))
+
+
+def describe_all(*describes: Callable[[DataFrame], Report]) -> Callable[[DataFrame], Report]:
+    """One description of stored rows that tells what several do."""
+    return lambda rows: join_reports(*(describe(rows) for describe in describes))
 
 
 def only_row(frame: DataFrame) -> Row:

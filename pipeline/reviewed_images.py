@@ -65,6 +65,8 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
     told = {
         "path": F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path"),
         "split": split_by_digest(F.col("image_id")),
+        "split_said": F.lit(None).cast("string"),
+        "group": F.lit(None).cast("string"),
     }
     return frame.withColumns(told).to(parse_schema(SCHEMA))
 

@@ -27,7 +27,8 @@ WHOLE_TABLE: Final = "table"
 MAX_COMMITS: Final = 100
 
 ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
-    "training_images": ("origin",),
+    "training_images": ("split_said", "group", "origin"),
+    "training_features": ("group", "split_alone"),
     "review_queue": ("similarity", "audit_weight", "classifier"),
 }
 """Columns that tables of a former version lack, and get when they are next written; null in the rows that are there."""

@@ -89,6 +89,11 @@ class Lake(dg.ConfigurableResource):
         delta = self._open(table)
         return StoredRows(spark, self.folder(table), schema, _list_files(delta, "day", days) if delta else ())
 
+    def find(self, spark: SparkSession, table: str) -> StoredRows | None:
+        """Finds the rows of a table that has no days as they stand, or None where it was never written."""
+        delta = self._open(table)
+        return self.read(spark, table, None) if delta and version_of(delta, WHOLE_TABLE) else None
+
     def list_days(self, table: str) -> list[str]:
         """The days of which a table has rows, in order."""
         delta = self._open(table)

@@ -46,8 +46,8 @@ class TableIOManager(dg.ConfigurableIOManager):
     ) -> Metadata:
         key = "dagster/row_count" if day is None else "dagster/partition_row_count"
         metadata: dict[str, Any] = {key: row_count}
-        if row_count == 0:
-            return metadata | {"note": "no picture on this day" if day else "no rows"}
+        if row_count == 0 and day:
+            return metadata | {"note": "no picture on this day"}
         report = table.describe(rows)
         folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
         return metadata | show_report(report) | show_pictures(report, context.step_context.instance, folder)
