@@ -16,7 +16,7 @@ from assets.definitions import build_definitions
 from resources.settings import read_settings
 
 ROOT = Path(__file__).parents[1]
-TRAINING = {"backbone", "training_images", "training_features", "classifier_candidate", "classifier"}
+TRAINING = {"backbone", "training_images", "training_twins", "training_features", "classifier_candidate", "classifier"}
 DAILY = {"images", "image_features", "predictions", "review_queue"}
 
 
@@ -45,6 +45,9 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
         ("training_images", "training_features"),
         ("training_images", "backbone"),
         ("backbone", "training_features"),
+        ("training_images", "training_twins"),
+        ("backbone", "training_twins"),
+        ("training_twins", "training_features"),
         ("training_features", "classifier_candidate"),
         ("classifier_candidate", "classifier"),
         ("backbone", "image_features"),
