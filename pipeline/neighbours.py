@@ -79,13 +79,14 @@ def find_neighbours(features: DataFrame) -> DataFrame:
     the square of the number of pictures.
 
     Args:
-        features: distinct pictures, with `image_id` and `features`; it is read three times.
+        features: distinct pictures, with `image_id` and `features`; it is read three times at most.
     """
     readable = features.where(F.col("features").isNotNull()).select("image_id", "features")
-    count = readable.count()
+    ids, vectors = sample_vectors(readable, SAMPLE_COUNT)
+    count = readable.count() if len(ids) == SAMPLE_COUNT else len(ids)
     if count == 0:
         return features.sparkSession.createDataFrame([], SCHEMA)
-    whitening = fit_whitening(sample_vectors(readable, SAMPLE_COUNT)[1])
+    whitening = fit_whitening(vectors)
     block_count = -(-count // BLOCK_ROWS)
     floor = LEAST_SIMILARITY if count > FEW_PICTURES else -1.0
     block, other = (

@@ -17,7 +17,7 @@ from pipeline.features import distinct_pictures
 from pipeline.limits import DEFAULT_LIMITS
 from pipeline.neighbours import SCHEMA as NEIGHBOURS_SCHEMA
 from pipeline.neighbours import find_neighbours
-from pipeline.report import Report, only_row
+from pipeline.report import Report
 from pipeline.schema import parse_schema
 
 SCHEMA: Final = f"""{NEIGHBOURS_SCHEMA},
@@ -88,13 +88,15 @@ def describe_twins(images: DataFrame) -> Callable[[DataFrame], Report]:
     """
 
     def describe(twins: DataFrame) -> Report:
-        found = only_row(twins.select(F.count("*").alias("pairs"), F.count_distinct("image_id").alias("pictures")))
-        conflicts = find_conflicts(twins, images).select("image_id", "twin_id").distinct().collect()
+        count = twins.count()
+        if count == 0:
+            return Report(numbers={"twin_pair_count": 0, "conflict_count": 0})
+        conflict_count = find_conflicts(twins, images).select("image_id", "twin_id").distinct().count()
         doubtful = twins.orderBy("correlation", "image_id").limit(SHEET_PAIRS).collect()
         tiles = read_tiles(images, [side for pair in doubtful for side in _sides(pair)], _caption)
         return Report(
-            numbers={"twin_pair_count": found["pairs"], "conflict_count": len(conflicts)},
-            pictures={"most_doubtful_twins": draw_contact_sheet(tiles)} if tiles else {},
+            numbers={"twin_pair_count": count, "conflict_count": conflict_count},
+            pictures={"most_doubtful_twins": draw_contact_sheet(tiles)},
         )
 
     return describe

@@ -297,8 +297,8 @@ def test_labelled_pictures_materialized_again_put_no_day_out_of_date(
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     images = [dg.AssetKey("training_images")]
     assert job.execute_in_process(instance=instance, asset_selection=images).success
-    assert stale_assets(settings, instance).keys() == {"backbone", "training_features"}
+    assert stale_assets(settings, instance).keys() == {"backbone", "training_twins", "training_features"}
     before = pointer(settings)
     assert make_backbone(settings, instance).success
     assert pointer(settings) == before
-    assert stale_assets(settings, instance).keys() == {"training_features"}
+    assert stale_assets(settings, instance).keys() == {"training_twins", "training_features"}

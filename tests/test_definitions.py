@@ -24,6 +24,7 @@ TRAINING = {
     "classifier",
     "label_issues",
     "reviews",
+    "training_twins",
 }
 DAILY = {"images", "image_features", "predictions", "review_queue", "review_form"}
 
