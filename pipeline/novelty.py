@@ -31,10 +31,10 @@ SCHEMA: Final = """
 """
 REFERENCE_PICTURES: Final = 20_000
 """Training pictures that are compared with: 102 MB of 1,280 features, mapped once for all workers of a machine, and
-51 MFLOP a picture, a few milliseconds of a core."""
+0.4 ms of a core a picture."""
 
 JUDGED_PICTURES: Final = 2_000
-"""Of them, from which the threshold is told: 0.1 TFLOP at most, seconds."""
+"""Of them, from which the threshold is told, in 0.8 CPU-seconds at most."""
 
 NOVEL_QUANTILE: Final = 0.01
 """Of the similarity that training pictures have to their own nearest one. A day like the training pictures has one

@@ -4,18 +4,15 @@ How forms are read is `filled_forms.py`. Whatever a spreadsheet may have changed
 itself count which picture, which label, and what the person was told.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable
 from typing import Final
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from pipeline.audit import Stratum, estimate_accuracy
-from pipeline.report import Number, Report, count_by, markdown_table
+from pipeline.production_accuracy import describe_accuracy
+from pipeline.report import Report, count_by
 from pipeline.schema import parse_schema
 
 SCHEMA: Final = """
@@ -38,8 +35,6 @@ UNKNOWN: Final = "unknown picture"
 """On this day: the folder of the day was changed and the day run again, or it was never run in this lake."""
 
 CONTRADICTORY: Final = "answered differently"
-
-SHOWN_DAYS: Final = 14
 
 
 def match_answers(answers: pa.Table, predictions: DataFrame, review_queue: DataFrame) -> DataFrame:
@@ -101,13 +96,13 @@ def describe_reviews(review_queue: DataFrame) -> Callable[[DataFrame], Report]:
 
     def describe(reviews: DataFrame) -> Report:
         problems = {row["problem"]: row["count"] for row in count_by(reviews, "problem")}
-        audits = _describe_audits(_collect_audits(reviews, review_queue))
+        accuracy = describe_accuracy(reviews, review_queue)
         counts = {
             "answer_count": sum(problems.values()),
             "unknown_count": problems.get(UNKNOWN, 0),
             "contradictory_count": problems.get(CONTRADICTORY, 0),
         }
-        return Report(numbers={**counts, **audits.numbers}, tables=audits.tables)
+        return Report(numbers={**counts, **accuracy.numbers}, tables=accuracy.tables)
 
     return describe
 
@@ -125,84 +120,3 @@ def _columns() -> list[Column | str]:
         F.when(differs, F.array_join("files", ", ")).otherwise(F.element_at("files", 1)).alias("origin"),
         problem.alias("problem"),
     ]
-
-
-@dataclass(frozen=True)
-class _Audit:
-    """The sample of a day, or what one of its classifiers had answered of it."""
-
-    day: date
-    classifier: str | None
-    picture_count: float
-    drawn_count: int
-    answered_count: int
-    right_count: int
-
-    @property
-    def stratum(self) -> Stratum:
-        return Stratum(self.picture_count, self.answered_count, self.right_count)
-
-
-def _collect_audits(reviews: DataFrame, review_queue: DataFrame) -> list[_Audit]:
-    """One for every day and classifier; those of a day share its pictures and its sample by their answers."""
-    answers = reviews.where("problem is null and audit_weight is not null").groupBy("day", "classifier")
-    is_right = F.col("label").eqNullSafe(F.col("predicted_label"))
-    counted = answers.agg(F.count("*").alias("answered"), F.count_if(is_right).alias("right"))
-    samples = review_queue.where(F.col("audit_weight").isNotNull()).groupBy("day")
-    drawn = samples.agg(F.count("*").alias("drawn"), F.sum("audit_weight").alias("pictures"))
-    rows = drawn.join(counted, "day", "left").orderBy("day", "classifier").collect()
-    answered_counts: Counter[date] = Counter()
-    for row in rows:
-        answered_counts[row["day"]] += row["answered"] or 0
-    audits = []
-    for row in rows:
-        answered, all_answered = row["answered"] or 0, answered_counts[row["day"]]
-        part = answered / all_answered if all_answered else 1.0
-        audits.append(
-            _Audit(row["day"], row["classifier"], row["pictures"] * part, row["drawn"], answered, row["right"] or 0)
-        )
-    return audits
-
-
-def _describe_audits(audits: Sequence[_Audit]) -> Report:
-    """The accuracy over all days with answers, and how many of those who were asked for one gave it."""
-    answered = [each for each in audits if each.answered_count]
-    accuracy = estimate_accuracy([each.stratum for each in answered])
-    numbers: dict[str, Number] = {
-        "audited_count": sum(each.answered_count for each in answered),
-        "audited_day_count": len({each.day for each in answered}),
-        "unanswered_day_count": len({each.day for each in audits} - {each.day for each in answered}),
-    }
-    if accuracy is None:
-        return Report(numbers)
-    drawn = {each.day: each.drawn_count for each in answered}
-    numbers |= {
-        "production_accuracy": accuracy.share,
-        "production_accuracy_low": accuracy.low,
-        "production_accuracy_high": accuracy.high,
-        "response_share": numbers["audited_count"] / sum(drawn.values()),
-    }
-    latest = sorted(drawn)[-SHOWN_DAYS:]
-    by_day = {str(day): [each for each in answered if each.day == day] for day in latest}
-    versions = list(dict.fromkeys(each.classifier for each in answered))[-SHOWN_DAYS:]
-    by_classifier = {str(name)[:12]: [each for each in answered if each.classifier == name] for name in versions}
-    return Report(
-        numbers,
-        tables={
-            "accuracy_by_day": _table("day", by_day),
-            "accuracy_by_classifier": _table("classifier", by_classifier),
-        },
-    )
-
-
-def _table(title: str, audits: Mapping[str, Sequence[_Audit]]) -> str:
-    """A row for each group, with its accuracy and the 95 % interval of that."""
-    rows = []
-    for name, group in audits.items():
-        accuracy = estimate_accuracy([each.stratum for each in group])
-        drawn = {each.day: each.drawn_count for each in group}
-        counts = [round(sum(each.picture_count for each in group)), sum(drawn.values())]
-        counts.append(sum(each.answered_count for each in group))
-        shares = (accuracy.share, accuracy.low, accuracy.high) if accuracy else ()
-        rows.append([name, *counts, *(f"{share:.1%}" for share in shares)])
-    return markdown_table([title, "pictures", "drawn", "answered", "accuracy", "at least", "at most"], rows)

@@ -258,7 +258,8 @@ def test_everything_that_a_training_depends_on_makes_another_version(features: D
     ]
     first = F.col("image_id") == features.agg(F.min("image_id")).first()[0]
     relabelled = features.withColumn("label", F.when(first, "violet").otherwise(F.col("label")))
-    moved = features.withColumn("split", F.when(first, "elsewhere").otherwise(F.col("split")))
+    other_side = F.when(F.col("split") == "train", "holdout").otherwise("train")
+    moved = features.withColumn("split", F.when(first, other_side).otherwise(F.col("split")))
     versions = [version_of(features, params) for params in changes]
     versions += [version_of(other, ClassifierParams()) for other in (relabelled, moved, features.where(~first))]
     assert len(set(versions)) == len(versions) == 12
