@@ -187,6 +187,28 @@ def test_a_manifest_without_splits_leaves_them_to_the_digest(spark: SparkSession
     assert {row["split"] for row in read(spark, tmp_path)} == {TRAIN, HOLDOUT}
 
 
+def test_a_manifest_groups_by_hand_and_tells_who_said_the_split(spark: SparkSession, tmp_path: Path) -> None:
+    write(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    write_manifest(tmp_path, "path,label,split,group\n1.jpg,cat,test,007\n2.jpg,cat,,shop | 2\n3.jpg,dog,,\n")
+    rows = {row["path"]: (row["group"], row["split_said"]) for row in read(spark, tmp_path)}
+    assert rows == {"1.jpg": ("007", HOLDOUT), "2.jpg": ("shop | 2", None), "3.jpg": (None, None)}
+
+
+def test_a_picture_cannot_be_of_two_groups_in_a_manifest(tmp_path: Path) -> None:
+    write(tmp_path, "1.jpg")
+    write_manifest(tmp_path, "path,label,group\n1.jpg,cat,a\n1.jpg,cat,b\n")
+    with pytest.raises(
+        LabelError, match=rf"{re.escape(str(tmp_path))}/{MANIFEST} names '1.jpg' twice, and differ.*leave one"
+    ):
+        list_training_files(str(tmp_path))
+
+
+def test_a_pattern_can_find_groups_too(spark: SparkSession, tmp_path: Path) -> None:
+    write(tmp_path, "shop7/cat_1.jpg")
+    (row,) = read(spark, tmp_path, r"(?P<group>shop\d+)/(?P<label>[a-z]+)_")
+    assert (row["group"], row["label"]) == ("shop7", "cat")
+
+
 def test_labels_and_paths_in_a_manifest_are_text_as_it_stands(tmp_path: Path) -> None:
     names = ["1.jpg", "2, or so.jpg", "3 写真.jpg", "4.jpg", "5.jpg", "6.jpg", "seven\nlines.jpg"]
     write(tmp_path, *names)

@@ -452,3 +452,24 @@ def test_a_lake_may_lie_in_a_folder_of_any_name(
     cached = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012")
     assert ids_in(cached.frame) == ["b"]
     assert cached.locate(["image_id"], lambda rows: pc.is_valid(rows["image_id"]))["image_id"].to_pylist() == ["b"]
+
+
+def test_a_table_without_days_gains_columns_and_loses_none(spark: SparkSession, lake: Lake) -> None:
+    lake.write("twins", spark.createDataFrame([("a",)], "image_id string"), None)
+    lake.write("twins", spark.createDataFrame([("b", 1)], "image_id string, more int comment 'of it'"), None)
+    read = lake.read(spark, "twins", None).frame
+    assert [tuple(row) for row in read.collect()] == [("b", 1)]
+    assert read.schema["more"].metadata == {"comment": "of it"}
+    with pytest.raises(LakeError, match="to be written"):
+        lake.write("twins", spark.createDataFrame([("c",)], "image_id string"), None)
+    with pytest.raises(LakeError, match="to be written"):
+        lake.write("twins", spark.createDataFrame([("c", "d")], "image_id string, more string"), None)
+    assert ids_in_delta(lake, "twins") == ["b"]
+
+
+def test_a_table_that_was_never_written_is_not_found(spark: SparkSession, lake: Lake) -> None:
+    assert lake.find(spark, "twins") is None
+    lake.write("twins", spark.createDataFrame([("a",)], "image_id string"), None)
+    found = lake.find(spark, "twins")
+    assert found is not None
+    assert ids_in(found.frame) == ["a"]
