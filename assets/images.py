@@ -16,7 +16,8 @@ def training_images(landing_zone: LandingZone, limits: FileLimits, spark: SparkR
     """Labelled pictures, one row per file, bytes included.
 
     The label comes from the folder, from `manifest.csv` or from a pattern. `train`, `validation` or `test` above the
-    label says the split; otherwise the digest of the bytes does, for ever.
+    label says the split; otherwise the digest of the bytes does, for ever. A column `group` of the manifest names what
+    must lie on one side, such as a shop, a camera or a session.
     """
     files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)
     images = read_training_images(spark.spark_session, files, limits.max_bytes)
