@@ -21,7 +21,8 @@ def training_images(landing_zone: LandingZone, limits: FileLimits, lake: Lake, s
     """Labelled pictures, one row per file or reviewed picture, bytes included.
 
     The label comes from the folder, from `manifest.csv`, from a pattern or from a review. `train`, `validation` or
-    `test` above the label says the split; otherwise the digest of the bytes does, for ever.
+    `test` above the label says the split; otherwise the digest of the bytes does, for ever. A column `group` of the
+    manifest names what must lie on one side, such as a shop, a camera or a session.
     """
     session = spark.spark_session
     files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)

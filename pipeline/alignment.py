@@ -10,7 +10,6 @@ from typing import Final, NamedTuple, cast
 import cv2
 import numpy as np
 
-from pipeline.letterbox import letterbox  # noqa: F401 keeps OpenCV on one core
 from pipeline.preprocess import UnreadablePictureError, load
 
 SIDE: Final = 96
