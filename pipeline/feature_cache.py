@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.backbone import Backbone
+from pipeline.embedding import CRASHED
 from pipeline.features import COLUMNS, DECODER
 from pipeline.preprocess import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
 from pipeline.rows import Rows, rows_in_arrow, rows_of
-from pipeline.sandbox import CRASHED, CRASHED_BACKBONE
+from pipeline.sandbox import CRASHED_BACKBONE
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
 from pipeline.stored import StoredRows, read_portion, share_rows

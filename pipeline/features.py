@@ -16,11 +16,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone
+from pipeline.child import Work
 from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.preprocess import DECODING_PACKAGES
 from pipeline.report import Report, count_by, markdown_table
 from pipeline.rows import Rows, rows_in_pandas
-from pipeline.sandbox import Work, open_sandbox
+from pipeline.sandbox import open_sandbox
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
 from pipeline.stored import StoredRows, read_portion, share_rows

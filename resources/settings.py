@@ -117,7 +117,7 @@ def _folder(variable: str, default: str) -> str:
 
 
 def _absolute(folder: str) -> str:
-    return folder if "://" in folder else str(Path(folder).expanduser().resolve())
+    return folder if is_uri(folder) else str(Path(folder).expanduser().resolve())
 
 
 def _one_of(variable: str, default: str, choices: tuple[str, ...]) -> str:

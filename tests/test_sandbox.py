@@ -14,8 +14,9 @@ import pytest
 from conftest import SIZE, MakePhoto
 from poisons import POISONS, load_or_die, poison, wait_for_ever
 
-from pipeline import embedding, sandbox
+from pipeline import child, embedding
 from pipeline.backbone import Backbone, Embed, load_backbone
+from pipeline.child import Work
 from pipeline.embedding import CRASHED, embed_pictures
 from pipeline.limits import DEFAULT_LIMITS
 from pipeline.sandbox import (
@@ -24,7 +25,6 @@ from pipeline.sandbox import (
     TIMED_OUT,
     Sandbox,
     SandboxError,
-    Work,
     keep_harmless,
     open_sandbox,
 )
@@ -106,7 +106,7 @@ def test_of_pictures_embedded_at_once_only_the_one_that_ends_the_graph_is_reject
 
         return embed_or_die
 
-    monkeypatch.setattr(sandbox, "load_backbone", load_poisoned)
+    monkeypatch.setattr(child, "load_backbone", load_poisoned)
     rows = embed(box, photos)
     assert [row["error"] for row in rows] == [None] * 5 + [reason] + [None] * 4
     for row, wanted in zip(rows, expected, strict=True):
@@ -117,7 +117,7 @@ def test_of_pictures_embedded_at_once_only_the_one_that_ends_the_graph_is_reject
 def test_a_child_that_ends_before_any_picture_is_an_error_after_a_few_attempts(
     box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "load_backbone", lambda path: os._exit(7))
+    monkeypatch.setattr(child, "load_backbone", lambda path: os._exit(7))
     with pytest.raises(SandboxError, match=f"{MAX_STARTS} children ended before they had begun a picture: exit code 7"):
         embed(box, photos)
 
@@ -162,7 +162,8 @@ def test_a_child_has_no_file_of_the_worker_and_ends_with_it(tiny_backbone: Backb
 import os, time
 import pyarrow as pa
 from pipeline.limits import DEFAULT_LIMITS
-from pipeline.sandbox import Sandbox, Work
+from pipeline.child import Work
+from pipeline.sandbox import Sandbox
 from pipeline.stopwatch import Stopwatch
 opened = open({str(secret)!r})
 box = Sandbox(Work({tiny_backbone.path!r}, {SIZE}, 1, DEFAULT_LIMITS))

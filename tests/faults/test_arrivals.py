@@ -23,21 +23,62 @@ NAMES = [
     "写真 🍎.jpg",
     "{{ 7 * 7 }} ${HOME} $(touch pwned).jpg",
 ]
+PICKLES = ("model.pkl", "weights.npy", "photo.jpg")
 
 
-def test_hostile_names_stay_names(deployment: Deployment, expected: dict) -> None:
-    photo = next(deployment.folder(DAY).iterdir()).read_bytes()
+class Evil:
+    def __init__(self, touched: str) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.touched,)
+
+
+@pytest.fixture(scope="module")
+def strange(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, str]:
+    """A day of hostile names, of pictures that say more than pixels, and of pickles; and the log of its run."""
+    deployment = trained.copy(tmp_path_factory.mktemp("strange"))
+    folder = deployment.folder(DAY)
+    photo = next(folder.iterdir()).read_bytes()
     for name in NAMES:
-        (deployment.folder(DAY) / name).write_bytes(photo)
-    (deployment.folder(DAY) / b"\xff\xfe not text.jpg".decode("utf-8", "surrogateescape")).write_bytes(photo)
-    os.symlink(deployment.folder(DAY), deployment.folder(DAY) / "loop")
+        (folder / name).write_bytes(photo)
+    (folder / b"\xff\xfe not text.jpg".decode("utf-8", "surrogateescape")).write_bytes(photo)
+    os.symlink(folder, folder / "loop")
+    exif = Image.Exif()
+    exif[0x010E] = exif[0x9286] = "<b>where somebody lives</b>"
+    exif.get_ifd(0x8825)[1], exif.get_ifd(0x8825)[2] = "N", (52.0, 31.0, 12.345)
+    picture = io.BytesIO()
+    Image.open(io.BytesIO(photo)).save(picture, "JPEG", exif=exif, comment=b"where somebody lives")
+    (folder / "with a place.jpg").write_bytes(picture.getvalue())
+    for name in PICKLES:
+        (folder / name).write_bytes(pickle.dumps(Evil(str(deployment.root / "touched"))))
     run = deployment.run("daily", DAY)
     assert run.is_good, run.text
+    return deployment, run.text
+
+
+def test_hostile_names_stay_names(strange: tuple[Deployment, str], expected: dict) -> None:
+    deployment, log = strange
     paths = {row["path"] for row in deployment.rows("predictions", DAY)}
     assert paths >= {*NAMES, r"\xff\xfe not text.jpg"}
-    assert len(paths) == len(expected[DAY]["predictions"]) + len(NAMES) + 1
-    assert "<img" not in run.text
-    assert "forged.jpg" not in [line.split()[-1] for line in run.text.splitlines() if line.startswith("2026-11-20")]
+    assert len(paths) == len(expected[DAY]["predictions"]) + len(NAMES) + 1 + 1 + len(PICKLES)
+    assert "<img" not in log
+    assert "forged.jpg" not in [line.split()[-1] for line in log.splitlines() if line.startswith("2026-11-20")]
+
+
+def test_what_is_in_a_picture_besides_pixels_goes_nowhere(strange: tuple[Deployment, str]) -> None:
+    deployment, log = strange
+    assert {row["path"]: row["error"] for row in deployment.rows("predictions", DAY)}["with a place.jpg"] is None
+    derived = str([deployment.rows(table, DAY) for table in TABLES if table != "images"]) + log
+    assert "where somebody lives" not in derived
+    assert "12.345" not in derived
+
+
+def test_no_pickle_is_loaded(strange: tuple[Deployment, str]) -> None:
+    deployment, _ = strange
+    errors = {row["path"]: row["error"] for row in deployment.rows("predictions", DAY)}
+    assert {errors[name] for name in PICKLES} == {"not an image"}
+    assert not (deployment.root / "touched").exists()
 
 
 def test_files_that_come_go_and_change_while_a_day_is_read(deployment: Deployment) -> None:
@@ -78,35 +119,6 @@ def test_a_hundred_thousand_files_in_one_folder(deployment: Deployment) -> None:
     assert run.is_good, run.text
     assert len(deployment.rows("predictions", DAY)) == 100_000 + len(photos)
     assert len(deployment.rows("image_features", DAY)) == len(photos)
-
-
-class Evil:
-    def __init__(self, touched: str) -> None:
-        self.touched = touched
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (self.touched,)
-
-
-def test_what_is_in_a_file_besides_pixels_goes_nowhere(deployment: Deployment) -> None:
-    exif = Image.Exif()
-    exif[0x010E] = exif[0x9286] = "<b>where somebody lives</b>"
-    exif.get_ifd(0x8825)[1], exif.get_ifd(0x8825)[2] = "N", (52.0, 31.0, 12.345)
-    picture = io.BytesIO()
-    Image.open(next(deployment.folder(DAY).iterdir())).save(picture, "JPEG", exif=exif, comment=b"where somebody lives")
-    touched = deployment.root / "touched"
-    (deployment.folder(DAY) / "with a place.jpg").write_bytes(picture.getvalue())
-    for name in ("model.pkl", "weights.npy", "photo.jpg"):
-        (deployment.folder(DAY) / name).write_bytes(pickle.dumps(Evil(str(touched))))
-    run = deployment.run("daily", DAY)
-    assert run.is_good, run.text
-    assert not touched.exists()
-    predictions = {row["path"]: row["error"] for row in deployment.rows("predictions", DAY)}
-    assert {predictions[name] for name in ("model.pkl", "weights.npy", "photo.jpg")} == {"not an image"}
-    assert predictions["with a place.jpg"] is None
-    derived = str([deployment.rows(table, DAY) for table in TABLES if table != "images"]) + run.text
-    assert "where somebody lives" not in derived
-    assert "12.345" not in derived
 
 
 @pytest.mark.parametrize("day", ["2026-03-08", "2026-11-01"], ids=["of 23 hours", "of 25 hours"])

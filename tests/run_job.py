@@ -25,18 +25,21 @@ def main() -> None:
     options = parser.parse_args()
     if options.kill:
         kill_at(*options.kill.split(":"), options.call, options.after, signal.Signals[options.signal])
-    days = options.days
+    failures = run_job(options.job, *options.days)
+    print(failures or "")
+    sys.exit(0 if failures is None else 1)
+
+
+def run_job(name: str, *days: str) -> str | None:
+    """Runs a job over these days, in this process; what failed, or None where the run is green."""
     tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
-    job = build_definitions(read_settings()).resolve_job_def(options.job)
+    job = build_definitions(read_settings()).resolve_job_def(name)
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
-    for event in result.all_events:
-        if event.is_step_failure:
-            print(event.step_failure_data.error)
-    for check in result.get_asset_check_evaluations():
-        if not check.passed:
-            print(f"{check.check_name}: {check.description}")
-    sys.exit(0 if result.success else 1)
+    failures = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
+    checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    failures += [f"{check.check_name}: {check.description}" for check in checks]
+    return None if result.success else "\n".join(failures)
 
 
 def kill_at(module_name: str, name: str, call: int, after: bool, signal_: signal.Signals) -> None:
