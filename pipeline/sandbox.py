@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pipeline.backbone import Backbone
 from pipeline.child import REQUEST, START, Board, Work, live
 from pipeline.embedding import CRASHED, DECODE, EMBEDDED
-from pipeline.limits import DEFAULT_LIMITS
+from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.preprocess import OUT_OF_MEMORY
 from pipeline.stopwatch import Stopwatch
 
