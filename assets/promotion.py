@@ -18,6 +18,7 @@ from pipeline.promotion import (
     judge_calibration,
     judge_classes,
     judge_costs,
+    judge_holdout,
     judge_improvement,
     judge_vanished,
     judge_withdrawal,
@@ -33,6 +34,7 @@ WITHDRAWN: Final = "withdrawn"
 
 RULES: Final = {
     "candidate_reaches_the_accuracy_floor": "Accuracy on the holdout is at least DAYLIGHT_ACCURACY_FLOOR.",
+    "candidate_is_judged_on_the_same_holdout": "Most of the holdout of the classifier in use is there, labelled as then.",
     "candidate_is_better_than_the_classifier": "Right more often on the same holdout than what is in use, not by luck.",
     "candidate_finds_every_class": "Recall of every class reaches DAYLIGHT_RECALL_FLOOR, and none fell.",
     "candidate_keeps_every_class": "It can answer every label of the holdout and of the classifier in use.",
@@ -46,6 +48,7 @@ class GateConfig(dg.Config):
     """What one launch lets pass."""
 
     retired_labels: list[str] = Field(default_factory=list, description="Labels that need no longer be answered.")
+    new_holdout: bool = Field(default=False, description="Whether the labelled pictures were replaced on purpose.")
 
 
 @dg.multi_asset_check(
@@ -80,6 +83,7 @@ def gate_of_promotion(
     limits = gate.limits
     verdicts = (
         judge_accuracy(ours, limits.accuracy),
+        judge_holdout(ours, _former_holdout(present, ours.version), config.new_holdout),
         judge_improvement(ours, theirs),
         judge_classes(ours, theirs, limits.class_recall),
         judge_vanished(ours, theirs, config.retired_labels),
@@ -99,6 +103,12 @@ def _enter(classifier: Classifier, features: DataFrame, store: ModelStore) -> Co
     costs = read_batch_costs(Path(backbone.path))
     seconds = costs.cpu_milliseconds[costs.batch_size] / 1000 if costs else None
     return Contestant(classifier.version, answer_holdout(features, classifier), backbone.megabytes, seconds)
+
+
+def _former_holdout(present: Classifier | None, candidate: str) -> dict[str, str]:
+    if present is None or present.version == candidate:
+        return {}
+    return dict(present.report.get("holdout_sample", {}))
 
 
 def _features_for(

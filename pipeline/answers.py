@@ -50,6 +50,11 @@ class Answers:
         """int64 `[n]`: place of the label among the classes; -1 where the classifier does not know it."""
         return index_of(self.labels, self.classes)
 
+    def sample_labels(self, count: int) -> dict[str, str]:
+        """Labels by digest of the pictures with the smallest ones: a random sample that stays put when others come."""
+        first = np.argsort(self.image_ids)[:count]
+        return dict(zip(self.image_ids[first].tolist(), self.labels[first].tolist(), strict=True))
+
     def to_table(self) -> pa.Table:
         """The same as a table, with a column `probabilities` in the order of the classes."""
         shares = pa.FixedSizeListArray.from_arrays(pa.array(self.probabilities.ravel()), max(1, len(self.classes)))

@@ -29,6 +29,9 @@ ANSWER_COLUMNS: Final = """
     probabilities map<string, double> comment 'calibrated probability of every label; they add up to 1'
 """
 
+HOLDOUT_SAMPLE: Final = 200
+"""Pictures by which a later candidate is known to be judged on the same holdout."""
+
 
 @dataclass(frozen=True)
 class Classifier:
@@ -156,7 +159,11 @@ def _fit(labelled: DataFrame, params: ClassifierParams) -> Classifier:
 
 
 def _evaluate(labelled: DataFrame, classifier: Classifier) -> dict[str, Any]:
-    return evaluate(answer_holdout(labelled, classifier), classifier.calibration).to_dict()
+    answers = answer_holdout(labelled, classifier)
+    return {
+        **evaluate(answers, classifier.calibration).to_dict(),
+        "holdout_sample": answers.sample_labels(HOLDOUT_SAMPLE),
+    }
 
 
 def _judge_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ A candidate is held against the classifier in use on the same pictures, which ne
 decides what follows: that is the checks' to say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,12 @@ RISK: Final = 0.05
 
 FEW: Final = 10
 """Pictures of a class below which its recall is not judged."""
+
+LEFT: Final = 0.5
+"""Least share of the former holdout that must still be there."""
+
+RELABELLED: Final = 0.1
+"""Most of it that may have another label than then."""
 
 
 class PromotionError(RuntimeError):
@@ -101,6 +107,30 @@ def judge_improvement(candidate: Contestant, present: Contestant | None) -> Verd
         f" pictures: {gained} gained, {lost} lost, which luck does in {chance:.1%} (at most {RISK:.0%} is asked)"
     )
     return Verdict(chance <= RISK, told, numbers | {"chance": chance})
+
+
+def judge_holdout(candidate: Contestant, former: Mapping[str, str], is_new_on_purpose: bool) -> Verdict:
+    """Whether both are judged by the old measure: who changes the holdout with the model can make any model look better.
+
+    Args:
+        candidate: with its answers to the holdout of today.
+        former: labels by digest of a sample of the holdout of the classifier in use; empty where there is none.
+        is_new_on_purpose: whether somebody said that the labelled pictures were replaced.
+    """
+    if not former:
+        return Verdict(True, "there is no former holdout")
+    today = dict(zip(candidate.answers.image_ids.tolist(), candidate.answers.labels.tolist(), strict=True))
+    kept = former.keys() & today.keys()
+    relabelled = sum(former[image_id] != today[image_id] for image_id in kept)
+    numbers = {"sampled": len(former), "still_there": len(kept), "relabelled": relabelled}
+    told = (
+        f"of {len(former)} holdout pictures of the classifier in use {len(kept)} are still in the holdout,"
+        f" {relabelled} of them with another label"
+    )
+    if is_new_on_purpose:
+        return Verdict(True, f"{told}; it was replaced on purpose", numbers)
+    passed = len(kept) >= LEFT * len(former) and relabelled <= RELABELLED * len(kept)
+    return Verdict(passed, told if passed else f"{told}: set new_holdout, if they were replaced on purpose", numbers)
 
 
 def judge_classes(candidate: Contestant, present: Contestant | None, floor: float) -> Verdict:

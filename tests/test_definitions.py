@@ -115,6 +115,7 @@ def test_candidates_backbones_and_days_are_held_up_by_blocking_checks(definition
         ("backbone", "backbone_recognises_known_photos"): True,
         ("backbone", "int8_costs_little"): False,
         ("classifier_candidate", "candidate_reaches_the_accuracy_floor"): True,
+        ("classifier_candidate", "candidate_is_judged_on_the_same_holdout"): True,
         ("classifier_candidate", "candidate_is_better_than_the_classifier"): True,
         ("classifier_candidate", "candidate_finds_every_class"): True,
         ("classifier_candidate", "candidate_keeps_every_class"): True,

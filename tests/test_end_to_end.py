@@ -119,7 +119,7 @@ def test_training_ends_in_a_promoted_classifier_that_knows_its_backbone(
     assert "red" in candidate["confusion_matrix"]
     assert deployment.pointer() == {"classifier": data_version(deployment, "classifier")}
     assert all(check.passed for check in trained.get_asset_check_evaluations())
-    assert len(trained.get_asset_check_evaluations()) == 12
+    assert len(trained.get_asset_check_evaluations()) == 13
     graph = Path(
         deployment.settings.lake, "models", "classifier", deployment.pointer()["classifier"], "classifier.onnx"
     )

@@ -11,6 +11,7 @@ from pipeline.promotion import (
     judge_calibration,
     judge_classes,
     judge_costs,
+    judge_holdout,
     judge_improvement,
     judge_vanished,
     judge_withdrawal,
@@ -79,6 +80,28 @@ def test_holdouts_without_a_common_picture_prove_nothing() -> None:
     verdict = judge_improvement(contestant(), Contestant("old", moved, 1, None))
     assert not verdict.passed
     assert "answered by both" in verdict.told
+
+
+def test_a_holdout_that_was_replaced_is_no_measure_unless_somebody_meant_it() -> None:
+    former = contestant(version="old").answers.sample_labels(50)
+    assert len(former) == 50
+    assert judge_holdout(contestant(), former, False).passed
+    assert judge_holdout(contestant(), {}, False).passed, "the first candidate"
+    strangers = {f"{image_id}x": label for image_id, label in former.items()}
+    verdict = judge_holdout(contestant(), strangers, False)
+    assert not verdict.passed
+    assert "of 50 holdout pictures of the classifier in use 0 are still in the holdout" in verdict.told
+    assert "new_holdout" in verdict.told
+    assert judge_holdout(contestant(), strangers, True).passed
+
+
+@pytest.mark.parametrize(("changed", "passed"), [(5, True), (6, False)])
+def test_a_holdout_of_which_a_tenth_has_other_labels_is_no_measure(changed: int, passed: bool) -> None:
+    former = contestant(version="old").answers.sample_labels(50)
+    relabelled = {
+        image_id: "other" if place < changed else label for place, (image_id, label) in enumerate(former.items())
+    }
+    assert judge_holdout(contestant(), relabelled, False).passed == passed
 
 
 def test_the_sign_test_is_the_binomial_one() -> None:
