@@ -34,7 +34,7 @@ WITHDRAWN: Final = "withdrawn"
 
 RULES: Final = {
     "candidate_reaches_the_accuracy_floor": "Accuracy on the holdout is at least DAYLIGHT_ACCURACY_FLOOR.",
-    "candidate_is_judged_on_the_same_holdout": "Most of the holdout of the classifier in use is there, labelled as then.",
+    "candidate_is_judged_on_the_same_holdout": "Most of the holdout of the classifier in use is there, as it was.",
     "candidate_is_better_than_the_classifier": "Right more often on the same holdout than what is in use, not by luck.",
     "candidate_finds_every_class": "Recall of every class reaches DAYLIGHT_RECALL_FLOOR, and none fell.",
     "candidate_keeps_every_class": "It can answer every label of the holdout and of the classifier in use.",

@@ -110,7 +110,7 @@ def judge_improvement(candidate: Contestant, present: Contestant | None) -> Verd
 
 
 def judge_holdout(candidate: Contestant, former: Mapping[str, str], is_new_on_purpose: bool) -> Verdict:
-    """Whether both are judged by the old measure: who changes the holdout with the model can make any model look better.
+    """Whether the measure is the old one: who changes the holdout with the model makes any model look better.
 
     Args:
         candidate: with its answers to the holdout of today.
