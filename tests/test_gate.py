@@ -1,4 +1,7 @@
-"""The gate on real trainings: bad candidates are planted, and none of them ever answers a day."""
+"""The gate on real trainings: bad candidates are planted, and none of them ever answers a day.
+
+Each is a whole training; single rules are in `test_promotion.py`, two refusals by Dagster in `test_end_to_end.py`.
+"""
 
 import io
 import json
@@ -17,6 +20,8 @@ from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
 from resources.settings import Settings, read_settings
+
+pytestmark = pytest.mark.slow
 
 TRAIN_COUNT, HOLDOUT_COUNT = 50, 60
 """Of every colour."""
