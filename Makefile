@@ -6,6 +6,7 @@ PORT ?= 3000
 LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
 # A shell that starts `make dev &` lets it ignore Ctrl-C, and Dagster would then ignore every signal.
 UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
@@ -45,14 +46,14 @@ bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="-
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-bench/bin/python --require-hashes -r requirements-bench.lock
 	@touch $@
 
-test: setup ## the tests, without the slow ones
-	@$(BIN)/python -m pytest
+test: setup ## the tests, without the slow ones; two files at a time
+	@$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 test-all: setup ## all tests but the faults: every backbone of the catalogue is exported too
-	@$(BIN)/python -m pytest -m "not faults"
+	@$(BIN)/python -m pytest -m "not faults" $(TWO_AT_A_TIME)
 
 test-faults: setup .node/installed ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
-	@$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest -m faults $(TWO_AT_A_TIME)
 
 .node/installed: tests/faults/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-faults needs npm, which comes with Node.js 22 or newer, for the emulator of Azure"; exit 1; }
