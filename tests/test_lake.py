@@ -454,17 +454,20 @@ def test_a_lake_may_lie_in_a_folder_of_any_name(
     assert cached.locate(["image_id"], lambda rows: pc.is_valid(rows["image_id"]))["image_id"].to_pylist() == ["b"]
 
 
-def test_a_table_without_days_gains_columns_and_loses_none(spark: SparkSession, lake: Lake) -> None:
-    lake.write("twins", spark.createDataFrame([("a",)], "image_id string"), None)
-    lake.write("twins", spark.createDataFrame([("b", 1)], "image_id string, more int comment 'of it'"), None)
-    read = lake.read(spark, "twins", None).frame
-    assert [tuple(row) for row in read.collect()] == [("b", 1)]
-    assert read.schema["more"].metadata == {"comment": "of it"}
-    with pytest.raises(LakeError, match="to be written"):
-        lake.write("twins", spark.createDataFrame([("c",)], "image_id string"), None)
-    with pytest.raises(LakeError, match="to be written"):
-        lake.write("twins", spark.createDataFrame([("c", "d")], "image_id string, more string"), None)
-    assert ids_in_delta(lake, "twins") == ["b"]
+def test_a_table_of_a_former_version_gains_the_columns_that_it_lacks_and_loses_none(
+    spark: SparkSession, lake: Lake
+) -> None:
+    table = "training_features"
+    lake.write(table, spark.createDataFrame([("a",)], "image_id string"), None)
+    lake.write(table, spark.createDataFrame([("b", "shop")], "image_id string, group string comment 'of it'"), None)
+    read = lake.read(spark, table, None).frame
+    assert [tuple(row) for row in read.collect()] == [("b", "shop")]
+    assert read.schema["group"].metadata == {"comment": "of it"}
+    for schema in ("image_id string", "image_id string, group int", "image_id string, group string, other string"):
+        row = ("c", 1 if "int" in schema else "x", "x")[: schema.count(",") + 1]
+        with pytest.raises(LakeError, match="to be written"):
+            lake.write(table, spark.createDataFrame([row], schema), None)
+    assert ids_in_delta(lake, table) == ["b"]
 
 
 def test_a_table_that_was_never_written_is_not_found(spark: SparkSession, lake: Lake) -> None:
