@@ -1,7 +1,8 @@
 """Every day's answers, and whether all files have one."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
+from typing import Final
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -15,8 +16,11 @@ from resources.lake import Lake
 from resources.limits import FileLimits
 from resources.spark import SparkResource
 
+FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=30))
+"""A morning's run may be late by six hours; a day that nobody answered is a fault."""
 
-@daily_asset(kinds={"spark", "deltalake"})
+
+@daily_asset(kinds={"spark", "deltalake"}, freshness_policy=FRESH)
 def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> Table:
     """Answers of the day, one row per file: label, confidence, decision, and which models said so.
 

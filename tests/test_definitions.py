@@ -1,12 +1,13 @@
 import subprocess
 import sys
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 import assets
 import pipeline
@@ -136,6 +137,12 @@ def test_every_morning_asks_for_yesterday() -> None:
     request = every_morning(context)
     assert isinstance(request, dg.RunRequest)
     assert (request.partition_key, request.run_key) == ("2026-02-28", "2026-02-28")
+
+
+def test_answers_that_are_missing_for_a_day_show_as_overdue(definitions: dg.Definitions) -> None:
+    (spec,) = definitions.resolve_assets_def("predictions").specs
+    assert isinstance(spec.freshness_policy, TimeWindowFreshnessPolicy)
+    assert spec.freshness_policy.fail_window.to_timedelta() == timedelta(hours=36)
 
 
 def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
