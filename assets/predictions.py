@@ -11,7 +11,8 @@ from assets.partitions import daily_asset
 from pipeline.classifier import Classifier
 from pipeline.conservation import DayCount, count_days, count_table
 from pipeline.predictions import describe_predictions, predict_images
-from pipeline.report import Table
+from pipeline.rejected_files import describe_rejected
+from pipeline.report import Table, describe_all
 from resources.lake import Lake
 from resources.limits import FileLimits
 from resources.spark import SparkResource
@@ -26,7 +27,10 @@ def predictions(images: DataFrame, image_features: DataFrame, classifier: Classi
 
     Files that cannot be decoded are rows too, rejected with their reason.
     """
-    return Table(predict_images(images, image_features, classifier), describe_predictions(images))
+    return Table(
+        predict_images(images, image_features, classifier),
+        describe_all(describe_predictions(images), describe_rejected),
+    )
 
 
 @dg.asset_check(asset="predictions", blocking=True)
