@@ -63,7 +63,7 @@ class SparkResource(PySparkResource):
     def spark_session(self) -> SparkSession:
         """The session of this process."""
         if SparkSession.getActiveSession() is not None:
-            return spark_session_from_config(self.settings)
+            return spark_session_from_config(self._session_settings)
         if not self.is_remote:
             self._prepare_process()
         session = spark_session_from_config(self.settings)
@@ -76,9 +76,16 @@ class SparkResource(PySparkResource):
     @property
     def settings(self) -> dict[str, Any]:
         """All Spark settings, flat or nested as they were given."""
-        mebibyte = 2**20
         return {
             **({"spark.remote": self.master} if self.is_remote else self._process_settings),
+            **self._session_settings,
+        }
+
+    @property
+    def _session_settings(self) -> dict[str, Any]:
+        """What may still be set when Spark's processes run; asks nothing of Java."""
+        mebibyte = 2**20
+        return {
             "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,
             "spark.sql.files.maxPartitionBytes": self.partition_mebibytes * mebibyte,
             "spark.sql.files.openCostInBytes": mebibyte // 4,

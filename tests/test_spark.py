@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
@@ -187,16 +188,46 @@ def test_a_process_below_takes_the_java_home_of_the_one_above(machine: Path, mon
     assert run_java(home, "x") == "jdk: x"
 
 
-def test_a_later_start_takes_the_archive_of_classes_that_an_earlier_one_left(tmp_path: Path) -> None:
-    (leaving,) = [option for option in quick_start_options(tmp_path) if "jsa" in option]
-    name, archive = leaving.split("=")
-    assert name == "-XX:ArchiveClassesAtExit"
-    Path(archive).write_bytes(b"classes")
-    assert leaving in quick_start_options(tmp_path), "a fresh archive may not be whole yet"
+def test_a_jar_that_spark_names_twice_is_named_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk", "17.0.9")))
+    jars = machine / "some where" / "jars"
+    jars.mkdir(parents=True)
+    for name in ("b.jar", "slf4j-api-2.jar", "a.jar"):
+        (jars / name).touch()
+    answer = run_java(java_home(), "-cp", f"/conf:{jars}/slf4j-api-2.jar:{jars}/*", "Main", "*", "a:b")
+    assert answer == f"jdk: -cp /conf:{jars}/slf4j-api-2.jar:{jars}/a.jar:{jars}/b.jar Main * a:b"
+
+
+@pytest.fixture(scope="module")
+def packaged_java(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("java")))
+        patch.setenv("PATH", "")
+        patch.delenv("JAVA_HOME", raising=False)
+        return java_home()
+
+
+def test_a_later_start_takes_the_classes_that_an_earlier_one_left(packaged_java: Path) -> None:
+    jars = Path(pyspark.__file__).parent / "jars"
+    (slf4j,) = jars.glob("slf4j-api-*.jar")
+    words = ("-cp", f"/no/conf:{slf4j}:{jars}/*", "org.apache.spark.deploy.SparkSubmit", "--version")
+    leaving = quick_start_options(packaged_java)
+    run_java(packaged_java, *leaving, *words)
+    (archive,) = packaged_java.glob("classes-*.jsa")
+    assert quick_start_options(packaged_java) == leaving, "a fresh archive may not be whole yet"
     os.utime(archive, (0, 0))
-    (taking,) = [option for option in quick_start_options(tmp_path) if "jsa" in option]
-    assert taking.startswith("-XX:SharedArchiveFile=")
-    assert Path(taking.split("=")[1]).read_bytes() == b"classes"
+    taking = quick_start_options(packaged_java)
+    assert not any("AtExit" in option for option in taking)
+    loaded = run_java(packaged_java, *taking, "-Xlog:class+load", *words)
+    assert "org.apache.spark.deploy.SparkSubmit source: shared objects file (top)" in loaded
+
+
+def test_the_classes_of_other_jars_are_not_kept(packaged_java: Path) -> None:
+    (archive,) = (option.split("=")[1] for option in quick_start_options(packaged_java) if "classes-" in option)
+    place = Path(archive.split(":")[-1]).name.rpartition("-")[0]
+    (packaged_java / f"{place}-of_a_former_install.jsa").touch()
+    quick_start_options(packaged_java)
+    assert not (packaged_java / f"{place}-of_a_former_install.jsa").exists()
 
 
 def test_a_cluster_keeps_javas_own_compiler() -> None:

@@ -40,6 +40,13 @@ def test_a_driver_that_is_killed(moment: str, battered: Deployment, expected: di
     assert is_whole_or_absent(battered, expected)
 
 
+def test_a_jvm_that_is_killed_is_a_red_run(battered: Deployment, expected: dict) -> None:
+    run = battered.start("daily", DAY)
+    os.kill(run.find(lambda command, depth: "SparkSubmit" in command), signal.SIGKILL)
+    assert run.wait() != 0
+    assert is_whole_or_absent(battered, expected)
+
+
 def test_the_run_after_all_that_were_killed_is_whole(battered: Deployment, expected: dict) -> None:
     again = battered.run("daily", DAY)
     assert again.is_good, again.text
@@ -83,13 +90,3 @@ def test_a_worker_that_is_killed_costs_time_and_no_row(deployment: Deployment, e
     assert [row["error"] for row in rows if row["path"] == "hangs.jpg"] == ["timed out"]
     answers = [row for row in rows if row["path"] != "hangs.jpg"]
     assert sorted(map(str, answers)) == sorted(map(str, expected[DAY]["predictions"]))
-
-
-def test_a_jvm_that_is_killed_is_a_red_run_and_the_next_one_is_whole(deployment: Deployment, expected: dict) -> None:
-    run = deployment.start("daily", DAY)
-    os.kill(run.find(lambda command, depth: "SparkSubmit" in command), signal.SIGKILL)
-    assert run.wait() != 0
-    assert is_whole_or_absent(deployment, expected)
-    again = deployment.run("daily", DAY)
-    assert again.is_good, again.text
-    assert deployment.all_rows(DAY) == expected[DAY]
