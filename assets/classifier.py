@@ -1,5 +1,7 @@
 """The classifier: a candidate from every training, and the promoted one that answers the days."""
 
+from dataclasses import replace
+
 import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -14,6 +16,7 @@ from pipeline.heads import HeadName, Normalization
 from pipeline.promotion import PromotionError
 from pipeline.report import Report, markdown_table
 from pipeline.stored import StoredRows
+from pipeline.training_set import list_training_set
 from resources.models import ModelStore
 from resources.pages import show_pictures, show_report
 
@@ -56,9 +59,11 @@ def classifier_candidate(
     """Fitted MLlib pipeline with its evaluation on the holdout; it answers nothing until it is promoted.
 
     The same pictures, labels, backbone and parameters give the same version, so that a repeated training makes nothing
-    stale. Backbone and head lie beside it in one ONNX file, classifier.onnx, where the head allows it.
+    stale. Backbone and head lie beside it in one ONNX file, classifier.onnx, where the head allows it, and the names
+    of the files that it was made from in training_set.parquet.
     """
     fitted = add_graph(fit_classifier(training_features, ClassifierParams(**config.model_dump())), backbone)
+    fitted = replace(fitted, training_set=list_training_set(training_features, training_images))
     mistakes = Report(pictures=draw_mistakes(fitted, training_images.frame))
     return _output(context, fitted, mistakes)
 
