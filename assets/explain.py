@@ -9,7 +9,8 @@ import sys
 
 from deltalake.exceptions import DeltaError
 
-from pipeline.trace_text import harmless, write_trace
+from pipeline.report import harmless
+from pipeline.trace_text import write_trace
 from pipeline.traces import UnknownPictureError
 from resources.settings import SettingError, read_settings
 from resources.traces import PictureTraces

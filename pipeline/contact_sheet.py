@@ -72,11 +72,18 @@ def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, by
     return {row["image_id"]: bytes(row["content"]) for row in wanted.toLocalIterator()}
 
 
-def _thumbnail(content: bytes) -> Image.Image:
+def draw_thumbnail(content: bytes, side: int) -> bytes:
+    """A small square picture with the whole of it, as a JPEG; what cannot be decoded is an empty one."""
+    file = io.BytesIO()
+    _thumbnail(content, side).save(file, "JPEG", quality=75)
+    return file.getvalue()
+
+
+def _thumbnail(content: bytes, side: int = TILE) -> Image.Image:
     try:
-        return Image.fromarray(decode(content, TILE).pixels)
+        return Image.fromarray(decode(content, side).pixels)
     except UnreadablePictureError:
-        return Image.new("RGB", (TILE, TILE), "#e2e8f0")
+        return Image.new("RGB", (side, side), "#e2e8f0")
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.labels import HOLDOUT, TRAIN
+from pipeline.report import harmless
 from pipeline.traces import ClassifierTrace, Row, Trace
 
 SHOWN_ROWS: Final = 20
@@ -28,11 +29,6 @@ def write_trace(trace: Trace) -> str:
         ("not known", _write_unknown(trace)),
     ]
     return "\n\n".join("\n".join([name.upper(), *(f"  {line}" for line in lines)]) for name, lines in sections if lines)
-
-
-def harmless(text: str) -> str:
-    """Text in which every sign that does not show, such as one that moves a cursor, stands as an escape."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def align(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

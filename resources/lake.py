@@ -107,9 +107,11 @@ class Lake(dg.ConfigurableResource):
 
     def write_form(self, day: str, text: str) -> str:
         """Puts the review form of a day in place, whole, and gives its path or URI."""
-        forms = ModelFiles(f"{self.root}/review_forms")
-        forms.write_note(forms.folder / f"{day}.csv", text)
-        return f"{forms.root}/{day}.csv"
+        return self._write_page("review_forms", f"{day}.csv", text)
+
+    def write_report(self, day: str, page: str) -> str:
+        """Puts the report of a day in place, whole, and gives its path or URI."""
+        return self._write_page("reports", f"{day}.html", page)
 
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """Those of these days that were ever written, be it without rows."""
@@ -180,6 +182,11 @@ class Lake(dg.ConfigurableResource):
             for commit in history
             if commit.get(column) == value
         ]
+
+    def _write_page(self, folder: str, name: str, text: str) -> str:
+        pages = ModelFiles(f"{self.root}/{folder}")
+        pages.write_note(pages.folder / name, text)
+        return f"{pages.root}/{name}"
 
     def _open_written(self, table: str) -> DeltaTable:
         delta = self._open(table)

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from pipeline.trace_text import SHOWN_ROWS, align, harmless, write_trace
+from pipeline.report import harmless
+from pipeline.trace_text import SHOWN_ROWS, align, write_trace
 from pipeline.traces import FORMER, GONE, IN_USE, UnknownPictureError, parse_wanted
 from pipeline.training_set import TRAINING_SET
 from resources.traces import PictureTraces
