@@ -33,20 +33,26 @@ def write_page(report: DayReport) -> str:
 
 def _write_day(report: DayReport) -> str:
     halves = (
-        (_write_mix(report), _write_confidence(report) + _write_rejected(report)),
+        (_write_mix(report), _write_confidence(report) + _write_reasons(report)),
         (_write_models(report), _write_drift(report) + _write_cost(report)),
     )
     first, second = (f"<div class='halves'><div>{left}</div><div>{right}</div></div>" for left, right in halves)
     alarms = "".join(_tag("p", _text(alarm), "alarm") for alarm in report.alarms)
-    return _write_lead(report) + alarms + _write_tiles(report) + first + _write_queue(report) + second
+    return (
+        _write_lead(report)
+        + alarms
+        + _write_tiles(report)
+        + first
+        + _write_queue(report)
+        + _write_rejected(report)
+        + second
+    )
 
 
 def _write_lead(report: DayReport) -> str:
     counts, queued = report.counts, sum(report.queued.values())
-    given = counts.decisions.get(ANSWERED, 0)
-    told = (
-        f"{_count(counts.file_count, 'file')} arrived, and {given / counts.file_count:.0%} were answered by themselves."
-    )
+    share = counts.decisions.get(ANSWERED, 0) / counts.file_count
+    told = f"{_count(counts.file_count, 'file')} arrived, and {share:.0%} were answered without a person."
     waits = f" {_count(queued, 'picture')} {'waits' if queued == 1 else 'wait'} for a person." if queued else ""
     return _tag("p", told + waits, "lead")
 
@@ -81,7 +87,7 @@ def _write_mix(report: DayReport) -> str:
     shown = order[:SHOWN_LABELS]
     most = max([labels.get(label, 0) / total for label in shown] + [usual.get(label, 0.0) for label in shown])
     rows = "".join(_mix_row(label, labels.get(label, 0), total, usual.get(label), most) for label in shown)
-    more = _tag("p", f"and {len(order) - len(shown)} more labels", "soft small") if len(order) > len(shown) else ""
+    more = _tag("p", f"and {len(order) - len(shown)} more labels", "more soft small") if len(order) > len(shown) else ""
     told = (
         f"The line is the share in the {USUAL_DAYS} days before."
         if usual
@@ -108,16 +114,21 @@ def _write_confidence(report: DayReport) -> str:
     return _section("How sure the answers are", f"<div class='bins'>{bars}</div>{ends}")
 
 
-def _write_rejected(report: DayReport) -> str:
-    reasons = report.counts.reasons
-    if not reasons:
+def _write_reasons(report: DayReport) -> str:
+    if not report.counts.reasons:
         return ""
-    order = sorted(reasons.items(), key=lambda each: (-each[1], str(each[0])))
-    told = _table(["reason", "files"], ([_text(reason), f"{count:,}"] for reason, count in order))
-    files = _table(["file", "reason"], ([_text(row["path"]), _text(row["error"])] for row in report.rejected), "")
-    rest = sum(reasons.values()) - len(report.rejected)
-    more = _tag("p", f"and {rest:,} more", "soft small") if rest else ""
-    return _section("Rejected files", told + "<br>" + files + more)
+    order = sorted(report.counts.reasons.items(), key=lambda each: (-each[1], str(each[0])))
+    rows = [[_text(reason), f"{count:,}"] for reason, count in order]
+    return _section("Why files were rejected", _table(["reason", "files"], rows, ["", "number"]))
+
+
+def _write_rejected(report: DayReport) -> str:
+    if not report.rejected:
+        return ""
+    rows = [[_text(row["path"]), _text(row["error"])] for row in report.rejected]
+    rest = sum(report.counts.reasons.values()) - len(rows)
+    more = _tag("p", f"and {rest:,} more", "more soft small") if rest else ""
+    return _section("Rejected files", _table(["file", "reason"], rows, ["", ""]) + more)
 
 
 def _write_queue(report: DayReport) -> str:
@@ -133,7 +144,7 @@ def _write_queue(report: DayReport) -> str:
         for row in shown
     )
     rest = total - len(shown)
-    more = _tag("p", f"and {rest:,} more in the review form of the day", "soft small") if rest else ""
+    more = _tag("p", f"and {rest:,} more in the review form of the day", "more soft small") if rest else ""
     return _section(
         "For a person to look at", _tag("p", told, "soft small") + f"<div class='cards'>{cards}</div>{more}"
     )
@@ -144,7 +155,7 @@ def _write_models(report: DayReport) -> str:
     for version, evaluation in report.evaluations.items():
         rows.append(["version", f"<code>{_text(version)}</code>"])
         rows += _list_scores(evaluation) if evaluation else [["", "no longer stored: how good it is, is not known"]]
-    return _section("The classifier that answered", _table(["", ""], rows, ""))
+    return _section("The classifier that answered", _facts(rows))
 
 
 def _list_scores(evaluation: Mapping[str, Any]) -> list[list[str]]:
@@ -161,7 +172,7 @@ def _list_scores(evaluation: Mapping[str, Any]) -> list[list[str]]:
 
 def _write_drift(report: DayReport) -> str:
     rows = [["pictures", _text(report.drift.told)], *(["answers", _text(each.told)] for each in report.mix)]
-    return _section("Is the day like the training set?", _table(["", ""], rows, ""))
+    return _section("Is the day like the training set?", _facts(rows))
 
 
 def _write_cost(report: DayReport) -> str:
@@ -173,18 +184,21 @@ def _write_cost(report: DayReport) -> str:
         ["known from before", _count(cost.cached_count, "picture")],
     ]
     if cost.dollars is not None and cost.cpu_seconds is not None:
-        rows.append(["computing", f"{cost.cpu_seconds:,.1f} CPU-seconds, ${cost.dollars:.4f}"])
-    return _section("What it cost", _table(["", ""], rows, ""))
+        dollars = f"${cost.dollars:,.2f}" if cost.dollars >= 0.01 else "less than a cent"
+        rows.append(["computing", f"{cost.cpu_seconds:,.1f} CPU-seconds, {dollars}"])
+    return _section("What it cost", _facts(rows))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], last: str = "number") -> str:
-    """A table of cells that are HTML already; the last column is set as `last` says."""
-    classes = [""] * (len(header) - 1) + [last]
-    head = "".join(f"<th class='{name}'>{cell}</th>" for name, cell in zip(classes, header, strict=True))
-    body = "".join(
-        f"<tr>{''.join(_tag('td', cell, name) for name, cell in zip(classes, row, strict=True))}</tr>" for row in rows
-    )
-    return f"<table>{f'<tr>{head}</tr>' if any(header) else ''}{body}</table>"
+def _facts(rows: Iterable[Sequence[str]]) -> str:
+    return _table([], rows, ["key", ""])
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence[str]) -> str:
+    """A table of cells that are HTML already; columns are set as the styles say."""
+    lines = [("th", header)] if header else []
+    lines += [("td", row) for row in rows]
+    cells = ("".join(map(_tag, [name] * len(line), line, styles)) for name, line in lines)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
 
 
 def _section(title: str, content: str) -> str:

@@ -21,7 +21,9 @@ section { margin-bottom: 16px; min-width: 0 }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; padding: 4px 10px 4px 0; vertical-align: top }
 th { color: var(--soft); font-weight: 400; font-size: 13px; border-bottom: 1px solid var(--line) }
-td { border-bottom: 1px solid var(--fill); overflow-wrap: anywhere } .number { text-align: right;
+td { border-bottom: 1px solid var(--fill); overflow-wrap: anywhere }
+td.key { overflow-wrap: normal; color: var(--soft) }
+.more { margin: 12px 0 0 } .number { text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal }
 .mix { display: grid; grid-template-columns: minmax(72px, 150px) 1fr auto; gap: 7px 12px; align-items: center }
 .mix span { overflow-wrap: anywhere }
@@ -33,7 +35,7 @@ td { border-bottom: 1px solid var(--fill); overflow-wrap: anywhere } .number { t
 .ends { display: flex; justify-content: space-between }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 14px 12px }
 figure { margin: 0; min-width: 0 } figure img { display: block; width: 100%; aspect-ratio: 1; border-radius: 6px;
-  background: var(--fill); object-fit: cover } figcaption { font-size: 12.5px; line-height: 1.3; margin-top: 4px;
+  background: #f1f5f9; object-fit: contain } figcaption { font-size: 12.5px; line-height: 1.3; margin-top: 4px;
   overflow-wrap: anywhere }
 @media (max-width: 720px) { body { padding: 18px 12px } .halves { grid-template-columns: minmax(0, 1fr); gap: 0 }
   .tiles { grid-template-columns: repeat(2, 1fr) } .tile b { font-size: 23px }
