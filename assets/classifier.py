@@ -7,6 +7,7 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 
 from assets.promotion import VERDICTS, WITHDRAWN
+from pipeline.accuracy_plot import SHOWN, draw_accuracies
 from pipeline.backbone import Backbone
 from pipeline.classifier import Classifier, fit_classifier
 from pipeline.classifier_report import describe_classifier, draw_mistakes
@@ -134,11 +135,17 @@ def _go_back(version: str, store: ModelStore) -> Classifier:
 
 
 def _tell_versions(promoted: str, store: ModelStore) -> Report:
-    """The versions to which one can go back."""
-    former = [version for version in store.list_versions("classifier") if version != promoted][:10]
-    reports = ((version, store.read_evaluation(version)) for version in former)
-    rows = [[version, f"{report['accuracy']:.3f}"] for version, report in reports if report]
-    return Report(tables={"former_versions": markdown_table(["version", "accuracy then"], rows)} if rows else {})
+    """The versions to which one can go back, and how good they were."""
+    former = [version for version in store.list_versions("classifier") if version != promoted]
+    read = ((version, store.read_evaluation(version)) for version in [promoted, *former[: SHOWN - 1]])
+    reports = [(version, report) for version, report in read if report]
+    rows = [[version, f"{report['accuracy']:.3f}"] for version, report in reports if version != promoted][:10]
+    if not rows:
+        return Report()
+    return Report(
+        tables={"former_versions": markdown_table(["version", "accuracy then"], rows)},
+        pictures={"accuracy_over_trainings": draw_accuracies(reports[::-1])},
+    )
 
 
 def _output(context: dg.AssetExecutionContext, fitted: Classifier, more: Report) -> dg.Output[Classifier]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -9,20 +10,24 @@ from pyspark.sql import DataFrame
 from assets.partitions import daily_asset
 from pipeline.classifier import Classifier
 from pipeline.conservation import DayCount, count_days, count_table
+from pipeline.label_history import describe_history
 from pipeline.predictions import describe_predictions, predict_images
-from pipeline.report import Table
+from pipeline.report import Table, describe_all
 from resources.lake import Lake
 from resources.limits import FileLimits
 from resources.spark import SparkResource
 
 
 @daily_asset(kinds={"spark", "deltalake"})
-def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> Table:
+def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier, lake: Lake) -> Table:
     """Answers of the day, one row per file: label, confidence, decision, and which models said so.
 
     Files that cannot be decoded are rows too, rejected with their reason.
     """
-    return Table(predict_images(images, image_features, classifier), describe_predictions(images))
+    history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
+    return Table(
+        predict_images(images, image_features, classifier), describe_all(describe_predictions(images), history)
+    )
 
 
 @dg.asset_check(asset="predictions", blocking=True)

@@ -20,7 +20,7 @@ POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def write_page(report: DayReport) -> str:
     """Writes the page of a day."""
-    told = _write_day(report) if report.counts.file_count else _tag("section", "No picture arrived on this day.")
+    told = _write_day(report) if report.counts.file_count else _write_empty(report)
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -29,6 +29,11 @@ def write_page(report: DayReport) -> str:
     date_ = f"{report.day:%A}, {report.day.day} {report.day:%B %Y}"
     body = f"<header><p class='soft small'>Daylight, report of the day</p><h1>{date_}</h1></header>{told}"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
+
+
+def _write_empty(report: DayReport) -> str:
+    usual = f" Usually {report.usual_files:,.0f} files come." if report.usual_files is not None else ""
+    return _tag("p", f"No picture arrived on this day.{usual}", "lead")
 
 
 def _write_day(report: DayReport) -> str:

@@ -24,7 +24,7 @@ def write_trace(trace: Trace) -> str:
         ("reviews", _write_reviews(trace)),
         ("training set now", _write_side(trace)),
         ("answered by", _write_classifiers(trace)),
-        ("models that saw it", _write_seen(trace, [trace.image_id], "none that is stored and remembers")),
+        ("models that saw it", _write_seen(trace, [trace.image_id], "none of those whose training set is known")),
         ("twins of it", _write_twins(trace)),
         ("not known", _write_unknown(trace)),
     ]

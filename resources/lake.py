@@ -6,12 +6,13 @@ so that a run killed at any moment changes nothing. How they are committed is `c
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow import fs
 from pydantic import Field
@@ -126,6 +127,17 @@ class Lake(dg.ConfigurableResource):
         """
         delta = self._open_written(table)
         return delta.to_pyarrow_table(columns=list(columns), filters=[("day", "=", date.fromisoformat(day))])
+
+    def count_by_day(self, table: str, column: str, days: Sequence[str]) -> dict[tuple[str, str | None], int]:
+        """Counts the rows of some days by day and value of a column; the driver holds a batch of it at a time."""
+        delta = self._open_written(table)
+        wanted = ds.field("day").isin([date.fromisoformat(day) for day in days])
+        counts: Counter[tuple[str, str | None]] = Counter()
+        for batch in delta.to_pyarrow_dataset().to_batches(columns=["day", column], filter=wanted):
+            rows = pa.Table.from_batches([batch]).group_by(["day", column]).aggregate([([], "count_all")])
+            for row in rows.to_pylist():
+                counts[str(row["day"]), row[column]] += row["count_all"]
+        return dict(counts)
 
     def collect_leftovers(self) -> dict[str, int]:
         """Removes what no table refers to any more, and drafts of models, `LEFTOVER_HOURS` after they were written.

@@ -164,8 +164,8 @@ def test_another_mix_of_answers_is_told_on_top(reports: dict[date, DayReport]) -
 
 def test_an_empty_day_says_so(reports: dict[date, DayReport]) -> None:
     text = Elements(write_page(reports[SUNDAY + timedelta(1)])).text
-    assert "No picture arrived on this day." in text
-    assert "usually" not in text
+    assert "No picture arrived on this day. Usually 55 files come." in text
+    assert "answered" not in text
 
 
 def test_the_cost_of_a_day_is_its_part_of_the_run_and_none_where_nobody_noted_it() -> None:
