@@ -92,8 +92,9 @@ class PictureTraces:
         same = ds.field("image_id") == image_id
         if image_id is None:
             same = (ds.field("day") == picture.day) & (ds.field("path") == picture.path)
-        answers = self._read_all("predictions", same)
-        days = ds.field("day").isin([*{row["day"] for row in answers}, *self._unanswered_days])
+        came = {row["day"] for row in self._read("predictions", ("day", "image_id"), same)}  # two columns of all days
+        answers = self._read_all("predictions", same & ds.field("day").isin(came))
+        days = ds.field("day").isin([*came, *self._unanswered_days])
         arrivals = self._read_all("images", same & days)
         if image_id is None:
             return Trace(None, arrivals, answers=answers)
@@ -155,7 +156,13 @@ class PictureTraces:
         return (found.sort_by(keys) if keys else found).to_pylist()
 
     def _open(self, table: str) -> DeltaTable | None:
-        return open_table(f"{self.lake}/{table}")
+        if table not in self._opened:
+            self._opened[table] = open_table(f"{self.lake}/{table}")
+        return self._opened[table]
+
+    @cached_property
+    def _opened(self) -> dict[str, DeltaTable | None]:
+        return {}
 
     def _tell_near(self, wanted: Wanted) -> list[str]:
         """Files of the same name, or pictures whose digests begin alike."""

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
+from pyarrow import fs
+from servers import free_port
 
 from pipeline.report import harmless
 from pipeline.trace_text import SHOWN_ROWS, align, write_trace
@@ -21,6 +24,7 @@ from pipeline.training_set import TRAINING_SET
 from resources.traces import PictureTraces
 
 ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 60
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOSTILE = "\x1b[2Jgone\u202egpj.exe\nPICTURE"
@@ -205,6 +209,41 @@ def test_a_day_that_is_named_is_not_taken_for_another(lake: Path) -> None:
     with pytest.raises(UnknownPictureError, match="knows no picture") as refused:
         PictureTraces(str(lake)).find("/data/days/2026-11-20/again/coat.jpg")
     assert "2026-11-21/again/coat.jpg" in str(refused.value), "it comes near"
+
+
+def test_a_lake_in_an_object_store_says_the_same(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+        "AWS_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            copy_to_store(lake, "photos/a lake", f"127.0.0.1:{port}")
+            stored = json.loads(PictureTraces("s3://photos/a lake").find(COAT[:12]).to_json())
+        finally:
+            server.terminate()
+    folder = json.loads(PictureTraces(str(lake)).find(COAT[:12]).to_json())
+    assert {each["version"] for each in stored["classifiers"]} == {each["version"] for each in folder["classifiers"]}
+    for name in folder.keys() - {"classifiers"}:  # which were stored at another time
+        assert stored[name] == folder[name], name
+
+
+def copy_to_store(folder: Path, place: str, endpoint: str) -> None:
+    store = fs.S3FileSystem(endpoint_override=endpoint, scheme="http", allow_bucket_creation=True)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            store.create_dir(place.partition("/")[0])
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+    fs.copy_files(str(folder), place, destination_filesystem=store)
 
 
 def test_a_lake_without_tables_knows_no_picture(tmp_path: Path) -> None:
