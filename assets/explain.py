@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit("\n".join(harmless(line) for line in str(error).split("\n")))
     except (SettingError, DeltaError) as error:
         sys.exit(harmless(str(error)))
-    print(trace.to_json() if options.json else write_trace(trace))
+    sys.stdout.write(f"{trace.to_json() if options.json else write_trace(trace)}\n")
 
 
 if __name__ == "__main__":
