@@ -1,6 +1,6 @@
 """The trace of a picture in words, for a person at a terminal; names of strangers move no cursor there."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -189,8 +189,7 @@ def _short(digest: str | None) -> str:
     return (digest or "")[:_NAMES]
 
 
-_TELL: Final[dict[type, Callable[..., str]]] = {datetime: lambda time: f"{time:%Y-%m-%d %H:%M:%S}"}
-
-
 def _tell(cell: object) -> str:
-    return "-" if cell is None else _TELL.get(type(cell), str)(cell)
+    if isinstance(cell, datetime):
+        return f"{cell:%Y-%m-%d %H:%M:%S}"
+    return "-" if cell is None else str(cell)

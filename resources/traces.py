@@ -171,7 +171,7 @@ class PictureTraces:
             near = pc.starts_with(ds.field("image_id"), wanted.prefix[:8])
         found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), near)]
         shown = [tell_sighting(each) for each in found[:NEAR_COUNT]]
-        return [f"near it come {len(found)} files:", *shown] if found else []
+        return [f"what comes near ({len(found)}):", *shown] if found else []
 
 
 def _see(row: Row) -> Sighting:
