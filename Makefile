@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev bench test test-all test-faults check format lock
+.PHONY: help setup demo dev explain bench test test-all test-faults check format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -34,6 +34,12 @@ demo: setup ## real photos, end to end: train, three days of predictions, a summ
 dev: setup ## the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
 	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/dg dev --no-check-yaml --host 127.0.0.1 --port $(PORT)
+
+# A name of a stranger's file is taken as it is, and neither make nor the shell computes what stands in it.
+override IMAGE := $(value IMAGE)
+export IMAGE
+explain: setup ## all that the lake knows of a picture: make explain IMAGE=<path or image_id> [JSON=1]
+	@$(BIN)/python -m assets.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
 
 bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="--help" lists what can be left out
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -11,6 +11,7 @@ from assets import (  # noqa: E402
     backbone,
     classifier,
     contenders,
+    daily_report,
     drift,
     features,
     fused,
@@ -49,6 +50,7 @@ MODULES = [
     predictions,
     drift,
     review_queue,
+    daily_report,
     reviews,
     contenders,
 ]

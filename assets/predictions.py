@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from typing import Final
 
 import dagster as dg
@@ -10,6 +11,7 @@ from pyspark.sql import DataFrame
 from assets.partitions import daily_asset
 from pipeline.classifier import Classifier
 from pipeline.conservation import DayCount, count_days, count_table
+from pipeline.label_history import describe_history
 from pipeline.predictions import describe_predictions, predict_images
 from pipeline.rejected_files import describe_rejected
 from pipeline.report import Table, describe_all
@@ -22,14 +24,15 @@ FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), w
 
 
 @daily_asset(kinds={"spark", "deltalake"}, freshness_policy=FRESH)
-def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> Table:
+def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier, lake: Lake) -> Table:
     """Answers of the day, one row per file: label, confidence, decision, and which models said so.
 
     Files that cannot be decoded are rows too, rejected with their reason.
     """
+    history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     return Table(
         predict_images(images, image_features, classifier),
-        describe_all(describe_predictions(images), describe_rejected),
+        describe_all(describe_predictions(images), describe_rejected, history),
     )
 
 

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from pipeline.letterbox import fit
 from pipeline.preprocess import UnreadablePictureError, decode
 
 TILE: Final = 112
@@ -72,11 +73,29 @@ def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, by
     return {row["image_id"]: bytes(row["content"]) for row in wanted.toLocalIterator()}
 
 
+def draw_thumbnail(content: bytes, side: int) -> bytes:
+    """A picture no larger than a square of this side, as a JPEG; what cannot be decoded is an empty square."""
+    file = io.BytesIO()
+    try:
+        picture = decode(content, side)
+    except UnreadablePictureError:
+        _empty(side).save(file, "JPEG")
+        return file.getvalue()
+    width, height = fit(picture.width, picture.height, side)
+    left, top = (side - width) // 2, (side - height) // 2
+    Image.fromarray(picture.pixels[top : top + height, left : left + width]).save(file, "JPEG", quality=75)
+    return file.getvalue()
+
+
 def _thumbnail(content: bytes) -> Image.Image:
     try:
         return Image.fromarray(decode(content, TILE).pixels)
     except UnreadablePictureError:
-        return Image.new("RGB", (TILE, TILE), "#e2e8f0")
+        return _empty(TILE)
+
+
+def _empty(side: int) -> Image.Image:
+    return Image.new("RGB", (side, side), "#e2e8f0")
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

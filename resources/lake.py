@@ -6,12 +6,13 @@ so that a run killed at any moment changes nothing. How they are committed is `c
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow import fs
 from pydantic import Field
@@ -107,9 +108,11 @@ class Lake(dg.ConfigurableResource):
 
     def write_form(self, day: str, text: str) -> str:
         """Puts the review form of a day in place, whole, and gives its path or URI."""
-        forms = ModelFiles(f"{self.root}/review_forms")
-        forms.write_note(forms.folder / f"{day}.csv", text)
-        return f"{forms.root}/{day}.csv"
+        return self._write_page("review_forms", f"{day}.csv", text)
+
+    def write_report(self, day: str, page: str) -> str:
+        """Puts the report of a day in place, whole, and gives its path or URI."""
+        return self._write_page("reports", f"{day}.html", page)
 
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """Those of these days that were ever written, be it without rows."""
@@ -124,6 +127,17 @@ class Lake(dg.ConfigurableResource):
         """
         delta = self._open_written(table)
         return delta.to_pyarrow_table(columns=list(columns), filters=[("day", "=", date.fromisoformat(day))])
+
+    def count_by_day(self, table: str, column: str, days: Sequence[str]) -> dict[tuple[str, str | None], int]:
+        """Counts the rows of some days by day and value of a column; the driver holds a batch of it at a time."""
+        delta = self._open_written(table)
+        wanted = ds.field("day").isin([date.fromisoformat(day) for day in days])
+        counts: Counter[tuple[str, str | None]] = Counter()
+        for batch in delta.to_pyarrow_dataset().to_batches(columns=["day", column], filter=wanted):
+            rows = pa.Table.from_batches([batch]).group_by(["day", column]).aggregate([([], "count_all")])
+            for row in rows.to_pylist():
+                counts[str(row["day"]), row[column]] += row["count_all"]
+        return dict(counts)
 
     def collect_leftovers(self) -> dict[str, int]:
         """Removes what no table refers to any more, and drafts of models, `LEFTOVER_HOURS` after they were written.
@@ -180,6 +194,11 @@ class Lake(dg.ConfigurableResource):
             for commit in history
             if commit.get(column) == value
         ]
+
+    def _write_page(self, folder: str, name: str, text: str) -> str:
+        pages = ModelFiles(f"{self.root}/{folder}")
+        pages.write_note(pages.folder / name, text)
+        return f"{pages.root}/{name}"
 
     def _open_written(self, table: str) -> DeltaTable:
         delta = self._open(table)

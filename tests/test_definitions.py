@@ -27,7 +27,7 @@ TRAINING = {
     "reviews",
     "training_twins",
 }
-DAILY = {"images", "image_features", "predictions", "review_queue", "review_form"}
+DAILY = {"images", "image_features", "predictions", "review_queue", "review_form", "daily_report"}
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,11 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
         ("image_features", "review_queue"),
         ("training_features", "review_queue"),
         ("review_queue", "review_form"),
+        ("predictions", "daily_report"),
+        ("review_queue", "daily_report"),
+        ("images", "daily_report"),
+        ("image_features", "daily_report"),
+        ("training_features", "daily_report"),
         ("reviews", "training_images"),
     }
 
