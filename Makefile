@@ -11,7 +11,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev bench test test-all test-faults check format lock
+.PHONY: help setup demo dev bench test test-all test-faults test-ui check format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -49,10 +49,13 @@ test: setup ## the tests, without the slow ones
 	@$(BIN)/python -m pytest
 
 test-all: setup ## all tests but the faults: every backbone of the catalogue is exported too
-	@$(BIN)/python -m pytest -m "not faults"
+	@$(BIN)/python -m pytest -m "not faults and not ui"
 
 test-faults: setup .node/installed ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
 	@$(BIN)/python -m pytest -m faults --numprocesses 2 --dist loadfile
+
+test-ui: setup ## a browser before a live Dagster, which it leaves pictures of in screenshots/; needs Chromium
+	@$(BIN)/python -m pytest -m ui
 
 .node/installed: tests/faults/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-faults needs npm, which comes with Node.js 22 or newer, for the emulator of Azure"; exit 1; }
