@@ -16,6 +16,7 @@ from pipeline.report import Report, markdown_table
 from pipeline.stored import StoredRows
 from resources.models import ModelStore
 from resources.pages import show_pictures, show_report
+from resources.spark import POOL
 
 
 class TrainingConfig(dg.Config):
@@ -41,6 +42,7 @@ class TrainingConfig(dg.Config):
 
 
 @dg.asset(
+    pool=POOL,
     group_name="training",
     kinds={"spark", "mllib"},
     owners=["team:vision"],
@@ -72,7 +74,7 @@ class PromotionConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
+@dg.asset(pool=POOL, group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
 def classifier(
     context: dg.AssetExecutionContext,
     config: PromotionConfig,

@@ -13,7 +13,7 @@ from pipeline.predictions import describe_predictions, predict_images
 from pipeline.report import Table
 from resources.lake import Lake
 from resources.limits import FileLimits
-from resources.spark import SparkResource
+from resources.spark import POOL, SparkResource
 
 
 @daily_asset(kinds={"spark", "deltalake"})
@@ -25,7 +25,7 @@ def predictions(images: DataFrame, image_features: DataFrame, classifier: Classi
     return Table(predict_images(images, image_features, classifier), describe_predictions(images))
 
 
-@dg.asset_check(asset="predictions", blocking=True)
+@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def every_file_has_an_answer_or_a_reason(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
@@ -33,7 +33,7 @@ def every_file_has_an_answer_or_a_reason(
     return _judge(_count_days(context, lake, spark), lambda count: count.is_whole, "lost or doubled files")
 
 
-@dg.asset_check(asset="predictions", blocking=True)
+@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def rejected_files_are_few(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, limits: FileLimits
 ) -> dg.AssetCheckResult:

@@ -14,6 +14,7 @@ import resources
 from assets.automation import every_morning
 from assets.definitions import build_definitions
 from resources.settings import read_settings
+from resources.spark import POOL
 
 ROOT = Path(__file__).parents[1]
 TRAINING = {
@@ -140,6 +141,21 @@ def test_every_morning_asks_for_yesterday() -> None:
 
 def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
     assert definitions.executor is dg.in_process_executor
+
+
+def test_all_that_starts_spark_waits_in_one_pool_and_housekeeping_does_not(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    for job in repository.get_all_jobs():
+        pools = {pool for node in job.all_node_defs if isinstance(node, dg.OpDefinition) for pool in node.pools}
+        assert pools == (set() if job.name == "housekeeping" else {POOL}), job.name
+        ops = [node for node in job.all_node_defs if isinstance(node, dg.OpDefinition)]
+        assert all(op.pools for op in ops) or job.name == "housekeeping", job.name
+
+
+def test_the_instance_lets_one_run_with_spark_at_a_time_and_retries_faults_alone() -> None:
+    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert instance["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+    assert instance["run_retries"]["retry_on_asset_or_op_failure"] is False
 
 
 def test_dg_and_the_workspace_load_the_same_location() -> None:
