@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from deployment import PROJECT, Deployment, descendants
+from web_pages import WebPages
 
 LINKED = ("Makefile", "pyproject.toml", "requirements.lock", "workspace.yaml", "assets", "pipeline", "resources")
 PATIENCE_SECONDS = 180
@@ -79,6 +80,10 @@ class Site:
     def left(self) -> set[int]:
         """Processes that `make dev` started and that are there."""
         return {pid for pid in self.started if is_alive(pid)}
+
+    @property
+    def pages(self) -> WebPages:
+        return WebPages(self.query)
 
     def query(self, query: str, **variables: object) -> dict[str, Any]:
         """Asks the web server as its page does."""

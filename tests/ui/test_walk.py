@@ -3,6 +3,7 @@
 Every test begins where the one before it ended. Pictures of the pages are kept in `screenshots/`.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from conftest import COLOURS
 from dagster_site import Site
 from deployment import DAY, PROJECT
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 SCREENSHOTS = PROJECT / "screenshots"
@@ -21,7 +23,8 @@ RUN_SECONDS = 240
 def shoot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     page.wait_for_timeout(1500)  # drawings move into place
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    picture = Image.open(io.BytesIO(page.screenshot()))
+    picture.quantize(256).save(SCREENSHOTS / f"{name}.png", optimize=True)
 
 
 def open_lineage(page: Page, site: Site) -> None:
@@ -41,21 +44,10 @@ def follow_run(page: Page, site: Site) -> str:
     page.get_by_text("View", exact=True).last.click()
     page.wait_for_url("**/runs/*")
     run_id = page.url.rpartition("/")[2].partition("?")[0]
-    site.wait_until(lambda: status_of(site, run_id) in ("SUCCESS", "FAILURE"), f"{run_id} did not end", RUN_SECONDS)
+    site.wait_until(
+        lambda: site.pages.status_of(run_id) in ("SUCCESS", "FAILURE"), f"{run_id} did not end", RUN_SECONDS
+    )
     return run_id
-
-
-def status_of(site: Site, run_id: str) -> str:
-    query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
-    return site.query(query, id=run_id)["runOrError"]["status"]
-
-
-def maker_of(site: Site, asset: str) -> str:
-    """The run that materialized an asset last."""
-    query = "query($path: [String!]!) { assetOrError(assetKey: {path: $path}) { ... on Asset {"
-    answer = site.query(f"{query} assetMaterializations(limit: 1) {{ runId }} }} }} }}", path=[asset])
-    (last,) = answer["assetOrError"]["assetMaterializations"]
-    return last["runId"]
 
 
 def width_of(picture: Locator) -> int:
@@ -107,12 +99,12 @@ def mix_labels(training: Path) -> None:
 
 
 def test_a_training_from_the_lineage_is_green(page: Page, site: Site, trained: str) -> None:
-    assert status_of(site, trained) == "SUCCESS"
-    assert maker_of(site, "classifier") == trained
+    assert site.pages.status_of(trained) == "SUCCESS"
+    assert site.pages.maker_of("classifier") == trained
 
 
 def test_a_day_from_the_dialog_is_green(page: Page, site: Site, predicted: str) -> None:
-    assert status_of(site, predicted) == "SUCCESS"
+    assert site.pages.status_of(predicted) == "SUCCESS"
     expect(page.get_by_text(f"partition: {DAY}")).to_be_visible()
     shoot(page, "run")
 
@@ -129,9 +121,10 @@ def test_the_page_of_a_day_shows_its_pictures(page: Page, site: Site, predicted:
 def test_a_candidate_of_mixed_up_labels_is_refused_and_the_page_says_why(
     page: Page, site: Site, trained: str, refused: str
 ) -> None:
-    assert status_of(site, refused) == "FAILURE"
-    assert maker_of(site, "classifier_candidate") == refused
-    assert maker_of(site, "classifier") == trained
+    assert site.pages.status_of(refused) == "FAILURE"
+    assert site.pages.maker_of("classifier_candidate") == refused
+    assert site.pages.maker_of("classifier") == trained
+    assert not any(run["parentRunId"] for run in site.pages.list_runs()), "an answer is not tried again"
     check = "candidate_reaches_the_accuracy_floor"
     page.goto(f"{site.url}/assets/classifier_candidate?view=checks&checkDetail={check}")
     expect(page.get_by_text("DAYLIGHT_ACCURACY_FLOOR").first).to_be_visible()
