@@ -3,18 +3,20 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 PORT ?= 3000
+READ_ONLY_PORT ?= 3001
+PREFIX ?=
 LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
-# A shell that starts `make dev &` lets it ignore Ctrl-C, and Dagster would then ignore every signal.
+# A shell that starts make with & lets it ignore Ctrl-C, and Dagster would then ignore every signal.
 UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev bench test test-all test-faults test-ui check format lock
+.PHONY: help setup demo dev ui-read-only bench test test-all test-faults test-ui check format lock
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/installed ## make the environment in .venv
 
@@ -33,7 +35,11 @@ demo: setup ## real photos, end to end: train, three days of predictions, a summ
 
 dev: setup ## the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
-	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/dg dev --no-check-yaml --host 127.0.0.1 --port $(PORT)
+	@exec $(BIN)/python -m assets.dev --port $(PORT)
+
+ui-read-only: setup ## a second UI over the same instance, in which nothing can be launched, on http://127.0.0.1:3001
+	@echo "Daylight, to look at: http://127.0.0.1:$(READ_ONLY_PORT)$(PREFIX)$(LINEAGE) (Ctrl-C stops it)"
+	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/python -m dagster_webserver --read-only --host 127.0.0.1 --port $(READ_ONLY_PORT) --path-prefix "$(PREFIX)" -w workspace.yaml
 
 bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="--help" lists what can be left out
 	@$(BIN)/python -m benchmarks $(BENCH)

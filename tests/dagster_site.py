@@ -59,7 +59,7 @@ class Site:
                 start_new_session=True,
             )
         self.started = {self.process.pid}
-        self.wait_until(self._is_ready, "no page was served")
+        self.wait_until(self._is_ready, "no page was served", seconds=300)
         self.started |= set(descendants(self.process.pid))
 
     def stop(self, sign: signal.Signals = signal.SIGTERM, patience_seconds: float = 60) -> set[int]:

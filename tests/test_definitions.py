@@ -176,3 +176,12 @@ def test_executors_can_import_what_they_need_without_dagster_or_tensorflow() -> 
     code = "import pipeline.features, pipeline.images, pipeline.parquet, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"dagster", "tensorflow", "keras", "deltalake"} & set(done.stdout.split())
+
+
+def test_the_instance_over_postgresql_differs_in_its_storage_alone() -> None:
+    sqlite, postgresql = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("dagster.yaml", "docs/dagster-postgresql.yaml")
+    )
+    storage = postgresql.pop("storage")["postgres"]["postgres_db"]
+    assert postgresql == {name: value for name, value in sqlite.items() if name != "storage"}
+    assert storage["password"] == {"env": "DAGSTER_POSTGRES_PASSWORD"}, "no secret in a file"

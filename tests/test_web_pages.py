@@ -1,4 +1,4 @@
-"""The path that a click takes: the web server's own schema, a workspace, an instance, a run, and what its page shows."""
+"""The path of a click: the web server's own schema, a workspace, an instance, a run, and what its page shows."""
 
 import asyncio
 from collections.abc import Iterator

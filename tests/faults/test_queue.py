@@ -78,5 +78,13 @@ def test_a_day_that_a_check_refuses_is_not_tried_again(site: Site) -> None:
     assert not children_of(refused, site)
 
 
-def test_it_ends_with_all_its_processes_at_ctrl_c(site: Site) -> None:
-    assert not site.stop(signal.SIGINT)
+def test_a_run_goes_on_when_make_dev_ends_and_is_there_when_it_starts_again(site: Site) -> None:
+    run_id = site.pages.launch_run("images", day=DAY)
+    wait_for(site, run_id, "STARTED")
+    run = {worker := worker_of(site, run_id), *descendants(worker)}
+    site.process.send_signal(signal.SIGTERM)
+    site.process.wait(60)
+    assert f"{run_id}  __ASSET_JOB" in site.log.read_text()
+    assert site.left() <= run
+    site.start()
+    assert wait_for(site, run_id, "SUCCESS", "FAILURE") == "SUCCESS"
