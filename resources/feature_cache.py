@@ -72,7 +72,7 @@ class FeatureCache(dg.ConfigurableResource):
 
     def _check_bytes(self, missing: pa.Table) -> None:
         days = sorted({str(day) for day in missing["day"].to_pylist() if day})
-        emptied = self.lake.list_emptied(days)
+        emptied = self.lake.list_emptied(days) if days else []
         if emptied:
             raise LakeError(
                 f"pictures of {', '.join(emptied)} were never embedded like this, and their bytes are kept no longer"
