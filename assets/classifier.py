@@ -20,6 +20,7 @@ from pipeline.stored import StoredRows
 from pipeline.training_set import list_training_set
 from resources.models import ModelStore
 from resources.pages import show_pictures, show_report
+from resources.spark import POOL
 
 
 class TrainingConfig(dg.Config):
@@ -45,6 +46,7 @@ class TrainingConfig(dg.Config):
 
 
 @dg.asset(
+    pool=POOL,
     group_name="training",
     kinds={"spark", "mllib"},
     owners=["team:vision"],
@@ -78,7 +80,7 @@ class PromotionConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
+@dg.asset(pool=POOL, group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
 def classifier(
     context: dg.AssetExecutionContext,
     config: PromotionConfig,

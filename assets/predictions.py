@@ -17,7 +17,7 @@ from pipeline.rejected_files import describe_rejected
 from pipeline.report import Table, describe_all
 from resources.lake import Lake
 from resources.limits import FileLimits
-from resources.spark import SparkResource
+from resources.spark import POOL, SparkResource
 
 FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=30))
 """A morning's run may be late by six hours; a day that nobody answered is a fault."""
@@ -36,7 +36,7 @@ def predictions(images: DataFrame, image_features: DataFrame, classifier: Classi
     )
 
 
-@dg.asset_check(asset="predictions", blocking=True)
+@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def every_file_has_an_answer_or_a_reason(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
@@ -44,7 +44,7 @@ def every_file_has_an_answer_or_a_reason(
     return _judge(_count_days(context, lake, spark), lambda count: count.is_whole, "lost or doubled files")
 
 
-@dg.asset_check(asset="predictions", blocking=True)
+@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def rejected_files_are_few(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, limits: FileLimits
 ) -> dg.AssetCheckResult:

@@ -22,6 +22,9 @@ PLAIN: Final = "#334155"
 GOOD: Final = "#15803d"
 DOUBTFUL: Final = "#b45309"
 
+NO_BYTES: Final = b""
+"""Of a picture whose day was emptied: its tile is empty too."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -64,12 +67,13 @@ def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row]
         caption: from a chosen row to its text and colour.
     """
     contents = read_contents(images, [row["image_id"] for row in chosen])
-    return [Tile(contents[row["image_id"]], *caption(row)) for row in chosen]
+    return [Tile(contents.get(row["image_id"], NO_BYTES), *caption(row)) for row in chosen]
 
 
 def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, bytes]:
-    """Reads the bytes of a few pictures, by `image_id`; a few dozen at most."""
-    wanted = images.where(F.col("image_id").isin([*image_ids])).select("image_id", "content")
+    """Reads the bytes of a few pictures that have them, by `image_id`; a few dozen at most."""
+    is_wanted = F.col("image_id").isin([*image_ids]) & F.col("content").isNotNull()
+    wanted = images.where(is_wanted).select("image_id", "content")
     return {row["image_id"]: bytes(row["content"]) for row in wanted.toLocalIterator()}
 
 

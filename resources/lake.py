@@ -29,12 +29,14 @@ from resources.commits import (
     append_rows,
     check_files,
     check_values,
+    is_emptied,
     open_or_create,
     open_table,
     replace_rows,
     version_of,
     without_promises,
 )
+from resources.emptying import empty_day
 from resources.leftovers import collect_drafts, collect_orphans
 from resources.model_files import ModelFiles
 
@@ -151,6 +153,30 @@ class Lake(dg.ConfigurableResource):
         tables = {name: delta for name in names if (delta := self._open(name))}
         collected = {name: len(collect_orphans(delta)) for name, delta in tables.items()}
         return collected | {"models": collect_drafts(self.models.folder)}
+
+    def empty_days(self, before: str) -> list[str]:
+        """Lets go the bytes of the images of all days before this one, and gives those days.
+
+        Pictures that a person reviewed keep theirs, since they are training pictures.
+
+        Raises:
+            LakeError: where a day is being written; the others before it are emptied.
+        """
+        delta = self._open("images")
+        if delta is None:
+            return []
+        days = [day for day in self.list_days("images") if day < before and not is_emptied(delta, day)]
+        reviews = self._open("reviews")
+        ids = reviews.to_pyarrow_table(columns=["image_id"])["image_id"].to_pylist() if reviews else []
+        for day in days:
+            files = _list_files(delta, "day", [day])
+            empty_day(self.folder("images"), delta, day, files, pa.array(ids, pa.string()))
+        return days
+
+    def list_emptied(self, days: Sequence[str]) -> list[str]:
+        """Those of these days whose pictures have no bytes any more."""
+        delta = self._open("images")
+        return [day for day in days if delta and is_emptied(delta, day)]
 
     def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
         """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.

@@ -21,6 +21,9 @@ from resources.code import pack_pipeline
 from resources.java import java_home, quick_start_options
 from resources.progress import ProgressWatch, watch_progress
 
+POOL: Final = "spark"
+"""Of every asset and check, since all start Spark: how many such runs there are at once says dagster.yaml."""
+
 SETTINGS_FILE: Final = Path("spark.yaml")
 _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
 """What `pipeline` sets for itself, and must be set on a cluster before Spark's worker imports it."""

@@ -15,6 +15,7 @@ import resources
 from assets.automation import every_morning
 from assets.definitions import build_definitions
 from resources.settings import read_settings
+from resources.spark import POOL
 
 ROOT = Path(__file__).parents[1]
 TRAINING = {
@@ -154,6 +155,21 @@ def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
     assert definitions.executor is dg.in_process_executor
 
 
+def test_all_that_starts_spark_waits_in_one_pool_and_housekeeping_does_not(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    for job in repository.get_all_jobs():
+        pools = {pool for node in job.all_node_defs if isinstance(node, dg.OpDefinition) for pool in node.pools}
+        assert pools == (set() if job.name == "housekeeping" else {POOL}), job.name
+        ops = [node for node in job.all_node_defs if isinstance(node, dg.OpDefinition)]
+        assert all(op.pools for op in ops) or job.name == "housekeeping", job.name
+
+
+def test_the_instance_lets_one_run_with_spark_at_a_time_and_retries_faults_alone() -> None:
+    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert instance["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+    assert instance["run_retries"]["retry_on_asset_or_op_failure"] is False
+
+
 def test_dg_and_the_workspace_load_the_same_location() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
@@ -172,3 +188,12 @@ def test_executors_can_import_what_they_need_without_dagster_or_tensorflow() -> 
     code = "import pipeline.features, pipeline.images, pipeline.parquet, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"dagster", "tensorflow", "keras", "deltalake"} & set(done.stdout.split())
+
+
+def test_the_instance_over_postgresql_differs_in_its_storage_alone() -> None:
+    sqlite, postgresql = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("dagster.yaml", "docs/dagster-postgresql.yaml")
+    )
+    storage = postgresql.pop("storage")["postgres"]["postgres_db"]
+    assert postgresql == {name: value for name, value in sqlite.items() if name != "storage"}
+    assert storage["password"] == {"env": "DAGSTER_POSTGRES_PASSWORD"}, "no secret in a file"
