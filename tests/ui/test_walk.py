@@ -110,7 +110,11 @@ def test_a_day_from_the_dialog_is_green(page: Page, site: Site, predicted: str) 
 
 
 def test_the_page_of_a_day_shows_its_pictures(page: Page, site: Site, predicted: str) -> None:
-    page.goto(f"{site.url}/assets/predictions?view=partitions&partition={DAY}")
+    page.goto(site.url)
+    page.get_by_role("link", name="Catalog").click()
+    page.get_by_text("predictions", exact=True).locator("visible=true").first.click()
+    page.get_by_text("Partitions", exact=True).locator("visible=true").first.click()
+    page.get_by_text(DAY, exact=True).locator("visible=true").last.click()
     sheet = page.get_by_role("img", name="contact_sheet")
     sheet.scroll_into_view_if_needed()
     expect(sheet).to_have_js_property("complete", True)
@@ -143,8 +147,10 @@ def test_schedules_and_the_sensor_are_there_and_off(page: Page, site: Site) -> N
 def test_the_lineage_shows_both_groups(page: Page, site: Site, refused: str) -> None:
     open_lineage(page, site)
     page.get_by_role("button", name="Hide navigation").click()
-    page.locator("button:has([aria-label^=panel_hide]), button:has([aria-label^=panel_show])").last.click()
     page.reload()  # fits the drawing into the window
+    page.get_by_text("training_images", exact=True).wait_for()
+    page.wait_for_timeout(1500)
+    page.locator("button:has([aria-label=panel_show_right])").last.click()
     for asset in ("reviews", "classifier", "images", "predictions", "review_form"):
         expect(page.get_by_text(asset, exact=True).last).to_be_in_viewport()
     shoot(page, "lineage")
