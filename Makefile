@@ -3,8 +3,10 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 PORT ?= 3000
+READ_ONLY_PORT ?= 3001
+PREFIX ?=
 LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
-# A shell that starts `make dev &` lets it ignore Ctrl-C, and Dagster would then ignore every signal.
+# A shell that starts make with & lets it ignore Ctrl-C, and Dagster would then ignore every signal.
 UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
@@ -12,10 +14,10 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev bench test test-all test-faults check format lock
+.PHONY: help setup demo dev ui-read-only explain bench test test-all test-faults test-ui check format lock
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/installed ## make the environment in .venv
 
@@ -34,7 +36,17 @@ demo: setup ## real photos, end to end: train, three days of predictions, a summ
 
 dev: setup ## the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
-	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/dg dev --no-check-yaml --host 127.0.0.1 --port $(PORT)
+	@exec $(BIN)/python -m assets.dev --port $(PORT)
+
+ui-read-only: setup ## a second UI over the same instance, in which nothing can be launched, on http://127.0.0.1:3001
+	@echo "Daylight, to look at: http://127.0.0.1:$(READ_ONLY_PORT)$(PREFIX)$(LINEAGE) (Ctrl-C stops it)"
+	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/python -m dagster_webserver --read-only --host 127.0.0.1 --port $(READ_ONLY_PORT) --path-prefix "$(PREFIX)" -w workspace.yaml
+
+# A name of a stranger's file is taken as it is, and neither make nor the shell computes what stands in it.
+override IMAGE := $(value IMAGE)
+export IMAGE
+explain: setup ## all that the lake knows of a picture: make explain IMAGE=<path or image_id> [JSON=1]
+	@$(BIN)/python -m assets.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
 
 bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="--help" lists what can be left out
 	@$(BIN)/python -m benchmarks $(BENCH)
@@ -50,10 +62,13 @@ test: setup ## the tests, without the slow ones; two files at a time
 	@$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 test-all: setup ## all tests but the faults: every backbone of the catalogue is exported too
-	@$(BIN)/python -m pytest -m "not faults" $(TWO_AT_A_TIME)
+	@$(BIN)/python -m pytest -m "not faults and not ui" $(TWO_AT_A_TIME)
 
 test-faults: setup .node/installed ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
 	@$(BIN)/python -m pytest -m faults $(TWO_AT_A_TIME)
+
+test-ui: setup ## a browser before a live Dagster, which it leaves pictures of in screenshots/; needs Chromium
+	@$(BIN)/python -m pytest -m ui
 
 .node/installed: tests/faults/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-faults needs npm, which comes with Node.js 22 or newer, for the emulator of Azure"; exit 1; }

@@ -13,6 +13,7 @@ from resources.backbone import BackboneCatalogue
 from resources.pages import show_numbers, show_report
 from resources.precision import Precisions
 from resources.settings import read_settings
+from resources.spark import POOL
 
 
 class BackboneConfig(dg.Config):
@@ -25,6 +26,7 @@ class BackboneConfig(dg.Config):
 
 
 @dg.asset(
+    pool=POOL,
     group_name="training",
     kinds={"onnx", "keras"},
     owners=["team:vision"],
@@ -44,7 +46,7 @@ def backbone(config: BackboneConfig, catalogue: BackboneCatalogue, precisions: P
     return dg.Output(made, data_version=dg.DataVersion(made.digest), metadata=metadata)
 
 
-@dg.asset_check(asset="backbone", blocking=True)
+@dg.asset_check(pool=POOL, asset="backbone", blocking=True)
 def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
     """On real photos, the stored graph gives the features of its framework: within 0.0001 of their scale in fp32.
 
@@ -63,7 +65,7 @@ def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogu
     )
 
 
-@dg.asset_check(asset="backbone", blocking=True)
+@dg.asset_check(pool=POOL, asset="backbone", blocking=True)
 def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
     """ImageNet's own classifier, on the stored graph's features, names at least four in five known photos.
 
@@ -85,7 +87,7 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
     )
 
 
-@dg.asset_check(asset="backbone")
+@dg.asset_check(pool=POOL, asset="backbone")
 def int8_costs_little(backbone: Backbone, precisions: Precisions) -> dg.AssetCheckResult:
     """int8 loses at most half a point of accuracy against fp32, on the labelled holdout.
 

@@ -1,10 +1,13 @@
 """The classifier: a candidate from every training, and the promoted one that answers the days."""
 
+from dataclasses import replace
+
 import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
 from assets.promotion import VERDICTS, WITHDRAWN
+from pipeline.accuracy_plot import SHOWN, draw_accuracies
 from pipeline.backbone import Backbone
 from pipeline.classifier import Classifier, fit_classifier
 from pipeline.classifier_report import describe_classifier, draw_mistakes
@@ -14,8 +17,10 @@ from pipeline.heads import HeadName, Normalization
 from pipeline.promotion import PromotionError
 from pipeline.report import Report, markdown_table
 from pipeline.stored import StoredRows
+from pipeline.training_set import list_training_set
 from resources.models import ModelStore
 from resources.pages import show_pictures, show_report
+from resources.spark import POOL
 
 
 class TrainingConfig(dg.Config):
@@ -41,6 +46,7 @@ class TrainingConfig(dg.Config):
 
 
 @dg.asset(
+    pool=POOL,
     group_name="training",
     kinds={"spark", "mllib"},
     owners=["team:vision"],
@@ -56,9 +62,11 @@ def classifier_candidate(
     """Fitted MLlib pipeline with its evaluation on the holdout; it answers nothing until it is promoted.
 
     The same pictures, labels, backbone and parameters give the same version, so that a repeated training makes nothing
-    stale. Backbone and head lie beside it in one ONNX file, classifier.onnx, where the head allows it.
+    stale. Backbone and head lie beside it in one ONNX file, classifier.onnx, where the head allows it, and the names
+    of the files that it was made from in training_set.parquet.
     """
     fitted = add_graph(fit_classifier(training_features, ClassifierParams(**config.model_dump())), backbone)
+    fitted = replace(fitted, training_set=list_training_set(training_features, training_images))
     mistakes = Report(pictures=draw_mistakes(fitted, training_images.frame))
     return _output(context, fitted, mistakes)
 
@@ -72,7 +80,7 @@ class PromotionConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
+@dg.asset(pool=POOL, group_name="training", kinds={"mllib"}, owners=["team:vision"], io_manager_key="models")
 def classifier(
     context: dg.AssetExecutionContext,
     config: PromotionConfig,
@@ -129,11 +137,17 @@ def _go_back(version: str, store: ModelStore) -> Classifier:
 
 
 def _tell_versions(promoted: str, store: ModelStore) -> Report:
-    """The versions to which one can go back."""
-    former = [version for version in store.list_versions("classifier") if version != promoted][:10]
-    reports = ((version, store.read_evaluation(version)) for version in former)
-    rows = [[version, f"{report['accuracy']:.3f}"] for version, report in reports if report]
-    return Report(tables={"former_versions": markdown_table(["version", "accuracy then"], rows)} if rows else {})
+    """The versions to which one can go back, and how good they were."""
+    former = [version for version in store.list_versions("classifier") if version != promoted]
+    read = ((version, store.read_evaluation(version)) for version in [promoted, *former[: SHOWN - 1]])
+    reports = [(version, report) for version, report in read if report]
+    rows = [[version, f"{report['accuracy']:.3f}"] for version, report in reports if version != promoted][:10]
+    if not rows:
+        return Report()
+    return Report(
+        tables={"former_versions": markdown_table(["version", "accuracy then"], rows)},
+        pictures={"accuracy_over_trainings": draw_accuracies(reports[::-1])},
+    )
 
 
 def _output(context: dg.AssetExecutionContext, fitted: Classifier, more: Report) -> dg.Output[Classifier]:

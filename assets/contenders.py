@@ -15,6 +15,7 @@ from resources.backbone import BackboneCatalogue
 from resources.feature_cache import FeatureCache
 from resources.judgements import Judgements
 from resources.prices import Prices
+from resources.spark import POOL
 
 
 class BakeOffConfig(dg.Config):
@@ -35,7 +36,7 @@ class BakeOffConfig(dg.Config):
     seed: int = Field(default=20260101, description="Of everything random in the training.")
 
 
-@dg.asset(group_name="bake_off", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"])
+@dg.asset(pool=POOL, group_name="bake_off", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"])
 def contenders(
     context: dg.AssetExecutionContext,
     config: BakeOffConfig,

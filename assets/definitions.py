@@ -11,6 +11,7 @@ from assets import (  # noqa: E402
     backbone,
     classifier,
     contenders,
+    daily_report,
     drift,
     features,
     fused,
@@ -34,6 +35,7 @@ from resources.limits import FileLimits  # noqa: E402
 from resources.models import ModelIOManager, ModelStore  # noqa: E402
 from resources.precision import Precisions  # noqa: E402
 from resources.prices import Prices  # noqa: E402
+from resources.retention import Retention  # noqa: E402
 from resources.settings import Settings, read_settings  # noqa: E402
 from resources.spark import SparkResource, read_spark_settings  # noqa: E402
 from resources.tables import TableIOManager  # noqa: E402
@@ -49,6 +51,7 @@ MODULES = [
     predictions,
     drift,
     review_queue,
+    daily_report,
     reviews,
     contenders,
 ]
@@ -121,5 +124,6 @@ def build_resources(settings: Settings) -> dict[str, object]:
             precision=settings.precision, catalogue=catalogue, feature_cache=feature_cache, lake=lake, spark=spark
         ),
         "prices": Prices(core_hour_dollars=settings.core_hour_dollars),
+        "retention": Retention(runs_days=settings.keep_runs_days, pictures_days=settings.keep_pictures_days),
         "spark": spark,
     }

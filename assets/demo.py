@@ -80,6 +80,7 @@ def summarize(
   speed       {_tell_speed(results)}
   rejected    {rejected}
   tables      {settings.lake} (Delta Lake, one folder per asset)
+  reports     {settings.lake}/reports (a page to open for every day)
   time        {seconds:.0f} s
 
 Look at it: run `make dev`, then open {LINEAGE}"""

@@ -11,12 +11,12 @@ from resources.commits import LakeError
 from resources.lake import Lake
 from resources.models import ModelStore
 from resources.pages import Metadata, show_numbers, show_pictures, show_report
-from resources.spark import SparkResource
+from resources.spark import POOL, SparkResource
 
 NEWEST_DAYS = 30
 
 
-@dg.asset_check(asset="predictions")
+@dg.asset_check(pool=POOL, asset="predictions")
 def pictures_are_like_those_trained_on(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
@@ -45,7 +45,7 @@ def pictures_are_like_those_trained_on(
     return _warn(alarms, told, describe_drift(drifts), pictures)
 
 
-@dg.asset_check(asset="predictions")
+@dg.asset_check(pool=POOL, asset="predictions")
 def answers_are_mixed_as_on_the_holdout(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, model_store: ModelStore
 ) -> dg.AssetCheckResult:

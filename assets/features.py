@@ -15,6 +15,7 @@ from pipeline.twins import describe_twins, find_twins
 from resources.feature_cache import FeatureCache
 from resources.lake import Lake
 from resources.prices import Prices
+from resources.spark import POOL
 
 
 class SplitConfig(dg.Config):
@@ -26,7 +27,7 @@ class SplitConfig(dg.Config):
     )
 
 
-@dg.asset(group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
+@dg.asset(pool=POOL, group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
 def training_twins(
     training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, prices: Prices
 ) -> Table:
@@ -43,7 +44,7 @@ def training_twins(
     )
 
 
-@dg.asset(group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
+@dg.asset(pool=POOL, group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
 def training_features(
     config: SplitConfig,
     training_images: StoredRows,

@@ -11,9 +11,11 @@ from pipeline.stored import StoredRows
 from resources.limits import FileLimits
 from resources.models import ModelStore
 from resources.pages import show_numbers
+from resources.spark import POOL
 
 
 @dg.asset_check(
+    pool=POOL,
     asset="classifier_candidate",
     blocking=True,
     additional_ins={

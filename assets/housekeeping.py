@@ -1,8 +1,21 @@
-"""Housekeeping: what killed runs and replaced days left in the lake is removed, once nobody can need it."""
+"""Housekeeping: what nobody needs any more is removed, from the lake and from Dagster's own memory.
+
+It starts no Spark, and so waits for no run that does.
+"""
 
 import dagster as dg
 
 from resources.lake import Lake
+from resources.retention import Retention
+from resources.run_history import forget_runs
+
+
+@dg.op
+def empty_old_pictures(context: dg.OpExecutionContext, lake: Lake, retention: Retention) -> None:
+    """Lets go the bytes of pictures after DAYLIGHT_KEEP_PICTURES_DAYS; rows, features and predictions stay."""
+    before = retention.pictures_before
+    days = lake.empty_days(before) if before else []
+    context.add_output_metadata({"days": len(days), "which": ", ".join(days)})
 
 
 @dg.op
@@ -14,10 +27,19 @@ def collect_leftovers(context: dg.OpExecutionContext, lake: Lake) -> None:
     context.add_output_metadata({"files": sum(collected.values()), **collected})
 
 
+@dg.op
+def forget_old_runs(context: dg.OpExecutionContext, retention: Retention) -> None:
+    """Forgets runs after DAYLIGHT_KEEP_RUNS_DAYS, but for those in which an asset or a day was last made."""
+    before = retention.runs_before
+    context.add_output_metadata({"runs": forget_runs(context.instance, before) if before else 0})
+
+
 @dg.job
 def housekeeping() -> None:
-    """Frees the disk of what killed runs and replaced days left behind; the last week is kept for readers."""
+    """Frees the disk of leftovers, which readers keep for a week, and of what is older than the settings say."""
+    empty_old_pictures()
     collect_leftovers()
+    forget_old_runs()
 
 
 @dg.schedule(job=housekeeping, cron_schedule="15 5 * * 0", execution_timezone="UTC")

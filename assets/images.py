@@ -13,10 +13,10 @@ from pipeline.schema import parse_schema
 from resources.lake import Lake
 from resources.landing import LandingZone
 from resources.limits import FileLimits
-from resources.spark import SparkResource
+from resources.spark import POOL, SparkResource
 
 
-@dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"], deps=["reviews"])
+@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"], deps=["reviews"])
 def training_images(landing_zone: LandingZone, limits: FileLimits, lake: Lake, spark: SparkResource) -> Table:
     """Labelled pictures, one row per file or reviewed picture, bytes included.
 

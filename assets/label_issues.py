@@ -11,9 +11,10 @@ from pipeline.classifier import Classifier, answer_holdout
 from pipeline.label_issues import describe_label_issues, rank_labels
 from pipeline.report import Table
 from resources.models import ModelStore
+from resources.spark import POOL
 
 
-@dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
+@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
 def label_issues(
     training_images: DataFrame,
     training_twins: DataFrame,

@@ -1,7 +1,9 @@
 """Every day's answers, and whether all files have one."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
+from typing import Final
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -9,23 +11,32 @@ from pyspark.sql import DataFrame
 from assets.partitions import daily_asset
 from pipeline.classifier import Classifier
 from pipeline.conservation import DayCount, count_days, count_table
+from pipeline.label_history import describe_history
 from pipeline.predictions import describe_predictions, predict_images
-from pipeline.report import Table
+from pipeline.rejected_files import describe_rejected
+from pipeline.report import Table, describe_all
 from resources.lake import Lake
 from resources.limits import FileLimits
-from resources.spark import SparkResource
+from resources.spark import POOL, SparkResource
+
+FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=30))
+"""A morning's run may be late by six hours; a day that nobody answered is a fault."""
 
 
-@daily_asset(kinds={"spark", "deltalake"})
-def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> Table:
+@daily_asset(kinds={"spark", "deltalake"}, freshness_policy=FRESH)
+def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier, lake: Lake) -> Table:
     """Answers of the day, one row per file: label, confidence, decision, and which models said so.
 
     Files that cannot be decoded are rows too, rejected with their reason.
     """
-    return Table(predict_images(images, image_features, classifier), describe_predictions(images))
+    history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
+    return Table(
+        predict_images(images, image_features, classifier),
+        describe_all(describe_predictions(images), describe_rejected, history),
+    )
 
 
-@dg.asset_check(asset="predictions", blocking=True)
+@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def every_file_has_an_answer_or_a_reason(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
@@ -33,7 +44,7 @@ def every_file_has_an_answer_or_a_reason(
     return _judge(_count_days(context, lake, spark), lambda count: count.is_whole, "lost or doubled files")
 
 
-@dg.asset_check(asset="predictions", blocking=True)
+@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def rejected_files_are_few(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, limits: FileLimits
 ) -> dg.AssetCheckResult:

@@ -28,6 +28,7 @@ from resources.feature_cache import FeatureCache
 from resources.gate import Gate
 from resources.models import ModelStore
 from resources.pages import show_numbers
+from resources.spark import POOL
 
 VERDICTS: Final = "verdicts"
 WITHDRAWN: Final = "withdrawn"
@@ -52,6 +53,7 @@ class GateConfig(dg.Config):
 
 
 @dg.multi_asset_check(
+    pool=POOL,
     name="gate",
     specs=[
         dg.AssetCheckSpec(

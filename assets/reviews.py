@@ -10,10 +10,10 @@ from pipeline.reviews import describe_reviews, match_answers, tell_problems
 from pipeline.schema import parse_schema
 from resources.lake import Lake
 from resources.landing import LandingZone
-from resources.spark import SparkResource
+from resources.spark import POOL, SparkResource
 
 
-@dg.asset(group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
+@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
 def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: Lake, spark: SparkResource) -> Table:
     """Answers of people to the review forms, one row per picture and day, and the accuracy in production.
 
@@ -29,7 +29,7 @@ def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: 
     return Table(match_answers(forms.answers, answered, queue), describe_reviews(queue))
 
 
-@dg.asset_check(asset="reviews")
+@dg.asset_check(pool=POOL, asset="reviews")
 def every_answer_is_used(reviews: DataFrame) -> dg.AssetCheckResult:
     """No answer contradicts another one, and each is about a picture that the lake knows; only a warning."""
     problems = tell_problems(reviews)

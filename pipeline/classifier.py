@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
 
+import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -24,9 +25,9 @@ from pipeline.preprocess import DECODING_PACKAGES
 from pipeline.training_set import check_trainable, identify, select_labelled
 
 ANSWER_COLUMNS: Final = """
-    predicted_label string comment 'the most probable label; null where there are no features',
-    confidence double comment 'calibrated probability of the predicted label, 0 to 1',
-    probabilities map<string, double> comment 'calibrated probability of every label; they add up to 1'
+    predicted_label string comment 'the most probable label, from image_features.features; null where there are none',
+    confidence double comment 'calibrated probability of that label, 0 to 1, from image_features.features',
+    probabilities map<string, double> comment 'of every label, from image_features.features; they add up to 1'
 """
 
 HOLDOUT_SAMPLE: Final = 200
@@ -45,6 +46,7 @@ class Classifier:
         cross_fitted: answers to the train side of classifiers that did not see the pictures, uncalibrated; None for a
             classifier that was loaded, or fitted without.
         graph: the file of `fused.py`, on its way to the store; None of one that was loaded.
+        training_set: of `list_training_set`, on its way to the store; None of one that was loaded.
     """
 
     version: str
@@ -53,6 +55,7 @@ class Classifier:
     report: dict[str, Any]
     cross_fitted: Answers | None = None
     graph: bytes | None = field(default=None, repr=False, compare=False)
+    training_set: pa.Table | None = field(default=None, repr=False, compare=False)
 
     @property
     def labels(self) -> list[str]:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from pipeline.letterbox import fit
 from pipeline.preprocess import UnreadablePictureError, decode
 
 TILE: Final = 112
@@ -20,6 +21,9 @@ COLUMNS: Final = 4
 PLAIN: Final = "#334155"
 GOOD: Final = "#15803d"
 DOUBTFUL: Final = "#b45309"
+
+NO_BYTES: Final = b""
+"""Of a picture whose day was emptied: its tile is empty too."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +67,39 @@ def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row]
         caption: from a chosen row to its text and colour.
     """
     contents = read_contents(images, [row["image_id"] for row in chosen])
-    return [Tile(contents[row["image_id"]], *caption(row)) for row in chosen]
+    return [Tile(contents.get(row["image_id"], NO_BYTES), *caption(row)) for row in chosen]
 
 
 def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, bytes]:
-    """Reads the bytes of a few pictures, by `image_id`; a few dozen at most."""
-    wanted = images.where(F.col("image_id").isin([*image_ids])).select("image_id", "content")
+    """Reads the bytes of a few pictures that have them, by `image_id`; a few dozen at most."""
+    is_wanted = F.col("image_id").isin([*image_ids]) & F.col("content").isNotNull()
+    wanted = images.where(is_wanted).select("image_id", "content")
     return {row["image_id"]: bytes(row["content"]) for row in wanted.toLocalIterator()}
+
+
+def draw_thumbnail(content: bytes, side: int) -> bytes:
+    """A picture no larger than a square of this side, as a JPEG; what cannot be decoded is an empty square."""
+    file = io.BytesIO()
+    try:
+        picture = decode(content, side)
+    except UnreadablePictureError:
+        _empty(side).save(file, "JPEG")
+        return file.getvalue()
+    width, height = fit(picture.width, picture.height, side)
+    left, top = (side - width) // 2, (side - height) // 2
+    Image.fromarray(picture.pixels[top : top + height, left : left + width]).save(file, "JPEG", quality=75)
+    return file.getvalue()
 
 
 def _thumbnail(content: bytes) -> Image.Image:
     try:
         return Image.fromarray(decode(content, TILE).pixels)
     except UnreadablePictureError:
-        return Image.new("RGB", (TILE, TILE), "#e2e8f0")
+        return _empty(TILE)
+
+
+def _empty(side: int) -> Image.Image:
+    return Image.new("RGB", (side, side), "#e2e8f0")
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

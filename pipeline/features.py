@@ -28,11 +28,11 @@ from pipeline.stored import StoredRows, read_portion, share_rows
 
 COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, from images.image_id',
-    features array<float> comment 'embedding given by the backbone; null where the picture cannot be decoded',
-    width int comment 'of the upright picture, in pixels',
-    height int comment 'of the upright picture, in pixels',
-    format string comment 'format of the file, such as JPEG',
-    error string comment 'why there are no features; null where there are',
+    features array<float> comment 'embedding by the backbone, from images.content; null where it cannot be decoded',
+    width int comment 'of the upright picture, in pixels, from images.content',
+    height int comment 'of the upright picture, in pixels, from images.content',
+    format string comment 'format of the file, such as JPEG, from images.content',
+    error string comment 'why there are no features, from images.content; null where there are',
     backbone string comment 'digest of the graph that made the features'
 """
 SCHEMA: Final = f"day date comment 'the day on which the picture arrived, from images.day', {COLUMNS}"

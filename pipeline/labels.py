@@ -21,18 +21,18 @@ from pipeline.report import Report, count_by, markdown_table
 from pipeline.schema import parse_schema
 
 SCHEMA: Final = f"""
-    label string comment 'what the picture shows, told from its folder, the manifest or the pattern',
+    label string comment 'what the picture shows: from reviews.label, or told from folder, manifest or pattern',
     split string comment 'train or holdout, for ever: as it is said, or as the digest decides',
     split_said string comment 'the split that a folder, the manifest or the pattern says; null where none does',
     group string comment 'name of what it belongs to, such as a shop or a session, from the manifest; else null',
-    origin string comment 'what told the label: folder, manifest, pattern, or the file of a review', {FILE_COLUMNS}
+    origin string comment 'what told the label: folder, manifest, pattern, or from reviews.origin', {FILE_COLUMNS}
 """
 FEATURES_SCHEMA: Final = f"""
     label string comment 'from training_images.label; null where equal pictures have different labels',
-    split string comment 'train or holdout, the same for a whole group; null where a picture is left out of both',
+    split string comment 'of its whole group, from training_images.split_said; null where it is left out of both',
     split_alone string comment 'from training_images.split; holdout where equal pictures stand on both sides',
-    group string comment 'the smallest image_id of the pictures that must lie on one side; its own where it is alone',
-    {COLUMNS}
+    group string comment 'smallest image_id of those on one side, from training_twins.twin_id or training_images.group',
+    {COLUMNS.replace("images.", "training_images.")}
 """
 TRAIN: Final = "train"
 HOLDOUT: Final = "holdout"

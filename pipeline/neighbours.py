@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 from pipeline.vectors import sample_vectors
 
 SCHEMA: Final = """
-    image_id string comment 'the one with the smaller digest',
-    twin_id string comment 'the other one',
+    image_id string comment 'the one with the smaller digest, from training_images.image_id',
+    twin_id string comment 'the other one, from training_images.image_id',
     similarity double comment 'cosine of the whitened embeddings, -1 to 1'
 """
 LEAST_SIMILARITY: Final = 0.55

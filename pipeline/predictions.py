@@ -18,7 +18,7 @@ SCHEMA: Final = f"""
     decision string comment 'answered, review (confidence below the threshold) or rejected (no features)',
     error string comment 'why the file was rejected, from image_features.error or images.read_error; else null',
     classifier string comment 'version of the classifier that answered',
-    backbone string comment 'digest of the backbone that the classifier takes features of'
+    backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone'
 """
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"

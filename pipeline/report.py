@@ -78,3 +78,8 @@ def plain(text: str) -> str:
     """Text from a folder or a file name, with everything but letters, digits and a few signs made harmless."""
     harmless = "".join(letter if letter.isalnum() or letter in " -.,%·±" else "_" for letter in text)
     return re.sub(r"(?i)www\.", "www_", harmless)  # Markdown would make a link of it
+
+
+def harmless(text: str) -> str:
+    """Text in which every sign that does not show, such as one that moves a cursor, stands as an escape."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

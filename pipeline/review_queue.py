@@ -21,8 +21,8 @@ SCHEMA: Final = """
     path string comment 'path of its first file below the folder of the day, from predictions.path',
     predicted_label string comment 'what the classifier would answer, from predictions.predicted_label',
     confidence double comment 'probability of the predicted label, from predictions.confidence',
-    reason string comment 'why a person should look: uncertain, else novel, else audit',
-    similarity double comment 'cosine to the most similar training picture; null where it was not measured',
+    reason string comment 'why a person should look: uncertain, from predictions.decision, else novel, else audit',
+    similarity double comment 'nearest cosine, from image_features.features and training_features.features; or null',
     audit_weight double comment 'of the audit: pictures of the day that this one stands for; null outside the sample',
     classifier string comment 'version of the classifier that answered, from predictions.classifier'
 """

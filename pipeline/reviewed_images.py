@@ -59,8 +59,10 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
     if not places.num_rows:
         return images.spark.createDataFrame([], parse_schema(SCHEMA))
     places = places.take(pc.index_in(places["image_id"].unique(), places["image_id"]))
-    frame = _read_places(images, places).join(
-        F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id"
+    frame = (
+        _read_places(images, places)
+        .where(F.col("content").isNotNull())
+        .join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
     )
     told = {
         "path": F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path"),

@@ -1,5 +1,7 @@
 """Schemas: one DDL text per table, with a comment on every column, from which code, tables, pages and tests take it."""
 
+import re
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -11,6 +13,13 @@ def parse_schema(ddl: str) -> StructType:
     if not isinstance(schema, StructType):
         raise TypeError(f"not the columns of a table: {ddl}")
     return schema
+
+
+def find_sources(comment: str) -> list[tuple[str, str]]:
+    """The columns of other tables that a comment names, as in `from images.path or images.day`: table and column."""
+    column = r"[a-z_]+\.[a-z_]+"
+    listed = re.findall(rf"\bfrom ({column}(?:(?:, | or | and )\s*{column})*)", comment)
+    return [(table, name) for names in listed for table, name in re.findall(r"([a-z_]+)\.([a-z_]+)", names)]
 
 
 def select_columns(frame: DataFrame, schema: StructType) -> DataFrame:

@@ -5,6 +5,8 @@ import json
 from importlib.metadata import version
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -12,6 +14,11 @@ from pipeline.features import DECODER
 from pipeline.fitting import ClassifierParams, resolve_params
 from pipeline.labels import HOLDOUT, TRAIN
 from pipeline.report import only_row
+from pipeline.stored import StoredRows
+
+TRAINING_SET: Final = pa.schema([(name, pa.string()) for name in ("image_id", "path", "label", "split")])
+"""What a classifier remembers of its training set: a row for every file, sorted by picture. `split` is null of pictures
+that were left out, because near-duplicates of theirs are in the holdout."""
 
 FIT_ROWS: Final = 10_000
 """Rows of one partition while fitting: every iteration is a Spark job, and small partitions are all overhead."""
@@ -39,6 +46,25 @@ def select_labelled(features: DataFrame) -> DataFrame:
     columns = sided.select("image_id", "label", "split", "features", "backbone", "group", "split_alone")
     partitions = 2 + columns.count() // FIT_ROWS
     return columns.repartition(partitions, "image_id").sortWithinPartitions("image_id")
+
+
+def list_training_set(features: DataFrame, images: StoredRows) -> pa.Table:
+    """Names the pictures and files that a classifier of these features is fitted and judged on, in `TRAINING_SET`.
+
+    Bound: the driver holds some 200 bytes of every file.
+
+    Args:
+        features: as for `select_labelled`.
+        images: the labelled files, with `image_id` and `path`.
+    """
+    sides = select_labelled(features).select("image_id", "label", "split").toArrow()
+    files = images.locate(["image_id", "path"], lambda rows: pc.is_in(rows["image_id"], sides["image_id"]))
+    listed = files.select(["image_id", "path"]).join(sides, "image_id", join_type="inner")
+    return (
+        listed.select(TRAINING_SET.names)
+        .cast(TRAINING_SET)
+        .sort_by([(key, "ascending") for key in ("image_id", "path")])
+    )
 
 
 def check_trainable(labelled: DataFrame) -> Row:

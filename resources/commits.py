@@ -142,10 +142,20 @@ def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
             raise LakeError(f"{folder}/{file.path} has the columns {stored}, and the table has {expected}")
 
 
-def replace_rows(folder: str, key: str, files: list[Row], before: int) -> None:
+def is_emptied(delta: DeltaTable, day: str) -> bool:
+    """Whether a day was last written to let its bytes go."""
+    return 0 < version_of(delta, _mark_of(day)) == version_of(delta, day)
+
+
+def _mark_of(day: str) -> str:
+    return f"{day} emptied"
+
+
+def replace_rows(folder: str, key: str, files: list[Row], before: int, is_emptied: bool = False) -> None:
     """Puts new files in the place of a day's old ones, in one transaction; others' days are waited for."""
     values = {} if key == WHOLE_TABLE else {"day": key}
     adds = _add_actions(files, values)
+    marks = [key, _mark_of(key)] if is_emptied else [key]
 
     def commit(delta: DeltaTable) -> None:
         if version_of(delta, key) != before:
@@ -156,7 +166,7 @@ def replace_rows(folder: str, key: str, files: list[Row], before: int) -> None:
             delta.schema(),
             list(values) or None,
             [("day", "=", key)] if values else None,
-            commit_properties=CommitProperties(app_transactions=[Transaction(key, before + 1)]),
+            commit_properties=CommitProperties(app_transactions=[Transaction(mark, before + 1) for mark in marks]),
         )
 
     _retry(folder, key, commit)

@@ -24,7 +24,7 @@ from pipeline.feature_cache import (
 from pipeline.features import COLUMNS, SCHEMA, embed_stored
 from pipeline.schema import parse_schema
 from pipeline.stored import StoredRows
-from resources.lake import Appended, Lake
+from resources.lake import Appended, Lake, LakeError
 from resources.limits import FileLimits
 
 TABLE: Final = "feature_cache"
@@ -49,12 +49,13 @@ class FeatureCache(dg.ConfigurableResource):
             ids: of the pictures that are wanted; None for all.
 
         Raises:
-            LakeError: where the misses cannot be stored; nothing is, then.
+            LakeError: where the misses cannot be stored, or have no bytes any more; nothing is stored, then.
         """
         pictures = find_pictures(images, ids)
         cached = self._read(images.spark, backbone)
         found = find_cached(cached, pictures["image_id"], self.limits.max_pixels)
         missing = find_missing(pictures, found)
+        self._check_bytes(missing)
         made = self._append(images, missing, backbone) if missing.num_rows else None
         if made:
             cached = self._read(images.spark, backbone)
@@ -68,6 +69,15 @@ class FeatureCache(dg.ConfigurableResource):
             made.cpu_seconds if made else {},
             self._seconds_per_picture(backbone),
         )
+
+    def _check_bytes(self, missing: pa.Table) -> None:
+        days = sorted({str(day) for day in missing["day"].to_pylist() if day})
+        emptied = self.lake.list_emptied(days) if days else []
+        if emptied:
+            raise LakeError(
+                f"pictures of {', '.join(emptied)} were never embedded like this, and their bytes are kept no longer"
+                f" (DAYLIGHT_KEEP_PICTURES_DAYS): materialize images for the day too, which reads the landing zone anew"
+            )
 
     def _append(self, images: StoredRows, places: pa.Table, backbone: Backbone) -> Appended:
         """Embeds and writes in one worker: what a task embeds becomes a file of the cache."""

@@ -6,12 +6,13 @@ so that a run killed at any moment changes nothing. How they are committed is `c
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow import fs
 from pydantic import Field
@@ -28,12 +29,14 @@ from resources.commits import (
     append_rows,
     check_files,
     check_values,
+    is_emptied,
     open_or_create,
     open_table,
     replace_rows,
     version_of,
     without_promises,
 )
+from resources.emptying import empty_day
 from resources.leftovers import collect_drafts, collect_orphans
 from resources.model_files import ModelFiles
 
@@ -107,9 +110,11 @@ class Lake(dg.ConfigurableResource):
 
     def write_form(self, day: str, text: str) -> str:
         """Puts the review form of a day in place, whole, and gives its path or URI."""
-        forms = ModelFiles(f"{self.root}/review_forms")
-        forms.write_note(forms.folder / f"{day}.csv", text)
-        return f"{forms.root}/{day}.csv"
+        return self._write_page("review_forms", f"{day}.csv", text)
+
+    def write_report(self, day: str, page: str) -> str:
+        """Puts the report of a day in place, whole, and gives its path or URI."""
+        return self._write_page("reports", f"{day}.html", page)
 
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """Those of these days that were ever written, be it without rows."""
@@ -125,6 +130,17 @@ class Lake(dg.ConfigurableResource):
         delta = self._open_written(table)
         return delta.to_pyarrow_table(columns=list(columns), filters=[("day", "=", date.fromisoformat(day))])
 
+    def count_by_day(self, table: str, column: str, days: Sequence[str]) -> dict[tuple[str, str | None], int]:
+        """Counts the rows of some days by day and value of a column; the driver holds a batch of it at a time."""
+        delta = self._open_written(table)
+        wanted = ds.field("day").isin([date.fromisoformat(day) for day in days])
+        counts: Counter[tuple[str, str | None]] = Counter()
+        for batch in delta.to_pyarrow_dataset().to_batches(columns=["day", column], filter=wanted):
+            rows = pa.Table.from_batches([batch]).group_by(["day", column]).aggregate([([], "count_all")])
+            for row in rows.to_pylist():
+                counts[str(row["day"]), row[column]] += row["count_all"]
+        return dict(counts)
+
     def collect_leftovers(self) -> dict[str, int]:
         """Removes what no table refers to any more, and drafts of models, `LEFTOVER_HOURS` after they were written.
 
@@ -137,6 +153,30 @@ class Lake(dg.ConfigurableResource):
         tables = {name: delta for name in names if (delta := self._open(name))}
         collected = {name: len(collect_orphans(delta)) for name, delta in tables.items()}
         return collected | {"models": collect_drafts(self.models.folder)}
+
+    def empty_days(self, before: str) -> list[str]:
+        """Lets go the bytes of the images of all days before this one, and gives those days.
+
+        Pictures that a person reviewed keep theirs, since they are training pictures.
+
+        Raises:
+            LakeError: where a day is being written; the others before it are emptied.
+        """
+        delta = self._open("images")
+        if delta is None:
+            return []
+        days = [day for day in self.list_days("images") if day < before and not is_emptied(delta, day)]
+        reviews = self._open("reviews")
+        ids = reviews.to_pyarrow_table(columns=["image_id"])["image_id"].to_pylist() if reviews else []
+        for day in days:
+            files = _list_files(delta, "day", [day])
+            empty_day(self.folder("images"), delta, day, files, pa.array(ids, pa.string()))
+        return days
+
+    def list_emptied(self, days: Sequence[str]) -> list[str]:
+        """Those of these days whose pictures have no bytes any more."""
+        delta = self._open("images")
+        return [day for day in days if delta and is_emptied(delta, day)]
 
     def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
         """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.
@@ -180,6 +220,11 @@ class Lake(dg.ConfigurableResource):
             for commit in history
             if commit.get(column) == value
         ]
+
+    def _write_page(self, folder: str, name: str, text: str) -> str:
+        pages = ModelFiles(f"{self.root}/{folder}")
+        pages.write_note(pages.folder / name, text)
+        return f"{pages.root}/{name}"
 
     def _open_written(self, table: str) -> DeltaTable:
         delta = self._open(table)

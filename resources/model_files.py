@@ -9,12 +9,17 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pyarrow import fs
 
 from pipeline.files import open_folder
 from pipeline.stores import is_uri
 from resources.leftovers import draft_name
+
+EVALUATION: Final = "evaluation.json"
+TRAINING_SET: Final = "training_set.parquet"
+"""Of a classifier, in its folder."""
 
 
 @dataclass(frozen=True)

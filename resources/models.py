@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 from pyspark.ml import PipelineModel
@@ -25,16 +26,18 @@ from pipeline.classifier import Classifier
 from pipeline.stores import is_uri, spark_reads, spark_uri
 from resources.lake import Lake
 from resources.leftovers import draft_name
-from resources.model_files import ModelFiles, settle
+from resources.model_files import EVALUATION, TRAINING_SET, ModelFiles, settle
 from resources.spark import SparkResource
 
-EVALUATION: Final = "evaluation.json"
 CROSS_FITTED: Final = "cross_fitted.parquet"
 FUSED: Final = "classifier.onnx"
 MLLIB_FOLDERS: Final = ("metadata", "stages")
 """Of a `PipelineModel` that is stored."""
 MAX_FORMER: Final = 100
 """Versions before the present one that an asset remembers."""
+
+LOOKUP_ROWS: Final = 2**13
+"""Of a row group of the training set, which is sorted by picture: whoever looks for one reads as many."""
 
 
 class ModelError(RuntimeError):
@@ -54,8 +57,8 @@ class ModelStore(dg.ConfigurableResource):
             return
         if self._report(model.version) is None:
             self._save_classifier(model)
-        elif model.graph and not self._files.has(self._folder(model.version) / FUSED):
-            self._files.write(self._folder(model.version) / FUSED, model.graph)
+        else:
+            self._add_missing(model)
         former = [version for version in self.list_versions(asset) if version != model.version]
         self._point(asset, {"classifier": model.version, **({"former": former[:MAX_FORMER]} if former else {})})
 
@@ -168,6 +171,13 @@ class ModelStore(dg.ConfigurableResource):
         settle(draft, folder, EVALUATION)
         self._files.publish(folder, last=EVALUATION)
 
+    def _add_missing(self, classifier: Classifier) -> None:
+        """Adds what a former version of Daylight did not write beside a classifier."""
+        for name, content in _files_beside(classifier).items():
+            file = self._folder(classifier.version) / name
+            if not self._files.has(file):
+                self._files.write(file, content)
+
     def open_classifier(self, version: str) -> Classifier:
         """The classifier of this version.
 
@@ -205,10 +215,16 @@ def _files_beside(classifier: Classifier) -> dict[str, bytes]:
     if classifier.graph:
         files[FUSED] = classifier.graph
     if classifier.cross_fitted:
-        sink = io.BytesIO()
-        pq.write_table(classifier.cross_fitted.to_table(), sink, compression="zstd")
-        files[CROSS_FITTED] = sink.getvalue()
+        files[CROSS_FITTED] = _to_parquet(classifier.cross_fitted.to_table())
+    if classifier.training_set is not None:
+        files[TRAINING_SET] = _to_parquet(classifier.training_set)
     return files
+
+
+def _to_parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=LOOKUP_ROWS)
+    return sink.getvalue()
 
 
 class ModelIOManager(dg.ConfigurableIOManager):

@@ -13,6 +13,7 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from pyspark.sql.types import StructType
 
 from pipeline.report import Report
+from pipeline.schema import find_sources
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -40,12 +41,24 @@ def show_pictures(report: Report, instance: dg.DagsterInstance, folder: list[str
 
 
 def show_schema(schema: StructType) -> Metadata:
-    """The columns of a table, with their comments."""
+    """The columns of a table, with their comments, and from which columns of other tables they come.
+
+    Dagster's own pages do not draw the lineage of columns, so that the comments tell it too.
+    """
     columns = [
         dg.TableColumn(field.name, field.dataType.simpleString(), description=field.metadata.get("comment"))
         for field in schema
     ]
-    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns))}
+    sources = {field.name: find_sources(field.metadata.get("comment") or "") for field in schema}
+    lineage = {
+        name: [dg.TableColumnDep(dg.AssetKey(table), column) for table, column in found]
+        for name, found in sources.items()
+        if found
+    }
+    return {
+        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns)),
+        "dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(lineage)),
+    }
 
 
 def show_numbers(numbers: Mapping[str, float | int]) -> Metadata:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 from pipeline.audit import AuditSize
 from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.stores import StoreError, check_uri, is_uri
+
+MOST_DAYS: Final = 36_525
+"""A century: what is longer lies before the calendar of dates."""
 
 
 class SettingError(ValueError):
@@ -41,6 +45,8 @@ class Settings:
     limits: Limits
     max_rejected_share: float
     audit_size: AuditSize
+    keep_runs_days: int
+    keep_pictures_days: int
 
     @property
     def backbone_version(self) -> str:
@@ -86,6 +92,8 @@ def read_settings() -> Settings:
             least=_count("DAYLIGHT_AUDIT_LEAST", AuditSize.least, least=0),
             most=_count("DAYLIGHT_AUDIT_MOST", AuditSize.most, least=0),
         ),
+        keep_runs_days=_count("DAYLIGHT_KEEP_RUNS_DAYS", 0, MOST_DAYS, least=0),
+        keep_pictures_days=_count("DAYLIGHT_KEEP_PICTURES_DAYS", 0, MOST_DAYS, least=0),
     )
 
 

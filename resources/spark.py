@@ -9,15 +9,20 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import Any, Final
 
+import dagster as dg
 import yaml
 from dagster_pyspark import PySparkResource
 from dagster_pyspark.resources import spark_session_from_config
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
 import pipeline  # noqa: F401 sets the environment that executors share
 from resources.code import pack_pipeline
 from resources.java import java_home, quick_start_options
+from resources.progress import ProgressWatch, watch_progress
+
+POOL: Final = "spark"
+"""Of every asset and check, since all start Spark: how many such runs there are at once says dagster.yaml."""
 
 SETTINGS_FILE: Final = Path("spark.yaml")
 _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
@@ -46,8 +51,16 @@ class SparkResource(PySparkResource):
         default_factory=dict, description="Further Spark settings; these win over the ones above."
     )
 
-    def setup_for_execution(self, context: object) -> None:
-        """Starts nothing: a step that needs no Spark must not wait for a JVM."""
+    _watch: ProgressWatch | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Starts no session: a step that needs no Spark must not wait for a JVM."""
+        self._watch = None if self.is_remote else watch_progress(context)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Ends what watches the run; the session stays, for the next run of this process."""
+        if self._watch:
+            self._watch.close()
 
     @property
     def spark_session(self) -> SparkSession:

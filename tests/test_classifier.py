@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pyspark
 import pytest
 from pyspark.errors import SparkRuntimeException
@@ -22,7 +25,9 @@ from pipeline.fitted import _probabilities
 from pipeline.fitting import ClassifierParams
 from pipeline.heads import HeadError, build_head
 from pipeline.labels import label_features, list_training_files, read_training_images
-from pipeline.training_set import TrainingError, identify, select_labelled
+from pipeline.schema import parse_schema
+from pipeline.stored import StoredFile, StoredRows
+from pipeline.training_set import TRAINING_SET, TrainingError, identify, list_training_set, select_labelled
 from resources.java import java_home
 from resources.lake import Lake
 from resources.models import ModelError, ModelStore
@@ -329,6 +334,39 @@ def test_what_stands_beside_a_stored_classifier_says_how_good_it_is_and_what_it_
     assert sum(each["support"] for each in told["classes"].values()) == told["support"] == told["holdout_count"]
     assert all(math.isfinite(each[name]) for each in told["classes"].values() for name in ("precision", "recall"))
     assert told["train_count"] + told["holdout_count"] == 90
+
+
+def test_a_classifier_remembers_the_files_it_was_made_from_and_which_were_left_out(
+    spark: SparkSession, features: DataFrame, tmp_path: Path
+) -> None:
+    rows = features.orderBy("image_id").select("image_id", "label", "split").limit(3).collect()
+    files = [(row["image_id"], f"{copy}/{row['image_id'][:4]}.jpg") for row in rows for copy in ("a", "b")]
+    listed = pa.table({"image_id": [each for each, _ in files], "path": [path for _, path in files]})
+    pq.write_table(listed, tmp_path / "files.parquet")
+    schema = parse_schema("image_id string, path string")
+    images = StoredRows(spark, str(tmp_path), schema, (StoredFile("files.parquet", None, len(files)),))
+    left_out = F.when(F.col("image_id") != rows[0]["image_id"], F.col("split"))
+    torn = features.withColumns({"split": left_out, "split_alone": F.col("split"), "group": F.col("image_id")})
+    found = list_training_set(torn, images).to_pylist()
+    assert [(row["image_id"], row["path"]) for row in found] == files
+    assert [row["split"] for row in found] == [None, None, *(row["split"] for row in rows[1:] for _ in "ab")]
+    assert {row["label"] for row in found} <= set(LABELS)
+
+
+def test_what_a_classifier_remembers_is_stored_with_it_or_added_when_it_is_trained_again(
+    store: ModelStore, classifier: Classifier
+) -> None:
+    columns = [["aa"], ["red/1.jpg"], ["red"], ["train"]]
+    trained = replace(classifier, training_set=pa.table(columns, schema=TRAINING_SET))
+    file = store.lake.models.folder / "classifier" / classifier.version / "training_set.parquet"
+    store.save("classifier", classifier)
+    assert not file.exists(), "a version of before remembers nothing"
+    store.save("classifier_candidate", trained)
+    assert pq.read_table(file).to_pylist() == trained.training_set.to_pylist()
+    file.unlink()
+    (file.parent / "evaluation.json").unlink()
+    store.save("classifier", trained)
+    assert file.exists()
 
 
 def test_an_asset_stands_for_what_was_saved_last_and_others_for_what_they_did(

@@ -1,12 +1,13 @@
 import subprocess
 import sys
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 import assets
 import pipeline
@@ -14,6 +15,7 @@ import resources
 from assets.automation import every_morning
 from assets.definitions import build_definitions
 from resources.settings import read_settings
+from resources.spark import POOL
 
 ROOT = Path(__file__).parents[1]
 TRAINING = {
@@ -26,7 +28,7 @@ TRAINING = {
     "reviews",
     "training_twins",
 }
-DAILY = {"images", "image_features", "predictions", "review_queue", "review_form"}
+DAILY = {"images", "image_features", "predictions", "review_queue", "review_form", "daily_report"}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,11 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
         ("image_features", "review_queue"),
         ("training_features", "review_queue"),
         ("review_queue", "review_form"),
+        ("predictions", "daily_report"),
+        ("review_queue", "daily_report"),
+        ("images", "daily_report"),
+        ("image_features", "daily_report"),
+        ("training_features", "daily_report"),
         ("reviews", "training_images"),
     }
 
@@ -138,8 +145,29 @@ def test_every_morning_asks_for_yesterday() -> None:
     assert (request.partition_key, request.run_key) == ("2026-02-28", "2026-02-28")
 
 
+def test_answers_that_are_missing_for_a_day_show_as_overdue(definitions: dg.Definitions) -> None:
+    (spec,) = definitions.resolve_assets_def("predictions").specs
+    assert isinstance(spec.freshness_policy, TimeWindowFreshnessPolicy)
+    assert spec.freshness_policy.fail_window.to_timedelta() == timedelta(hours=36)
+
+
 def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
     assert definitions.executor is dg.in_process_executor
+
+
+def test_all_that_starts_spark_waits_in_one_pool_and_housekeeping_does_not(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    for job in repository.get_all_jobs():
+        pools = {pool for node in job.all_node_defs if isinstance(node, dg.OpDefinition) for pool in node.pools}
+        assert pools == (set() if job.name == "housekeeping" else {POOL}), job.name
+        ops = [node for node in job.all_node_defs if isinstance(node, dg.OpDefinition)]
+        assert all(op.pools for op in ops) or job.name == "housekeeping", job.name
+
+
+def test_the_instance_lets_one_run_with_spark_at_a_time_and_retries_faults_alone() -> None:
+    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert instance["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+    assert instance["run_retries"]["retry_on_asset_or_op_failure"] is False
 
 
 def test_dg_and_the_workspace_load_the_same_location() -> None:
@@ -160,3 +188,12 @@ def test_executors_can_import_what_they_need_without_dagster_or_tensorflow() -> 
     code = "import pipeline.features, pipeline.images, pipeline.parquet, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"dagster", "tensorflow", "keras", "deltalake"} & set(done.stdout.split())
+
+
+def test_the_instance_over_postgresql_differs_in_its_storage_alone() -> None:
+    sqlite, postgresql = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("dagster.yaml", "docs/dagster-postgresql.yaml")
+    )
+    storage = postgresql.pop("storage")["postgres"]["postgres_db"]
+    assert postgresql == {name: value for name, value in sqlite.items() if name != "storage"}
+    assert storage["password"] == {"env": "DAGSTER_POSTGRES_PASSWORD"}, "no secret in a file"

@@ -16,7 +16,9 @@ from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
 from resources.settings import Settings, read_settings
+from resources.traces import PictureTraces
 
+DAILY_TABLES = {"images", "image_features", "predictions", "review_queue"}
 FULL, EMPTY, LAST = "2026-11-20", "2026-11-21", "2026-11-22"
 BROKEN = 3
 
@@ -184,10 +186,41 @@ def test_the_page_of_a_day_shows_its_pictures(deployment: Deployment, predicted:
     assert Path(base).read_bytes().startswith(b"\xff\xd8")
 
 
-def test_every_table_tells_its_columns(predicted: dg.ExecuteInProcessResult) -> None:
-    for asset in ("images", "image_features", "predictions", "review_queue"):
-        schema = metadata(predicted, asset, LAST)["dagster/column_schema"]
-        assert all(column.description for column in schema.columns), asset
+def test_every_table_tells_its_columns_and_where_they_come_from(
+    trained: dg.ExecuteInProcessResult, predicted: dg.ExecuteInProcessResult
+) -> None:
+    training = ("training_images", "training_twins", "training_features", "label_issues", "reviews")
+    told = {asset: metadata(trained, asset) for asset in training}
+    told |= {asset: metadata(predicted, asset, LAST) for asset in sorted(DAILY_TABLES)}
+    for asset, each in told.items():
+        assert all(column.description for column in each["dagster/column_schema"].columns), asset
+        assert each["dagster/column_lineage"].deps_by_column or asset == "images", asset
+
+
+def test_every_day_has_its_report(predicted: dg.ExecuteInProcessResult) -> None:
+    pages = {day: metadata(predicted, "daily_report", day) for day in (FULL, EMPTY, LAST)}
+    for day, told in pages.items():
+        page = Path(told["page"])
+        assert page.name == f"{day}.html"
+        assert page.stat().st_size == pytest.approx(1000 * told["kilobytes"], abs=1)
+    assert "No picture arrived" in Path(pages[EMPTY]["page"]).read_text()
+    full = Path(pages[FULL]["page"]).read_text()
+    assert "9 files arrived" in full
+    assert "newly embedded" in full, "the cost was noted by the same run"
+
+
+def test_a_picture_that_was_answered_and_one_that_was_learned_from_are_explained(
+    deployment: Deployment, predicted: dg.ExecuteInProcessResult
+) -> None:
+    traces, version = PictureTraces(deployment.settings.lake), deployment.pointer()["classifier"]
+    answered = traces.find(f"/landing/days/{FULL}/red.jpg")
+    assert {row["path"] for row in answered.answers} == {"red.jpg", "_red again.JPG"}
+    assert {row["classifier"] for row in answered.answers} == {version}
+    assert answered.learned == []
+    learned = traces.find("red/0.jpg")
+    assert [each.version for each in learned.learned] == [version]
+    assert learned.classifiers[0].state == "in use"
+    assert sum(row["file_count"] for row in answered.classifiers[0].counts) == 30 * len(COLOURS)
 
 
 def test_running_a_day_again_replaces_exactly_that_day(

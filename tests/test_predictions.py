@@ -21,6 +21,7 @@ from pipeline.fitting import ClassifierParams
 from pipeline.images import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.labels import label_features, list_training_files, read_training_images
 from pipeline.predictions import SHEET_SIZE, describe_predictions, predict_images
+from pipeline.rejected_files import describe_rejected
 from pipeline.review_queue import choose_tiles, describe_review_queue, queue_for_review
 from pipeline.schema import parse_schema
 
@@ -230,6 +231,14 @@ def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame,
     report = describe_predictions(images)(predicted.where("decision = 'rejected'"))
     assert report.numbers == {"answered_count": 0, "review_count": 0, "rejected_count": 6}
     assert (report.pictures, report.tables) == ({}, {})
+
+
+def test_rejected_files_are_told_by_reason_and_named_on_a_sheet_of_their_own(predicted: DataFrame) -> None:
+    report = describe_rejected(predicted.where(F.col("day") == FRIDAY))
+    assert "| truncated | 2 |" in report.tables["rejected"]
+    sheet = open_sheet(report.pictures["rejected_files"])
+    assert sheet.width <= MAX_WIDTH
+    assert describe_rejected(predicted.where(F.col("day") == SATURDAY)).pictures == {}
 
 
 def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predicted: DataFrame) -> None:

@@ -35,6 +35,8 @@ VARIABLES = (
     "DAYLIGHT_AUDIT_SHARE",
     "DAYLIGHT_AUDIT_LEAST",
     "DAYLIGHT_AUDIT_MOST",
+    "DAYLIGHT_KEEP_RUNS_DAYS",
+    "DAYLIGHT_KEEP_PICTURES_DAYS",
 )
 
 
@@ -69,6 +71,8 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         limits=Limits(bytes=2**27, pixels=89_478_485, seconds=30.0, memory_bytes=2**30),
         max_rejected_share=0.05,
         audit_size=AuditSize(share=0.02, least=10, most=100),
+        keep_runs_days=0,
+        keep_pictures_days=0,
     )
 
 
@@ -99,6 +103,8 @@ def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -
             "0.5",
             "0",
             "7",
+            "90",
+            "30",
         ),
     )
     for variable, value in zip(VARIABLES, values, strict=True):
@@ -124,6 +130,8 @@ def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         limits=Limits(bytes=1000, pixels=2000, seconds=0.5, memory_bytes=3000),
         max_rejected_share=0.1,
         audit_size=AuditSize(share=0.5, least=0, most=7),
+        keep_runs_days=90,
+        keep_pictures_days=30,
     )
 
 

@@ -1,0 +1,125 @@
+"""Progress: how far the Spark jobs of a run are, as log lines and a tag of the run, with a link to Spark's own pages.
+
+A thread asks Spark once a second; what is told is of tasks that have ended. A Connect server tells nothing.
+"""
+
+import threading
+import time
+from typing import Final
+
+import dagster as dg
+from dagster._core.events import EngineEventData
+from dagster._core.execution.stats import StepEventStatus
+from pyspark import SparkContext
+from pyspark.status import StatusTracker
+
+TAG: Final = "progress"
+POLL_SECONDS: Final = 1.0
+QUIET_SECONDS: Final = 5.0
+"""Between two lines, and before the first one of a job: what is over soon is not told of."""
+
+PERCENT: Final = 10
+"""Between two lines."""
+
+_watched: set[str] = set()
+"""Runs of this process that have their thread; a run has many resources that hold Spark."""
+
+
+class JobProgress:
+    """How far one Spark job is, and what was last told of it."""
+
+    def __init__(self, started: float) -> None:
+        """Of a job that was first seen at this time, by `time.monotonic`."""
+        self._started = self._told_at = started
+        self._told = 0
+
+    def tell(self, done: int, total: int, now: float) -> str | None:
+        """What to say of it, or None where it is too soon.
+
+        Args:
+            done: tasks that have ended.
+            total: tasks in all.
+            now: by `time.monotonic`.
+        """
+        percent = PERCENT * (PERCENT * done // max(1, total))
+        if percent <= self._told or done == total or now - self._told_at < QUIET_SECONDS:
+            return None
+        self._told, self._told_at = percent, now
+        left = (now - self._started) * (total - done) / done
+        return f"{percent} % ({done} of {total} tasks), about {tell_seconds(left)} left"
+
+
+class ProgressWatch(threading.Thread):
+    """Watches all Spark jobs of a run until it is closed."""
+
+    def __init__(self, instance: dg.DagsterInstance, run: dg.DagsterRun, log: dg.DagsterLogManager) -> None:
+        """Of this run."""
+        super().__init__(name="progress", daemon=True)
+        self._instance = instance
+        self._run = run
+        self._log = log
+        self._over = threading.Event()
+        self._is_told = False
+
+    def run(self) -> None:
+        """Waits for Spark to start, and tells of every job that takes its time."""
+        tracker: StatusTracker | None = None
+        jobs: dict[int, JobProgress] = {}
+        while not self._over.wait(POLL_SECONDS):
+            context = SparkContext._active_spark_context  # getOrCreate would start one
+            if context is None:
+                continue
+            if tracker is None:
+                tracker = context.statusTracker()
+                self._link(context.uiWebUrl)
+            now = time.monotonic()
+            jobs = {job: jobs.get(job) or JobProgress(now) for job in tracker.getActiveJobsIds()}
+            for job, progress in jobs.items():
+                if told := progress.tell(*_count_tasks(tracker, job), now):
+                    self._tell(told)
+
+    def close(self) -> None:
+        """Ends the thread; the tag must not say for ever that something goes on."""
+        self._over.set()
+        self.join()
+        _watched.discard(self._run.run_id)
+        if self._is_told:
+            self._instance.add_run_tags(self._run.run_id, {TAG: "ended"})
+
+    def _tell(self, told: str) -> None:
+        steps = self._instance.get_run_step_stats(self._run.run_id)
+        step = " ".join(each.step_key for each in steps if each.status == StepEventStatus.IN_PROGRESS) or "spark"
+        self._log.info(f"{step}: {told}")
+        self._instance.add_run_tags(self._run.run_id, {TAG: f"{step} {told.partition(' (')[0]}"})
+        self._is_told = True
+
+    def _link(self, address: str | None) -> None:
+        if address:
+            data = EngineEventData(metadata={"spark_ui": dg.MetadataValue.url(address)})
+            self._instance.report_engine_event("Spark's own pages, while the run lasts", self._run, data)
+
+
+def watch_progress(context: dg.InitResourceContext) -> ProgressWatch | None:
+    """Starts the thread of a run; None where it has one already, or there is no run."""
+    run = context.run
+    if run is None or context.instance is None or context.log is None or run.run_id in _watched:
+        return None
+    _watched.add(run.run_id)
+    watch = ProgressWatch(context.instance, run, context.log)
+    watch.start()
+    return watch
+
+
+def tell_seconds(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _count_tasks(tracker: StatusTracker, job: int) -> tuple[int, int]:
+    """Tasks that have ended, and all of them, of the stages of a job."""
+    found = tracker.getJobInfo(job)
+    stages = [tracker.getStageInfo(stage) for stage in found.stageIds] if found else []
+    known = [stage for stage in stages if stage is not None]
+    return sum(stage.numCompletedTasks for stage in known), sum(stage.numTasks for stage in known)

@@ -1,0 +1,90 @@
+"""The queue, under `make dev`: who waits for whom, what a killed run leaves, and what is tried again."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster_site import Site
+from deployment import DAY, NEXT_DAY, Deployment, command_of, descendants
+
+RUN_SECONDS = 240
+WAITING = ("QUEUED", "NOT_STARTED")
+
+
+@pytest.fixture(scope="module")
+def site(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Dagster that has its own memory, over a lake with a classifier."""
+    with Site(trained.copy(tmp_path_factory.mktemp("queue"))) as site:
+        yield site
+
+
+def wait_for(site: Site, run_id: str, *statuses: str) -> str:
+    site.wait_until(lambda: site.pages.status_of(run_id) in statuses, f"{run_id} is not {statuses}", RUN_SECONDS)
+    return site.pages.status_of(run_id)
+
+
+def worker_of(site: Site, run_id: str) -> int:
+    """The process that a run is."""
+    messages = [event["message"] for event in site.pages.events_of(run_id, "EngineEvent")]
+    pid = next(int(message.split("pid: ")[1].rstrip(").")) for message in messages if "Started process" in message)
+    assert pid in descendants(site.process.pid), command_of(pid)
+    return pid
+
+
+def children_of(run: str, site: Site) -> list[dict]:
+    return [each for each in site.pages.list_runs() if each["parentRunId"] == run]
+
+
+def test_a_second_run_with_spark_waits_for_the_first_and_housekeeping_for_none(site: Site) -> None:
+    first = site.pages.launch_run("images", day=DAY)
+    wait_for(site, first, "STARTED")
+    second = site.pages.launch_run("images", day=NEXT_DAY)
+    third = site.pages.launch_run(job="housekeeping")
+    wait_for(site, third, "SUCCESS")
+    assert site.pages.status_of(second) in (*WAITING, "STARTING", "STARTED")
+    assert wait_for(site, first, "SUCCESS", "FAILURE") == "SUCCESS"
+    assert wait_for(site, second, "SUCCESS", "FAILURE") == "SUCCESS"
+    ended, started = times_of(site, first)[1], times_of(site, second)[0]
+    assert started >= ended
+
+
+def times_of(site: Site, run_id: str) -> tuple[float, float]:
+    """When a run started and when it ended."""
+    answer = site.query("query($id: ID!) { runOrError(runId: $id) { ... on Run { startTime endTime } } }", id=run_id)
+    return answer["runOrError"]["startTime"], answer["runOrError"]["endTime"]
+
+
+def test_a_run_that_was_killed_is_tried_once_more_and_keeps_no_place(site: Site) -> None:
+    killed = site.pages.launch_run("images", "image_features", "predictions", day=DAY)
+    wait_for(site, killed, "STARTED")
+    site.wait_until(lambda: site.pages.events_of(killed, "ExecutionStepStartEvent"), "no step began")
+    os.kill(worker_of(site, killed), signal.SIGKILL)
+    wait_for(site, killed, "FAILURE")
+    site.wait_until(lambda: children_of(killed, site), "it was not tried again")
+    (retry,) = children_of(killed, site)
+    assert wait_for(site, retry["runId"], "SUCCESS", "FAILURE") == "SUCCESS"
+
+
+def test_a_day_that_a_check_refuses_is_not_tried_again(site: Site) -> None:
+    folder = Path(site.deployment.folder(NEXT_DAY))
+    for number in range(10):
+        (folder / f"bad {number}.jpg").write_bytes(b"no picture")
+    refused = site.pages.launch_run("images", "image_features", "predictions", "review_queue", day=NEXT_DAY)
+    assert wait_for(site, refused, "SUCCESS", "FAILURE") == "FAILURE"
+    after = site.pages.launch_run("images", day=DAY)
+    assert wait_for(site, after, "SUCCESS", "FAILURE") == "SUCCESS"
+    assert not children_of(refused, site)
+
+
+def test_a_run_goes_on_when_make_dev_ends_and_is_there_when_it_starts_again(site: Site) -> None:
+    run_id = site.pages.launch_run("images", day=DAY)
+    wait_for(site, run_id, "STARTED")
+    run = {worker := worker_of(site, run_id), *descendants(worker)}
+    site.process.send_signal(signal.SIGTERM)
+    site.process.wait(60)
+    assert f"{run_id}  __ASSET_JOB" in site.log.read_text()
+    assert site.left() <= run
+    site.start()
+    assert wait_for(site, run_id, "SUCCESS", "FAILURE") == "SUCCESS"

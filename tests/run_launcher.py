@@ -1,0 +1,15 @@
+"""A launcher for tests: a run ends before its launch returns, in this process, beside the loop that serves pages."""
+
+from threading import Thread
+
+from dagster._core.launcher import LaunchRunContext
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+
+
+class ThreadRunLauncher(SyncInMemoryRunLauncher):
+    """A thread of its own, since a run has an event loop of its own."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        run = Thread(target=super().launch_run, args=(context,))
+        run.start()
+        run.join()

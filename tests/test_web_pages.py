@@ -1,0 +1,139 @@
+"""The path of a click: the web server's own schema, a workspace, an instance, a run, and what its page shows."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import onnx
+import pytest
+from conftest import COLOURS, MakePhoto, make_tiny_graph
+from dagster import DagsterInstance, instance_for_test
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster_graphql.schema import create_schema
+from deployment import DAY, Deployment
+from pyspark.sql import SparkSession
+from web_pages import WebPages
+
+TRAINING = (
+    "reviews",
+    "training_images",
+    "backbone",
+    "training_twins",
+    "training_features",
+    "classifier_candidate",
+    "classifier",
+)
+IN_THIS_PROCESS = {
+    "run_coordinator": {"module": "dagster.core.run_coordinator", "class": "DefaultRunCoordinator"},
+    "run_launcher": {"module": "run_launcher", "class": "ThreadRunLauncher"},
+}
+"""Runs end before their launch returns, and share the tests' Spark session."""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, make_photo: MakePhoto) -> Iterator[WebPages]:
+    deployment = Deployment(tmp_path_factory.mktemp("pages"), DAYLIGHT_MAX_REJECTED_SHARE="0.1")
+    onnx.save(make_tiny_graph(), deployment.root / "tiny.onnx")
+    for colour in COLOURS:
+        folder = deployment.root / "landing" / "training" / colour
+        folder.mkdir(parents=True)
+        for seed in range(12):
+            (folder / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
+        (deployment.folder(DAY) / f"{colour}.jpg").write_bytes(make_photo(colour, 1000))
+    ours = {name: value for name, value in deployment.environment.items() if name.startswith("DAYLIGHT_")}
+    with (
+        patch.dict("os.environ", ours),
+        chdir(deployment.root),
+        instance_for_test(overrides=IN_THIS_PROCESS, temp_dir=str(deployment.root)) as instance,
+        open_workspace(instance) as workspace,
+    ):
+        yield WebPages(asker(workspace))
+
+
+def open_workspace(instance: DagsterInstance) -> WorkspaceProcessContext:
+    """The code location, loaded into this process."""
+    module = LoadableTargetOrigin(module_name="assets.definitions")
+    origin = InProcessCodeLocationOrigin(module, location_name="daylight")
+    return WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget(origin))
+
+
+def asker(workspace: WorkspaceProcessContext) -> Any:
+    schema = create_schema()
+
+    def ask(query: str, **variables: object) -> dict[str, Any]:
+        request = workspace.create_request_context()
+        answer = asyncio.run(schema.execute_async(query, context_value=request, variable_values=variables))
+        assert not answer.errors, answer.errors
+        return answer.data
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def trained(pages: WebPages) -> str:
+    """All of a training but `label_issues`, with half the work, as the launchpad can ask for it."""
+    quick = {"ops": {"classifier_candidate": {"config": {"calibration_folds": 2, "folds": 2}}}}
+    return pages.launch_run(*TRAINING, config=quick)
+
+
+@pytest.fixture(scope="module")
+def predicted(pages: WebPages, trained: str) -> str:
+    return pages.launch_run("images", "image_features", "predictions", "review_queue", "review_form", day=DAY)
+
+
+def metadata_of(pages: WebPages, run_id: str, asset: str) -> dict[str, Any]:
+    (event,) = [
+        event for event in pages.events_of(run_id, "MaterializationEvent") if event["assetKey"]["path"] == [asset]
+    ]
+    values = ("intValue", "floatValue", "mdStr")
+    return {
+        entry["label"]: next(entry[value] for value in values if value in entry)
+        for entry in event["metadataEntries"]
+        if set(values) & set(entry)
+    }
+
+
+def test_a_training_that_is_launched_promotes_its_candidate(pages: WebPages, trained: str) -> None:
+    assert pages.status_of(trained) == "SUCCESS", pages.events_of(trained, "ExecutionStepFailureEvent")
+    assert pages.maker_of("classifier") == trained
+    checks = [event["evaluation"] for event in pages.events_of(trained, "AssetCheckEvaluationEvent")]
+    assert {check["checkName"]: check["success"] for check in checks}["candidate_reaches_the_accuracy_floor"]
+    assert metadata_of(pages, trained, "classifier_candidate")["accuracy"] == 1.0
+
+
+def test_a_day_that_is_launched_has_its_numbers_pictures_and_checks(pages: WebPages, predicted: str) -> None:
+    assert pages.status_of(predicted) == "SUCCESS", pages.events_of(predicted, "ExecutionStepFailureEvent")
+    told = metadata_of(pages, predicted, "predictions")
+    assert told["dagster/partition_row_count"] == len(COLOURS)
+    assert told["contact_sheet"].startswith(f"![contact_sheet](../logs/{predicted}/")
+    checks = [event["evaluation"] for event in pages.events_of(predicted, "AssetCheckEvaluationEvent")]
+    assert {check["checkName"] for check in checks if check["success"]} == {
+        "every_file_has_an_answer_or_a_reason",
+        "rejected_files_are_few",
+        "pictures_are_like_those_trained_on",
+        "answers_are_mixed_as_on_the_holdout",
+    }
+
+
+def test_a_red_day_shows_which_check_says_so_and_why(pages: WebPages, predicted: str, make_photo: MakePhoto) -> None:
+    (Path("landing") / "days" / DAY / "no picture.jpg").write_bytes(b"no picture")
+    run_id = pages.launch_run("images", "image_features", "predictions", "review_queue", day=DAY)
+    assert pages.status_of(run_id) == "FAILURE"
+    (failed,) = [
+        event["evaluation"]
+        for event in pages.events_of(run_id, "AssetCheckEvaluationEvent")
+        if not event["evaluation"]["success"]
+    ]
+    assert failed["checkName"] == "rejected_files_are_few"
+    assert f"{DAY} (1 of 4 rejected)" in failed["description"]
+    assert pages.maker_of("review_queue") == predicted, "nobody is sent a day that is red"
+
+
+def test_a_day_that_does_not_exist_is_red(pages: WebPages) -> None:
+    assert pages.status_of(pages.launch_run("images", day="2019-01-01")) == "FAILURE"

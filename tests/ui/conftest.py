@@ -1,0 +1,55 @@
+"""A browser before a live Dagster: Debian's Chromium, and `make dev` in a folder of its own."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+from conftest import COLOURS, MakePhoto, make_tiny_graph
+from dagster_site import Site
+from deployment import DAY, Deployment
+from playwright.sync_api import Page, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SLOWEST_MILLISECONDS = 30_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this folder is behind its own make target."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.ui)
+
+
+@pytest.fixture(scope="session")
+def page() -> Iterator[Page]:
+    """One window, as wide as a laptop's."""
+    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser_path is None:
+        pytest.fail(f"make test-ui needs a browser, {' or '.join(BROWSERS)}: on Debian, apt install chromium")
+    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium has none for root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=sandbox)
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, timezone_id="UTC", locale="en-GB")
+        page.set_default_timeout(SLOWEST_MILLISECONDS)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Iterator[Site]:
+    """A Dagster that has seen nothing yet, with labelled pictures and a day of pictures before it."""
+    deployment = Deployment(tmp_path_factory.mktemp("site"))
+    onnx.save(make_tiny_graph(), deployment.root / "tiny.onnx")
+    for colour in COLOURS:
+        folder = deployment.root / "landing" / "training" / colour
+        folder.mkdir(parents=True)
+        for seed in range(30):
+            (folder / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
+    for number in range(30):
+        colour = list(COLOURS)[number % 3]
+        (deployment.folder(DAY) / f"{number:02} {colour}.jpg").write_bytes(make_photo(colour, 1000 + number))
+    with Site(deployment) as site:
+        yield site
