@@ -30,11 +30,12 @@ def cross_fit(train: DataFrame, params: ClassifierParams) -> Answers:
     """
     hashed = F.xxhash64("group", F.lit("fold"))
     folded = train.withColumn("fold", F.pmod(hashed, F.lit(params.calibration_folds)).cast("int"))
-    labels = folded.groupBy("fold").agg(F.collect_set("label").alias("labels")).collect()
-    classes = sorted({label for row in labels for label in row["labels"]})
+    rows = folded.groupBy("fold").agg(F.collect_set("label").alias("labels")).collect()
+    labels = {row["fold"]: set(row["labels"]) for row in rows}  # of few pictures, a fold may have none
+    classes = sorted(set().union(*labels.values()))
     parts = [_empty(classes)]
-    for fold in range(params.calibration_folds):
-        seen = {label for row in labels if row["fold"] != fold for label in row["labels"]}
+    for fold in sorted(labels):
+        seen = set().union(*(there for other, there in labels.items() if other != fold))
         if len(seen) < 2:
             continue  # nothing can be fitted without this fold: its pictures are not answered
         others, own = folded.where(F.col("fold") != fold), folded.where(F.col("fold") == fold)

@@ -139,19 +139,9 @@ def tables(spark: SparkSession, deal: Deal, train: np.ndarray, make_photo: MakeP
         name: [] for name in ("images", "image_features", "predictions", "training_features")
     }
     for number, vector in enumerate(train):
-        rows["training_features"].append(
-            (
-                "hat",
-                "train" if number % 5 else "holdout",
-                f"{number:064x}",
-                vector.tolist(),
-                9,
-                9,
-                "JPEG",
-                None,
-                BACKBONE,
-            )
-        )
+        side, image_id = "train" if number % 5 else "holdout", f"{number:064x}"
+        known = ("hat", side, side, image_id, image_id)
+        rows["training_features"].append((*known, vector.tolist(), 9, 9, "JPEG", None, BACKBONE))
     content = make_photo()
     for day, vectors in days.items():
         arrived = date.fromisoformat(day)

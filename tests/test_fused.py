@@ -178,7 +178,8 @@ def test_the_file_says_what_it_is(classifier: Classifier, tiny_backbone: Backbon
     said = session.get_modelmeta().custom_metadata_map
     assert json.loads(said["labels"]) == classifier.labels
     assert (said["classifier"], said["backbone"]) == (classifier.version, tiny_backbone.digest)
-    assert (said["size"], said["licence"], said["temperature"]) == (str(SIZE), "none", "1.0")
+    temperature = str(classifier.calibration.temperature)
+    assert (said["size"], said["licence"], said["temperature"]) == (str(SIZE), "none", temperature)
     assert [(each.name, each.shape) for each in session.get_outputs()] == [
         ("probabilities", ["n", len(COLOURS)]),
         ("label", ["n"]),
