@@ -49,6 +49,9 @@ class GateConfig(dg.Config):
     """What one launch lets pass."""
 
     retired_labels: list[str] = Field(default_factory=list, description="Labels that need no longer be answered.")
+    accept_equal: bool = Field(
+        default=False, description="Whether not to be worse is enough, as after a change to a faster backbone."
+    )
     new_holdout: bool = Field(default=False, description="Whether the labelled pictures were replaced on purpose.")
 
 
@@ -86,7 +89,7 @@ def gate_of_promotion(
     verdicts = (
         judge_accuracy(ours, limits.accuracy),
         judge_holdout(ours, _former_holdout(present, ours.version), config.new_holdout),
-        judge_improvement(ours, theirs),
+        judge_improvement(ours, theirs, config.accept_equal),
         judge_classes(ours, theirs, limits.class_recall),
         judge_vanished(ours, theirs, config.retired_labels),
         judge_calibration(ours, limits.calibration_error),

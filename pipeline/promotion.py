@@ -90,8 +90,14 @@ def judge_accuracy(candidate: Contestant, floor: float) -> Verdict:
     )
 
 
-def judge_improvement(candidate: Contestant, present: Contestant | None) -> Verdict:
-    """Whether the candidate is better on the same pictures by more than luck (McNemar's exact test, one-sided)."""
+def judge_improvement(candidate: Contestant, present: Contestant | None, is_equal_enough: bool = False) -> Verdict:
+    """Whether the candidate is better on the same pictures by more than luck (McNemar's exact test, one-sided).
+
+    Args:
+        candidate: with its answers to the holdout.
+        present: the classifier in use, with its own; None where there is none.
+        is_equal_enough: whether not being worse by more than luck will do.
+    """
     if present is None:
         return Verdict(True, "there is no classifier yet")
     if present.version == candidate.version:
@@ -100,13 +106,18 @@ def judge_improvement(candidate: Contestant, present: Contestant | None) -> Verd
     if len(ours) == 0:
         return Verdict(False, "no holdout picture was answered by both")
     gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    chance = sign_test(gained, lost)
+    chance = sign_test(lost, gained) if is_equal_enough else sign_test(gained, lost)
     numbers = {"candidate": float(ours.mean()), "present": float(theirs.mean()), "gained": gained, "lost": lost}
     told = (
         f"accuracy {ours.mean():.3f}, and {theirs.mean():.3f} of the classifier in use, on the same {len(ours)}"
-        f" pictures: {gained} gained, {lost} lost, which luck does in {chance:.1%} (at most {RISK:.0%} is asked)"
+        f" pictures: {gained} gained, {lost} lost, which luck does in {chance:.1%}"
     )
-    return Verdict(chance <= RISK, told, numbers | {"chance": chance})
+    if is_equal_enough:
+        told += f"; equal is enough, and it counts as worse at {RISK:.0%}"
+        return Verdict(chance > RISK, told, numbers | {"chance": chance})
+    passed = chance <= RISK
+    told += f" (at most {RISK:.0%} is asked)" if passed else f" (at most {RISK:.0%} is asked; or set accept_equal)"
+    return Verdict(passed, told, numbers | {"chance": chance})
 
 
 def judge_holdout(candidate: Contestant, former: Mapping[str, str], is_new_on_purpose: bool) -> Verdict:

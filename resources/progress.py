@@ -10,7 +10,8 @@ from typing import Final
 import dagster as dg
 from dagster._core.events import EngineEventData
 from dagster._core.execution.stats import StepEventStatus
-from pyspark import SparkContext
+from py4j.protocol import Py4JError
+from pyspark.sql import SparkSession
 from pyspark.status import StatusTracker
 
 TAG: Final = "progress"
@@ -66,17 +67,24 @@ class ProgressWatch(threading.Thread):
         tracker: StatusTracker | None = None
         jobs: dict[int, JobProgress] = {}
         while not self._over.wait(POLL_SECONDS):
-            context = SparkContext._active_spark_context  # getOrCreate would start one
-            if context is None:
+            session = SparkSession._instantiatedSession  # getOrCreate would start one
+            if session is None:
                 continue
-            if tracker is None:
-                tracker = context.statusTracker()
-                self._link(context.uiWebUrl)
-            now = time.monotonic()
-            jobs = {job: jobs.get(job) or JobProgress(now) for job in tracker.getActiveJobsIds()}
-            for job, progress in jobs.items():
-                if told := progress.tell(*_count_tasks(tracker, job), now):
-                    self._tell(told)
+            try:
+                if tracker is None:
+                    tracker = session.sparkContext.statusTracker()
+                    self._link(session.sparkContext.uiWebUrl)
+                jobs = self._look(tracker, jobs)
+            except (Py4JError, OSError):
+                return  # Spark's JVM has ended; why is the run's to say
+
+    def _look(self, tracker: StatusTracker, jobs: dict[int, JobProgress]) -> dict[int, JobProgress]:
+        now = time.monotonic()
+        jobs = {job: jobs.get(job) or JobProgress(now) for job in tracker.getActiveJobsIds()}
+        for job, progress in jobs.items():
+            if told := progress.tell(*_count_tasks(tracker, job), now):
+                self._tell(told)
+        return jobs
 
     def close(self) -> None:
         """Ends the thread; the tag must not say for ever that something goes on."""

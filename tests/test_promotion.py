@@ -70,6 +70,15 @@ def test_a_candidate_that_luck_could_have_made_is_refused(ours: set[int], theirs
     assert f"{len(theirs - ours)} gained, {len(ours - theirs)} lost" in verdict.told
 
 
+@pytest.mark.parametrize(("ours", "passed"), [(set(), True), ({1, 2}, True), ({1, 2, 3, 4, 5}, False)])
+def test_an_equal_candidate_passes_where_somebody_said_so_and_a_worse_one_does_not(
+    ours: set[int], passed: bool
+) -> None:
+    verdict = judge_improvement(contestant(ours), contestant(set(), "old"), is_equal_enough=True)
+    assert verdict.passed == passed
+    assert "accept_equal" in judge_improvement(contestant(ours), contestant(set(), "old")).told
+
+
 def test_the_classifier_in_use_passes_as_its_own_candidate() -> None:
     assert judge_improvement(contestant({1}), contestant({1})).passed
 
