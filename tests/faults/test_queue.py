@@ -10,6 +10,9 @@ import pytest
 from dagster_site import Site, is_alive
 from deployment import DAY, NEXT_DAY, Deployment, command_of, descendants
 
+pytestmark = pytest.mark.ui
+"""It needs no browser, but what the browser needs: a Dagster that runs."""
+
 RUN_SECONDS = 240
 WAITING = ("QUEUED", "NOT_STARTED")
 
