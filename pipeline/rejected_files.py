@@ -5,7 +5,8 @@ Their bytes are never opened again: one of them may have crashed its decoder.
 
 from typing import Final
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
 
 from pipeline.contact_sheet import DOUBTFUL, Tile, draw_contact_sheet
 from pipeline.report import Report, count_by, markdown_table
@@ -20,11 +21,10 @@ def describe_rejected(predictions: DataFrame) -> Report:
     if not counts:
         return Report()
     each = -(-SHEET_SIZE // len(counts))
-    chosen = [
-        row
-        for reason, _ in counts
-        for row in rejected.where(rejected["error"] == reason).orderBy("path").limit(each).collect()
-    ]
+    rank = F.row_number().over(Window.partitionBy("error").orderBy("path"))
+    first = rejected.select("path", "error", rank.alias("rank")).where(F.col("rank") <= each).collect()
+    reasons = [reason for reason, _ in counts]
+    chosen = sorted(first, key=lambda row: (reasons.index(row["error"]), row["rank"]))
     tiles = [Tile(b"", f"{row['path'].rpartition('/')[2]}\n{row['error']}", DOUBTFUL) for row in chosen[:SHEET_SIZE]]
     return Report(
         tables={"rejected": markdown_table(["reason", "files"], counts)},
