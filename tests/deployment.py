@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
-from contextlib import chdir, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import chdir, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
+import onnx
+from conftest import COLOURS, MakePhoto, make_tiny_graph
 from deltalake import DeltaTable
 from run_job import run_job
 
@@ -51,6 +53,22 @@ class Deployment:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def lay_out(self, make_photo: MakePhoto, labelled: int) -> None:
+        """The tiny network, and labelled pictures: so many of each colour."""
+        onnx.save(make_tiny_graph(), self.root / "tiny.onnx")
+        for colour in COLOURS:
+            folder = self.root / "landing" / "training" / colour
+            folder.mkdir(parents=True)
+            for seed in range(labelled):
+                (folder / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Lets this process work on it: its settings, and its folder to start in."""
+        ours = {name: value for name, value in self.environment.items() if name.startswith("DAYLIGHT_")}
+        with patch.dict(os.environ, ours), chdir(self.root):
+            yield
+
     def set_spark(self, **settings: str) -> None:
         lines = [f"{name.replace('_', '.')}: {value}\n" for name, value in settings.items()]
         (self.root / "spark.yaml").write_text("".join(lines))
@@ -65,8 +83,7 @@ class Deployment:
 
     def failures(self, job: str, *days: str) -> str | None:
         """Runs a job in this process, which is quicker where nothing is killed; None where the run is green."""
-        ours = {name: value for name, value in self.environment.items() if name.startswith("DAYLIGHT_")}
-        with patch.dict(os.environ, ours), chdir(self.root):
+        with self.entered():
             return run_job(job, *days)
 
     def rows(self, table: str, day: str) -> list[dict] | None:

@@ -2,14 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import onnx
 import pytest
-from conftest import COLOURS, MakePhoto, make_tiny_graph
+from conftest import COLOURS, MakePhoto
 from dagster import DagsterInstance, instance_for_test
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -39,17 +36,11 @@ IN_THIS_PROCESS = {
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, make_photo: MakePhoto) -> Iterator[WebPages]:
     deployment = Deployment(tmp_path_factory.mktemp("pages"), DAYLIGHT_MAX_REJECTED_SHARE="0.1")
-    onnx.save(make_tiny_graph(), deployment.root / "tiny.onnx")
+    deployment.lay_out(make_photo, labelled=12)
     for colour in COLOURS:
-        folder = deployment.root / "landing" / "training" / colour
-        folder.mkdir(parents=True)
-        for seed in range(12):
-            (folder / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
         (deployment.folder(DAY) / f"{colour}.jpg").write_bytes(make_photo(colour, 1000))
-    ours = {name: value for name, value in deployment.environment.items() if name.startswith("DAYLIGHT_")}
     with (
-        patch.dict("os.environ", ours),
-        chdir(deployment.root),
+        deployment.entered(),
         instance_for_test(overrides=IN_THIS_PROCESS, temp_dir=str(deployment.root)) as instance,
         open_workspace(instance) as workspace,
     ):

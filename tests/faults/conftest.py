@@ -4,9 +4,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import onnx
 import pytest
-from conftest import COLOURS, MakePhoto, make_tiny_graph
+from conftest import COLOURS, MakePhoto
 from deployment import DAY, NEXT_DAY, Deployment
 
 
@@ -21,12 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Deployment:
     """Trained, and with a day that nobody has read yet."""
     deployment = Deployment(tmp_path_factory.mktemp("trained"))
-    onnx.save(make_tiny_graph(), deployment.root / "tiny.onnx")
-    for colour in COLOURS:
-        folder = deployment.root / "landing" / "training" / colour
-        folder.mkdir(parents=True)
-        for seed in range(20):
-            (folder / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
+    deployment.lay_out(make_photo, labelled=20)
     for number in range(60):
         colour = list(COLOURS)[number % 3]
         (deployment.folder(DAY) / f"{number:03} {colour}.jpg").write_bytes(make_photo(colour, 1000 + number))

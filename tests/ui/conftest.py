@@ -5,9 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import onnx
 import pytest
-from conftest import COLOURS, MakePhoto, make_tiny_graph
+from conftest import COLOURS, MakePhoto
 from dagster_site import Site
 from deployment import DAY, Deployment
 from playwright.sync_api import Page, sync_playwright
@@ -42,12 +41,7 @@ def page() -> Iterator[Page]:
 def site(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Iterator[Site]:
     """A Dagster that has seen nothing yet, with labelled pictures and a day of pictures before it."""
     deployment = Deployment(tmp_path_factory.mktemp("site"))
-    onnx.save(make_tiny_graph(), deployment.root / "tiny.onnx")
-    for colour in COLOURS:
-        folder = deployment.root / "landing" / "training" / colour
-        folder.mkdir(parents=True)
-        for seed in range(30):
-            (folder / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
+    deployment.lay_out(make_photo, labelled=30)
     for number in range(30):
         colour = list(COLOURS)[number % 3]
         (deployment.folder(DAY) / f"{number:02} {colour}.jpg").write_bytes(make_photo(colour, 1000 + number))
