@@ -73,7 +73,7 @@ test-ui: setup ## a browser before a live Dagster, which it leaves pictures of i
 .node/installed: tests/faults/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-faults needs npm, which comes with Node.js 22 or newer, for the emulator of Azure"; exit 1; }
 	@mkdir -p .node && cp tests/faults/package.json tests/faults/package-lock.json .node/
-	@npm ci --prefix .node --ignore-scripts --no-audit --no-fund --silent
+	@npm ci --prefix .node --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 check: setup ## format, lint, types, import rules, definitions
