@@ -79,16 +79,14 @@ class SparkResource(PySparkResource):
     @property
     def settings(self) -> dict[str, Any]:
         """All Spark settings, flat or nested as they were given."""
-        return {
-            **({"spark.remote": self.master} if self.is_remote else self._process_settings),
-            **self._session_settings,
-        }
+        return {**({} if self.is_remote else self._process_settings), **self._session_settings}
 
     @property
     def _session_settings(self) -> dict[str, Any]:
         """What may still be set when Spark's processes run; asks nothing of Java."""
         mebibyte = 2**20
         return {
+            **({"spark.remote": self.master} if self.is_remote else {}),
             "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,
             "spark.sql.files.maxPartitionBytes": self.partition_mebibytes * mebibyte,
             "spark.sql.files.openCostInBytes": mebibyte // 4,

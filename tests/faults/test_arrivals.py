@@ -127,5 +127,9 @@ def test_a_day_of_daylight_saving_is_a_day(day: str, deployment: Deployment, exp
     run = deployment.run("daily", day, TZ="America/New_York")
     assert run.is_good, run.text
     for table in TABLES:
-        rows = [row | {"day": None} for row in deployment.rows(table, day)]
-        assert rows == [row | {"day": None} for row in expected[DAY][table]]
+        assert without_day(deployment.rows(table, day)) == without_day(expected[DAY][table])
+
+
+def without_day(rows: list[dict]) -> list[dict]:
+    """Less what the day's name decides: itself, and which pictures are drawn for the audit."""
+    return [row | {"day": None, "audit_weight": None} for row in rows if row.get("reason") != "audit"]
