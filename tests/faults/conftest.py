@@ -1,7 +1,9 @@
 """A deployment that was trained once, and copies of it in which each fault is injected."""
 
+import fcntl
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,26 +19,57 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Deployment:
-    """Trained, and with a day that nobody has read yet."""
-    deployment = Deployment(tmp_path_factory.mktemp("trained"))
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of this test run see."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@contextmanager
+def first_of_all_workers(root: Path) -> Iterator[bool]:
+    """Lets one worker after the other in; whether there is still to do what is done once."""
+    root.mkdir(exist_ok=True)
+    done = root / "done"
+    with (root / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not done.exists()
+        done.touch()
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Deployment:
+    """Labelled pictures, and two days that nobody has read yet."""
+    deployment = Deployment(tmp_path_factory.mktemp("untrained"))
     deployment.lay_out(make_photo, labelled=20)
     for number in range(60):
         colour = list(COLOURS)[number % 3]
         (deployment.folder(DAY) / f"{number:03} {colour}.jpg").write_bytes(make_photo(colour, 1000 + number))
         (deployment.folder(NEXT_DAY) / f"{number:03} {colour}.jpg").write_bytes(make_photo(colour, 2000 + number))
-    run = deployment.run("training")
-    assert run.is_good, run.text
     return deployment
 
 
 @pytest.fixture(scope="session")
-def expected(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+def trained(untrained: Deployment, shared: Path) -> Deployment:
+    """The same with a classifier."""
+    root = shared / "trained"
+    with first_of_all_workers(shared / "training") as is_first:
+        if is_first:
+            shutil.rmtree(root, ignore_errors=True)
+            run = untrained.copy(root).run("training")
+            assert run.is_good, run.text
+    return Deployment(root)
+
+
+@pytest.fixture(scope="session")
+def expected(trained: Deployment, shared: Path) -> dict[str, dict]:
     """The rows of both days where nothing goes wrong."""
-    deployment = trained.copy(tmp_path_factory.mktemp("expected"))
-    run = deployment.run("daily", DAY, NEXT_DAY)
-    assert run.is_good, run.text
-    return {day: deployment.all_rows(day) for day in (DAY, NEXT_DAY)}
+    root = shared / "expected"
+    with first_of_all_workers(shared / "expecting") as is_first:
+        if is_first:
+            shutil.rmtree(root, ignore_errors=True)
+            run = trained.copy(root).run("daily", DAY, NEXT_DAY)
+            assert run.is_good, run.text
+    return {day: Deployment(root).all_rows(day) for day in (DAY, NEXT_DAY)}
 
 
 @pytest.fixture

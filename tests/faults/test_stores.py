@@ -87,23 +87,25 @@ def bucket_makers_options(store: Store) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def stored(store: Store, trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+def stored(
+    store: Store, untrained: Deployment, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Deployment:
     """Pictures of two days and labelled ones in a bucket, and both days answered in one run.
 
     One bucket is trained in; into the other one a lake is moved that was made in a folder.
     """
     deployment = Deployment(tmp_path_factory.mktemp("stored"), **store.environment)
-    (deployment.root / "tiny.onnx").write_bytes((trained.root / "tiny.onnx").read_bytes())
+    (deployment.root / "tiny.onnx").write_bytes((untrained.root / "tiny.onnx").read_bytes())
     deployment.environment |= {
         "DAYLIGHT_LANDING": f"{store.root}/landing",
         "DAYLIGHT_LAKE": f"{store.root}/a lake",
         "XDG_CACHE_HOME": str(deployment.root / "cache"),
     }
     filesystem, root = open_store(f"{store.root}/landing")
-    fs.copy_files(str(trained.root / "landing"), root, destination_filesystem=filesystem)
+    fs.copy_files(str(untrained.root / "landing"), root, destination_filesystem=filesystem)
     if store.root.startswith("az://"):
         filesystem, root = open_store(f"{store.root}/a lake")
-        fs.copy_files(str(trained.lake), root, destination_filesystem=filesystem)
+        fs.copy_files(str(request.getfixturevalue("trained").lake), root, destination_filesystem=filesystem)
     else:
         training = deployment.run("training")
         assert training.is_good, training.text
