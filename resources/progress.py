@@ -19,6 +19,9 @@ POLL_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 5.0
 """Between two lines, and before the first one of a job: what is over soon is not told of."""
 
+LAST_WORD_SECONDS: Final = 10.0
+"""For the thread to end in; a JVM that neither answers nor dies must not hold the run."""
+
 PERCENT: Final = 10
 """Between two lines."""
 
@@ -89,7 +92,7 @@ class ProgressWatch(threading.Thread):
     def close(self) -> None:
         """Ends the thread; the tag must not say for ever that something goes on."""
         self._over.set()
-        self.join()
+        self.join(LAST_WORD_SECONDS)
         _watched.discard(self._run.run_id)
         if self._is_told:
             self._instance.add_run_tags(self._run.run_id, {TAG: "ended"})

@@ -8,6 +8,7 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.fingerprint import fingerprint
 from pipeline.report import Table
 from pipeline.stored import StoredRows
 from resources.lake import Lake
@@ -22,12 +23,18 @@ class TableIOManager(dg.ConfigurableIOManager):
     spark: SparkResource = Field(description="The session that reads them.")
 
     def handle_output(self, context: dg.OutputContext, obj: Table) -> None:
-        """Stores a table and adds to every day's event what was measured of that day alone."""
+        """Stores a table and adds to every day's event what was measured of that day alone.
+
+        The data version of a table without days is that of its rows: made again and the same, it puts nothing out of
+        date. Days of one run would have to share a version, so that theirs is the run's.
+        """
         name, days = context.asset_key.path[-1], _days(context)
         started = time.monotonic()
         row_counts = self.lake.write(name, obj.frame, days)
         seconds = time.monotonic() - started
         stored = self.lake.read(self.spark.spark_session, name, days).frame
+        if days is None:
+            context.step_context.set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
         total = sum(row_counts.values())
         shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))

@@ -22,6 +22,9 @@ from resources.java import java_home
 SPARK = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 120
 
+QUICK_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+"""For JVMs that live as long as one small day; a worker hands it on to its executors."""
+
 
 class Servers:
     """Processes of Spark in a folder, which know nothing of the project and listen on the loopback."""
@@ -63,6 +66,7 @@ class Servers:
                     "SPARK_HOME": str(SPARK),
                     "SPARK_LOCAL_IP": "127.0.0.1",
                     "HOME": str(self.root),
+                    **QUICK_JAVA,
                     **environment,
                 },
                 stdout=log,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from deployment import DAY, Deployment, command_of, descendants
-from servers import Servers, free_port, pack_packages
+from servers import QUICK_JAVA, Servers, free_port, pack_packages
 
 PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pandas", "pillow", "pyarrow", "simplejpeg")
 """All that executors need beside Spark, as docs/operations.md says."""
@@ -55,7 +55,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def use(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
     deployment.set_spark(spark_executor_memory="700m", spark_pyspark_python=str(cluster.python))
-    return {"DAYLIGHT_SPARK_MASTER": cluster.master}
+    return {"DAYLIGHT_SPARK_MASTER": cluster.master, **QUICK_JAVA}
 
 
 def test_the_python_of_the_executors_does_not_know_the_project(cluster: Cluster) -> None:
@@ -96,6 +96,6 @@ def test_executors_find_their_packages_in_an_archive(
         spark_executorEnv_PYTHONPATH="./packages",
         spark_pyspark_python=str(bare / "bin" / "python"),
     )
-    run = deployment.run("daily", DAY, DAYLIGHT_SPARK_MASTER=cluster.master)
+    run = deployment.run("daily", DAY, DAYLIGHT_SPARK_MASTER=cluster.master, **QUICK_JAVA)
     assert run.is_good, run.text
     assert deployment.all_rows(DAY) == expected[DAY]

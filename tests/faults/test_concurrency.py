@@ -26,7 +26,7 @@ def watched(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> tu
     is_over = threading.Event()
 
     def read() -> None:
-        while not is_over.is_set():
+        while not is_over.wait(0.05):
             if DeltaTable.is_deltatable(folder):
                 table = DeltaTable(folder).to_pyarrow_table(columns=["day"])
                 seen.append(sum(str(day) == DAY for day in table["day"].to_pylist()))
