@@ -9,7 +9,7 @@ from pipeline.fitting import ClassifierParams
 from pipeline.heads import HeadName, Normalization
 from pipeline.labels import label_features
 from pipeline.networks.quantization import CALIBRATION_COUNT
-from pipeline.report import Table
+from pipeline.report import Table, describe_whole
 from pipeline.stored import StoredRows
 from resources.backbone import BackboneCatalogue
 from resources.feature_cache import FeatureCache
@@ -61,4 +61,7 @@ def contenders(
         judgements.keep,
         context.log.info,
     )
-    return Table(tabulate_contenders(training_images.spark, judged), describe_contenders(prices.core_hour_dollars))
+    return Table(
+        tabulate_contenders(training_images.spark, judged),
+        describe_whole(describe_contenders(prices.core_hour_dollars)),
+    )

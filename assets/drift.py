@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pipeline.class_mix import compare_mix, count_answers, count_holdout_answers, describe_mix
-from pipeline.drift import DayDrift, describe_drift, draw_examples, find_drift, measure_drift, read_reference
+from pipeline.drift import DayDrift, describe_drift, draw_examples, find_drifts, measure_drift, read_reference
 from pipeline.report import Report
 from resources.commits import LakeError
 from resources.lake import Lake
@@ -30,12 +30,11 @@ def pictures_are_like_those_trained_on(
         reference = read_reference(lake.read(session, "training_features", None).frame)
     except LakeError as error:
         return dg.AssetCheckResult(passed=True, description=f"not compared: {error}")
-    drifts = []
-    for day in _list_days(context, lake):
-        drift = find_drift(day, lake.read(session, "image_features", [day]).frame, reference)
-        drifts.append(drift)
+    days = _list_days(context, lake)
+    drifts = list(find_drifts(days, lake.read(session, "image_features", days).frame, reference)) if days else []
+    for drift in drifts:
         if drift.difference:
-            _plot(context, day, {f"drift_{name}": value for name, value in measure_drift(drift).items()})
+            _plot(context, drift.day, {f"drift_{name}": value for name, value in measure_drift(drift).items()})
     pictures: Metadata = {}
     for drift in drifts:
         if drift.is_alarm:

@@ -9,7 +9,7 @@ from pipeline.backbone import Backbone
 from pipeline.embedding_costs import describe_embedded, tell_costs
 from pipeline.groups import describe_groups, group_pictures, split_groups
 from pipeline.labels import label_features
-from pipeline.report import Table, describe_all
+from pipeline.report import Table, describe_all, describe_whole
 from pipeline.stored import StoredRows
 from pipeline.twins import describe_twins, find_twins
 from resources.feature_cache import FeatureCache
@@ -40,7 +40,7 @@ def training_twins(
     images = training_images.frame
     return Table(
         find_twins(embedded.rows.frame, images, feature_cache.limits.max_pixels),
-        describe_all(describe_twins(images), lambda _: tell_costs(embedded, None, prices.core_hour_dollars)),
+        describe_whole(describe_twins(images), lambda _: tell_costs(embedded, None, prices.core_hour_dollars)),
     )
 
 
@@ -65,7 +65,7 @@ def training_features(
     sides = split_groups(images, group_pictures(training_twins, images), former.frame if former else None)
     return Table(
         label_features(embedded.rows.frame, images, sides),
-        describe_all(describe_embedded(embedded, prices.core_hour_dollars), describe_groups(images)),
+        describe_all(describe_embedded(embedded, prices.core_hour_dollars), describe_whole(describe_groups(images))),
     )
 
 

@@ -7,7 +7,7 @@ from pipeline import reviews
 from pipeline.images import SCHEMA as IMAGES_SCHEMA
 from pipeline.images import describe_images, read_days
 from pipeline.labels import describe_training_images, list_training_files, read_training_images
-from pipeline.report import Table
+from pipeline.report import Table, describe_whole
 from pipeline.reviewed_images import days_of, list_reviewed, read_reviewed_images
 from pipeline.schema import parse_schema
 from resources.lake import Lake
@@ -31,7 +31,7 @@ def training_images(landing_zone: LandingZone, limits: FileLimits, lake: Lake, s
     if reviewed.num_rows:
         stored = lake.read_known(session, "images", parse_schema(IMAGES_SCHEMA), days_of(reviewed))
         labelled = labelled.unionByName(read_reviewed_images(stored, reviewed))
-    return Table(labelled, describe_training_images(files))
+    return Table(labelled, describe_whole(describe_training_images(files)))
 
 
 @daily_asset(kinds={"spark", "deltalake"})

@@ -9,7 +9,7 @@ from pipeline.answers import Answers
 from pipeline.calibration import soften
 from pipeline.classifier import Classifier, answer_holdout
 from pipeline.label_issues import describe_label_issues, rank_labels
-from pipeline.report import Table
+from pipeline.report import Table, describe_whole
 from resources.models import ModelStore
 from resources.spark import POOL
 
@@ -31,7 +31,9 @@ def label_issues(
     crossed = model_store.read_cross_fitted(classifier_candidate.version)
     if crossed is not None:
         answers.append(_calibrated(crossed, classifier_candidate))
-    return Table(rank_labels(training_images, training_twins, answers), describe_label_issues(training_images))
+    return Table(
+        rank_labels(training_images, training_twins, answers), describe_whole(describe_label_issues(training_images))
+    )
 
 
 def _calibrated(answers: Answers, classifier: Classifier) -> Answers:

@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame
 
 from pipeline import predictions, review_queue
 from pipeline.filled_forms import NO_FORMS, read_forms
-from pipeline.report import Table
+from pipeline.report import Table, describe_whole
 from pipeline.reviews import describe_reviews, match_answers, tell_problems
 from pipeline.schema import parse_schema
 from resources.lake import Lake
@@ -26,7 +26,7 @@ def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: 
     for path in forms.ignored:
         context.log.warning(f"{path!r} in {folder} was not read, since it is no .csv file")
     answered = lake.read_known(session, "predictions", parse_schema(predictions.SCHEMA), forms.days).frame
-    return Table(match_answers(forms.answers, answered, queue), describe_reviews(queue))
+    return Table(match_answers(forms.answers, answered, queue), describe_whole(describe_reviews(queue)))
 
 
 @dg.asset_check(pool=POOL, asset="reviews")

@@ -2,8 +2,8 @@
 
     python -m benchmarks.backfill FOLDER LAKE
 
-FOLDER holds photos (`landing/training` of the demo will do), LAKE is one that was trained, such as the demo's. Each run
-has a lake of its own with the models of that one, so that every photo is embedded.
+FOLDER holds 1,500 photos or more (or `--photos 20`, for those of the demo), LAKE is one that was trained, such as the
+demo's. Each run has a lake of its own with the models of that one, so that every photo is embedded.
 """
 
 import argparse
@@ -73,6 +73,7 @@ def _run(lake: Path, days: dict[date, list[Path]]) -> tuple[float, int, float]:
         job = build_definitions(settings).resolve_job_def("daily")
         first, *_, last = [*days, *days]
         tags = {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}
+        (root / "dagster").mkdir()
         with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
             before = _size(root / "dagster")
             started = time.monotonic()

@@ -18,7 +18,7 @@ from pipeline.class_mix import compare_mix
 from pipeline.drift import ALARM_AT, DAY_LIMIT, REFERENCE_LIMIT
 from pipeline.labels import list_training_files
 from pipeline.preprocess import decode
-from pipeline.two_samples import compare_samples
+from pipeline.two_samples import compare_samples, prepare_sample
 
 Alter = Callable[[np.ndarray], np.ndarray]
 
@@ -85,7 +85,7 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
     train = np.random.default_rng(len(train)).permutation(train)
     kept = round(HOLDOUT_SHARE * len(train))
     holdout, train = train[:kept], train[kept:]
-    found = compare_samples(vectors[train[:REFERENCE_LIMIT]], vectors[day[:DAY_LIMIT]])
+    found = compare_samples(prepare_sample(vectors[train[:REFERENCE_LIMIT]]), vectors[day[:DAY_LIMIT]])
     answer = _fit_ridge(vectors[train], labels[train])
     mix = compare_mix("", _count(answer(vectors[day])), _count(answer(vectors[holdout])))
     return found.p_value <= ALARM_AT, mix.is_alarm

@@ -1,16 +1,18 @@
 """Contact sheets: many small pictures with a caption each, as one JPEG that fits on an asset's page."""
 
 import io
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFont
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.letterbox import fit
 from pipeline.preprocess import UnreadablePictureError, decode
+from pipeline.report import Day
 
 TILE: Final = 112
 CAPTION: Final = 30
@@ -70,11 +72,38 @@ def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row]
     return [Tile(contents.get(row["image_id"], NO_BYTES), *caption(row)) for row in chosen]
 
 
+def read_tiles_by_day(
+    images: DataFrame, chosen: Mapping[Day, Sequence[Row]], caption: Callable[[Row], tuple[str, str]]
+) -> dict[Day, list[Tile]]:
+    """As `read_tiles`, of many days in one reading; of every picture the driver keeps what a tile needs."""
+    small = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE)
+    return {
+        day: [Tile(small.get(row["image_id"], NO_BYTES), *caption(row)) for row in rows] for day, rows in chosen.items()
+    }
+
+
 def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, bytes]:
     """Reads the bytes of a few pictures that have them, by `image_id`; a few dozen at most."""
+    return {row["image_id"]: bytes(row["content"]) for row in _select(images, image_ids).toLocalIterator()}
+
+
+def draw_thumbnails(images: DataFrame, image_ids: Collection[str], side: int) -> dict[str, bytes]:
+    """As `draw_thumbnail`, of thousands of pictures that have bytes, by `image_id`; the workers draw them."""
+
+    def draw(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            small = [draw_thumbnail(content.as_py(), side) for content in batch["content"]]
+            yield pa.RecordBatch.from_arrays([batch["image_id"], pa.array(small, pa.binary())], ["image_id", "small"])
+
+    if not image_ids:
+        return {}
+    drawn = _select(images, image_ids).mapInArrow(draw, "image_id string, small binary").collect()
+    return {row["image_id"]: bytes(row["small"]) for row in drawn}
+
+
+def _select(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
     is_wanted = F.col("image_id").isin([*image_ids]) & F.col("content").isNotNull()
-    wanted = images.where(is_wanted).select("image_id", "content")
-    return {row["image_id"]: bytes(row["content"]) for row in wanted.toLocalIterator()}
+    return images.where(is_wanted).select("image_id", "content")
 
 
 def draw_thumbnail(content: bytes, side: int) -> bytes:

@@ -10,10 +10,9 @@ from datetime import date
 from typing import Any, Final
 
 from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
 
 from pipeline.class_mix import MixShift, compare_mix, count_answers, count_holdout_answers
-from pipeline.contact_sheet import draw_thumbnail, read_contents
+from pipeline.contact_sheet import draw_thumbnails
 from pipeline.day_counts import (
     BINS,
     DayCounts,
@@ -24,7 +23,7 @@ from pipeline.day_counts import (
     counts_before,
     list_rejected,
 )
-from pipeline.drift import DayDrift, find_drift, read_reference
+from pipeline.drift import DayDrift, find_drifts, read_reference
 
 THUMBNAIL: Final = 168
 """Pixels of a picture's side: half as many again as the page gives it, for sharp screens."""
@@ -133,7 +132,7 @@ def make_reports(
     evaluate: Callable[[str], Mapping[str, Any] | None],
     find_cost: Callable[[str], DayCost | None],
 ) -> Iterator[DayReport]:
-    """Makes the report of every day, one after the other; days are counted together, and pictures read by day.
+    """Makes the report of every day, one after the other; days are counted together, and their pictures read at once.
 
     Args:
         days: as YYYY-MM-DD.
@@ -144,8 +143,10 @@ def make_reports(
     counts, confidences = count_days(tables.history), count_confidences(tables.predictions)
     rejected, queued = list_rejected(tables.predictions), count_queued(tables.review_queue)
     chosen = choose_queued(tables.review_queue)
-    answers, reference = count_answers(tables.predictions), read_reference(tables.training_features)
-    for text in days:
+    small = draw_thumbnails(tables.images, {row["image_id"] for rows in chosen.values() for row in rows}, THUMBNAIL)
+    answers = count_answers(tables.predictions)
+    drifts = find_drifts(days, tables.image_features, read_reference(tables.training_features))
+    for text, drift in zip(days, drifts, strict=True):
         day = date.fromisoformat(text)
         found = counts.get(day, DayCounts())
         evaluations = {version: evaluate(version) for version in found.classifiers}
@@ -162,24 +163,21 @@ def make_reports(
             rejected.get(day, []),
             queued.get(day, {}),
             chosen.get(day, []),
-            _draw(tables.images.where(F.col("day") == day), chosen.get(day, [])),
+            _take_pictures(chosen.get(day, []), small),
             evaluations,
-            find_drift(text, tables.image_features.where(F.col("day") == day), reference),
+            drift,
             mixes,
             find_cost(text),
         )
 
 
-def _draw(images: DataFrame, chosen: Sequence[Row]) -> dict[str, bytes]:
+def _take_pictures(chosen: Sequence[Row], small: Mapping[str, bytes]) -> dict[str, bytes]:
     """Small pictures by `image_id`, in their order, as many as `MOST_BYTES` hold."""
-    if not chosen:
-        return {}
-    contents, drawn, total = read_contents(images, [row["image_id"] for row in chosen]), {}, 0
+    taken, total = {}, 0
     for row in chosen:
-        if content := contents.get(row["image_id"]):
-            picture = draw_thumbnail(content, THUMBNAIL)
+        if picture := small.get(row["image_id"]):
             total += len(picture)
             if total > MOST_BYTES:
                 break
-            drawn[row["image_id"]] = picture
-    return drawn
+            taken[row["image_id"]] = picture
+    return taken

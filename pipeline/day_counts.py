@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.predictions import ANSWERED, REJECTED, REVIEW
+from pipeline.report import Day, by_day
 
 USUAL_DAYS: Final = 28
 BINS: Final = 20
@@ -83,11 +84,12 @@ def count_confidences(predictions: DataFrame) -> dict[date, list[int]]:
     return bins
 
 
-def list_rejected(predictions: DataFrame) -> dict[date, list[Row]]:
+def list_rejected(predictions: DataFrame) -> dict[Day, list[Row]]:
     """The first `SHOWN_REJECTED` rejected files of every day, by path, with `path` and `error`."""
     rank = F.row_number().over(Window.partitionBy("day").orderBy("path"))
     rejected = predictions.where(F.col("decision") == REJECTED).select("day", "path", "error")
-    return _by_day(rejected.withColumn("rank", rank).where(F.col("rank") <= SHOWN_REJECTED).orderBy("day", "rank"))
+    first = rejected.withColumn("rank", rank).where(F.col("rank") <= SHOWN_REJECTED)
+    return by_day(first.orderBy("day", "rank").collect())
 
 
 def count_queued(review_queue: DataFrame) -> dict[date, dict[str, int]]:
@@ -98,16 +100,10 @@ def count_queued(review_queue: DataFrame) -> dict[date, dict[str, int]]:
     return counts
 
 
-def choose_queued(review_queue: DataFrame) -> dict[date, list[Row]]:
+def choose_queued(review_queue: DataFrame) -> dict[Day, list[Row]]:
     """The `SHOWN_QUEUED` least certain pictures of every day's queue, as many of each reason as can be."""
     by_reason = F.row_number().over(Window.partitionBy("day", "reason").orderBy("confidence", "image_id"))
     ranked = review_queue.withColumn("turn", by_reason)
     rank = F.row_number().over(Window.partitionBy("day").orderBy("turn", "reason"))
-    return _by_day(ranked.withColumn("rank", rank).where(F.col("rank") <= SHOWN_QUEUED).orderBy("day", "rank"))
-
-
-def _by_day(rows: DataFrame) -> dict[date, list[Row]]:
-    found: dict[date, list[Row]] = {}
-    for row in rows.collect():
-        found.setdefault(row["day"], []).append(row)
-    return found
+    first = ranked.withColumn("rank", rank).where(F.col("rank") <= SHOWN_QUEUED)
+    return by_day(first.orderBy("day", "rank").collect())

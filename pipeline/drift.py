@@ -3,8 +3,10 @@
 The test itself is `two_samples.py`; whether the answers are mixed as before is another question, `class_mix.py`.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -14,19 +16,22 @@ from pyspark.sql import functions as F
 from pipeline.contact_sheet import DOUBTFUL, draw_contact_sheet, read_tiles
 from pipeline.labels import TRAIN
 from pipeline.report import Report, markdown_table
-from pipeline.two_samples import Difference, compare_samples
-from pipeline.vectors import sample_vectors
+from pipeline.two_samples import Difference, Sample, compare_samples, prepare_sample
+from pipeline.vectors import sample_days, sample_vectors
 
 REFERENCE_LIMIT: Final = 5_000
 DAY_LIMIT: Final = 1_000
 """Pictures that speak for the training set and for a day, however many there are. It bounds the memory (26 and 5 MB of
 vectors of 1,280), and what is called drift: what shows in no thousand pictures is too little to act upon."""
 
+DAYS_AT_ONCE: Final = 20
 LEAST_PICTURES: Final = 20
 ALARM_AT: Final = 0.0075
 """Of 1 % false alarms in all; `class_mix.ALARM_AT` is the rest."""
 
 EXAMPLE_COUNT: Final = 12
+MOST_KNOWN: Final = 1_000
+"""Comparisons that a process keeps, of some 12 kB each."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,16 @@ class Reference:
 
     backbone: str
     vectors: np.ndarray
+
+    @cached_property
+    def sample(self) -> Sample:
+        """Prepared once for all days."""
+        return prepare_sample(self.vectors)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of the vectors."""
+        return hashlib.sha256(self.vectors.tobytes()).digest()
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,9 @@ class DayDrift:
         return self.difference is not None and self.difference.p_value <= ALARM_AT
 
 
+_compared: dict[bytes, Difference] = {}
+
+
 def read_reference(training_features: DataFrame) -> Reference:
     """Collects the vectors of the train side, at most `REFERENCE_LIMIT`; the holdout has its own purpose."""
     train = training_features.where((F.col("split") == TRAIN) & F.col("features").isNotNull())
@@ -76,28 +94,50 @@ def read_reference(training_features: DataFrame) -> Reference:
 
 
 def find_drift(day: str, image_features: DataFrame, reference: Reference) -> DayDrift:
-    """Compares a day with the reference; the driver holds at most `DAY_LIMIT` vectors of it.
+    """As `find_drifts`, of one day."""
+    (found,) = find_drifts([day], image_features, reference)
+    return found
+
+
+def find_drifts(days: Sequence[str], image_features: DataFrame, reference: Reference) -> Iterator[DayDrift]:
+    """Compares every day with the reference; the driver holds at most `DAY_LIMIT` vectors of `DAYS_AT_ONCE` days.
 
     Args:
-        day: as YYYY-MM-DD.
-        image_features: of the day.
+        days: as YYYY-MM-DD.
+        image_features: of the days.
         reference: of the same backbone, else nothing is compared.
     """
-    same = image_features.where(F.col("backbone") == reference.backbone)
-    ids, vectors = sample_vectors(same, DAY_LIMIT)
-    is_finite = np.isfinite(vectors).all(axis=1)
-    ids, vectors = [id_ for id_, is_kept in zip(ids, is_finite, strict=True) if is_kept], vectors[is_finite]
-    other = F.col("features").isNotNull() & (F.col("backbone") != reference.backbone)
-    if not ids and image_features.where(other).head() is not None:
-        return DayDrift(day, 0, None, "not compared: the training set has features of another backbone")
-    return _compare(day, ids, vectors, reference.vectors)
+    is_same = F.col("backbone") == reference.backbone
+    others = image_features.where(F.col("features").isNotNull() & ~is_same).select("day").distinct()
+    strange = {str(row["day"]) for row in others.collect()}
+    for first in range(0, len(days), DAYS_AT_ONCE):
+        some = days[first : first + DAYS_AT_ONCE]
+        samples = sample_days(image_features.where(F.col("day").isin(*some) & is_same), DAY_LIMIT)
+        for day in some:
+            ids, vectors = samples.get(day, ([], np.empty((0, 0), np.float32)))
+            is_finite = np.isfinite(vectors).all(axis=1)
+            ids, vectors = [id_ for id_, kept in zip(ids, is_finite, strict=True) if kept], vectors[is_finite]
+            if not ids and day in strange:
+                yield DayDrift(day, 0, None, "not compared: the training set has features of another backbone")
+            else:
+                yield _compare(day, ids, vectors, reference)
 
 
-def _compare(day: str, ids: Sequence[str], vectors: np.ndarray, reference: np.ndarray) -> DayDrift:
-    if min(len(ids), len(reference)) < LEAST_PICTURES:
+def _compare_once(vectors: np.ndarray, reference: Reference) -> Difference:
+    """The check and the report of a day ask the same; what this process knows is not computed again."""
+    key = hashlib.sha256(reference.digest + vectors.tobytes()).digest()
+    if key not in _compared:
+        if len(_compared) >= MOST_KNOWN:
+            _compared.clear()
+        _compared[key] = compare_samples(reference.sample, vectors)
+    return _compared[key]
+
+
+def _compare(day: str, ids: Sequence[str], vectors: np.ndarray, reference: Reference) -> DayDrift:
+    if min(len(ids), len(reference.vectors)) < LEAST_PICTURES:
         few = "the day" if len(ids) < LEAST_PICTURES else "the train side"
         return DayDrift(day, len(ids), None, f"too small: {few} has fewer than {LEAST_PICTURES} pictures")
-    found = compare_samples(reference, vectors)
+    found = _compare_once(vectors, reference)
     if len(found.order) < LEAST_PICTURES:
         return DayDrift(
             day, len(ids), None, f"too small: fewer than {LEAST_PICTURES} pictures that are not nearly equal"

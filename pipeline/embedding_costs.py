@@ -1,17 +1,16 @@
 """Embedding costs: what the pages say of a day's features: where they came from, how fast, and at what price."""
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from functools import partial
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.feature_cache import Embedded
 from pipeline.features import describe_features
-from pipeline.report import Number, Report, join_reports, markdown_table, only_row
+from pipeline.report import Day, Number, Report, join_reports, markdown_table
 
 
-def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], Report]:
+def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], dict[Day, Report]]:
     """As `describe_features`, with what came from the cache and what it cost; speeds and costs are of the whole run.
 
     Args:
@@ -19,14 +18,14 @@ def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[
         core_hour_dollars: price of one core for one hour.
     """
 
-    def describe(features: DataFrame) -> Report:
-        day = only_row(features.select(F.any_value("day")))[0] if "day" in features.columns else None
-        return join_reports(describe_features(features), tell_costs(embedded, day, core_hour_dollars))
+    def describe(features: DataFrame) -> dict[Day, Report]:
+        costs = partial(tell_costs, embedded, core_hour_dollars=core_hour_dollars)
+        return {day: join_reports(report, costs(day)) for day, report in describe_features(features).items()}
 
     return describe
 
 
-def tell_costs(embedded: Embedded, day: date | None, core_hour_dollars: float) -> Report:
+def tell_costs(embedded: Embedded, day: Day, core_hour_dollars: float) -> Report:
     """What came from the cache on a day, or None for a table without days, and what the run cost."""
     sources = embedded.sources[day]
     numbers: dict[str, Number] = {

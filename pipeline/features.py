@@ -12,14 +12,14 @@ from typing import Final
 import pandas as pd
 import pyarrow as pa
 from pyspark import SparkFiles
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.backbone import Backbone
 from pipeline.child import Work
 from pipeline.limits import DEFAULT_LIMITS, Limits
 from pipeline.preprocess import DECODING_PACKAGES
-from pipeline.report import Report, count_by, markdown_table
+from pipeline.report import Day, Report, count_by_day, markdown_table
 from pipeline.rows import Rows, rows_in_pandas
 from pipeline.sandbox import open_sandbox
 from pipeline.schema import parse_schema
@@ -96,9 +96,12 @@ def embed_stored(
     return rows_in_pandas(share_rows(images.spark, places, weights, TASK_BYTES), embed_portions, struct)
 
 
-def describe_features(features: DataFrame) -> Report:
-    """How many pictures have features, and why the others have none."""
-    counts = count_by(features, "error", "format")
+def describe_features(features: DataFrame) -> dict[Day, Report]:
+    """How many pictures of every day have features, and why the others have none."""
+    return {day: _tell(counts) for day, counts in count_by_day(features, "error", "format").items()}
+
+
+def _tell(counts: list[Row]) -> Report:
     reasons = [[row["error"], row["count"]] for row in counts if row["error"] is not None]
     formats = [[row["format"], row["count"]] for row in counts if row["error"] is None]
     return Report(

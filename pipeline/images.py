@@ -19,7 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.files import list_files, open_folder, time_of
 from pipeline.limits import DEFAULT_LIMITS
-from pipeline.report import Report, only_row
+from pipeline.report import Day, Report
 from pipeline.rows import Rows, rows_in_arrow, rows_of
 from pipeline.schema import parse_schema
 from pipeline.stopwatch import Stopwatch
@@ -100,22 +100,23 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
     return rows_in_arrow(listing.repartitionById(max(tasks) + 1, "task"), read_batches, struct)
 
 
-def describe_images(images: DataFrame) -> Report:
-    """How much arrived, and what could not be read."""
-    found = only_row(
-        images.select(
-            F.sum("length").alias("bytes"),
-            F.count_distinct("image_id").alias("pictures"),
-            F.count("read_error").alias("bad"),
+def describe_images(images: DataFrame) -> dict[Day, Report]:
+    """How much arrived on every day, and what could not be read."""
+    found = images.groupBy("day").agg(
+        F.sum("length").alias("bytes"),
+        F.count_distinct("image_id").alias("pictures"),
+        F.count("read_error").alias("bad"),
+    )
+    return {
+        row["day"]: Report(
+            numbers={
+                "megabytes": row["bytes"] / 1e6,
+                "distinct_picture_count": row["pictures"],
+                "unreadable_count": row["bad"],
+            }
         )
-    )
-    return Report(
-        numbers={
-            "megabytes": found["bytes"] / 1e6,
-            "distinct_picture_count": found["pictures"],
-            "unreadable_count": found["bad"],
-        }
-    )
+        for row in found.collect()
+    }
 
 
 def _list_day(day: date, folder: str) -> pa.Table:

@@ -1,14 +1,14 @@
 """Predictions: one row per file of a day, whatever became of it: answered, up for review, or rejected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.classifier import ANSWER_COLUMNS, Classifier, predict
-from pipeline.contact_sheet import DOUBTFUL, GOOD, draw_contact_sheet, read_tiles
-from pipeline.report import Report, count_by, markdown_table, only_row
+from pipeline.contact_sheet import DOUBTFUL, GOOD, Tile, draw_contact_sheet, read_tiles_by_day
+from pipeline.report import Day, Report, by_day, count_by_day, markdown_table
 from pipeline.schema import parse_schema
 
 SCHEMA: Final = f"""
@@ -56,47 +56,57 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
     ).to(parse_schema(SCHEMA))
 
 
-def describe_predictions(images: DataFrame) -> Callable[[DataFrame], Report]:
-    """Counts by decision and by label, and a contact sheet of the day.
+def describe_predictions(images: DataFrame) -> Callable[[DataFrame], dict[Day, Report]]:
+    """Counts by decision and by label, and a contact sheet, of every day.
 
     Args:
         images: of the same days, for the pictures of the sheet.
     """
 
-    def describe(predictions: DataFrame) -> Report:
-        decisions = {row["decision"]: row["count"] for row in count_by(predictions, "decision")}
+    def describe(predictions: DataFrame) -> dict[Day, Report]:
         answers = predictions.where("predicted_label is not null")
-        summary = only_row(
-            predictions.select(
-                F.any_value("day").alias("day"),
-                F.any_value("classifier").alias("classifier"),
-                F.avg("confidence").alias("mean_confidence"),
-                F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
-            )
+        decisions, labels = count_by_day(predictions, "decision"), count_by_day(answers, "predicted_label")
+        tiles = read_tiles_by_day(images, _choose_tiles(answers), caption)
+        summaries = predictions.groupBy("day").agg(
+            F.any_value("classifier").alias("classifier"),
+            F.avg("confidence").alias("mean_confidence"),
+            F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
         )
-        labels = [[row["predicted_label"], row["count"]] for row in count_by(answers, "predicted_label")]
-        by_digest = answers.dropDuplicates(["day", "image_id"]).orderBy("image_id").limit(SHEET_SIZE)
-        chosen = sorted(by_digest.collect(), key=lambda row: (row["predicted_label"], -row["confidence"]))
-        tiles = read_tiles(images.where(F.col("day") == summary["day"]), chosen, caption)
-        answered, review = decisions.get(ANSWERED, 0), decisions.get(REVIEW, 0)
-        shares = {
-            "coverage": answered / max(1, answered + review),
-            "mean_confidence": summary["mean_confidence"],
-            "expected_precision": summary["expected_precision"],
+        return {
+            row["day"]: _tell(row, decisions[row["day"]], labels.get(row["day"], []), tiles.get(row["day"], []))
+            for row in summaries.collect()
         }
-        return Report(
-            numbers={
-                "answered_count": answered,
-                "review_count": review,
-                "rejected_count": decisions.get(REJECTED, 0),
-                **{name: share for name, share in shares.items() if share is not None and answered + review},
-            },
-            texts={"classifier": summary["classifier"]},
-            tables={"labels": markdown_table(["predicted label", "files"], labels)} if labels else {},
-            pictures={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},
-        )
 
     return describe
+
+
+def _choose_tiles(answers: DataFrame) -> dict[Day, list[Row]]:
+    """At most `SHEET_SIZE` pictures of every day, told from their digests; labels together, the surest first."""
+    rank = F.row_number().over(Window.partitionBy("day").orderBy("image_id"))
+    first = answers.dropDuplicates(["day", "image_id"]).withColumn("rank", rank).where(F.col("rank") <= SHEET_SIZE)
+    return by_day(sorted(first.collect(), key=lambda row: (row["predicted_label"], -row["confidence"])))
+
+
+def _tell(summary: Row, decisions: Sequence[Row], labels: Sequence[Row], tiles: Sequence[Tile]) -> Report:
+    counts = {row["decision"]: row["count"] for row in decisions}
+    answered, review = counts.get(ANSWERED, 0), counts.get(REVIEW, 0)
+    shares = {
+        "coverage": answered / max(1, answered + review),
+        "mean_confidence": summary["mean_confidence"],
+        "expected_precision": summary["expected_precision"],
+    }
+    table = markdown_table(["predicted label", "files"], [[row["predicted_label"], row["count"]] for row in labels])
+    return Report(
+        numbers={
+            "answered_count": answered,
+            "review_count": review,
+            "rejected_count": counts.get(REJECTED, 0),
+            **{name: share for name, share in shares.items() if share is not None and answered + review},
+        },
+        texts={"classifier": summary["classifier"]},
+        tables={"labels": table} if labels else {},
+        pictures={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},
+    )
 
 
 def caption(row: Row) -> tuple[str, str]:

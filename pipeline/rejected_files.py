@@ -3,28 +3,36 @@
 Their bytes are never opened again: one of them may have crashed its decoder.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.contact_sheet import DOUBTFUL, Tile, draw_contact_sheet
-from pipeline.report import Report, count_by, markdown_table
+from pipeline.report import Day, Report, by_day, count_by_day, markdown_table
 
 SHEET_SIZE: Final = 24
 
 
-def describe_rejected(predictions: DataFrame) -> Report:
-    """A table of the reasons, and a sheet of names, as many of each reason as can be; nothing where all is well."""
+def describe_rejected(predictions: DataFrame) -> dict[Day, Report]:
+    """A table of the reasons, and a sheet of names, of every day on which not all is well."""
     rejected = predictions.where("error is not null")
-    counts = [[row["error"], row["count"]] for row in count_by(rejected, "error")]
+    counts = count_by_day(rejected, "error")
     if not counts:
-        return Report()
+        return {}
+    rank = F.row_number().over(Window.partitionBy("day", "error").orderBy("path"))
+    first = rejected.select("day", "path", "error", rank.alias("rank")).where(F.col("rank") <= SHEET_SIZE)
+    named = by_day(first.collect())
+    return {day: _tell([(row["error"], row["count"]) for row in rows], named[day]) for day, rows in counts.items()}
+
+
+def _tell(counts: Sequence[tuple[str, int]], named: Sequence[Row]) -> Report:
+    """As many names of each reason as can be."""
     each = -(-SHEET_SIZE // len(counts))
-    rank = F.row_number().over(Window.partitionBy("error").orderBy("path"))
-    first = rejected.select("path", "error", rank.alias("rank")).where(F.col("rank") <= each).collect()
     reasons = [reason for reason, _ in counts]
-    chosen = sorted(first, key=lambda row: (reasons.index(row["error"]), row["rank"]))
+    shown = (row for row in named if row["rank"] <= each)
+    chosen = sorted(shown, key=lambda row: (reasons.index(row["error"]), row["rank"]))
     tiles = [Tile(b"", f"{row['path'].rpartition('/')[2]}\n{row['error']}", DOUBTFUL) for row in chosen[:SHEET_SIZE]]
     return Report(
         tables={"rejected": markdown_table(["reason", "files"], counts)},

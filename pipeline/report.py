@@ -6,6 +6,7 @@ Plain values; how Dagster shows them is `resources/tables.py`.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
 from pyspark.sql import DataFrame, Row
@@ -13,6 +14,9 @@ from pyspark.sql import DataFrame, Row
 from pipeline.rows import Rows
 
 Number = float | int
+
+Day = date | None
+"""Of a row or a report; None in a table that has no days."""
 
 _PARTS: Final = ("numbers", "texts", "tables", "pictures")
 
@@ -40,11 +44,12 @@ class Table:
 
     Attributes:
         frame: lazy; rows, where they are written by the workers that make them.
-        describe: from the stored rows of one day, or of the whole table, to their report.
+        describe: from the stored rows to the reports of their days; days are counted together, since a Spark job for
+            each would take longer than their pictures.
     """
 
     frame: DataFrame | Rows
-    describe: Callable[[DataFrame], Report]
+    describe: Callable[[DataFrame], Mapping[Day, Report]]
 
 
 def join_reports(*reports: Report) -> Report:
@@ -52,9 +57,22 @@ def join_reports(*reports: Report) -> Report:
     return Report(*({k: v for each in reports for k, v in getattr(each, name).items()} for name in _PARTS))
 
 
-def describe_all(*describes: Callable[[DataFrame], Report]) -> Callable[[DataFrame], Report]:
-    """One description of stored rows that tells what several do."""
-    return lambda rows: join_reports(*(describe(rows) for describe in describes))
+def describe_whole(*describes: Callable[[DataFrame], Report]) -> Callable[[DataFrame], Mapping[Day, Report]]:
+    """The description of a table without days, that tells what several do."""
+    return lambda rows: {None: join_reports(*(describe(rows) for describe in describes))}
+
+
+def describe_all(
+    *describes: Callable[[DataFrame], Mapping[Day, Report]],
+) -> Callable[[DataFrame], Mapping[Day, Report]]:
+    """One description of stored rows that tells of every day what several do."""
+
+    def describe(rows: DataFrame) -> Mapping[Day, Report]:
+        told = [each(rows) for each in describes]
+        days = dict.fromkeys(day for reports in told for day in reports)
+        return {day: join_reports(*(reports.get(day, Report()) for reports in told)) for day in days}
+
+    return describe
 
 
 def only_row(frame: DataFrame) -> Row:
@@ -66,6 +84,19 @@ def only_row(frame: DataFrame) -> Row:
 def count_by(frame: DataFrame, *columns: str) -> list[Row]:
     """The number of rows by these columns, as `count`; the largest first."""
     return sorted(frame.groupBy(*columns).count().collect(), key=lambda row: (-row["count"], str(row)))
+
+
+def count_by_day(frame: DataFrame, *columns: str) -> dict[Day, list[Row]]:
+    """As `count_by`, of every day."""
+    return by_day(count_by(frame, *(name for name in ("day",) if name in frame.columns), *columns))
+
+
+def by_day(rows: Iterable[Row]) -> dict[Day, list[Row]]:
+    """Rows by their day, in their order; those of a table without days under None."""
+    found: dict[Day, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.asDict().get("day"), []).append(row)
+    return found
 
 
 def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:

@@ -10,9 +10,9 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.audit import AuditSize, draw_audit
-from pipeline.contact_sheet import DOUBTFUL, GOOD, PLAIN, draw_contact_sheet, read_tiles
+from pipeline.contact_sheet import DOUBTFUL, GOOD, PLAIN, draw_contact_sheet, read_tiles_by_day
 from pipeline.predictions import REVIEW, SHEET_SIZE
-from pipeline.report import Report, only_row
+from pipeline.report import Day, Report, by_day
 from pipeline.schema import parse_schema
 
 SCHEMA: Final = """
@@ -64,34 +64,40 @@ def queue_for_review(
     )
 
 
-def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[DataFrame], Report]:
-    """Counts by reason, and a contact sheet on which every reason has its share of the tiles.
+def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[DataFrame], dict[Day, Report]]:
+    """Counts by reason, and a contact sheet on which every reason has its share of the tiles, of every day.
 
     Args:
         images: of the same days, for the pictures of the sheet.
         novel_below: similarity under which a picture is novel.
     """
 
-    def describe(review_queue: DataFrame) -> Report:
+    def describe(review_queue: DataFrame) -> dict[Day, Report]:
         reasons = {f"{name}_count": F.count_if(F.col("reason") == name) for name in (UNCERTAIN, NOVEL)}
         reasons[f"{AUDIT}_count"] = F.count("audit_weight")
-        counts = only_row(review_queue.select(*(column.alias(name) for name, column in reasons.items())))
-        chosen = choose_tiles(review_queue)
-        tiles = read_tiles(images.where(F.col("day") == chosen[0]["day"]), chosen, _caption)
+        counts = review_queue.groupBy("day").agg(*(column.alias(name) for name, column in reasons.items())).collect()
+        tiles = read_tiles_by_day(images, choose_tiles(review_queue), _caption)
         threshold = {"novel_below": novel_below} if novel_below >= -1 else {}
-        return Report(numbers={**counts.asDict(), **threshold}, pictures={"contact_sheet": draw_contact_sheet(tiles)})
+        return {
+            row["day"]: Report(
+                numbers={**{name: row[name] for name in reasons}, **threshold},
+                pictures={"contact_sheet": draw_contact_sheet(tiles[row["day"]])},
+            )
+            for row in counts
+        }
 
     return describe
 
 
-def choose_tiles(review_queue: DataFrame) -> list[Row]:
-    """At most `SHEET_SIZE` rows, as many of each reason as can be, in their order; the most striking of each."""
+def choose_tiles(review_queue: DataFrame) -> dict[Day, list[Row]]:
+    """At most `SHEET_SIZE` rows of every day, as many of each reason as can be, in their order; the most striking."""
     strikes = F.when(F.col("reason") == NOVEL, F.col("similarity")).when(
         F.col("reason") == UNCERTAIN, F.col("confidence")
     )
-    rank = F.row_number().over(Window.partitionBy("reason").orderBy(strikes, "image_id"))
-    chosen = review_queue.withColumn("rank", rank).orderBy("rank", "reason").limit(SHEET_SIZE).collect()
-    return sorted(chosen, key=lambda row: (list(COLOURS).index(row["reason"]), row["rank"]))
+    rank = F.row_number().over(Window.partitionBy("day", "reason").orderBy(strikes, "image_id"))
+    turn = F.row_number().over(Window.partitionBy("day").orderBy("rank", "reason"))
+    chosen = review_queue.withColumn("rank", rank).withColumn("turn", turn).where(F.col("turn") <= SHEET_SIZE)
+    return by_day(sorted(chosen.collect(), key=lambda row: (list(COLOURS).index(row["reason"]), row["rank"])))
 
 
 def _caption(row: Row) -> tuple[str, str]:

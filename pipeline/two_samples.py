@@ -44,7 +44,26 @@ class Difference:
     order: np.ndarray
 
 
-def compare_samples(first: np.ndarray, second: np.ndarray, seed: int = SEED) -> Difference:
+@dataclass(frozen=True)
+class Sample:
+    """A first sample, with what is the same whatever it is compared with.
+
+    Attributes:
+        points: float32 `[n, dimension]`, without near duplicates of others.
+        near: distance below which two vectors are near duplicates.
+    """
+
+    points: np.ndarray
+    near: float
+
+
+def prepare_sample(vectors: np.ndarray) -> Sample:
+    """Prepares the larger sample, float32 `[n, dimension]`, finite, to be compared with several others."""
+    near = NEAR_DUPLICATE * float(np.median(_find_nearest(vectors, 1)[1]))
+    return Sample(vectors[~_repeat_others(vectors, near)], near)
+
+
+def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Difference:
     """Tests whether two samples are of one distribution, near duplicates within each taken as one.
 
     Two kinds of statistics are standardised by the same 999 random deals, and the largest counts against the largest of
@@ -55,14 +74,12 @@ def compare_samples(first: np.ndarray, second: np.ndarray, seed: int = SEED) -> 
     of one core.
 
     Args:
-        first: float32 `[n, dimension]`, finite; the larger one.
+        first: the larger one.
         second: float32 `[m, dimension]`, finite; at least two, and not more than the first.
         seed: of the deals; the same samples give the same answer.
     """
-    scale = _median_nearest(first)
-    kept = np.flatnonzero(~_repeat_others(second, NEAR_DUPLICATE * scale))
-    reference = first[~_repeat_others(first, NEAR_DUPLICATE * scale)]
-    points = _half_whiten(np.concatenate([reference, second[kept]]), MEAN_DIMENSIONS)
+    kept = np.flatnonzero(~_repeat_others(second, first.near))
+    points = _half_whiten(np.concatenate([first.points, second[kept]]), MEAN_DIMENSIONS)
     nearest = _find_nearest(points[:, :NEAR_DIMENSIONS], min(max(NEAR_COUNTS), len(points) - 1))[0]
     deals = _deal(len(points), len(kept), seed)
     crowds = [_count_own(nearest[:, :count], deals) for count in NEAR_COUNTS]
@@ -72,7 +89,7 @@ def compare_samples(first: np.ndarray, second: np.ndarray, seed: int = SEED) -> 
     largest = scores.max(axis=0)
     crowding = crowds[0][0] / min(NEAR_COUNTS[0], nearest.shape[1])
     own = points[deals[0]]
-    pulls = own @ (own.mean(axis=0) - points[: len(reference)].mean(axis=0))
+    pulls = own @ (own.mean(axis=0) - points[: len(first.points)].mean(axis=0))
     owed = np.lexsort((-pulls, -crowds[strongest - 1][0])) if strongest else np.argsort(-pulls, kind="stable")
     told = np.full(len(second), np.nan)
     told[kept] = crowding
@@ -84,10 +101,6 @@ def compare_samples(first: np.ndarray, second: np.ndarray, seed: int = SEED) -> 
         expected_crowding=(len(kept) - 1) / (len(points) - 1),
         order=kept[owed],
     )
-
-
-def _median_nearest(points: np.ndarray) -> float:
-    return float(np.median(_find_nearest(points, 1)[1]))
 
 
 def _repeat_others(points: np.ndarray, radius: float) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Vectors: embeddings as one matrix on the driver, of so few pictures that it always fits."""
 
+from itertools import accumulate
+
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 
@@ -20,7 +23,23 @@ def sample_vectors(features: DataFrame, limit: int) -> tuple[list[str], np.ndarr
         Their `image_id`, and float32 `[n, dimension]` whose rows have the length 1 (or 0, of a vector of zeros).
     """
     readable = features.where(F.col("features").isNotNull()).select("image_id", "features")
-    table = readable.orderBy(F.xxhash64("image_id"), "image_id").limit(limit).toArrow()
+    return _unpack(readable.orderBy(F.xxhash64("image_id"), "image_id").limit(limit).toArrow())
+
+
+def sample_days(features: DataFrame, limit: int) -> dict[str, tuple[list[str], np.ndarray]]:
+    """As `sample_vectors`, of every day that has any, by day as YYYY-MM-DD; the limit is of each day."""
+    readable = features.where(F.col("features").isNotNull())
+    rank = F.row_number().over(Window.partitionBy("day").orderBy(F.xxhash64("image_id"), "image_id"))
+    chosen = readable.select("day", "image_id", rank.alias("rank")).where(F.col("rank") <= limit)
+    rows = readable.select("day", "image_id", "features").join(F.broadcast(chosen), ["day", "image_id"])
+    table = rows.toArrow().sort_by([("day", "ascending"), ("rank", "ascending")])
+    days = pc.value_counts(table["day"])
+    counts = [(str(each["values"]), each["counts"]) for each in days.to_pylist()]
+    starts = accumulate((count for _, count in counts), initial=0)
+    return {day: _unpack(table.slice(start, count)) for (day, count), start in zip(counts, starts, strict=False)}
+
+
+def _unpack(table: pa.Table) -> tuple[list[str], np.ndarray]:
     ids = table["image_id"].to_pylist()
     values = pa.concat_arrays([chunk.flatten() for chunk in table["features"].chunks] or [pa.array([], pa.float32())])
     vectors = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(ids), -1 if ids else 0)

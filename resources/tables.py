@@ -1,15 +1,15 @@
 """Tables between assets: what an asset returns is stored in the lake, and then told of on its page."""
 
 import time
+from datetime import date
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.fingerprint import fingerprint
-from pipeline.report import Table
+from pipeline.report import Report, Table
 from pipeline.stored import StoredRows
 from resources.lake import Lake
 from resources.pages import Metadata, show_numbers, show_pictures, show_report, show_schema
@@ -36,11 +36,12 @@ class TableIOManager(dg.ConfigurableIOManager):
         if days is None:
             context.step_context.set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
         total = sum(row_counts.values())
+        reports = obj.describe(stored) if total or days is None else {}
         shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
         for day in days or (None,):
-            rows = stored if day is None else stored.where(F.col("day") == day)
-            metadata = shared | self._describe(context, obj, rows, row_counts[day], day)
+            report = reports.get(date.fromisoformat(day) if day else None, Report())
+            metadata = shared | self._show(context, report, row_counts[day], day)
             context.step_context.add_asset_metadata(metadata, partition_key=day)
 
     def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows:
@@ -48,14 +49,11 @@ class TableIOManager(dg.ConfigurableIOManager):
         stored = self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
         return stored if context.dagster_type.typing_type is StoredRows else stored.frame
 
-    def _describe(
-        self, context: dg.OutputContext, table: Table, rows: DataFrame, row_count: int, day: str | None
-    ) -> Metadata:
+    def _show(self, context: dg.OutputContext, report: Report, row_count: int, day: str | None) -> Metadata:
         key = "dagster/row_count" if day is None else "dagster/partition_row_count"
         metadata: dict[str, Any] = {key: row_count}
         if row_count == 0 and day:
             return metadata | {"note": "no picture on this day"}
-        report = table.describe(rows)
         folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
         return metadata | show_report(report) | show_pictures(report, context.step_context.instance, folder)
 

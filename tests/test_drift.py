@@ -20,7 +20,7 @@ from pipeline import features, images, labels, predictions
 from pipeline.class_mix import compare_mix, count_holdout_answers, describe_mix
 from pipeline.drift import Reference, describe_drift, find_drift, read_reference
 from pipeline.schema import parse_schema
-from pipeline.two_samples import compare_samples
+from pipeline.two_samples import compare_samples, prepare_sample
 from resources.lake import Lake
 from resources.settings import read_settings
 
@@ -51,26 +51,28 @@ def train(deal: Deal) -> np.ndarray:
 
 
 def test_days_of_the_same_pictures_are_calm(deal: Deal) -> None:
-    p_values = [compare_samples(deal(200, 10 + seed), deal(60, 110 + seed)).p_value for seed in range(40)]
+    p_values = [
+        compare_samples(prepare_sample(deal(200, 10 + seed)), deal(60, 110 + seed)).p_value for seed in range(40)
+    ]
     assert sum(p <= 0.0075 for p in p_values) <= 2
     assert sum(p <= 0.5 for p in p_values) >= 10, "a test that never doubts is none"
 
 
 def test_a_day_that_is_shifted_as_a_whole_is_told(deal: Deal, train: np.ndarray) -> None:
-    found = compare_samples(train, deal(150, 2, shift=0.4))
+    found = compare_samples(prepare_sample(train), deal(150, 2, shift=0.4))
     assert found.p_value == 0.001
     assert found.distance > 5
 
 
 def test_one_new_picture_in_ten_is_told_and_named(deal: Deal, train: np.ndarray) -> None:
-    found = compare_samples(train, deal(150, 2, novel=15))
+    found = compare_samples(prepare_sample(train), deal(150, 2, novel=15))
     assert (found.p_value, found.statistic) == (0.001, "crowding")
     assert set(found.order[:12]) <= set(range(135, 150)), "the new ones stand first"
     assert found.crowding[135:].mean() > 2 * found.crowding[:135].mean()
 
 
 def test_the_same_pictures_give_the_same_answer(deal: Deal, train: np.ndarray) -> None:
-    first, again = (compare_samples(train, deal(100, 3)) for _ in range(2))
+    first, again = (compare_samples(prepare_sample(train), deal(100, 3)) for _ in range(2))
     assert (first.p_value, first.distance) == (again.p_value, again.distance)
     assert np.array_equal(first.order, again.order)
 
@@ -78,7 +80,7 @@ def test_the_same_pictures_give_the_same_answer(deal: Deal, train: np.ndarray) -
 def test_one_picture_sent_a_hundred_times_with_small_changes_is_one_picture(deal: Deal, train: np.ndarray) -> None:
     noise = np.random.default_rng(4).normal(0, 0.001, (100, DIMENSION)).astype(np.float32)
     burst = np.concatenate([deal(100, 5), deal(1, 6) + noise])
-    found = compare_samples(train, burst)
+    found = compare_samples(prepare_sample(train), burst)
     assert len(found.order) == 101
     assert np.isnan(found.crowding).sum() == 99
     assert found.p_value > 0.0075
@@ -86,8 +88,8 @@ def test_one_picture_sent_a_hundred_times_with_small_changes_is_one_picture(deal
 
 def test_vectors_that_do_not_vary_differ_from_nothing() -> None:
     same = np.ones((30, 4), np.float32) / 2
-    assert compare_samples(same, same).p_value == 1
-    assert compare_samples(np.zeros_like(same), np.zeros_like(same)).p_value == 1
+    assert compare_samples(prepare_sample(same), same).p_value == 1
+    assert compare_samples(prepare_sample(np.zeros_like(same)), np.zeros_like(same)).p_value == 1
 
 
 def test_a_mix_dealt_from_the_holdout_is_calm_and_another_one_is_told() -> None:
@@ -256,8 +258,9 @@ def test_a_day_of_another_backbone_is_told_and_not_compared(tables: dict[str, Da
 
 
 def test_vectors_that_are_no_numbers_are_left_out(spark: SparkSession, train: np.ndarray) -> None:
-    rows = [(f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
-    frame = spark.createDataFrame(rows, "image_id string, features array<float>, backbone string")
+    day = date.fromisoformat(CALM)
+    rows = [(day, f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
+    frame = spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string")
     found = find_drift(CALM, frame, Reference(BACKBONE, train))
     assert "too small" in found.told
     assert found.picture_count == 0

@@ -333,7 +333,8 @@ def test_the_page_of_each_day_says_what_came_from_the_cache_and_what_that_saved(
     cache.embed(make_images(photos[0]), tiny_backbone)
     embedded = cache.embed(make_days({FRIDAY: photos[:3], SATURDAY: photos}), tiny_backbone)
     stored = embedded.rows.frame.cache()
-    pages = [describe_embedded(embedded, 0.05)(stored.where(F.col("day") == day)).numbers for day in (FRIDAY, SATURDAY)]
+    reports = describe_embedded(embedded, 0.05)(stored)
+    pages = [reports[day].numbers for day in (FRIDAY, SATURDAY)]
     assert [page["cache_hit_count"] for page in pages] == [1, 3]
     assert [page["embedded_count"] for page in pages] == [2, 1]
     assert [page["readable_count"] for page in pages] == [3, 4]
@@ -353,9 +354,11 @@ def test_the_page_of_a_day_all_from_the_cache_names_no_speed(
 ) -> None:
     cache.embed(make_images(*photos), tiny_backbone)
     embedded = serve_only(cache, make_images(*photos), tiny_backbone)
-    page = describe_embedded(embedded, 0.05)(embedded.rows.frame).numbers
+    (report,) = describe_embedded(embedded, 0.05)(embedded.rows.frame).values()
+    page = report.numbers
     assert (page["cache_hit_count"], page["embedded_count"]) == (4, 0)
     assert "embedded_per_second" not in page
     assert page["seconds_saved"] > 0
     unmeasured = replace(embedded, seconds_per_picture=None)
-    assert "seconds_saved" not in describe_embedded(unmeasured, 0.05)(embedded.rows.frame).numbers
+    (report,) = describe_embedded(unmeasured, 0.05)(embedded.rows.frame).values()
+    assert "seconds_saved" not in report.numbers

@@ -37,8 +37,8 @@ def test_a_plot_fits_the_page_whatever_labels_are_called(labels: list[str]) -> N
 
 def test_rejected_files_alone_make_no_plot(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(LAST,)], "day date")
-    assert describe_history(lambda days: {(days[-1], None): 3})(rows).pictures == {}
-    assert len(describe_history(lambda days: {(days[-1], "red"): 3})(rows).pictures) == 1
+    assert describe_history(lambda days: {(days[-1], None): 3})(rows) == {}
+    assert len(describe_history(lambda days: {(days[-1], "red"): 3})(rows)[LAST].pictures) == 1
 
 
 def test_rows_are_counted_by_day_and_label_without_spark(spark: SparkSession, tmp_path: Path) -> None:

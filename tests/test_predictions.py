@@ -22,6 +22,7 @@ from pipeline.images import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.labels import label_features, list_training_files, read_training_images
 from pipeline.predictions import SHEET_SIZE, describe_predictions, predict_images
 from pipeline.rejected_files import describe_rejected
+from pipeline.report import describe_all
 from pipeline.review_queue import choose_tiles, describe_review_queue, queue_for_review
 from pipeline.schema import parse_schema
 
@@ -205,7 +206,7 @@ def test_features_of_another_backbone_fail_the_day(
 
 def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: DataFrame) -> None:
     friday = doubt(predicted.where(F.col("day") == FRIDAY), "if(predicted_label = 'red', 0.5d, 0.9d)")
-    report = describe_predictions(images)(friday)
+    report = describe_predictions(images)(friday)[FRIDAY]
     counts = {name: report.numbers[name] for name in ("answered_count", "review_count", "rejected_count")}
     assert counts == {"answered_count": len(HOSTILE), "review_count": 3, "rejected_count": 6}
     assert sum(counts.values()) == friday.count()
@@ -216,7 +217,7 @@ def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: 
 
 def test_a_sheet_shows_each_picture_once_and_fits_on_the_page(images: DataFrame, predicted: DataFrame) -> None:
     friday = predicted.where(F.col("day") == FRIDAY)
-    sheet = open_sheet(describe_predictions(images)(friday).pictures["contact_sheet"])
+    sheet = open_sheet(describe_predictions(images)(friday)[FRIDAY].pictures["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
     assert len(HOSTILE) + 1 == 9, "three rows of four, the last with one picture"
@@ -228,17 +229,27 @@ def test_a_sheet_shows_each_picture_once_and_fits_on_the_page(images: DataFrame,
 
 
 def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
-    report = describe_predictions(images)(predicted.where("decision = 'rejected'"))
+    report = describe_predictions(images)(predicted.where("decision = 'rejected'"))[FRIDAY]
     assert report.numbers == {"answered_count": 0, "review_count": 0, "rejected_count": 6}
     assert (report.pictures, report.tables) == ({}, {})
 
 
+def test_days_told_of_together_are_told_of_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:
+    describe = describe_all(describe_predictions(images), describe_rejected)
+    together = describe(predicted)
+    assert together.keys() == {FRIDAY, SATURDAY}
+    for day in together:
+        alone = describe_all(describe_predictions(images.where(F.col("day") == day)), describe_rejected)
+        assert alone(predicted.where(F.col("day") == day)) == {day: together[day]}
+
+
 def test_rejected_files_are_told_by_reason_and_named_on_a_sheet_of_their_own(predicted: DataFrame) -> None:
-    report = describe_rejected(predicted.where(F.col("day") == FRIDAY))
+    reports = describe_rejected(predicted)
+    assert list(reports) == [FRIDAY], "on Saturday all was well"
+    report = reports[FRIDAY]
     assert "| truncated | 2 |" in report.tables["rejected"]
     sheet = open_sheet(report.pictures["rejected_files"])
     assert sheet.width <= MAX_WIDTH
-    assert describe_rejected(predicted.where(F.col("day") == SATURDAY)).pictures == {}
 
 
 def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predicted: DataFrame) -> None:
@@ -246,7 +257,7 @@ def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predi
     friday = predicted.where(F.col("day") == FRIDAY).withColumn(
         "predicted_label", F.when(F.col("predicted_label").isNotNull(), label)
     )
-    report = describe_predictions(images)(friday)
+    report = describe_predictions(images)(friday)[FRIDAY]
     assert open_sheet(report.pictures["contact_sheet"]).width <= MAX_WIDTH
     (row,) = report.tables["labels"].splitlines()[2:]
     assert row.count("|") == 3
@@ -306,7 +317,7 @@ def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
     images = spark.createDataFrame(photos, "day date, image_id string, content binary")
     told = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
     queue = images.selectExpr("day", "image_id", *told, "'uncertain' as reason")
-    report = describe_review_queue(images, 0.25)(queue)
+    report = describe_review_queue(images, 0.25)(queue)[FRIDAY]
     assert report.numbers == {
         "uncertain_count": SHEET_SIZE + 6,
         "novel_count": 0,
@@ -316,7 +327,7 @@ def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
     sheet = open_sheet(report.pictures["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
-    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4)).pictures["contact_sheet"])
+    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4))[FRIDAY].pictures["contact_sheet"])
     assert sheet.height < one_row.height * SHEET_SIZE / 4
 
 
@@ -327,7 +338,7 @@ def test_every_reason_has_its_share_of_the_sheet_the_most_striking_first(spark: 
         for reason, count in counts.items()
         for number in range(count)
     ]
-    chosen = choose_tiles(spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA)))
+    chosen = choose_tiles(spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA)))[FRIDAY]
     assert [(row["reason"], row["image_id"]) for row in chosen] == [
         *(("uncertain", f"{99 - rank:03}") for rank in range(10)),
         *(("novel", f"{rank:03}") for rank in range(11)),

@@ -40,9 +40,14 @@ def test_a_driver_that_is_killed(moment: str, battered: Deployment, expected: di
     assert is_whole_or_absent(battered, expected)
 
 
+def is_jvm_of_spark(command: str, _: int) -> bool:
+    """Not the shells that start it, nor the JVM that only tells them how."""
+    return command.partition(" ")[0].endswith("/java") and "SparkSubmit" in command and "launcher.Main" not in command
+
+
 def test_a_jvm_that_is_killed_is_a_red_run(battered: Deployment, expected: dict) -> None:
     run = battered.start("daily", DAY)
-    os.kill(run.find(lambda command, depth: "SparkSubmit" in command), signal.SIGKILL)
+    os.kill(run.find(is_jvm_of_spark), signal.SIGKILL)
     assert run.wait() != 0
     assert is_whole_or_absent(battered, expected)
 
@@ -66,7 +71,7 @@ def test_a_driver_that_is_killed_at_any_moment(deployment: Deployment, expected:
 
 def test_nothing_is_left_running_of_a_driver_that_is_killed(deployment: Deployment) -> None:
     run = deployment.start("daily", DAY)
-    java = run.find(lambda command, depth: "SparkSubmit" in command)
+    java = run.find(is_jvm_of_spark)
     worker = run.find(lambda command, depth: "pipeline.daemon" in command and depth > 2)
     run.kill()
     deadline = time.monotonic() + 30
