@@ -2,8 +2,8 @@
 
     python -m benchmarks.backfill FOLDER LAKE
 
-FOLDER holds 1,500 photos or more (or `--photos 20`, for those of the demo), LAKE is one that was trained, such as the
-demo's. Each run has a lake of its own with the models of that one, so that every photo is embedded.
+FOLDER holds 1,500 photos or more (or `--photos 20`, for those of the demo), LAKE is one that was trained
+on such photos. Each run has a lake of its own with the models of that one, so that every photo is embedded.
 """
 
 import argparse
