@@ -19,6 +19,10 @@ from typing import Final
 import pyspark
 
 OLDEST: Final = 17
+CODE_CACHE: Final = "240m"
+"""As with both compilers. With the simple one alone Java reserves 48 MB, which Spark's generated code fills up in a
+quarter of an hour of small queries: then no method can be called any more."""
+
 DUMP_SECONDS: Final = 60
 """After which an archive of classes is taken to be whole."""
 
@@ -71,7 +75,7 @@ def quick_start_options(home: Path) -> list[str]:
     The first JVM leaves an archive of its classes when it ends; the next one that starts a while later finds it whole.
     Java itself ignores an archive of other jars, so that one has a name for every state of them.
     """
-    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-XX:ReservedCodeCacheSize={CODE_CACHE}"]
     base = _base_archive(home)
     if base is None:
         return quick
