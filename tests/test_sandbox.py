@@ -30,7 +30,7 @@ from pipeline.sandbox import (
 )
 from pipeline.stopwatch import Stopwatch
 
-LIMITS = replace(DEFAULT_LIMITS, seconds=1.0, memory_bytes=2**28)
+LIMITS = replace(DEFAULT_LIMITS, seconds=2.0, memory_bytes=2**28)
 BATCH_SIZE = 4
 
 
