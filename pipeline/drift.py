@@ -93,12 +93,6 @@ def read_reference(training_features: DataFrame) -> Reference:
     return Reference(first["backbone"] if first else "", _finite(vectors))
 
 
-def find_drift(day: str, image_features: DataFrame, reference: Reference) -> DayDrift:
-    """As `find_drifts`, of one day."""
-    (found,) = find_drifts([day], image_features, reference)
-    return found
-
-
 def find_drifts(days: Sequence[str], image_features: DataFrame, reference: Reference) -> Iterator[DayDrift]:
     """Compares every day with the reference; the driver holds at most `DAY_LIMIT` vectors of `DAYS_AT_ONCE` days.
 

@@ -27,7 +27,6 @@ MakePhoto = Callable[..., bytes]
 def spark_resource() -> SparkResource:
     """As in production, with two cores and a JVM that starts quickly."""
     fast = {
-        "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m",
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.shuffle.partitions": 2,
         "spark.ui.enabled": "false",

@@ -18,7 +18,7 @@ from assets import drift
 from assets.definitions import build_definitions
 from pipeline import features, images, labels, predictions
 from pipeline.class_mix import compare_mix, count_holdout_answers, describe_mix
-from pipeline.drift import Reference, describe_drift, find_drift, read_reference
+from pipeline.drift import Reference, describe_drift, find_drifts, read_reference
 from pipeline.schema import parse_schema
 from pipeline.two_samples import compare_samples, prepare_sample
 from resources.lake import Lake
@@ -251,7 +251,7 @@ def test_only_the_train_side_is_compared_with(tables: dict[str, DataFrame]) -> N
 
 
 def test_a_day_of_another_backbone_is_told_and_not_compared(tables: dict[str, DataFrame], train: np.ndarray) -> None:
-    found = find_drift(CALM, tables["image_features"].where(f"day = '{CALM}'"), Reference("c" * 64, train))
+    (found,) = find_drifts([CALM], tables["image_features"].where(f"day = '{CALM}'"), Reference("c" * 64, train))
     assert "another backbone" in found.told
     assert not found.is_alarm
     assert "p_value" not in describe_drift([found]).numbers
@@ -261,6 +261,6 @@ def test_vectors_that_are_no_numbers_are_left_out(spark: SparkSession, train: np
     day = date.fromisoformat(CALM)
     rows = [(day, f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
     frame = spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string")
-    found = find_drift(CALM, frame, Reference(BACKBONE, train))
+    (found,) = find_drifts([CALM], frame, Reference(BACKBONE, train))
     assert "too small" in found.told
     assert found.picture_count == 0
