@@ -153,6 +153,21 @@ def test_a_classifier_of_imagenet_is_kept_without_its_class_for_the_background(
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
+def test_a_shape_that_is_taken_from_the_batch_does_not_hide_the_last_layer(pixels: np.ndarray) -> None:
+    flatten: list[Node] = [
+        ("Shape", ["logits"], "sides", {}),
+        ("Gather", ["sides", "zero"], "count", {}),
+        ("Concat", ["count", "rest"], "shape", {"axis": 0}),
+        ("Reshape", ["logits", "shape"], "row", {}),
+        ("Softmax", ["row"], "output", {}),
+    ]
+    model = make_graph([*TRUNK, CONV[0], *flatten], constants=SHAPES | {"rest": np.int64([-1])})
+    cut = cut_graph(model)
+    scaled = IMAGENET.apply(pixels)
+    assert cut.features_tensor == "mean"
+    np.testing.assert_allclose(cut.run(scaled), compute(model, "mean", scaled).reshape(3, WIDTH), atol=1e-6)
+
+
 def test_a_classifier_of_other_classes_is_dropped() -> None:
     assert cut_graph(make_graph([*TRUNK, *GEMM], classes=999)).last_layer is None
 

@@ -18,6 +18,7 @@ CLASS_COUNT: Final = 1000
 """Of ImageNet; one more where a network has a class for the background, its first."""
 
 SHAPING: Final = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+"""Of their first input; a shape beside it may be computed from the batch, as Flatten often is."""
 QUANTISING: Final = frozenset({"DequantizeLinear", "QuantizeLinear"})
 SQUASHING: Final = frozenset({"LogSoftmax", "Sigmoid", "Softmax"})
 ARITHMETIC: Final = frozenset({"Add", "Div", "Mul", "Sub"})
@@ -59,7 +60,8 @@ def find_tail(model: "onnx.ModelProto", output: str, varying: set[str]) -> Tail:
     tensor, unsquashed = output, output
     added: tuple[str, ...] | None = ()
     while (node := producers.get(tensor)) is not None:
-        moving = [each for each in node.input if each in varying]
+        read = node.input[:1] if node.op_type in SHAPING else node.input
+        moving = [each for each in read if each in varying]
         if _is_layer(node, moving):
             return Tail(node, added, unsquashed)
         if len(moving) != 1 or node.op_type not in PASSED:
