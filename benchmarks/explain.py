@@ -134,7 +134,7 @@ def write_files(folder: str, key: str, parts: Sequence[pa.Table], column: str | 
     DeltaTable.create(folder, parts[0].schema, mode="ignore", partition_by=column)
     stored = pa.schema([field for field in parts[0].schema if field.name != column])
     files = [file for part in parts for file in _write(part, stored if column is None else part.schema, folder, column)]
-    replace_rows(folder, key, [Row(**file) for file in files], 0)
+    replace_rows(folder, [Row(**file) for file in files], {key: 0})
 
 
 def _write(part: pa.Table, schema: pa.Schema, folder: str, column: str | None) -> Iterable[dict[str, object]]:

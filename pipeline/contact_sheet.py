@@ -102,8 +102,9 @@ def draw_thumbnails(images: DataFrame, image_ids: Collection[str], side: int) ->
 
 
 def _select(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
-    is_wanted = F.col("image_id").isin([*image_ids]) & F.col("content").isNotNull()
-    return images.where(is_wanted).select("image_id", "content")
+    wanted = images.sparkSession.createDataFrame(pa.table({"image_id": pa.array(image_ids, pa.string())}))
+    with_bytes = images.where(F.col("content").isNotNull()).select("image_id", "content")
+    return with_bytes.join(F.broadcast(wanted), "image_id", "left_semi")  # `isin` makes an object of the JVM of each id
 
 
 def draw_thumbnail(content: bytes, side: int) -> bytes:

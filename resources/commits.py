@@ -151,30 +151,44 @@ def _mark_of(day: str) -> str:
     return f"{day} emptied"
 
 
-def replace_rows(folder: str, key: str, files: list[Row], before: int, is_emptied: bool = False) -> None:
-    """Puts new files in the place of a day's old ones, in one transaction; others' days are waited for."""
-    values = {} if key == WHOLE_TABLE else {"day": key}
-    adds = _add_actions(files, values)
-    marks = [key, _mark_of(key)] if is_emptied else [key]
+def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_emptied: bool = False) -> None:
+    """Puts new files in the place of the old ones of some days, or of a whole table; others' days are waited for.
+
+    All days in one transaction: a run of thirty stands as a whole or not at all, and readers wait for one.
+
+    Args:
+        folder: of the table.
+        files: with the day of their rows as `value`; None in a table without days.
+        before: the version of every day that is replaced, or of `WHOLE_TABLE`, when the run began.
+        is_emptied: whether the days let their bytes go.
+
+    Raises:
+        LakeError: where another run wrote one of the days meanwhile.
+    """
+    days = [] if WHOLE_TABLE in before else list(before)
+    adds = _add_actions(files, "day" if days else None)
+    marks = [(mark, before[key] + 1) for key in before for mark in ([key, _mark_of(key)] if is_emptied else [key])]
 
     def commit(delta: DeltaTable) -> None:
-        if version_of(delta, key) != before:
-            raise LakeError(f"another run wrote {key} of {_name_of(folder)} meanwhile, and its rows stand")
+        changed = [key for key in before if version_of(delta, key) != before[key]]
+        if changed:
+            raise LakeError(f"another run wrote {', '.join(changed)} of {_name_of(folder)} meanwhile, and its rows stand")
         delta.create_write_transaction(
             adds,
             "overwrite",
             delta.schema(),
-            list(values) or None,
-            [("day", "=", key)] if values else None,
-            commit_properties=CommitProperties(app_transactions=[Transaction(mark, before + 1) for mark in marks]),
+            ["day"] if days else None,
+            [("day", "in", days)] if days else None,
+            commit_properties=CommitProperties(app_transactions=[Transaction(*mark) for mark in marks]),
         )
 
-    _retry(folder, key, commit)
+    _retry(folder, ", ".join(before), commit)
 
 
 def append_rows(folder: str, files: list[Row], values: dict[str, str], appended: Appended) -> None:
     """Adds new files in one transaction, and leaves in the log what they cost."""
-    adds = _add_actions(files, values)
+    (column,) = values
+    adds = _add_actions(files, column)
     told = values | {"row_count": str(appended.row_count), "seconds": str(appended.seconds)}
     told["cpu_seconds"] = json.dumps(dict(appended.cpu_seconds))
 
@@ -186,9 +200,12 @@ def append_rows(folder: str, files: list[Row], values: dict[str, str], appended:
     _retry(folder, " ".join(values.values()), commit)
 
 
-def _add_actions(files: list[Row], values: dict[str, str]) -> list[AddAction | RemoveAction]:
+def _add_actions(files: list[Row], column: str | None) -> list[AddAction | RemoveAction]:
+    """Of files that all hold rows of one value of the column, if there is one."""
     now = int(time.time() * 1000)
-    return [AddAction(f.path, f.size, values, now, True, json.dumps({"numRecords": f.rows})) for f in files]
+    counts = [json.dumps({"numRecords": file.rows}) for file in files]
+    values = [{column: file.value} if column else {} for file in files]
+    return [AddAction(f.path, f.size, v, now, True, count) for f, v, count in zip(files, values, counts, strict=True)]
 
 
 def _retry(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:

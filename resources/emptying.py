@@ -42,7 +42,7 @@ def empty_day(folder: str, delta: DeltaTable, day: str, files: tuple[StoredFile,
     batches = _read_emptied(folder, files, kept, schema)
     stored = [Row(**file) for file in write_batches(batches, schema, folder, "day", Stopwatch())]
     check_files(folder, stored, delta)
-    replace_rows(folder, day, stored, before, is_emptied=True)
+    replace_rows(folder, stored, {day: before}, is_emptied=True)
 
 
 def _read_emptied(

@@ -67,8 +67,7 @@ class Lake(dg.ConfigurableResource):
         files = _as_rows(rows).write_to(folder, schema, column)
         check_values(table, files, days or (None,))
         check_files(folder, files, delta)
-        for key in keys:
-            replace_rows(folder, key, [file for file in files if file.value in (key, None)], before[key])
+        replace_rows(folder, files, before)
         return {day: sum(file.rows for file in files if file.value == day) for day in days or (None,)}
 
     def read(self, spark: SparkSession, table: str, days: Sequence[str] | None) -> StoredRows:

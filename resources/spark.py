@@ -31,6 +31,9 @@ _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
 ATTEMPTS: Final = 4
 """At a task whose worker was killed, as a cluster makes them; a local master would make one."""
 
+LISTED: Final = 500
+"""Files of a table that the driver looks up by itself; a job with a task for each takes a fifth of a second."""
+
 _LOCAL: Final = re.compile(r"^local\[(\*|\d+)\]$")
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
@@ -70,7 +73,7 @@ class SparkResource(PySparkResource):
         if not self.is_remote:
             self._prepare_process()
         session = spark_session_from_config(self.settings)
-        if not self.master.startswith("local"):
+        if not self.is_local:
             folder = tempfile.TemporaryDirectory(prefix="daylight-code-")
             atexit.register(folder.cleanup)  # not sooner: an executor fetches the archive when it starts
             session.addArtifacts(str(pack_pipeline(Path(folder.name))), pyfile=True)
@@ -93,8 +96,14 @@ class SparkResource(PySparkResource):
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": 8,
             "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+            **({"spark.sql.sources.parallelPartitionDiscovery.threshold": LISTED} if self.is_local else {}),
             **self.spark_config,
         }
+
+    @property
+    def is_local(self) -> bool:
+        """Whether driver and executors are one process on this machine."""
+        return self.master.startswith("local")
 
     @property
     def is_remote(self) -> bool:
@@ -112,7 +121,7 @@ class SparkResource(PySparkResource):
             "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, made all the same
             "spark.ui.showConsoleProgress": "false",
             **{f"spark.executorEnv.{name}": os.environ[name] for name in _SHARED},
-            **({"spark.python.daemon.module": "pipeline.daemon"} if self.master.startswith("local") else {}),
+            **({"spark.python.daemon.module": "pipeline.daemon"} if self.is_local else {}),
         }
 
     def _prepare_process(self) -> None:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from assets import drift
 from assets.definitions import build_definitions
-from pipeline import features, images, labels, predictions
+from pipeline import features, images, labels, predictions, two_samples
 from pipeline.class_mix import compare_mix, count_holdout_answers, describe_mix
 from pipeline.drift import Reference, describe_drift, find_drifts, read_reference
 from pipeline.schema import parse_schema
@@ -84,6 +84,18 @@ def test_one_picture_sent_a_hundred_times_with_small_changes_is_one_picture(deal
     assert len(found.order) == 101
     assert np.isnan(found.crowding).sum() == 99
     assert found.p_value > 0.0075
+
+
+def test_fewer_coordinates_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = np.linspace(3, 0.1, 700)
+    generator = np.random.default_rng(6)
+    first, second = (generator.normal(0, spread, (count, 700)).astype(np.float32) for count in (500, 40))
+    second[:6, 400:450] += 3
+    few = compare_samples(prepare_sample(first), second)
+    monkeypatch.setattr(two_samples, "OWN_DIMENSIONS", 700)
+    whole = compare_samples(prepare_sample(first), second)
+    assert (few.p_value, few.distance) == pytest.approx((whole.p_value, whole.distance), abs=0.01)
+    assert set(few.order[:6]) == set(whole.order[:6])
 
 
 def test_vectors_that_do_not_vary_differ_from_nothing() -> None:

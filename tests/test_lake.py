@@ -191,7 +191,7 @@ def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
     def commit(files: list) -> str:
         ready.wait(TIMEOUT_SECONDS)
         try:
-            replace_rows(folder, key, files, before)
+            replace_rows(folder, files, {key: before})
         except LakeError as error:
             return str(error)
         return "won"
@@ -200,6 +200,20 @@ def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
         outcomes = sorted(pool.map(commit, writers))
     assert outcomes == [f"another run wrote {key} of images meanwhile, and its rows stand"] * 2 + ["won"]
     assert len(ids_in_delta(lake)) == row_count
+
+
+def test_days_of_one_run_stand_together_or_not_at_all(lake: Lake, make_day: MakeDay) -> None:
+    folder = lake.folder("images")
+    both = make_day("friday").union(make_day("saturday", day=SATURDAY))
+    assert lake.write("images", both, [FRIDAY, SATURDAY]) == {FRIDAY: 1, SATURDAY: 1}
+    assert DeltaTable(folder).version() == 1, "a version for the table, and one for both days"
+    stored = ids_in_delta(lake)
+    files = rows_of(both).write_to(folder, both.schema, "day")
+    with pytest.raises(LakeError, match=f"another run wrote {SATURDAY} of images meanwhile"):
+        replace_rows(folder, files, {FRIDAY: 1, SATURDAY: 0})
+    assert ids_in_delta(lake) == stored
+    lake.write("images", both.where("false"), [SATURDAY])
+    assert ids_in_delta(lake) == ["friday"], "the other day stays"
 
 
 def test_writers_of_different_days_all_succeed(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
