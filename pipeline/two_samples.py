@@ -65,7 +65,7 @@ class Sample:
 
 
 def prepare_sample(vectors: np.ndarray) -> Sample:
-    """Prepares the larger sample, float32 `[n, dimension]`, finite, at least two, to be compared with several others."""
+    """Prepares the larger sample, float32 `[n, dimension]`, finite, two at least, to be compared with several."""
     near = NEAR_DUPLICATE * float(np.median(_find_nearest(vectors, 1)[1]))
     points = vectors[~_repeat_others(vectors, near)]
     centre = points.mean(axis=0)

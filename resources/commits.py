@@ -172,7 +172,9 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_em
     def commit(delta: DeltaTable) -> None:
         changed = [key for key in before if version_of(delta, key) != before[key]]
         if changed:
-            raise LakeError(f"another run wrote {', '.join(changed)} of {_name_of(folder)} meanwhile, and its rows stand")
+            raise LakeError(
+                f"another run wrote {', '.join(changed)} of {_name_of(folder)} meanwhile, and its rows stand"
+            )
         delta.create_write_transaction(
             adds,
             "overwrite",
