@@ -84,6 +84,8 @@ def read_tiles_by_day(
 
 def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, bytes]:
     """Reads the bytes of a few pictures that have them, by `image_id`; a few dozen at most."""
+    if not image_ids:
+        return {}
     return {row["image_id"]: bytes(row["content"]) for row in _select(images, image_ids).toLocalIterator()}
 
 
@@ -102,6 +104,7 @@ def draw_thumbnails(images: DataFrame, image_ids: Collection[str], side: int) ->
 
 
 def _select(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
+    """Rows of some pictures, of one at least: Spark Connect makes no frame of nothing."""
     wanted = images.sparkSession.createDataFrame(pa.table({"image_id": pa.array(image_ids, pa.string())}))
     with_bytes = images.where(F.col("content").isNotNull()).select("image_id", "content")
     return with_bytes.join(F.broadcast(wanted), "image_id", "left_semi")  # `isin` makes an object of the JVM of each id
