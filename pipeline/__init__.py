@@ -7,3 +7,4 @@ import os
 
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # Arrow's own keeps what a worker freed, 70 MB of it
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # since 1.29 ONNX Runtime tells its maker of every graph it opens
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # else what a sandbox forks beside Spark Connect may abort
