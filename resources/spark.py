@@ -73,6 +73,8 @@ class SparkResource(PySparkResource):
         if not self.is_remote:
             self._prepare_process()
         session = spark_session_from_config(self.settings)
+        if self.is_remote:
+            atexit.register(session.stop)  # else a model that a failed run still holds waits for ever for its channel
         if not self.is_local:
             folder = tempfile.TemporaryDirectory(prefix="daylight-code-")
             atexit.register(folder.cleanup)  # not sooner: an executor fetches the archive when it starts
