@@ -17,12 +17,12 @@ from typing import Self
 import pyspark
 from deployment import descendants
 
-from resources.java import java_home
+from resources.java import CODE_CACHE, java_home
 
 SPARK = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 120
 
-QUICK_JAVA = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+QUICK_JAVA = {"JAVA_TOOL_OPTIONS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize={CODE_CACHE}"}
 """For JVMs that live as long as one small day; a worker hands it on to its executors."""
 
 
