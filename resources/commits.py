@@ -205,9 +205,17 @@ def append_rows(folder: str, files: list[Row], values: dict[str, str], appended:
 def _add_actions(files: list[Row], column: str | None) -> list[AddAction | RemoveAction]:
     """Of files that all hold rows of one value of the column, if there is one."""
     now = int(time.time() * 1000)
-    counts = [json.dumps({"numRecords": file.rows}) for file in files]
-    values = [{column: file.value} if column else {} for file in files]
-    return [AddAction(f.path, f.size, v, now, True, count) for f, v, count in zip(files, values, counts, strict=True)]
+    return [
+        AddAction(
+            file.path,
+            file.size,
+            {column: file.value} if column else {},
+            now,
+            True,
+            json.dumps({"numRecords": file.rows}),
+        )
+        for file in files
+    ]
 
 
 def _retry(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:
