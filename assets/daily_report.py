@@ -45,6 +45,6 @@ def daily_report(
         page = write_page(report)
         metadata = {
             "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),
-            **show_numbers({"kilobytes": len(page.encode()) / 1000, "alarm_count": len(report.alarms)}),
+            **show_numbers({"kilobytes": len(page.encode()) / 1000} | report.numbers),
         }
         context.add_asset_metadata(metadata, partition_key=str(report.day))

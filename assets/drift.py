@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import dagster as dg
 
 from pipeline.class_mix import compare_mix, count_answers, count_holdout_answers, describe_mix
-from pipeline.drift import DayDrift, describe_drift, draw_examples, find_drifts, measure_drift, read_reference
+from pipeline.drift import DayDrift, describe_drift, draw_examples, find_drifts, read_reference
 from pipeline.report import Report
 from resources.commits import LakeError
 from resources.lake import Lake
 from resources.models import ModelStore
-from resources.pages import Metadata, show_numbers, show_pictures, show_report
+from resources.pages import Metadata, show_pictures, show_report
 from resources.spark import POOL, SparkResource
 
 NEWEST_DAYS = 30
@@ -32,9 +32,6 @@ def pictures_are_like_those_trained_on(
         return dg.AssetCheckResult(passed=True, description=f"not compared: {error}")
     days = _list_days(context, lake)
     drifts = list(find_drifts(days, lake.read(session, "image_features", days).frame, reference)) if days else []
-    for drift in drifts:
-        if drift.difference:
-            _plot(context, drift.day, {f"drift_{name}": value for name, value in measure_drift(drift).items()})
     pictures: Metadata = {}
     for drift in drifts:
         if drift.is_alarm:
@@ -55,10 +52,10 @@ def answers_are_mixed_as_on_the_holdout(
     """
     days = _list_days(context, lake)
     counted = count_answers(lake.read(spark.spark_session, "predictions", days).frame) if days else {}
-    mixes = []
-    for (day, version), answers in counted.items():
-        mixes.append(compare_mix(day, answers, count_holdout_answers(model_store.read_evaluation(version))))
-        _plot(context, day, {f"mix_{name}": value for name, value in mixes[-1].numbers.items()})
+    mixes = [
+        compare_mix(day, answers, count_holdout_answers(model_store.read_evaluation(version)))
+        for (day, version), answers in counted.items()
+    ]
     alarms = [f"{each.day} {each.told}" for each in mixes if each.is_alarm]
     told = [f"{each.day} {each.told}" for each in mixes] if len(mixes) == 1 else [f"{len(mixes)} days"]
     return _warn(alarms, told, describe_mix(mixes), {})
@@ -67,13 +64,6 @@ def answers_are_mixed_as_on_the_holdout(
 def _list_days(context: dg.AssetCheckExecutionContext, lake: Lake) -> Sequence[str]:
     has_days = context.has_partition_key or context.has_partition_key_range
     return list(context.partition_keys) if has_days else lake.list_days("predictions")[-NEWEST_DAYS:]
-
-
-def _plot(context: dg.AssetCheckExecutionContext, day: str, numbers: dict[str, float | int]) -> None:
-    """Adds numbers to a day of `predictions`: of a check, Dagster draws no line."""
-    context.op_execution_context.log_event(
-        dg.AssetObservation("predictions", partition=day, metadata=show_numbers(numbers))
-    )
 
 
 def _show_examples(

@@ -54,7 +54,7 @@ def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
         left, top = GAP + index % COLUMNS * width, GAP + index // COLUMNS * height
         sheet.paste(_thumbnail(tile.content), (left, top))
         for line, text in enumerate(tile.caption.split("\n")[:2]):
-            draw.text((left, top + TILE + 2 + 13 * line), _fit(text, font), fill=tile.colour, font=font)
+            draw.text((left, top + TILE + 2 + 13 * line), fit_text(text, font, TILE), fill=tile.colour, font=font)
     file = io.BytesIO()
     sheet.save(file, "JPEG", quality=85)
     return file.getvalue()
@@ -135,10 +135,11 @@ def _empty(side: int) -> Image.Image:
     return Image.new("RGB", (side, side), "#e2e8f0")
 
 
-def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def fit_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """A stranger's text in one line of so many pixels; what does not fit is cut off, and what cannot be seen told."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    if font.getlength(text) <= TILE:
+    if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > TILE:
+    while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"

@@ -23,7 +23,7 @@ from pipeline.day_counts import (
     counts_before,
     list_rejected,
 )
-from pipeline.drift import DayDrift, find_drifts, read_reference
+from pipeline.drift import DayDrift, find_drifts, measure_drift, read_reference
 
 THUMBNAIL: Final = 168
 """Pixels of a picture's side: half as many again as the page gives it, for sharp screens."""
@@ -103,6 +103,13 @@ class DayReport:
         """What somebody should look at."""
         drift = [self.drift.told] if self.drift.is_alarm else []
         return drift + [each.told for each in self.mix if each.is_alarm]
+
+    @property
+    def numbers(self) -> dict[str, float | int]:
+        """To be drawn as lines over the days; of a check, Dagster draws none."""
+        told = [("drift", measure_drift(self.drift)), *(("mix", each.numbers) for each in self.mix)]
+        lines = {f"{kind}_{name}": value for kind, numbers in told for name, value in numbers.items()}
+        return {"alarm_count": len(self.alarms), **lines}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from html.parser import HTMLParser
 
 import dagster as dg
+import numpy as np
 import pytest
 from conftest import MakePhoto
 from pyspark.sql import DataFrame, SparkSession
@@ -16,7 +17,9 @@ from pipeline.class_mix import compare_mix
 from pipeline.daily_report import MOST_BYTES, DayCost, DayReport, DayTables, make_reports
 from pipeline.daily_report_page import POLICY, write_page
 from pipeline.day_counts import SHOWN_QUEUED, SHOWN_REJECTED, USUAL_DAYS, days_before
+from pipeline.drift import DayDrift
 from pipeline.schema import parse_schema
+from pipeline.two_samples import Difference
 from resources.day_costs import find_cost
 
 MONDAY, SUNDAY = date(2026, 11, 16), date(2026, 11, 22)
@@ -160,6 +163,16 @@ def test_another_mix_of_answers_is_told_on_top(reports: dict[date, DayReport]) -
     tags = [(tag, each.get("class")) for tag, each in Elements(write_page(moved)).found]
     assert alarm.endswith("62% moved (alarm from 10%)")
     assert ("p", "alarm") in tags
+
+
+def test_what_could_be_judged_is_a_number_to_be_drawn(reports: dict[date, DayReport]) -> None:
+    report = reports[SUNDAY]
+    moved = replace(report, mix=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
+    assert (report.numbers["alarm_count"], moved.numbers["alarm_count"]) == (0, 1)
+    assert moved.numbers["mix_p_value"] <= 0.0025
+    assert "drift_p_value" not in moved.numbers, "the day is too small"
+    compared = DayDrift(str(SUNDAY), 20, Difference(0.4, 1.5, "mean", np.empty(0), 0.1, np.empty(0)), "like it")
+    assert replace(report, drift=compared).numbers["drift_p_value"] == 0.4
 
 
 def test_an_empty_day_says_so(reports: dict[date, DayReport]) -> None:

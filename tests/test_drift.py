@@ -235,15 +235,6 @@ def test_the_mix_has_a_check_and_words_of_its_own(judged: dict[str, dg.AssetChec
     assert found.metadata["alarm_count"].value == 2
 
 
-def test_numbers_of_every_day_are_noted_on_its_predictions(
-    judged: dict[str, dg.AssetCheckEvaluation], instance: dg.DagsterInstance
-) -> None:
-    records = instance.fetch_observations(dg.AssetKey("predictions"), limit=20).records
-    noted = {(record.partition_key, name) for record in records for name in record.asset_observation.metadata}
-    assert {(CALM, "drift_p_value"), (NOVEL, "drift_p_value"), (CALM, "drift_distance")} <= noted
-    assert (SMALL, "drift_p_value") not in noted
-
-
 def test_a_lake_without_a_training_set_or_a_classifier_is_told_and_warns_of_nothing(
     check: Check, tables: dict[str, DataFrame], tmp_path: Path
 ) -> None:

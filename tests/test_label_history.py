@@ -9,7 +9,7 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from pipeline.accuracy_plot import draw_accuracies
-from pipeline.label_history import DAYS, describe_history, draw_history, list_days
+from pipeline.label_history import DAYS, MOST_TICKS, choose_step, describe_history, draw_history, list_days
 from resources.lake import Lake
 
 LAST = date(2026, 11, 22)
@@ -33,6 +33,11 @@ def test_a_plot_fits_the_page_whatever_labels_are_called(labels: list[str]) -> N
     days = list_days(LAST)
     counts = {(day, label): 1 + place for day in days[::2] for place, label in enumerate(labels)}
     assert open_picture(draw_history(days, {**counts, (days[0], None): 9})).width <= MAX_WIDTH
+
+
+def test_ticks_are_few_and_round() -> None:
+    assert [choose_step(most) for most in (1, 6, 7, 13, 61, 599, 12_345)] == [1, 1, 2, 5, 20, 100, 5_000]
+    assert all(2 <= -(-most // choose_step(most)) <= MOST_TICKS for most in range(2, 5_000))
 
 
 def test_rejected_files_alone_make_no_plot(spark: SparkSession) -> None:
