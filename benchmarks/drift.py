@@ -15,8 +15,9 @@ import numpy as np
 
 from pipeline.backbone import Backbone, load_backbone, open_backbone
 from pipeline.class_mix import compare_mix
-from pipeline.drift import ALARM_AT, DAY_LIMIT, REFERENCE_LIMIT
+from pipeline.drift import ALARM_AT, DAY_LIMIT, LEARNED_LIMIT, REFERENCE_LIMIT
 from pipeline.labels import list_training_files
+from pipeline.likeness import learn_likeness
 from pipeline.preprocess import decode
 from pipeline.two_samples import compare_samples, prepare_sample
 
@@ -85,7 +86,9 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
     train = np.random.default_rng(len(train)).permutation(train)
     kept = round(HOLDOUT_SHARE * len(train))
     holdout, train = train[:kept], train[kept:]
-    found = compare_samples(prepare_sample(vectors[train[:REFERENCE_LIMIT]]), vectors[day[:DAY_LIMIT]])
+    first, learned = vectors[train[:REFERENCE_LIMIT]], holdout[:LEARNED_LIMIT]
+    sample = prepare_sample(first, learn_likeness(vectors[learned], labels[learned], first))
+    found = compare_samples(sample, vectors[day[:DAY_LIMIT]])
     answer = _fit_ridge(vectors[train], labels[train])
     mix = compare_mix("", _count(answer(vectors[day])), _count(answer(vectors[holdout])))
     return found.p_value <= ALARM_AT, mix.is_alarm

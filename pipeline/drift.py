@@ -14,17 +14,19 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.contact_sheet import DOUBTFUL, draw_contact_sheet, read_tiles
-from pipeline.labels import TRAIN
+from pipeline.labels import HOLDOUT, TRAIN
+from pipeline.likeness import Likeness, learn_likeness
 from pipeline.report import Report, markdown_table
 from pipeline.two_samples import Difference, Sample, compare_samples, prepare_sample
-from pipeline.vectors import sample_days, sample_vectors
+from pipeline.vectors import sample_days, sample_labelled, sample_vectors
 
 REFERENCE_LIMIT: Final = 5_000
+LEARNED_LIMIT: Final = 1_000
 DAY_LIMIT: Final = 1_000
 """Pictures that speak for the training set and for a day, however many there are. It bounds the memory (26 and 5 MB of
 vectors of 1,280), and what is called drift: what shows in no thousand pictures is too little to act upon."""
 
-DAYS_AT_ONCE: Final = 20
+DAYS_AT_ONCE: Final = 31
 LEAST_PICTURES: Final = 20
 ALARM_AT: Final = 0.0075
 """Of 1 % false alarms in all; `class_mix.ALARM_AT` is the rest."""
@@ -41,20 +43,23 @@ class Reference:
     Attributes:
         backbone: digest of the graph that made the vectors; empty where there are none.
         vectors: float32 `[n, dimension]` of length 1, of at most `REFERENCE_LIMIT` pictures of the train side.
+        likeness: learned from at most `LEARNED_LIMIT` pictures of the holdout.
     """
 
     backbone: str
     vectors: np.ndarray
+    likeness: Likeness
 
     @cached_property
     def sample(self) -> Sample:
         """Prepared once for all days."""
-        return prepare_sample(self.vectors)
+        return prepare_sample(self.vectors, self.likeness)
 
     @cached_property
     def digest(self) -> bytes:
-        """Of the vectors."""
-        return hashlib.sha256(self.vectors.tobytes()).digest()
+        """Of all that days are compared with."""
+        parts = (self.vectors, self.likeness.axes, self.likeness.scores)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,17 @@ _compared: dict[bytes, Difference] = {}
 
 
 def read_reference(training_features: DataFrame) -> Reference:
-    """Collects the vectors of the train side, at most `REFERENCE_LIMIT`; the holdout has its own purpose."""
-    train = training_features.where((F.col("split") == TRAIN) & F.col("features").isNotNull())
-    _, vectors = sample_vectors(train, REFERENCE_LIMIT)
+    """Collects the vectors of the train side, and learns from the holdout in which coordinates they are compared."""
+    train, holdout = (
+        training_features.where((F.col("split") == side) & F.col("features").isNotNull()) for side in (TRAIN, HOLDOUT)
+    )
     first = train.select("backbone").head()
-    return Reference(first["backbone"] if first else "", _finite(vectors))
+    _, vectors = sample_vectors(train, REFERENCE_LIMIT)
+    vectors = vectors[np.isfinite(vectors).all(axis=1)]
+    labels, learned = sample_labelled(holdout, LEARNED_LIMIT)
+    is_finite = np.isfinite(learned).all(axis=1)
+    likeness = learn_likeness(learned[is_finite], labels[is_finite], vectors)
+    return Reference(first["backbone"] if first else "", vectors, likeness)
 
 
 def find_drifts(days: Sequence[str], image_features: DataFrame, reference: Reference) -> Iterator[DayDrift]:
@@ -197,7 +208,3 @@ def _caption(shares: dict[str, float]) -> Callable[[Row], tuple[str, str]]:
 
 def _tell_numbers(difference: Difference | None) -> tuple[str, str]:
     return (f"{difference.p_value:.4f}", f"{difference.distance:.1f}") if difference else ("", "")
-
-
-def _finite(vectors: np.ndarray) -> np.ndarray:
-    return vectors[np.isfinite(vectors).all(axis=1)]

@@ -9,20 +9,23 @@ from typing import Final
 
 import numpy as np
 
-PERMUTATION_COUNT: Final = 999
+from pipeline.likeness import Likeness
+from pipeline.nearest import BLOCK_ROWS, Nearest, add_points, find_nearest, squared_distances
+
+DEAL_COUNTS: Final = (99, 999)
+GO_ON_BELOW: Final = 0.1
+"""Where a hundred deals find nothing, a thousand are not dealt; most days are calm, and need a tenth of the time."""
+
 SEED: Final = 20260101
 MEAN_DIMENSIONS: Final = 128
 OWN_DIMENSIONS: Final = 256
 """Of the first sample's own principal axes, among which those of both samples are sought."""
 
-NEAR_DIMENSIONS: Final = 64
 NEAR_COUNTS: Final = (20, 60)
 CROWDED_SHARE: Final = 0.05
 NEAR_DUPLICATE: Final = 0.5
 """Two vectors of one set nearer than this share of the median distance to the nearest are one: a burst of photos is no
 news, and only independent vectors may be dealt anew."""
-
-BLOCK_ROWS: Final = 512
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Difference:
     """How two samples differ.
 
     Attributes:
-        p_value: share of all deals that differ as much as these samples do; 1 / 1000 at least.
+        p_value: share of all deals that differ as much as these samples do; 1 / 1000 at least, and in hundredths where
+            it is large.
         distance: of the samples, in standard deviations of what the deals give, in the statistic that says most.
         statistic: the name of that one: `mean`, or `crowding` around the most crowded vectors of the second sample.
         crowding: float `[n]`, for each vector of the second sample the share of its own sample among its 20 nearest,
@@ -56,48 +60,65 @@ class Sample:
         centre: float32 `[dimension]`, the mean that `points` are told from.
         axes: float32 `[dimension, dimension]`, in columns.
         near: distance below which two vectors are near duplicates.
+        likeness: in whose coordinates neighbours are sought.
+        places: float32 `[n, coordinates]`, of `points` there.
+        nearest: of `places`.
     """
 
     points: np.ndarray
     centre: np.ndarray
     axes: np.ndarray
     near: float
+    likeness: Likeness
+    places: np.ndarray
+    nearest: Nearest
 
 
-def prepare_sample(vectors: np.ndarray) -> Sample:
-    """Prepares the larger sample, float32 `[n, dimension]`, finite, two at least, to be compared with several."""
-    near = NEAR_DUPLICATE * float(np.median(_find_nearest(vectors, 1)[1]))
+def prepare_sample(vectors: np.ndarray, likeness: Likeness) -> Sample:
+    """Prepares the larger sample to be compared with several.
+
+    Args:
+        vectors: float32 `[n, dimension]` of length 1, finite, two at least.
+        likeness: learned from none of these, and of none that they will be compared with.
+    """
+    near = NEAR_DUPLICATE * float(np.median(find_nearest(vectors, 1).distances))
     points = vectors[~_repeat_others(vectors, near)]
-    centre = points.mean(axis=0)
+    points = points if len(points) > 1 else vectors
+    centre, places = points.mean(axis=0), likeness.place(points)
     axes = _find_axes(points - centre)[1]
-    return Sample((points - centre) @ axes, centre, axes, near)
+    nearest = find_nearest(places, max(NEAR_COUNTS))
+    return Sample((points - centre) @ axes, centre, axes, near, likeness, places, nearest)
 
 
 def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Difference:
     """Tests whether two samples are of one distribution, near duplicates within each taken as one.
 
-    Two kinds of statistics are standardised by the same 999 random deals, and the largest counts against the largest of
+    Two kinds of statistics are standardised by the same random deals, and the largest counts against the largest of
     every deal: the length of the difference of the means, for shifts of the whole sample, and how crowded by its own
     the twentieth part of the second sample is that is most so, among 20 and 60 nearest, for a minority of a new kind.
-    Both on the principal axes of the two samples together; for the means, with variances drawn half-way to equal.
-    Bound: some thousand vectors; distances are held of `BLOCK_ROWS` at a time.
+    The means on the principal axes of the two samples together, with variances drawn half-way to equal; neighbours in
+    the coordinates of `likeness`. A hundred deals, and a thousand where these leave a doubt.
+    Bound: some thousand vectors; distances of pairs of the second and the first sample are held at a time.
 
     Args:
         first: the larger one.
-        second: float32 `[m, dimension]`, finite; at least two, and not more than the first.
+        second: float32 `[m, dimension]` of length 1, finite; at least two, and not more than the first.
         seed: of the deals; the same samples give the same answer.
     """
     kept = np.flatnonzero(~_repeat_others(second, first.near))
     points = np.concatenate([first.points, (second[kept] - first.centre) @ first.axes])
     turned, variances = _turn(_narrow(points, len(kept)), MEAN_DIMENSIONS)
     spread = turned / variances**0.25
-    nearest, _ = _find_nearest(turned[:, :NEAR_DIMENSIONS], max(NEAR_COUNTS))
-    deals = _deal(len(points), len(kept), seed)
-    crowds = [_count_own(nearest[:, :count], deals) for count in NEAR_COUNTS]
-    values = np.stack([_measure_means(spread, deals), *map(_average_crowded, crowds)])
-    scores = _standardise(values)
+    nearest = add_points(first.places, first.nearest, first.likeness.place(second[kept]))
+    for count in DEAL_COUNTS:
+        deals = _deal(len(points), len(kept), count, seed)
+        crowds = [_count_own(nearest[:, :near], deals) for near in NEAR_COUNTS]
+        scores = _standardise(np.stack([_measure_means(spread, deals), *map(_average_crowded, crowds)]))
+        largest = scores.max(axis=0)
+        p_value = float(np.mean(largest >= largest[0]))
+        if p_value > GO_ON_BELOW:
+            break
     strongest = int(scores[:, 0].argmax())
-    largest = scores.max(axis=0)
     crowding = crowds[0][0] / min(NEAR_COUNTS[0], nearest.shape[1])
     own = spread[deals[0]]
     pulls = own @ (own.mean(axis=0) - spread[: len(first.points)].mean(axis=0))
@@ -105,7 +126,7 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
     told = np.full(len(second), np.nan)
     told[kept] = crowding
     return Difference(
-        p_value=float(np.mean(largest >= largest[0])),
+        p_value=p_value,
         distance=float(largest[0]),
         statistic="crowding" if strongest else "mean",
         crowding=told,
@@ -118,7 +139,7 @@ def _repeat_others(points: np.ndarray, radius: float) -> np.ndarray:
     """Which points lie within the radius of one before them."""
     repeats = np.zeros(len(points), bool)
     for start in range(0, len(points), BLOCK_ROWS):
-        squares = _squared_distances(points[start : start + BLOCK_ROWS], points)
+        squares = squared_distances(points[start : start + BLOCK_ROWS], points)
         is_before = np.arange(len(points)) < np.arange(start, start + len(squares))[:, None]
         repeats[start : start + len(squares)] = ((squares <= radius**2) & is_before).any(axis=1)
     return repeats
@@ -154,40 +175,10 @@ def _narrow(points: np.ndarray, count: int) -> np.ndarray:
     return np.hstack([widest, rest @ np.linalg.qr(rest[-count:].T)[0]])
 
 
-def _find_nearest(points: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers `[n, count]` of the other points nearest to each, and their distances; of all others, if fewer."""
-    count = min(count, len(points) - 1)
-    numbers, distances = [], []
-    for start in range(0, len(points), BLOCK_ROWS):
-        squares = _squared_distances(points[start : start + BLOCK_ROWS], points)
-        rows = np.arange(len(squares))
-        squares[rows, start + rows] = np.inf
-        found = _find_least(squares, count)
-        near = np.take_along_axis(squares, found, axis=1)
-        order = np.argsort(near, axis=1, kind="stable")
-        numbers.append(np.take_along_axis(found, order, axis=1))
-        distances.append(np.sqrt(np.take_along_axis(near, order, axis=1)))
-    return np.concatenate(numbers), np.concatenate(distances)
-
-
-def _find_least(rows: np.ndarray, count: int) -> np.ndarray:
-    """Columns `[n, count]` of the least in every row; `partition` is several times as quick as `argpartition`."""
-    is_least = rows <= np.partition(rows, count - 1, axis=1)[:, count - 1 : count]
-    tied = np.flatnonzero(np.count_nonzero(is_least, axis=1) > count)
-    is_least[tied] = False
-    is_least[tied[:, None], np.argpartition(rows[tied], count - 1, axis=1)[:, :count]] = True
-    return np.nonzero(is_least)[1].reshape(len(rows), count)
-
-
-def _squared_distances(some: np.ndarray, points: np.ndarray) -> np.ndarray:
-    lengths = (some**2).sum(axis=1)[:, None] + (points**2).sum(axis=1)
-    return np.maximum(lengths - 2 * some @ points.T, 0)
-
-
-def _deal(total: int, count: int, seed: int) -> np.ndarray:
-    """Numbers `[1 + permutations, count]` of the second sample: the real one, which is last, then random ones."""
+def _deal(total: int, count: int, deal_count: int, seed: int) -> np.ndarray:
+    """Numbers `[1 + deals, count]` of the second sample: the real one, which is last, then random ones."""
     generator = np.random.default_rng(seed)
-    random = [generator.choice(total, count, replace=False, shuffle=False) for _ in range(PERMUTATION_COUNT)]
+    random = [generator.choice(total, count, replace=False, shuffle=False) for _ in range(deal_count)]
     return np.stack([np.arange(total - count, total), *random])
 
 

@@ -22,8 +22,18 @@ def sample_vectors(features: DataFrame, limit: int) -> tuple[list[str], np.ndarr
     Returns:
         Their `image_id`, and float32 `[n, dimension]` whose rows have the length 1 (or 0, of a vector of zeros).
     """
-    readable = features.where(F.col("features").isNotNull()).select("image_id", "features")
-    return _unpack(readable.orderBy(F.xxhash64("image_id"), "image_id").limit(limit).toArrow())
+    return _unpack(_sample(features, limit, "image_id", "features"))
+
+
+def sample_labelled(features: DataFrame, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `sample_vectors`, of pictures that have a `label`, and these labels, str `[n]`, instead of `image_id`."""
+    table = _sample(features.where(F.col("label").isNotNull()), limit, "image_id", "label", "features")
+    return np.array(table["label"].to_pylist(), str), _unpack(table)[1]
+
+
+def _sample(features: DataFrame, limit: int, *columns: str) -> pa.Table:
+    readable = features.where(F.col("features").isNotNull()).select(*columns)
+    return readable.orderBy(F.xxhash64("image_id"), "image_id").limit(limit).toArrow()
 
 
 def sample_days(features: DataFrame, limit: int) -> dict[str, tuple[list[str], np.ndarray]]:

@@ -19,8 +19,9 @@ from assets.definitions import build_definitions
 from pipeline import features, images, labels, predictions, two_samples
 from pipeline.class_mix import compare_mix, count_holdout_answers, describe_mix
 from pipeline.drift import Reference, describe_drift, find_drifts, read_reference
+from pipeline.likeness import Likeness, learn_likeness
 from pipeline.schema import parse_schema
-from pipeline.two_samples import compare_samples, prepare_sample
+from pipeline.two_samples import Sample, compare_samples, prepare_sample
 from resources.lake import Lake
 from resources.settings import read_settings
 
@@ -50,37 +51,56 @@ def train(deal: Deal) -> np.ndarray:
     return deal(600, 1)
 
 
+@pytest.fixture(scope="module")
+def sample(deal: Deal, train: np.ndarray) -> Sample:
+    return prepare(train, deal(150, 9))
+
+
+def prepare(vectors: np.ndarray, aside: np.ndarray) -> Sample:
+    return prepare_sample(vectors, learn_from(aside, vectors))
+
+
+def learn_from(aside: np.ndarray, vectors: np.ndarray) -> Likeness:
+    """With labels that say no more than the vectors do."""
+    return learn_likeness(aside, np.array([f"kind {vector[:KINDS].argmax()}" for vector in aside]), vectors)
+
+
+def compare_with(train: np.ndarray, backbone: str = BACKBONE) -> Reference:
+    return Reference(backbone, train, learn_from(train[:0], train))
+
+
 def test_days_of_the_same_pictures_are_calm(deal: Deal) -> None:
     p_values = [
-        compare_samples(prepare_sample(deal(200, 10 + seed)), deal(60, 110 + seed)).p_value for seed in range(40)
+        compare_samples(prepare(deal(200, 10 + seed), deal(50, 210 + seed)), deal(60, 110 + seed)).p_value
+        for seed in range(40)
     ]
     assert sum(p <= 0.0075 for p in p_values) <= 2
     assert sum(p <= 0.5 for p in p_values) >= 10, "a test that never doubts is none"
 
 
-def test_a_day_that_is_shifted_as_a_whole_is_told(deal: Deal, train: np.ndarray) -> None:
-    found = compare_samples(prepare_sample(train), deal(150, 2, shift=0.4))
+def test_a_day_that_is_shifted_as_a_whole_is_told(deal: Deal, sample: Sample) -> None:
+    found = compare_samples(sample, deal(150, 2, shift=0.4))
     assert found.p_value == 0.001
     assert found.distance > 5
 
 
-def test_one_new_picture_in_ten_is_told_and_named(deal: Deal, train: np.ndarray) -> None:
-    found = compare_samples(prepare_sample(train), deal(150, 2, novel=15))
+def test_one_new_picture_in_ten_is_told_and_named(deal: Deal, sample: Sample) -> None:
+    found = compare_samples(sample, deal(150, 2, novel=15))
     assert (found.p_value, found.statistic) == (0.001, "crowding")
     assert set(found.order[:12]) <= set(range(135, 150)), "the new ones stand first"
     assert found.crowding[135:].mean() > 2 * found.crowding[:135].mean()
 
 
-def test_the_same_pictures_give_the_same_answer(deal: Deal, train: np.ndarray) -> None:
-    first, again = (compare_samples(prepare_sample(train), deal(100, 3)) for _ in range(2))
+def test_the_same_pictures_give_the_same_answer(deal: Deal, sample: Sample) -> None:
+    first, again = (compare_samples(sample, deal(100, 3)) for _ in range(2))
     assert (first.p_value, first.distance) == (again.p_value, again.distance)
     assert np.array_equal(first.order, again.order)
 
 
-def test_one_picture_sent_a_hundred_times_with_small_changes_is_one_picture(deal: Deal, train: np.ndarray) -> None:
+def test_one_picture_sent_a_hundred_times_with_small_changes_is_one_picture(deal: Deal, sample: Sample) -> None:
     noise = np.random.default_rng(4).normal(0, 0.001, (100, DIMENSION)).astype(np.float32)
     burst = np.concatenate([deal(100, 5), deal(1, 6) + noise])
-    found = compare_samples(prepare_sample(train), burst)
+    found = compare_samples(sample, burst)
     assert len(found.order) == 101
     assert np.isnan(found.crowding).sum() == 99
     assert found.p_value > 0.0075
@@ -91,17 +111,18 @@ def test_fewer_coordinates_give_the_same_answer(monkeypatch: pytest.MonkeyPatch)
     generator = np.random.default_rng(6)
     first, second = (generator.normal(0, spread, (count, 700)).astype(np.float32) for count in (500, 40))
     second[:6, 400:450] += 3
-    few = compare_samples(prepare_sample(first), second)
+    few = compare_samples(prepare(first, first), second)
     monkeypatch.setattr(two_samples, "OWN_DIMENSIONS", 700)
-    whole = compare_samples(prepare_sample(first), second)
+    whole = compare_samples(prepare(first, first), second)
     assert (few.p_value, few.distance) == pytest.approx((whole.p_value, whole.distance), abs=0.01)
     assert set(few.order[:6]) == set(whole.order[:6])
 
 
 def test_vectors_that_do_not_vary_differ_from_nothing() -> None:
     same = np.ones((30, 4), np.float32) / 2
-    assert compare_samples(prepare_sample(same), same).p_value == 1
-    assert compare_samples(prepare_sample(np.zeros_like(same)), np.zeros_like(same)).p_value == 1
+    assert compare_samples(prepare(same, same), same).p_value == 1
+    zeros = np.zeros_like(same)
+    assert compare_samples(prepare(zeros, zeros), zeros).p_value == 1
 
 
 def test_a_mix_dealt_from_the_holdout_is_calm_and_another_one_is_told() -> None:
@@ -254,7 +275,7 @@ def test_only_the_train_side_is_compared_with(tables: dict[str, DataFrame]) -> N
 
 
 def test_a_day_of_another_backbone_is_told_and_not_compared(tables: dict[str, DataFrame], train: np.ndarray) -> None:
-    (found,) = find_drifts([CALM], tables["image_features"].where(f"day = '{CALM}'"), Reference("c" * 64, train))
+    (found,) = find_drifts([CALM], tables["image_features"].where(f"day = '{CALM}'"), compare_with(train, "c" * 64))
     assert "another backbone" in found.told
     assert not found.is_alarm
     assert "p_value" not in describe_drift([found]).numbers
@@ -264,6 +285,6 @@ def test_vectors_that_are_no_numbers_are_left_out(spark: SparkSession, train: np
     day = date.fromisoformat(CALM)
     rows = [(day, f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
     frame = spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string")
-    (found,) = find_drifts([CALM], frame, Reference(BACKBONE, train))
+    (found,) = find_drifts([CALM], frame, compare_with(train))
     assert "too small" in found.told
     assert found.picture_count == 0
