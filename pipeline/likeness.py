@@ -36,7 +36,7 @@ def learn_likeness(vectors: np.ndarray, labels: np.ndarray, usual: np.ndarray) -
     """Learns coordinates.
 
     Args:
-        vectors: float32 `[n, dimension]` of length 1, a thousand or so; of fewer than two, there are all axes and no scores.
+        vectors: float32 `[n, dimension]` of length 1, a thousand or so; of fewer than two, there are all axes alone.
         labels: str `[n]`.
         usual: float32 `[m, dimension]` of length 1, among which axes and scores are made to weigh the same.
     """
