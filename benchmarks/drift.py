@@ -87,7 +87,11 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
     kept = round(HOLDOUT_SHARE * len(train))
     holdout, train = train[:kept], train[kept:]
     first, learned = vectors[train[:REFERENCE_LIMIT]], holdout[:LEARNED_LIMIT]
-    sample = prepare_sample(first, learn_likeness(vectors[learned], labels[learned], first))
+    sample = prepare_sample(
+        first,
+        labels[train[:REFERENCE_LIMIT]].tolist(),
+        learn_likeness(vectors[learned], labels[learned].tolist(), first),
+    )
     found = compare_samples(sample, vectors[day[:DAY_LIMIT]])
     answer = _fit_ridge(vectors[train], labels[train])
     mix = compare_mix("", _count(answer(vectors[day])), _count(answer(vectors[holdout])))

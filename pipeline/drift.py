@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from pipeline.labels import HOLDOUT, TRAIN
 from pipeline.likeness import Likeness, learn_likeness
 from pipeline.report import Report, markdown_table
 from pipeline.two_samples import Difference, Sample, compare_samples, prepare_sample
-from pipeline.vectors import sample_days, sample_labelled, sample_vectors
+from pipeline.vectors import sample_days, sample_labelled
 
 REFERENCE_LIMIT: Final = 5_000
 LEARNED_LIMIT: Final = 1_000
@@ -43,23 +44,26 @@ class Reference:
     Attributes:
         backbone: digest of the graph that made the vectors; empty where there are none.
         vectors: float32 `[n, dimension]` of length 1, of at most `REFERENCE_LIMIT` pictures of the train side.
+        labels: of these.
         likeness: learned from at most `LEARNED_LIMIT` pictures of the holdout.
     """
 
     backbone: str
     vectors: np.ndarray
+    labels: Sequence[str]
     likeness: Likeness
 
     @cached_property
     def sample(self) -> Sample:
         """Prepared once for all days."""
-        return prepare_sample(self.vectors, self.likeness)
+        return prepare_sample(self.vectors, self.labels, self.likeness)
 
     @cached_property
     def digest(self) -> bytes:
         """Of all that days are compared with."""
         parts = (self.vectors, self.likeness.axes, self.likeness.scores)
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
+        labels = "\0".join(self.labels).encode()
+        return hashlib.sha256(labels + b"".join(part.tobytes() for part in parts)).digest()
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,15 @@ def read_reference(training_features: DataFrame) -> Reference:
         training_features.where((F.col("split") == side) & F.col("features").isNotNull()) for side in (TRAIN, HOLDOUT)
     )
     first = train.select("backbone").head()
-    _, vectors = sample_vectors(train, REFERENCE_LIMIT)
-    vectors = vectors[np.isfinite(vectors).all(axis=1)]
-    labels, learned = sample_labelled(holdout, LEARNED_LIMIT)
-    is_finite = np.isfinite(learned).all(axis=1)
-    likeness = learn_likeness(learned[is_finite], labels[is_finite], vectors)
-    return Reference(first["backbone"] if first else "", vectors, likeness)
+    labels, vectors = _leave_finite(*sample_labelled(train, REFERENCE_LIMIT))
+    seen, learned = _leave_finite(*sample_labelled(holdout, LEARNED_LIMIT))
+    likeness = learn_likeness(learned, seen, vectors)
+    return Reference(first["backbone"] if first else "", vectors, labels, likeness)
+
+
+def _leave_finite(names: Sequence[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
+    is_finite = np.isfinite(vectors).all(axis=1)
+    return list(compress(names, is_finite)), vectors[is_finite]
 
 
 def find_drifts(days: Sequence[str], image_features: DataFrame, reference: Reference) -> Iterator[DayDrift]:
@@ -119,9 +126,7 @@ def find_drifts(days: Sequence[str], image_features: DataFrame, reference: Refer
         some = days[first : first + DAYS_AT_ONCE]
         samples = sample_days(image_features.where(F.col("day").isin(*some) & is_same), DAY_LIMIT)
         for day in some:
-            ids, vectors = samples.get(day, ([], np.empty((0, 0), np.float32)))
-            is_finite = np.isfinite(vectors).all(axis=1)
-            ids, vectors = [id_ for id_, kept in zip(ids, is_finite, strict=True) if kept], vectors[is_finite]
+            ids, vectors = _leave_finite(*samples.get(day, ([], np.empty((0, 0), np.float32))))
             if not ids and day in strange:
                 yield DayDrift(day, 0, None, "not compared: the training set has features of another backbone")
             else:

@@ -5,6 +5,7 @@ pictures of one class from each other. Both are learned from pictures that are n
 learned from lies otherwise than a new one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,26 +32,30 @@ class Likeness:
         """Coordinates, float32 `[n, axes + classes]`, of vectors, float32 `[n, dimension]` of length 1."""
         return vectors @ np.hstack([self.axes, self.scores])
 
+    def axes_of(self, places: np.ndarray) -> np.ndarray:
+        """Those coordinates that know no labels."""
+        return places[:, : self.axes.shape[1]]
 
-def learn_likeness(vectors: np.ndarray, labels: np.ndarray, usual: np.ndarray) -> Likeness:
+
+def learn_likeness(vectors: np.ndarray, labels: Sequence[str], usual: np.ndarray) -> Likeness:
     """Learns coordinates.
 
     Args:
         vectors: float32 `[n, dimension]` of length 1, a thousand or so; of fewer than two, there are all axes alone.
-        labels: str `[n]`.
+        labels: of these.
         usual: float32 `[m, dimension]` of length 1, among which axes and scores are made to weigh the same.
     """
     if min(len(vectors), len(usual)) < 2:
         dimension = usual.shape[1]
         return Likeness(np.eye(dimension, dtype=np.float32), np.empty((dimension, 0), np.float32))
-    parts = (_find_axes(vectors), _find_scores(vectors, labels))
+    parts = (_find_axes(vectors), _find_scores(vectors, np.asarray(labels)))
     return Likeness(*(part / _width(usual @ part) for part in parts))
 
 
 def _find_axes(vectors: np.ndarray) -> np.ndarray:
     """The widest principal axes, float32 `[dimension, AXIS_COUNT]`, in columns; fewer, of few vectors."""
     _, lengths, axes = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    return axes[:AXIS_COUNT][lengths[:AXIS_COUNT] > 1e-3 * max(lengths[0], 1e-6)].T
+    return axes[:AXIS_COUNT][lengths[:AXIS_COUNT] >= 1e-3 * lengths[0]].T
 
 
 def _find_scores(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:

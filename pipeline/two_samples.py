@@ -5,12 +5,14 @@ A permutation test, exact whatever the vectors are like; plain numpy, of so few 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 import numpy as np
 
 from pipeline.likeness import Likeness
 from pipeline.nearest import BLOCK_ROWS, Nearest, add_points, find_nearest, squared_distances
+from pipeline.strangeness import Strangeness, deal_folds, learn_strangeness
 
 DEAL_COUNTS: Final = (99, 999)
 GO_ON_BELOW: Final = 0.1
@@ -63,6 +65,8 @@ class Sample:
         likeness: in whose coordinates neighbours are sought.
         places: float32 `[n, coordinates]`, of `points` there.
         nearest: of `places`.
+        strangeness: learned from the axes of `places`.
+        strange: float32 `[n]`, of `places`.
     """
 
     points: np.ndarray
@@ -72,22 +76,44 @@ class Sample:
     likeness: Likeness
     places: np.ndarray
     nearest: Nearest
+    strangeness: Strangeness
+    strange: np.ndarray
+
+    def place(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers `[n + m, count]` of the nearest to each of these and of new vectors, and how strange each is."""
+        places = self.likeness.place(vectors)
+        strange = self.strangeness.measure(self.likeness.axes_of(places), deal_folds(len(places), SEED))
+        return add_points(self.places, self.nearest, places), np.append(self.strange, strange)
 
 
-def prepare_sample(vectors: np.ndarray, likeness: Likeness) -> Sample:
+def prepare_sample(vectors: np.ndarray, labels: Sequence[str], likeness: Likeness) -> Sample:
     """Prepares the larger sample to be compared with several.
 
     Args:
         vectors: float32 `[n, dimension]` of length 1, finite, two at least.
+        labels: of these.
         likeness: learned from none of these, and of none that they will be compared with.
     """
     near = NEAR_DUPLICATE * float(np.median(find_nearest(vectors, 1).distances))
-    points = vectors[~_repeat_others(vectors, near)]
-    points = points if len(points) > 1 else vectors
+    kept = ~_repeat_others(vectors, near)
+    if np.count_nonzero(kept) == 1:
+        kept[:] = True  # nothing varies, so that nothing repeats
+    points = vectors[kept]
     centre, places = points.mean(axis=0), likeness.place(points)
     axes = _find_axes(points - centre)[1]
-    nearest = find_nearest(places, max(NEAR_COUNTS))
-    return Sample((points - centre) @ axes, centre, axes, near, likeness, places, nearest)
+    folds = deal_folds(len(points), SEED)
+    strangeness = learn_strangeness(likeness.axes_of(places), list(compress(labels, kept)), folds)
+    return Sample(
+        (points - centre) @ axes,
+        centre,
+        axes,
+        near,
+        likeness,
+        places,
+        find_nearest(places, max(NEAR_COUNTS)),
+        strangeness,
+        strangeness.measure(likeness.axes_of(places), folds),
+    )
 
 
 def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Difference:
@@ -95,7 +121,8 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
 
     Two kinds of statistics are standardised by the same random deals, and the largest counts against the largest of
     every deal: the length of the difference of the means, for shifts of the whole sample, and how crowded by its own
-    the twentieth part of the second sample is that is most so, among 20 and 60 nearest, for a minority of a new kind.
+    the twentieth part of the second sample is that is most so, among 20 and 60 nearest, for a minority of a new kind;
+    there a strange vector counts more than a usual one.
     The means on the principal axes of the two samples together, with variances drawn half-way to equal; neighbours in
     the coordinates of `likeness`. A hundred deals, and a thousand where these leave a doubt.
     Bound: some thousand vectors; distances of pairs of the second and the first sample are held at a time.
@@ -109,17 +136,19 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
     points = np.concatenate([first.points, (second[kept] - first.centre) @ first.axes])
     turned, variances = _turn(_narrow(points, len(kept)), MEAN_DIMENSIONS)
     spread = turned / variances**0.25
-    nearest = add_points(first.places, first.nearest, first.likeness.place(second[kept]))
-    for count in DEAL_COUNTS:
-        deals = _deal(len(points), len(kept), count, seed)
-        crowds = [_count_own(nearest[:, :near], deals) for near in NEAR_COUNTS]
+    nearest, strange = first.place(second[kept])
+    weights = _rank(strange) ** 2
+    for deal_count in DEAL_COUNTS:
+        deals = _deal(len(points), len(kept), deal_count, seed)
+        counts = [_count_own(nearest[:, :near], deals) for near in NEAR_COUNTS]
+        crowds = [count * weights[deals] for count in counts]
         scores = _standardise(np.stack([_measure_means(spread, deals), *map(_average_crowded, crowds)]))
         largest = scores.max(axis=0)
         p_value = float(np.mean(largest >= largest[0]))
         if p_value > GO_ON_BELOW:
             break
     strongest = int(scores[:, 0].argmax())
-    crowding = crowds[0][0] / min(NEAR_COUNTS[0], nearest.shape[1])
+    crowding = counts[0][0] / min(NEAR_COUNTS[0], nearest.shape[1])
     own = spread[deals[0]]
     pulls = own @ (own.mean(axis=0) - spread[: len(first.points)].mean(axis=0))
     owed = np.lexsort((-pulls, -crowds[strongest - 1][0])) if strongest else np.argsort(-pulls, kind="stable")
@@ -200,6 +229,12 @@ def _count_own(nearest: np.ndarray, deals: np.ndarray) -> np.ndarray:
 def _average_crowded(counts: np.ndarray) -> np.ndarray:
     most = max(5, round(CROWDED_SHARE * counts.shape[1]))
     return np.sort(counts, axis=1)[:, -most:].mean(axis=1)
+
+
+def _rank(values: np.ndarray) -> np.ndarray:
+    """Shares `[n]` of the values that are less, from 0 to nearly 1; of equal ones half counts as less."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return ((counts.cumsum() - counts / 2) / len(values))[places]
 
 
 def _standardise(values: np.ndarray) -> np.ndarray:

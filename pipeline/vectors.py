@@ -25,10 +25,10 @@ def sample_vectors(features: DataFrame, limit: int) -> tuple[list[str], np.ndarr
     return _unpack(_sample(features, limit, "image_id", "features"))
 
 
-def sample_labelled(features: DataFrame, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `sample_vectors`, of pictures that have a `label`, and these labels, str `[n]`, instead of `image_id`."""
+def sample_labelled(features: DataFrame, limit: int) -> tuple[list[str], np.ndarray]:
+    """As `sample_vectors`, of pictures that have a `label`, and these labels instead of `image_id`."""
     table = _sample(features.where(F.col("label").isNotNull()), limit, "image_id", "label", "features")
-    return np.array(table["label"].to_pylist(), str), _unpack(table)[1]
+    return table["label"].to_pylist(), _unpack(table)[1]
 
 
 def _sample(features: DataFrame, limit: int, *columns: str) -> pa.Table:

@@ -19,7 +19,7 @@ from assets.definitions import build_definitions
 from pipeline import features, images, labels, predictions, two_samples
 from pipeline.class_mix import compare_mix, count_holdout_answers, describe_mix
 from pipeline.drift import Reference, describe_drift, find_drifts, read_reference
-from pipeline.likeness import Likeness, learn_likeness
+from pipeline.likeness import learn_likeness
 from pipeline.schema import parse_schema
 from pipeline.two_samples import Sample, compare_samples, prepare_sample
 from resources.lake import Lake
@@ -57,16 +57,16 @@ def sample(deal: Deal, train: np.ndarray) -> Sample:
 
 
 def prepare(vectors: np.ndarray, aside: np.ndarray) -> Sample:
-    return prepare_sample(vectors, learn_from(aside, vectors))
-
-
-def learn_from(aside: np.ndarray, vectors: np.ndarray) -> Likeness:
     """With labels that say no more than the vectors do."""
-    return learn_likeness(aside, np.array([f"kind {vector[:KINDS].argmax()}" for vector in aside]), vectors)
+    return prepare_sample(vectors, name_kinds(vectors), learn_likeness(aside, name_kinds(aside), vectors))
+
+
+def name_kinds(vectors: np.ndarray) -> list[str]:
+    return [f"kind {vector[:KINDS].argmax()}" for vector in vectors]
 
 
 def compare_with(train: np.ndarray, backbone: str = BACKBONE) -> Reference:
-    return Reference(backbone, train, learn_from(train[:0], train))
+    return Reference(backbone, train, name_kinds(train), learn_likeness(train[:0], name_kinds(train[:0]), train))
 
 
 def test_days_of_the_same_pictures_are_calm(deal: Deal) -> None:

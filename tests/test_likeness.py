@@ -7,20 +7,22 @@ from pipeline.likeness import AXIS_COUNT, learn_likeness
 DIMENSION, KINDS, KNOWN = 100, 8, 6
 
 
-def deal(count: int, seed: int, kinds: int = KNOWN) -> tuple[np.ndarray, np.ndarray]:
+def deal(count: int, seed: int, kinds: int = KNOWN) -> tuple[np.ndarray, list[str]]:
     """Kinds lie apart along axes that vary little; along those that vary most all are alike."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, kinds, count)
     points = generator.normal(0, np.linspace(1.5, 0.3, DIMENSION), (count, DIMENSION))
     points[:, -20:] += np.random.default_rng(0).normal(0, 0.6, (KINDS, 20))[labels]
-    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), labels.astype(str)
+    return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), labels.astype(str).tolist()
 
 
-def tell_kinds_apart(points: np.ndarray, labels: np.ndarray) -> float:
+def tell_kinds_apart(points: np.ndarray, labels: list[str]) -> float:
     """Share of pictures whose nearest other one is of their kind."""
     squares = ((points[:, None] - points) ** 2).sum(axis=-1)
     np.fill_diagonal(squares, np.inf)
-    return float(np.mean(labels[squares.argmin(axis=1)] == labels))
+    return float(
+        np.mean([labels[nearest] == label for nearest, label in zip(squares.argmin(axis=1), labels, strict=True)])
+    )
 
 
 def test_kinds_lie_further_apart_than_in_the_vectors_those_never_seen_too() -> None:
@@ -46,7 +48,7 @@ def test_without_a_holdout_vectors_stay_as_they_are() -> None:
 
 def test_one_label_or_pictures_that_are_all_equal_are_no_fault() -> None:
     vectors, labels = deal(30, 1)
-    one = learn_likeness(vectors, np.full(30, "hat"), vectors).place(vectors)
+    one = learn_likeness(vectors, ["hat"] * 30, vectors).place(vectors)
     equal = learn_likeness(np.repeat(vectors[:1], 30, axis=0), labels, vectors).place(vectors)
     assert np.isfinite(one).all()
     assert np.isfinite(equal).all()
