@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.likeness import Likeness
 from pipeline.nearest import BLOCK_ROWS, Nearest, add_points, find_nearest, squared_distances
+from pipeline.principal_axes import find_axes, narrow, turn
 from pipeline.strangeness import Strangeness, deal_folds, learn_strangeness
 
 DEAL_COUNTS: Final = (99, 999)
@@ -20,9 +21,6 @@ GO_ON_BELOW: Final = 0.1
 
 SEED: Final = 20260101
 MEAN_DIMENSIONS: Final = 128
-OWN_DIMENSIONS: Final = 256
-"""Of the first sample's own principal axes, among which those of both samples are sought."""
-
 NEAR_COUNTS: Final = (20, 60)
 CROWDED_SHARE: Final = 0.05
 NEAR_DUPLICATE: Final = 0.5
@@ -100,7 +98,7 @@ def prepare_sample(vectors: np.ndarray, labels: Sequence[str], likeness: Likenes
         kept[:] = True  # nothing varies, so that nothing repeats
     points = vectors[kept]
     centre, places = points.mean(axis=0), likeness.place(points)
-    axes = _find_axes(points - centre)[1]
+    axes = find_axes(points - centre)[1]
     folds = deal_folds(len(points), SEED)
     strangeness = learn_strangeness(likeness.axes_of(places), list(compress(labels, kept)), folds)
     return Sample(
@@ -134,7 +132,7 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
     """
     kept = np.flatnonzero(~_repeat_others(second, first.near))
     points = np.concatenate([first.points, (second[kept] - first.centre) @ first.axes])
-    turned, variances = _turn(_narrow(points, len(kept)), MEAN_DIMENSIONS)
+    turned, variances = turn(narrow(points, len(kept)), MEAN_DIMENSIONS)
     spread = turned / variances**0.25
     nearest, strange = first.place(second[kept])
     weights = _rank(strange) ** 2
@@ -172,36 +170,6 @@ def _repeat_others(points: np.ndarray, radius: float) -> np.ndarray:
         is_before = np.arange(len(points)) < np.arange(start, start + len(squares))[:, None]
         repeats[start : start + len(squares)] = ((squares <= radius**2) & is_before).any(axis=1)
     return repeats
-
-
-def _find_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Variances `[dimension]` and principal axes `[dimension, dimension]`, in columns; the widest first."""
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
-    return variances[::-1], axes[:, ::-1]
-
-
-def _turn(points: np.ndarray, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates on the widest principal axes, and their variances; axes along which nothing varies are left out."""
-    centred = points - points.mean(axis=0)
-    variances, axes = _find_axes(centred)
-    variances, axes = variances[:dimensions], axes[:, :dimensions]
-    is_real = variances > 1e-6 * max(variances[0], 1e-12)
-    return centred @ axes[:, is_real], variances[is_real]
-
-
-def _narrow(points: np.ndarray, count: int) -> np.ndarray:
-    """Fewer coordinates of both samples, whose widest principal axes are those of all coordinates, nearly to rounding.
-
-    What the second sample adds to the first one's widest axes lies in the span of its own few points.
-
-    Args:
-        points: on the principal axes of the first sample.
-        count: of the second sample, which is last.
-    """
-    if OWN_DIMENSIONS + count >= points.shape[1]:
-        return points
-    widest, rest = points[:, :OWN_DIMENSIONS], points[:, OWN_DIMENSIONS:]
-    return np.hstack([widest, rest @ np.linalg.qr(rest[-count:].T)[0]])
 
 
 def _deal(total: int, count: int, deal_count: int, seed: int) -> np.ndarray:

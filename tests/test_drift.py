@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from assets import drift
 from assets.definitions import build_definitions
-from pipeline import features, images, labels, predictions, two_samples
+from pipeline import features, images, labels, predictions, principal_axes
 from pipeline.class_mix import compare_mix, count_holdout_answers, describe_mix
 from pipeline.drift import Reference, describe_drift, find_drifts, read_reference
 from pipeline.likeness import learn_likeness
@@ -112,7 +112,7 @@ def test_fewer_coordinates_give_the_same_answer(monkeypatch: pytest.MonkeyPatch)
     first, second = (generator.normal(0, spread, (count, 700)).astype(np.float32) for count in (500, 40))
     second[:6, 400:450] += 3
     few = compare_samples(prepare(first, first), second)
-    monkeypatch.setattr(two_samples, "OWN_DIMENSIONS", 700)
+    monkeypatch.setattr(principal_axes, "OWN_DIMENSIONS", 700)
     whole = compare_samples(prepare(first, first), second)
     assert (few.p_value, few.distance) == pytest.approx((whole.p_value, whole.distance), abs=0.01)
     assert set(few.order[:6]) == set(whole.order[:6])
