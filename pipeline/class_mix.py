@@ -61,14 +61,20 @@ class MixShift:
         return {"p_value": self.p_value, "moved_share": self.moved_share, "answer_count": self.answer_count}
 
     @property
-    def told(self) -> str:
+    def found(self) -> str:
         """In words, without Markdown."""
         if np.isnan(self.p_value):
             few = "answers" if self.answer_count < LEAST_ANSWERS else "holdout pictures of the classifier that answered"
-            return f"too small: fewer than {LEAST_ANSWERS} {few}"
-        grown = f"{plain(self.label)} is {self.share:.0%} of the answers, {self.expected_share:.0%} on the holdout"
+            return f"too small, fewer than {LEAST_ANSWERS} {few}"
+        return f"{plain(self.label)} is {self.share:.0%} of the answers, {self.expected_share:.0%} on the holdout"
+
+    @property
+    def told(self) -> str:
+        """What was found, and by which odds."""
+        if np.isnan(self.p_value):
+            return self.found
         odds = f"p = {self.p_value:.4f} (alarm at {ALARM_AT})"
-        return f"{grown}: {odds}; {self.moved_share:.0%} moved (alarm from {LEAST_MOVED:.0%})"
+        return f"{self.found}: {odds}; {self.moved_share:.0%} moved (alarm from {LEAST_MOVED:.0%})"
 
 
 def count_answers(predictions: DataFrame) -> dict[tuple[str, str], dict[str, int]]:
@@ -144,7 +150,7 @@ def describe_mix(days: Sequence[MixShift]) -> Report:
     judged = [each.numbers for each in days if each.numbers]
     worst = min(judged, key=lambda each: (each["p_value"], -each["moved_share"]), default={})
     rows = [
-        [each.day, each.answer_count, *_tell_numbers(each), each.told]
+        [each.day, each.answer_count, *_tell_numbers(each), each.found]
         for each in sorted(days, key=lambda each: each.day)
     ]
     header = ["day", "pictures", "p", "moved", "found"]

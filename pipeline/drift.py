@@ -74,7 +74,7 @@ class DayDrift:
         day: as YYYY-MM-DD.
         picture_count: compared.
         difference: from the reference; None where nothing was compared.
-        told: why nothing was compared, or what was found.
+        found: what was found, or why nothing was compared, in words without signs that a table would lose.
         examples: `image_id` of the pictures that moved the day most, each with the share of the day among the 20
             pictures nearest to it, 0 to 1.
     """
@@ -82,8 +82,14 @@ class DayDrift:
     day: str
     picture_count: int
     difference: Difference | None
-    told: str
+    found: str
     examples: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What was found, and by which odds."""
+        odds = f": p = {self.difference.p_value:.4f} (alarm at {ALARM_AT})" if self.difference else ""
+        return self.found + odds
 
     @property
     def is_alarm(self) -> bool:
@@ -128,7 +134,7 @@ def find_drifts(days: Sequence[str], image_features: DataFrame, reference: Refer
         for day in some:
             ids, vectors = _leave_finite(*samples.get(day, ([], np.empty((0, 0), np.float32))))
             if not ids and day in strange:
-                yield DayDrift(day, 0, None, "not compared: the training set has features of another backbone")
+                yield DayDrift(day, 0, None, "not compared, the training set has features of another backbone")
             else:
                 yield _compare(day, ids, vectors, reference)
 
@@ -146,33 +152,29 @@ def _compare_once(vectors: np.ndarray, reference: Reference) -> Difference:
 def _compare(day: str, ids: Sequence[str], vectors: np.ndarray, reference: Reference) -> DayDrift:
     if min(len(ids), len(reference.vectors)) < LEAST_PICTURES:
         few = "the day" if len(ids) < LEAST_PICTURES else "the train side"
-        return DayDrift(day, len(ids), None, f"too small: {few} has fewer than {LEAST_PICTURES} pictures")
+        return DayDrift(day, len(ids), None, f"too small, {few} has fewer than {LEAST_PICTURES} pictures")
     found = _compare_once(vectors, reference)
     if len(found.order) < LEAST_PICTURES:
         return DayDrift(
-            day, len(ids), None, f"too small: fewer than {LEAST_PICTURES} pictures that are not nearly equal"
+            day, len(ids), None, f"too small, fewer than {LEAST_PICTURES} pictures that are not nearly equal"
         )
     drift = DayDrift(
         day,
         len(found.order),
         found,
-        f"pictures are like the training set: p = {found.p_value:.4f} (alarm at {ALARM_AT})",
+        "pictures are like the training set",
     )
     if not drift.is_alarm:
         return drift
     examples = tuple((ids[number], float(found.crowding[number])) for number in found.order[:EXAMPLE_COUNT])
-    told = "as a whole" if found.statistic == "mean" else "in some of them, which are like each other"
-    return replace(
-        drift,
-        told=f"pictures differ from the training set {told}: p = {found.p_value:.4f} (alarm at {ALARM_AT})",
-        examples=examples,
-    )
+    which = "as a whole" if found.statistic == "mean" else "in some of them, which are like each other"
+    return replace(drift, found=f"pictures differ from the training set {which}", examples=examples)
 
 
 def describe_drift(days: Sequence[DayDrift]) -> Report:
     """The numbers of the day that differs most, and a table of all days."""
     rows = [
-        [each.day, each.picture_count, *_tell_numbers(each.difference), each.told]
+        [each.day, each.picture_count, *_tell_numbers(each.difference), each.found]
         for each in sorted(days, key=lambda each: each.day)
     ]
     counts: dict[str, float | int] = {"alarm_at": ALARM_AT, "alarm_count": sum(each.is_alarm for each in days)}

@@ -151,7 +151,7 @@ def test_a_page_tells_the_classifier_the_cost_and_the_drift(page: str) -> None:
     text = Elements(page).text
     assert "91.3% (95 % interval 89.0% to 93.0%)" in text
     assert "900.0 CPU-seconds, $0.01" in text
-    assert "too small: the day has fewer than 20 pictures" in text
+    assert "too small, the day has fewer than 20 pictures" in text
     assert "Sunday, 22 November 2026" in text
 
 

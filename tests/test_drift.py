@@ -243,7 +243,8 @@ def test_the_check_warns_of_the_novel_day_alone_and_shows_its_pictures(
     told = {name: value.value for name, value in found.metadata.items()}
     assert told["p_value"] <= told["alarm_at"]
     assert told["alarm_count"] == 1
-    assert f"| {SMALL} | 3 |  |  | too small" in told["days"]
+    assert f"| {SMALL} | 3 |  |  | too small, the day has fewer than 20 pictures |" in told["days"]
+    assert "| pictures differ from the training set in some of them, which are like each other |" in told["days"]
     *folders, extension = told[f"examples_{NOVEL}"].removesuffix(")").split("/logs/")[1].split("/")
     jpeg = Path(instance.compute_log_manager.get_captured_local_path(folders, extension)).read_bytes()
     assert Image.open(io.BytesIO(jpeg)).size[1] > 400, "three rows of pictures"
@@ -254,6 +255,8 @@ def test_the_mix_has_a_check_and_words_of_its_own(judged: dict[str, dg.AssetChec
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert f"{CALM} hat is 100% of the answers, 40% on the holdout" in str(found.description)
     assert found.metadata["alarm_count"].value == 2
+    assert "| hat is 100%" in found.metadata["days"].value
+    assert "_" not in found.metadata["days"].value, "our own words survive what makes a stranger's harmless"
 
 
 def test_a_lake_without_a_training_set_or_a_classifier_is_told_and_warns_of_nothing(
