@@ -20,6 +20,7 @@ from pipeline.stored import StoredRows
 from pipeline.training_set import list_training_set
 from resources.models import ModelStore
 from resources.pages import show_pictures, show_report
+from resources.progress import tell_parts
 from resources.spark import POOL
 
 
@@ -65,7 +66,8 @@ def classifier_candidate(
     stale. Backbone and head lie beside it in one ONNX file, classifier.onnx, where the head allows it, and the names
     of the files that it was made from in training_set.parquet.
     """
-    fitted = add_graph(fit_classifier(training_features, ClassifierParams(**config.model_dump())), backbone)
+    params = ClassifierParams(**config.model_dump())
+    fitted = add_graph(fit_classifier(training_features, params, tell_parts(context, "fits")), backbone)
     fitted = replace(fitted, training_set=list_training_set(training_features, training_images))
     mistakes = Report(pictures=draw_mistakes(fitted, training_images.frame))
     return _output(context, fitted, mistakes)

@@ -4,6 +4,7 @@ What it is fitted on is `training_set.py`, its stages and their search `fitting.
 it may be `calibration.py`, scores `evaluation.py`; where models live is `resources/models.py`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
@@ -19,7 +20,7 @@ from pipeline.calibration import UNCALIBRATED, Calibration, calibrate
 from pipeline.cross_fit import cross_fit
 from pipeline.evaluation import evaluate
 from pipeline.fitted import answer_features, labels_of
-from pipeline.fitting import ClassifierParams, fit_pipeline, resolve_params
+from pipeline.fitting import ClassifierParams, count_fits, fit_pipeline, resolve_params
 from pipeline.labels import HOLDOUT, TRAIN
 from pipeline.preprocess import DECODING_PACKAGES
 from pipeline.training_set import check_trainable, identify, select_labelled
@@ -69,13 +70,20 @@ class Classifier:
         return Calibration(**told) if told else UNCALIBRATED
 
 
-def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
+def keep_quiet(done: int, total: int) -> None:
+    """For who need not know how far a training is."""
+
+
+def fit_classifier(
+    features: DataFrame, params: ClassifierParams, tell: Callable[[int, int], object] = keep_quiet
+) -> Classifier:
     """Fits on the train side, calibrates by cross-fitting on the same side, and evaluates on the holdout.
 
     Args:
         features: with `image_id`, `label`, `split`, `features` and `backbone`, and perhaps `group` and `split_alone`;
             rows without a label or features are left out.
         params: what to fit.
+        tell: is given the number of fits that are done, and of all, after some of them.
 
     Raises:
         TrainingError: where a side is empty, there is one label only, or the features are of several backbones.
@@ -83,11 +91,14 @@ def fit_classifier(features: DataFrame, params: ClassifierParams) -> Classifier:
     """
     labelled = select_labelled(features).cache()
     try:
+        searched = count_fits(params)
+        fits = searched + params.calibration_folds + 1  # the last by `_judge_ungrouped`
         bare = _fit(labelled, params)
+        tell(searched, fits)
         train = labelled.where(F.col("split") == TRAIN)
         best = {name: value for name, value in bare.report["chosen"].get("best", {}).items() if name != "accuracy"}
         settled = replace(params, params={**params.params, **best}, grid={})
-        crossed = cross_fit(train, settled)
+        crossed = cross_fit(train, settled, lambda folds: tell(searched + folds, fits))
         calibration = calibrate(crossed, params.promised_precision)
         calibrated = replace(bare, report={"calibration": calibration.to_dict()}, cross_fitted=crossed)
         report = {**bare.report, **_evaluate(labelled, calibrated), "ungrouped": _judge_ungrouped(labelled, settled)}

@@ -1,6 +1,7 @@
 """Fitting: the stages of the MLlib pipeline between a vector and a label, and the search for the head's parameters."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast
@@ -52,6 +53,11 @@ class ClassifierParams:
 def resolve_params(params: ClassifierParams) -> dict[str, Any]:
     """All that was asked, with the head's own defaults spelled out, as plain values."""
     return {**asdict(params), "params": head_params(params.head, params.params)}
+
+
+def count_fits(params: ClassifierParams) -> int:
+    """How many pipelines `fit_pipeline` fits."""
+    return 1 + (params.folds * math.prod(map(len, params.grid.values())) if params.grid else 0)
 
 
 def fit_pipeline(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:

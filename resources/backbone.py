@@ -64,7 +64,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
             PretrainedError: where the network cannot be had, or int8 cannot be made or run; the text says what to do.
         """
         check_precision(precision)
-        fp32 = self._once(identify_recipe(*self._words(name)), lambda folder: export_backbone(self.open(name), folder))
+        fp32 = self._once(identify_recipe(*self._words(name)), lambda folder: self._export(name, folder))
         if precision == "fp32":
             return fp32
         return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, pictures, folder))
@@ -89,6 +89,10 @@ class BackboneCatalogue(dg.ConfigurableResource):
     def _words(self, name: str) -> tuple[str, Path | None, str, str]:
         weights = Path(self.weights) if self.weights else None
         return name or self.name, weights, self.features_tensor, self.pixel_scaling
+
+    def _export(self, name: str, folder: Path) -> Path:
+        dg.get_dagster_logger().info(f"exporting {name or self.name} to ONNX, once for this lake")
+        return export_backbone(self.open(name), folder)
 
     def _once(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
         found = self._find(recipe)
@@ -157,4 +161,5 @@ def _quantize(fp32: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:
             f"int8 of {fp32.name} is calibrated on labelled pictures, and there are none: put some into"
             " DAYLIGHT_TRAINING and materialize training_images, or let DAYLIGHT_PRECISION be fp32"
         )
+    dg.get_dagster_logger().info(f"making int8 of {fp32.name}, calibrated on {len(pictures)} pictures")
     return quantize_backbone(fp32, pictures, folder)

@@ -84,6 +84,7 @@ class Precisions(dg.ConfigurableResource):
     def _measure(self, fp32: Backbone) -> PrecisionChoice:
         stored = self._training_images()
         ids = sample_labelled(stored.frame)
+        dg.get_dagster_logger().info(f"measuring {fp32.name} in fp32 and int8 on {len(ids)} labelled pictures")
         images = stored.frame.where(F.col("image_id").isin(ids))
         try:
             int8 = self._int8(fp32)

@@ -1,10 +1,12 @@
-"""Progress: how far the Spark jobs of a run are, as log lines and a tag of the run, with a link to Spark's own pages.
+"""Progress: how far the work of a run is, as log lines and a tag of the run, with a link to Spark's own pages.
 
-A thread asks Spark once a second; what is told is of tasks that have ended. A Connect server tells nothing.
+Of long Spark jobs a thread asks Spark once a second; what is told is of tasks that have ended. A Connect server tells
+nothing. Work of many short jobs tells by itself, by `tell_parts`.
 """
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 import dagster as dg
@@ -30,10 +32,11 @@ _watched: set[str] = set()
 
 
 class JobProgress:
-    """How far one Spark job is, and what was last told of it."""
+    """How far one job is, and what was last told of it."""
 
-    def __init__(self, started: float) -> None:
-        """Of a job that was first seen at this time, by `time.monotonic`."""
+    def __init__(self, started: float, parts: str = "tasks") -> None:
+        """Of a job that was first seen at this time, by `time.monotonic`, in parts of this name."""
+        self._parts = parts
         self._started = self._told_at = started
         self._told = 0
 
@@ -41,8 +44,8 @@ class JobProgress:
         """What to say of it, or None where it is too soon.
 
         Args:
-            done: tasks that have ended.
-            total: tasks in all.
+            done: parts that have ended.
+            total: parts in all.
             now: by `time.monotonic`.
         """
         percent = PERCENT * (PERCENT * done // max(1, total))
@@ -50,7 +53,7 @@ class JobProgress:
             return None
         self._told, self._told_at = percent, now
         left = (now - self._started) * (total - done) / done
-        return f"{percent} % ({done} of {total} tasks), about {tell_seconds(left)} left"
+        return f"{percent} % ({done} of {total} {self._parts}), about {tell_seconds(left)} left"
 
 
 class ProgressWatch(threading.Thread):
@@ -63,7 +66,6 @@ class ProgressWatch(threading.Thread):
         self._run = run
         self._log = log
         self._over = threading.Event()
-        self._is_told = False
 
     def run(self) -> None:
         """Waits for Spark to start, and tells of every job that takes its time."""
@@ -94,15 +96,15 @@ class ProgressWatch(threading.Thread):
         self._over.set()
         self.join(LAST_WORD_SECONDS)
         _watched.discard(self._run.run_id)
-        if self._is_told:
+        run = self._instance.get_run_by_id(self._run.run_id)
+        if run and TAG in run.tags:
             self._instance.add_run_tags(self._run.run_id, {TAG: "ended"})
 
     def _tell(self, told: str) -> None:
         steps = self._instance.get_run_step_stats(self._run.run_id)
         step = " ".join(each.step_key for each in steps if each.status == StepEventStatus.IN_PROGRESS) or "spark"
         self._log.info(f"{step}: {told}")
-        self._instance.add_run_tags(self._run.run_id, {TAG: f"{step} {told.partition(' (')[0]}"})
-        self._is_told = True
+        _tag(self._instance, self._run.run_id, step, told)
 
     def _link(self, address: str | None) -> None:
         if address:
@@ -121,11 +123,27 @@ def watch_progress(context: dg.InitResourceContext) -> ProgressWatch | None:
     return watch
 
 
+def tell_parts(context: dg.AssetExecutionContext, parts: str) -> Callable[[int, int], None]:
+    """What a step calls with the parts that have ended, of this name, and the parts in all, each time one ends."""
+    progress = JobProgress(time.monotonic(), parts)
+
+    def tell(done: int, total: int) -> None:
+        if told := progress.tell(done, total, time.monotonic()):
+            context.log.info(told)
+            _tag(context.instance, context.run.run_id, context.asset_key.to_user_string(), told)
+
+    return tell
+
+
 def tell_seconds(seconds: float) -> str:
     """A duration as people say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _tag(instance: dg.DagsterInstance, run_id: str, step: str, told: str) -> None:
+    instance.add_run_tags(run_id, {TAG: f"{step} {told.partition(' (')[0]}"})
 
 
 def _count_tasks(tracker: StatusTracker, job: int) -> tuple[int, int]:

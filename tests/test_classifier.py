@@ -187,7 +187,9 @@ def test_a_label_that_stands_in_the_holdout_only_is_never_answered_and_counts_as
 
 def test_a_grid_search_tries_every_combination_and_fits_the_best(features: DataFrame) -> None:
     grid = {"regParam": [1000.0, 0.01], "maxIter": [0.0, 2.0]}
-    fitted = fit_classifier(features, ClassifierParams(grid=grid, folds=2))
+    told: list[tuple[int, int]] = []
+    fitted = fit_classifier(features, ClassifierParams(grid=grid, folds=2), lambda *fits: told.append(fits))
+    assert told == [(done, 15) for done in (9, 10, 11, 12, 13, 14)], "how far it is was told"
     chosen = fitted.report["chosen"]
     tried = [(each["regParam"], each["maxIter"]) for each in chosen["tried"]]
     assert tried == [(1000, 0), (1000, 2), (0.01, 0), (0.01, 2)]

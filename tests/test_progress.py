@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from resources import progress
-from resources.progress import JobProgress, tell_seconds
+from resources.progress import JobProgress, tell_parts, tell_seconds
 from resources.spark import SparkResource
 
 
@@ -29,6 +29,35 @@ def test_what_is_over_soon_is_not_told_of() -> None:
 @pytest.mark.parametrize(("seconds", "told"), [(38.4, "38 s"), (300, "5 min"), (9000, "2.5 h")])
 def test_time_left_is_told_as_people_say_it(seconds: float, told: str) -> None:
     assert tell_seconds(seconds) == told
+
+
+def test_work_of_many_short_jobs_is_told_of_in_the_step_that_does_it(
+    spark: SparkSession, spark_resource: SparkResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.1)
+    tags = []
+
+    @dg.asset
+    def fitted(context: dg.AssetExecutionContext, spark: SparkResource) -> None:
+        tell = tell_parts(context, "fits")
+        for done in (1, 2, 3, 4):
+            time.sleep(0.2)
+            tell(done, 4)
+            tags.append(context.instance.get_run_by_id(context.run.run_id).tags["progress"])
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([fitted], resources={"spark": spark_resource}, instance=instance)
+        lines = [log.user_message for log in instance.all_logs(result.run_id) if log.step_key == "fitted"]
+        run = instance.get_run_by_id(result.run_id)
+    told = [line for line in lines if "fits" in line]
+    assert [line.partition(",")[0] for line in told] == [
+        "20 % (1 of 4 fits)",
+        "50 % (2 of 4 fits)",
+        "70 % (3 of 4 fits)",
+    ]
+    assert tags[0] == "fitted 20 %"
+    assert run is not None
+    assert run.tags["progress"] == "ended"
 
 
 def test_a_long_spark_job_is_told_of_in_the_run_that_it_is_part_of(
