@@ -79,6 +79,7 @@ def summarize(
   precision   {_tell_precision(results)}
   speed       {_tell_speed(results)}
   rejected    {rejected}
+  drift       {_tell_drift(results)}
   tables      {settings.lake} (Delta Lake, one folder per asset)
   reports     {settings.lake}/reports (a page to open for every day)
   time        {seconds:.0f} s
@@ -90,6 +91,21 @@ def _tell_precision(results: Sequence[dg.ExecuteInProcessResult]) -> str:
     """Which one the backbone has, and why."""
     (event,) = results[0].asset_materializations_for_node("backbone")
     return str(event.metadata["why"].value)
+
+
+def _tell_drift(results: Sequence[dg.ExecuteInProcessResult]) -> str:
+    """On how many days the checks of drift warned, and how good the answers are where there is none."""
+    trained, answered = results
+    reports = answered.asset_materializations_for_node("daily_report")
+    alarmed = sum(cast("int", event.metadata["alarm_count"].value) > 0 for event in reports)
+    if not alarmed:
+        return f"none, on {len(reports)} days"
+    (event,) = trained.asset_materializations_for_node("classifier")
+    accuracy = cast("float", event.metadata["accuracy"].value)
+    return (
+        f"{alarmed} of {len(reports)} days warn: their photos are unlike the labelled ones,"
+        f" of whose holdout {accuracy:.3f} were right"
+    )
 
 
 def _tell_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
