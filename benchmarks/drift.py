@@ -17,7 +17,7 @@ from pipeline.backbone import Backbone, load_backbone, open_backbone
 from pipeline.class_mix import compare_mix
 from pipeline.drift import ALARM_AT, DAY_LIMIT, LEARNED_LIMIT, REFERENCE_LIMIT
 from pipeline.labels import list_training_files
-from pipeline.likeness import learn_likeness
+from pipeline.likeness import fit_scores, learn_likeness
 from pipeline.preprocess import decode
 from pipeline.two_samples import compare_samples, prepare_sample
 
@@ -34,7 +34,6 @@ DAYS: Final = 10
 DAY_SIZES: Final = (150, 300, 500)
 NEW_SHARE: Final = 0.1
 HOLDOUT_SHARE: Final = 0.2
-RIDGE: Final = 1.0
 EMBED_COUNT: Final = 16
 
 
@@ -101,9 +100,7 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
 def _fit_ridge(vectors: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     names = np.unique(labels)
     mean = vectors.mean(axis=0)
-    centred = vectors - mean
-    squares = centred.T @ centred + RIDGE * np.eye(vectors.shape[1])
-    weights = np.linalg.solve(squares, centred.T @ (labels[:, None] == names))
+    weights = fit_scores(vectors, labels)
     shares = np.array([(labels == name).mean() for name in names])
     return lambda others: names[((others - mean) @ weights + shares).argmax(axis=1)]
 

@@ -106,9 +106,11 @@ class DayReport:
 
     @property
     def numbers(self) -> dict[str, float | int]:
-        """To be drawn as lines over the days; of a check, Dagster draws none."""
-        told = [("drift", measure_drift(self.drift)), *(("mix", each.numbers) for each in self.mix)]
-        lines = {f"{kind}_{name}": value for kind, numbers in told for name, value in numbers.items()}
+        """To be drawn as lines over the days, of several mixes the least likely; of a check, Dagster draws none."""
+        judged = (each.numbers for each in self.mix if each.numbers)
+        mix = min(judged, key=lambda each: each["p_value"], default={})
+        told = {"drift": measure_drift(self.drift), "mix": mix}
+        lines = {f"{kind}_{name}": value for kind, numbers in told.items() for name, value in numbers.items()}
         return {"alarm_count": len(self.alarms), **lines}
 
 

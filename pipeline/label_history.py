@@ -78,8 +78,9 @@ def draw_history(days: Sequence[str], counts: Counts) -> bytes:
     picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=11)
     shown, stacks = _stack(days, counts)
-    step = choose_step(max(map(sum, stacks)))
-    most = step * ceil(max(map(sum, stacks)) / step)
+    tallest = max(map(sum, stacks))
+    step = choose_step(tallest)
+    most = step * ceil(tallest / step)
     scale = (BOTTOM - TOP) / most
     draw.text((LEFT, TOP - 4), "files with an answer", INK, font, anchor="ls")
     for tick in range(0, most + 1, step):

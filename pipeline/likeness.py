@@ -48,7 +48,7 @@ def learn_likeness(vectors: np.ndarray, labels: Sequence[str], usual: np.ndarray
     if min(len(vectors), len(usual)) < 2:
         dimension = usual.shape[1]
         return Likeness(np.eye(dimension, dtype=np.float32), np.empty((dimension, 0), np.float32))
-    parts = (_find_axes(vectors), _find_scores(vectors, np.asarray(labels)))
+    parts = (_find_axes(vectors), fit_scores(vectors, np.asarray(labels)))
     return Likeness(*(part / _width(usual @ part) for part in parts))
 
 
@@ -58,8 +58,13 @@ def _find_axes(vectors: np.ndarray) -> np.ndarray:
     return axes[:AXIS_COUNT][lengths[:AXIS_COUNT] >= 1e-3 * lengths[0]].T
 
 
-def _find_scores(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights of every class, float32 `[dimension, classes]`, by ridge regression in its dual form."""
+def fit_scores(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Weights of every class in the order of its name, float32 `[dimension, classes]`, by ridge regression's dual form.
+
+    Args:
+        vectors: float32 `[n, dimension]` of length 1; some thousand, since a matrix `[n, n]` is solved.
+        labels: of these.
+    """
     is_class = (labels[:, None] == np.unique(labels)).astype(np.float32)
     centred = vectors - vectors.mean(axis=0)
     alike = centred @ centred.T + RIDGE * np.eye(len(vectors), dtype=np.float32)

@@ -170,6 +170,9 @@ def test_what_could_be_judged_is_a_number_to_be_drawn(reports: dict[date, DayRep
     moved = replace(report, mix=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
     assert (report.numbers["alarm_count"], moved.numbers["alarm_count"]) == (0, 1)
     assert moved.numbers["mix_p_value"] <= 0.0025
+    calm = compare_mix(str(SUNDAY), report.counts.labels, report.counts.labels)
+    both = replace(moved, mix=[*moved.mix, calm])
+    assert both.numbers["mix_p_value"] == moved.numbers["mix_p_value"], "of two classifiers the odder one counts"
     assert "drift_p_value" not in moved.numbers, "the day is too small"
     compared = DayDrift(str(SUNDAY), 20, Difference(0.4, 1.5, "mean", np.empty(0), 0.1, np.empty(0)), "like it")
     assert replace(report, drift=compared).numbers["drift_p_value"] == 0.4

@@ -1,0 +1,162 @@
+"""Planted twins and flipped labels: how many of them are found among the photos of a folder, and what else is.
+
+    python -m benchmarks.planted FOLDER GRAPH
+
+The folder is laid out as a training folder. Three labels in a hundred are flipped; and 250 photos are saved once more,
+changed as photos are changed in practice.
+"""
+
+import io
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyspark.sql import DataFrame, SparkSession
+
+from pipeline.backbone import Backbone, open_backbone
+from pipeline.calibration import soften
+from pipeline.classifier import answer_holdout, fit_classifier
+from pipeline.features import extract_features
+from pipeline.fitting import ClassifierParams
+from pipeline.groups import connect
+from pipeline.label_issues import rank_labels
+from pipeline.labels import label_features, list_training_files, read_training_images
+from pipeline.twins import find_conflicts, find_twins
+from resources.spark import SparkResource
+
+PLANTED: Final = "planted"
+"""Begins the names of copies."""
+
+COUNT: Final = 250
+FLIPPED_SHARE: Final = 0.03
+READ_SHARE: Final = 0.06
+"""Of the list of label issues, within which flips are counted."""
+
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+def _scale(image: Image.Image, factor: float) -> Image.Image:
+    return image.resize((max(8, int(image.width * factor)), max(8, int(image.height * factor))))
+
+
+def _crop(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """A twentieth to three of them of both sides go, some on the left and the top, the rest opposite."""
+    cut = random.uniform(0.05, 0.15, 2) * image.size
+    left, top = cut * random.random(2)
+    return image.crop((int(left), int(top), int(image.width - cut[0] + left), int(image.height - cut[1] + top)))
+
+
+def _rotate(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    angle = random.uniform(2, 5) * random.choice((-1, 1))
+    return image.rotate(float(angle), Image.Resampling.BICUBIC, fillcolor=(128, 128, 128))
+
+
+CHANGES: Final[dict[str, Change]] = {
+    "re-encoded": lambda image, _: image,
+    "smaller": lambda image, random: _scale(image, random.uniform(0.5, 1)),
+    "larger": lambda image, random: _scale(image, random.uniform(1, 2)),
+    "cropped": _crop,
+    "mirrored": lambda image, _: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "rotated": _rotate,
+    "cropped and mirrored": lambda image, random: _crop(image, random).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "cropped and scaled": lambda image, random: _scale(_crop(image, random), random.uniform(0.5, 2)),
+}
+
+
+def main() -> None:
+    """Plants, looks for what was planted, and prints what was found."""
+    backbone, random = open_backbone(Path(sys.argv[2]).resolve()), np.random.default_rng(0)
+    spark = SparkResource().spark_session
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(shutil.copytree(sys.argv[1], Path(folder, "photos")))
+        _judge_flips(spark, root, backbone, random)
+        _judge_twins(spark, root, backbone, random)
+
+
+def _judge_twins(spark: SparkSession, root: Path, backbone: Backbone, random: np.random.Generator) -> None:
+    sources = _plant(root, random)
+    images = read_training_images(spark, list_training_files(str(root))).cache()
+    paths = dict(images.select("image_id", "path").toPandas().itertuples(index=False))
+    twins = find_twins(extract_features(images, backbone), images).cache()
+    pairs = [(paths[row["image_id"]], paths[row["twin_id"]]) for row in twins.collect()]
+    groups = {
+        path: number
+        for number, group in enumerate(connect([(("", a), ("", b)) for a, b in pairs]))
+        for _, path in group
+    }
+    found = {copy: source in groups and groups.get(copy) == groups[source] for copy, (source, _) in sources.items()}
+    # two files that the set itself has of one photo are the same source
+    own = [pair for pair in pairs if not any(path in sources for path in pair)]
+    kin = {
+        path: number for number, group in enumerate(connect([(("", a), ("", b)) for a, b in own])) for _, path in group
+    }
+    origins = [[sources.get(path, (path, ""))[0] for path in pair] for pair in pairs if set(pair) & set(sources)]
+    right = sum(one == other or kin.get(one, one) == kin.get(other, other) for one, other in origins)
+    print(f"twins: recall {np.mean(list(found.values())):.3f} of {len(found)}, in groups;", end=" ")
+    print(f"precision {right / max(1, len(origins)):.3f} of {len(origins)} pairs with a copy")
+    for name in CHANGES:
+        ours = [found[copy] for copy, (_, change) in sources.items() if change == name]
+        print(f"  {name}: {sum(ours)} of {len(ours)}")
+    print(f"pairs that the set has of itself: {len(own)}; with two labels:")
+    for row in find_conflicts(twins, images).collect():
+        print("  " + " and ".join(paths[row[side]] for side in ("image_id", "twin_id")))
+
+
+def _plant(root: Path, random: np.random.Generator) -> dict[str, tuple[str, str]]:
+    """Saves changed copies beside photos; gives each copy's source and the change."""
+    files = list_training_files(str(root)).labelled["path"].to_pylist()
+    sources = {}
+    for number, path in enumerate(random.choice(sorted(files), COUNT, replace=False)):
+        name, change = list(CHANGES.items())[number % len(CHANGES)]
+        copy = Path(path).with_name(f"{PLANTED}-{number}.jpg")
+        buffer = io.BytesIO()
+        change(Image.open(root / path).convert("RGB"), random).save(
+            buffer, "JPEG", quality=int(random.integers(40, 96))
+        )
+        (root / copy).write_bytes(buffer.getvalue())
+        sources[str(copy)] = (str(path), name)
+    return sources
+
+
+def _judge_flips(spark: SparkSession, root: Path, backbone: Backbone, random: np.random.Generator) -> None:
+    files = list_training_files(str(root))
+    labels = np.array(files.labelled["label"].to_pylist())
+    flipped = random.choice(len(labels), round(FLIPPED_SHARE * len(labels)), replace=False)
+    for number in flipped:
+        labels[number] = random.choice(np.setdiff1d(labels, labels[number]))
+    column = files.labelled.schema.get_field_index("label")
+    files = replace(files, labelled=files.labelled.set_column(column, "label", pa.array(labels.tolist())))
+    images = read_training_images(spark, files).cache()
+    paths = set(np.array(files.labelled["path"].to_pylist())[flipped])
+    extracted = extract_features(images, backbone).cache()
+    ranked = _rank(images, extracted).toPandas().sort_values("rank")
+    first = ranked.head(int(READ_SHARE * len(ranked)))
+    hits = len(paths & set(first["path"]))
+    print(
+        f"flips: {hits} of {len(paths)}, {hits / len(paths):.2f}, within the first {len(first)} of {len(ranked)};",
+        end=" ",
+    )
+    print(f"reasons there: {dict(Counter(first['reason']))}")
+
+
+def _rank(images: DataFrame, extracted: DataFrame) -> DataFrame:
+    """The list of label issues, as the asset makes it."""
+    features = label_features(extracted, images)
+    classifier = fit_classifier(features, ClassifierParams())
+    answers = [answer_holdout(features, classifier)]
+    if crossed := classifier.cross_fitted:
+        softened = soften(crossed.probabilities, classifier.calibration.temperature)
+        answers.append(replace(crossed, probabilities=softened))
+    return rank_labels(images, find_twins(extracted, images), answers)
+
+
+if __name__ == "__main__":
+    main()
