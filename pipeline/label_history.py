@@ -4,7 +4,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from math import ceil, log10
 from typing import Final
 
@@ -76,7 +76,7 @@ def draw_history(days: Sequence[str], counts: Counts) -> bytes:
         counts: of these days.
     """
     picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=11)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=12)
     shown, stacks = _stack(days, counts)
     tallest = max(map(sum, stacks))
     step = choose_step(tallest)
@@ -88,11 +88,11 @@ def draw_history(days: Sequence[str], counts: Counts) -> bytes:
         draw.text((LEFT - 6, BOTTOM - tick * scale), f"{tick:,}", INK, font, anchor="rm")
     room = (RIGHT - LEFT) / len(days)
     for place, (day, stack) in enumerate(zip(days, stacks, strict=True)):
-        left, bottom = LEFT + room * place, float(BOTTOM)
-        for (_, colour), number in zip(shown, stack, strict=True):
-            if number:
-                draw.rectangle([left, bottom - number * scale, left + BAR * room, bottom - 1], colour)
-            bottom -= number * scale
+        left = LEFT + room * place
+        edges = [round(BOTTOM - below * scale) for below in accumulate(stack, initial=0)]
+        for (_, colour), (bottom, top) in zip(shown, pairwise(edges), strict=True):
+            if top < bottom:  # less than half a pixel is not seen
+                draw.rectangle([left, top, left + BAR * room, bottom - 1], colour)
         if (len(days) - 1 - place) % DAYS_A_DATE == 0:
             text = f"{date.fromisoformat(day):%d %b}"
             draw.text((left + BAR * room / 2, BOTTOM + 6), text, INK, font, anchor="mt")

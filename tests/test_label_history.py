@@ -35,6 +35,13 @@ def test_a_plot_fits_the_page_whatever_labels_are_called(labels: list[str]) -> N
     assert open_picture(draw_history(days, {**counts, (days[0], None): 9})).width <= MAX_WIDTH
 
 
+@pytest.mark.parametrize("most", [3, 250, 251, 600, 10_000, 10**7])
+def test_a_label_of_one_file_stops_no_plot_however_large_the_others_are(most: int) -> None:
+    days = list_days(LAST)
+    counts = {(days[-1], f"rare {number}"): 1 for number in range(3)} | {(days[-1], "usual"): most}
+    assert open_picture(draw_history(days, counts)).width <= MAX_WIDTH
+
+
 def test_ticks_are_few_and_round() -> None:
     assert [choose_step(most) for most in (1, 6, 7, 13, 61, 599, 12_345)] == [1, 1, 2, 5, 20, 100, 5_000]
     assert all(2 <= -(-most // choose_step(most)) <= MOST_TICKS for most in range(2, 5_000))
