@@ -35,8 +35,9 @@ class Difference:
     Attributes:
         p_value: share of all deals that differ as much as these samples do; 1 / 1000 at least, and in hundredths where
             it is large.
-        distance: of the samples, in standard deviations of what the deals give, in the statistic that says most.
-        statistic: the name of that one: `mean`, or `crowding` around the most crowded vectors of the second sample.
+        distance: of the samples, in standard deviations of what the deals give, in the statistic that says most,
+            which may be the sum of the others.
+        statistic: the name of the largest: `mean`, or `crowding` around the most crowded vectors of the second sample.
         crowding: float `[n]`, for each vector of the second sample the share of its own sample among its 20 nearest,
             0 to 1; nan for near duplicates of others, which count once.
         expected_crowding: that share, were the samples alike.
@@ -117,10 +118,10 @@ def prepare_sample(vectors: np.ndarray, labels: Sequence[str], likeness: Likenes
 def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Difference:
     """Tests whether two samples are of one distribution, near duplicates within each taken as one.
 
-    Two kinds of statistics are standardised by the same random deals, and the largest counts against the largest of
-    every deal: the length of the difference of the means, for shifts of the whole sample, and how crowded by its own
-    the twentieth part of the second sample is that is most so, among 20 and 60 nearest, for a minority of a new kind;
-    there a strange vector counts more than a usual one.
+    Two kinds of statistics are standardised by the same random deals; the largest, or their sum where that is larger,
+    counts against the same of every deal: the length of the difference of the means, for shifts of the whole sample,
+    and how crowded by its own the twentieth part of the second sample is that is most so, among 20 and 60 nearest, for
+    a minority of a new kind; there a strange vector counts more than a usual one.
     The means on the principal axes of the two samples together, with variances drawn half-way to equal; neighbours in
     the coordinates of `likeness`. A hundred deals, and a thousand where these leave a doubt.
     Bound: some thousand vectors; distances of pairs of the second and the first sample are held at a time.
@@ -141,7 +142,7 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
         counts = [_count_own(nearest[:, :near], deals) for near in NEAR_COUNTS]
         crowds = [count * weights[deals] for count in counts]
         scores = _standardise(np.stack([_measure_means(spread, deals), *map(_average_crowded, crowds)]))
-        largest = scores.max(axis=0)
+        largest = np.vstack([scores, _standardise(scores.sum(axis=0, keepdims=True))]).max(axis=0)
         p_value = float(np.mean(largest >= largest[0]))
         if p_value > GO_ON_BELOW:
             break
