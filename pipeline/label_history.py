@@ -22,8 +22,8 @@ HEIGHT: Final = 300
 LEFT, TOP, RIGHT, BOTTOM = 40, 20, 322, 276
 """Of the bars; the names of the labels stand on the right of them, the dates below."""
 
-BAR: Final = 0.85
-"""Of the room of a day."""
+GAP: Final = 2
+"""Pixels between two days."""
 
 MOST_TICKS: Final = 6
 DAYS_A_DATE: Final = 6
@@ -88,14 +88,14 @@ def draw_history(days: Sequence[str], counts: Counts) -> bytes:
         draw.text((LEFT - 6, BOTTOM - tick * scale), f"{tick:,}", INK, font, anchor="rm")
     room = (RIGHT - LEFT) / len(days)
     for place, (day, stack) in enumerate(zip(days, stacks, strict=True)):
-        left = LEFT + room * place
+        left, right = round(LEFT + room * place), round(LEFT + room * (place + 1)) - GAP
         edges = [round(BOTTOM - below * scale) for below in accumulate(stack, initial=0)]
         for (_, colour), (bottom, top) in zip(shown, pairwise(edges), strict=True):
             if top < bottom:  # less than half a pixel is not seen
-                draw.rectangle([left, top, left + BAR * room, bottom - 1], colour)
+                draw.rectangle([left, top, right - 1, bottom - 1], colour)
         if (len(days) - 1 - place) % DAYS_A_DATE == 0:
             text = f"{date.fromisoformat(day):%d %b}"
-            draw.text((left + BAR * room / 2, BOTTOM + 6), text, INK, font, anchor="mt")
+            draw.text(((left + right) / 2, BOTTOM + 6), text, INK, font, anchor="mt")
     for line, (name, colour) in enumerate(reversed(shown)):
         left, middle = RIGHT + 12, TOP + LINE * line + 4
         draw.rectangle([left, middle - SQUARE // 2, left + SQUARE, middle + SQUARE // 2], colour)
