@@ -23,6 +23,9 @@ SCHEMA: Final = """
 LEAST_SIMILARITY: Final = 0.55
 """Of pictures whose pixels are worth comparing."""
 
+LEAST_OF_NEAREST: Final = 0.3
+"""Of a picture and the one that is nearest to it: a crop of 15 % may be no more alike."""
+
 DIMENSION: Final = 256
 FEWEST_DIMENSIONS: Final = 8
 PICTURES_PER_DIMENSION: Final = 4
@@ -73,10 +76,11 @@ def fit_whitening(vectors: np.ndarray) -> Whitening:
 def find_neighbours(features: DataFrame) -> DataFrame:
     """Finds pairs of pictures whose embeddings are alike, lazily, in the columns of `SCHEMA`.
 
-    Every picture has its `NEIGHBOUR_COUNT` nearest ones, and of all that are alike the one with the smallest digest, so
-    that a crowd of alike pictures hangs together by it although not all its pairs are kept. Bound: the driver holds
-    `SAMPLE_COUNT` embeddings, 42 MB of 1,280 numbers; a task two blocks and their similarities, 100 MB. Work grows with
-    the square of the number of pictures.
+    Every picture has the one that is nearest to it, where that is no stranger; of those that are alike, its
+    `NEIGHBOUR_COUNT` nearest ones and the one with the smallest digest, so that a crowd of alike pictures hangs
+    together by it although not all its pairs are kept. Bound: the driver holds `SAMPLE_COUNT` embeddings, 42 MB of
+    1,280 numbers; a task two blocks and their similarities, 100 MB. Work grows with the square of the number of
+    pictures.
 
     Args:
         features: distinct pictures, with `image_id` and `features`; it is read three times at most.
@@ -88,7 +92,7 @@ def find_neighbours(features: DataFrame) -> DataFrame:
         return features.sparkSession.createDataFrame([], SCHEMA)
     whitening = fit_whitening(vectors)
     block_count = -(-count // BLOCK_ROWS)
-    floor = LEAST_SIMILARITY if count > FEW_PICTURES else -1.0
+    floors = (LEAST_SIMILARITY, LEAST_OF_NEAREST) if count > FEW_PICTURES else (-1.0, -1.0)
     block, other = (
         F.pmod(F.xxhash64("image_id"), F.lit(block_count)),
         F.explode(F.sequence(F.lit(0), F.lit(block_count - 1))),
@@ -96,8 +100,8 @@ def find_neighbours(features: DataFrame) -> DataFrame:
     whitened = readable.mapInArrow(_whiten(whitening), "image_id string, vector binary")
     met = whitened.withColumn("block", block.cast("int")).withColumn("other", other)
     met = met.withColumns({"low": F.least("block", "other"), "high": F.greatest("block", "other")}).drop("other")
-    alike = met.groupBy("low", "high").applyInArrow(_compare_blocks(floor), SCHEMA)
-    return _keep_nearest(alike)
+    alike = met.groupBy("low", "high").applyInArrow(_compare_blocks(*floors), SCHEMA)
+    return _keep_nearest(alike, floors[0])
 
 
 def _whiten(whitening: Whitening) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -112,7 +116,7 @@ def _whiten(whitening: Whitening) -> Callable[[Iterator[pa.RecordBatch]], Iterat
     return whiten
 
 
-def _compare_blocks(floor: float) -> Callable[[pa.Table], pa.Table]:
+def _compare_blocks(floor: float, nearest_floor: float) -> Callable[[pa.Table], pa.Table]:
     """Of the pictures of two blocks, or of one, the nearest of each in the other block."""
 
     def compare(rows: pa.Table) -> pa.Table:
@@ -122,14 +126,17 @@ def _compare_blocks(floor: float) -> Callable[[pa.Table], pa.Table]:
         low, high = (np.flatnonzero(blocks == rows[side][0].as_py()) for side in ("low", "high"))
         similarities = vectors[low].astype(np.float32) @ vectors[high].astype(np.float32).T
         similarities[low[:, None] == high] = -np.inf
-        found = [_pair(ids[low], ids[high], similarities, floor), _pair(ids[high], ids[low], similarities.T, floor)]
+        floors = floor, nearest_floor
+        found = [_pair(ids[low], ids[high], similarities, *floors), _pair(ids[high], ids[low], similarities.T, *floors)]
         return pa.concat_tables(found)
 
     return compare
 
 
-def _pair(ids: np.ndarray, twin_ids: np.ndarray, similarities: np.ndarray, floor: float) -> pa.Table:
-    """The nearest of every row, and the first that is alike: columns are in the order of their digests."""
+def _pair(
+    ids: np.ndarray, twin_ids: np.ndarray, similarities: np.ndarray, floor: float, nearest_floor: float
+) -> pa.Table:
+    """The nearest ones of every row, and the first that is alike: columns are in the order of their digests."""
     count = min(NEIGHBOUR_COUNT, similarities.shape[1])
     if not similarities.size:
         return _SCHEMA.empty_table()
@@ -137,18 +144,21 @@ def _pair(ids: np.ndarray, twin_ids: np.ndarray, similarities: np.ndarray, floor
     columns = np.hstack([nearest, np.argmax(similarities >= floor, axis=1)[:, None]])
     rows = np.repeat(np.arange(len(ids)), count + 1)
     values = similarities[rows, columns.ravel()]
-    alike = np.flatnonzero(values >= floor)
+    is_nearest = columns == similarities.argmax(axis=1)[:, None]
+    alike = np.flatnonzero(values >= np.where(is_nearest, nearest_floor, floor).ravel())
     arrays = [ids[rows[alike]], twin_ids[columns.ravel()[alike]], values[alike].astype(np.float64)]
     return pa.table(arrays, schema=_SCHEMA)
 
 
-def _keep_nearest(alike: DataFrame) -> DataFrame:
+def _keep_nearest(alike: DataFrame, floor: float) -> DataFrame:
     """Of what the blocks found, once more the nearest and the first of every picture; every pair once."""
     alike = alike.distinct()
     rank = F.row_number().over(Window.partitionBy("image_id").orderBy(F.desc("similarity"), "twin_id"))
-    first = F.min("twin_id").over(Window.partitionBy("image_id"))
+    is_alike = F.col("similarity") >= floor
+    first = F.min(F.when(is_alike, F.col("twin_id"))).over(Window.partitionBy("image_id"))
     kept = alike.withColumns({"rank": rank, "first": first})
-    kept = kept.where((F.col("rank") <= NEIGHBOUR_COUNT) | (F.col("twin_id") == F.col("first")))
+    is_one = (F.col("rank") <= NEIGHBOUR_COUNT) | (F.col("twin_id") == F.col("first"))
+    kept = kept.where((F.col("rank") == 1) | (is_alike & is_one))
     pair = kept.select(F.least("image_id", "twin_id"), F.greatest("image_id", "twin_id"), "similarity")
     return (
         pair.toDF("image_id", "twin_id", "similarity")

@@ -15,7 +15,7 @@ from pipeline.alignment import correlate_pictures, shrink_picture
 from pipeline.backbone import Backbone
 from pipeline.features import extract_features
 from pipeline.limits import DEFAULT_LIMITS
-from pipeline.neighbours import NEIGHBOUR_COUNT, find_neighbours, fit_whitening
+from pipeline.neighbours import LEAST_SIMILARITY, NEIGHBOUR_COUNT, find_neighbours, fit_whitening
 from pipeline.networks.known_photos import load_known_photos
 from pipeline.twins import LEAST_CORRELATION, SCHEMA, describe_twins, find_conflicts, find_twins
 
@@ -120,8 +120,25 @@ def test_neighbours_are_found_across_blocks_each_pair_once(
     monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
     split = find_neighbours(features).collect()
     for rows in (whole, split):
-        assert {(row["image_id"], row["twin_id"]) for row in rows} == planted
-        assert len(rows) == 100
+        pairs = [(row["image_id"], row["twin_id"]) for row in rows]
+        assert {pair for pair, row in zip(pairs, rows, strict=True) if row["similarity"] >= LEAST_SIMILARITY} == planted
+        assert len(pairs) == len(set(pairs))
+
+
+def test_of_pictures_that_are_hardly_alike_the_nearest_alone_is_a_neighbour(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(300, 64)).astype(np.float32) + 5
+    vectors[200:] = vectors[:100] + random.normal(scale=1.6, size=(100, 64))
+    features = scatter(spark, vectors)
+    ids = [row["image_id"] for row in features.collect()]
+    planted = {tuple(sorted((ids[n], ids[200 + n]))) for n in range(100)}
+    whole = pairs_of(find_neighbours(features))
+    monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
+    assert whole == pairs_of(find_neighbours(features)), "however many blocks there are"
+    assert len(planted & whole) >= 80, "by the other rule three would be"
+    assert len(whole) <= 300
 
 
 def test_a_crowd_of_alike_pictures_stays_small_and_hangs_together(spark: SparkSession) -> None:
