@@ -1,12 +1,9 @@
 """Labels that are likely wrong."""
 
-from dataclasses import replace
-
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from pipeline.answers import Answers
-from pipeline.calibration import soften
+from pipeline.calibration import soften_answers
 from pipeline.classifier import Classifier, answer_holdout
 from pipeline.label_issues import describe_label_issues, rank_labels
 from pipeline.report import Table, describe_whole
@@ -30,11 +27,7 @@ def label_issues(
     answers = [answer_holdout(training_features, classifier_candidate)]
     crossed = model_store.read_cross_fitted(classifier_candidate.version)
     if crossed is not None:
-        answers.append(_calibrated(crossed, classifier_candidate))
+        answers.append(soften_answers(crossed, classifier_candidate.calibration.temperature))
     return Table(
         rank_labels(training_images, training_twins, answers), describe_whole(describe_label_issues(training_images))
     )
-
-
-def _calibrated(answers: Answers, classifier: Classifier) -> Answers:
-    return replace(answers, probabilities=soften(answers.probabilities, classifier.calibration.temperature))

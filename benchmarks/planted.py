@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.backbone import Backbone, open_backbone
-from pipeline.calibration import soften
+from pipeline.calibration import soften_answers
 from pipeline.classifier import answer_holdout, fit_classifier
 from pipeline.features import extract_features
 from pipeline.fitting import ClassifierParams
@@ -85,19 +85,13 @@ def _judge_twins(spark: SparkSession, root: Path, backbone: Backbone, random: np
     sources = _plant(root, random)
     images = read_training_images(spark, list_training_files(str(root))).cache()
     paths = dict(images.select("image_id", "path").toPandas().itertuples(index=False))
-    twins = find_twins(extract_features(images, backbone), images).cache()
+    twins = find_twins(extract_features(images, backbone).cache(), images).cache()
     pairs = [(paths[row["image_id"]], paths[row["twin_id"]]) for row in twins.collect()]
-    groups = {
-        path: number
-        for number, group in enumerate(connect([(("", a), ("", b)) for a, b in pairs]))
-        for _, path in group
-    }
+    groups = _number_groups(pairs)
     found = {copy: source in groups and groups.get(copy) == groups[source] for copy, (source, _) in sources.items()}
     # two files that the set itself has of one photo are the same source
     own = [pair for pair in pairs if not any(path in sources for path in pair)]
-    kin = {
-        path: number for number, group in enumerate(connect([(("", a), ("", b)) for a, b in own])) for _, path in group
-    }
+    kin = _number_groups(own)
     origins = [[sources.get(path, (path, ""))[0] for path in pair] for pair in pairs if set(pair) & set(sources)]
     right = sum(one == other or kin.get(one, one) == kin.get(other, other) for one, other in origins)
     print(f"twins: recall {np.mean(list(found.values())):.3f} of {len(found)}, in groups;", end=" ")
@@ -108,6 +102,12 @@ def _judge_twins(spark: SparkSession, root: Path, backbone: Backbone, random: np
     print(f"pairs that the set has of itself: {len(own)}; with two labels:")
     for row in find_conflicts(twins, images).collect():
         print("  " + " and ".join(paths[row[side]] for side in ("image_id", "twin_id")))
+
+
+def _number_groups(pairs: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """The group of every path that is in a pair."""
+    groups = connect((("picture", one), ("picture", other)) for one, other in pairs)
+    return {path: number for number, group in enumerate(groups) for _, path in group}
 
 
 def _plant(root: Path, random: np.random.Generator) -> dict[str, tuple[str, str]]:
@@ -153,8 +153,7 @@ def _rank(images: DataFrame, extracted: DataFrame) -> DataFrame:
     classifier = fit_classifier(features, ClassifierParams())
     answers = [answer_holdout(features, classifier)]
     if crossed := classifier.cross_fitted:
-        softened = soften(crossed.probabilities, classifier.calibration.temperature)
-        answers.append(replace(crossed, probabilities=softened))
+        answers.append(soften_answers(crossed, classifier.calibration.temperature))
     return rank_labels(images, find_twins(extracted, images), answers)
 
 

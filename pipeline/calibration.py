@@ -151,6 +151,11 @@ def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def soften_answers(answers: Answers, temperature: float) -> Answers:
+    """The same answers with their probabilities at another temperature."""
+    return replace(answers, probabilities=soften(answers.probabilities, temperature))
+
+
 def soften_column(probabilities: Column, temperature: float) -> Column:
     """As `soften`, for a column of arrays."""
     if temperature == 1:

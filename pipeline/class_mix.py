@@ -140,6 +140,12 @@ def _find_p_value(found: tuple[int, ...], before: tuple[int, ...], seed: int) ->
     return float(np.mean(squares >= squares[0] - 1e-9))
 
 
+def oddest_numbers(mixes: Sequence[MixShift]) -> dict[str, float | int]:
+    """Those of the least likely mix that could be judged; none where no one could."""
+    judged = [each.numbers for each in mixes if each.numbers]
+    return min(judged, key=lambda each: (each["p_value"], -each["moved_share"]), default={})
+
+
 def describe_mix(days: Sequence[MixShift]) -> Report:
     """The numbers of the day whose mix differs most, and a table of all days."""
     settings: dict[str, float | int] = {
@@ -147,14 +153,14 @@ def describe_mix(days: Sequence[MixShift]) -> Report:
         "least_moved": LEAST_MOVED,
         "alarm_count": sum(each.is_alarm for each in days),
     }
-    judged = [each.numbers for each in days if each.numbers]
-    worst = min(judged, key=lambda each: (each["p_value"], -each["moved_share"]), default={})
     rows = [
         [each.day, each.answer_count, *_tell_numbers(each), each.found]
         for each in sorted(days, key=lambda each: each.day)
     ]
     header = ["day", "pictures", "p", "moved", "found"]
-    return Report(numbers=settings | worst, tables={"days": markdown_table(header, rows)} if rows else {})
+    return Report(
+        numbers=settings | oddest_numbers(days), tables={"days": markdown_table(header, rows)} if rows else {}
+    )
 
 
 def _tell_numbers(mix: MixShift) -> tuple[str, str]:

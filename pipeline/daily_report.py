@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pyspark.sql import DataFrame, Row
 
-from pipeline.class_mix import MixShift, compare_mix, count_answers, count_holdout_answers
+from pipeline.class_mix import MixShift, compare_mix, count_answers, count_holdout_answers, oddest_numbers
 from pipeline.contact_sheet import draw_thumbnails
 from pipeline.day_counts import (
     BINS,
@@ -107,9 +107,7 @@ class DayReport:
     @property
     def numbers(self) -> dict[str, float | int]:
         """To be drawn as lines over the days, of several mixes the least likely; of a check, Dagster draws none."""
-        judged = (each.numbers for each in self.mix if each.numbers)
-        mix = min(judged, key=lambda each: each["p_value"], default={})
-        told = {"drift": measure_drift(self.drift), "mix": mix}
+        told = {"drift": measure_drift(self.drift), "mix": oddest_numbers(self.mix)}
         lines = {f"{kind}_{name}": value for kind, numbers in told.items() for name, value in numbers.items()}
         return {"alarm_count": len(self.alarms), **lines}
 

@@ -143,10 +143,10 @@ def _pair(
     nearest = np.argpartition(similarities, -count, axis=1)[:, -count:]
     columns = np.hstack([nearest, np.argmax(similarities >= floor, axis=1)[:, None]])
     rows = np.repeat(np.arange(len(ids)), count + 1)
-    values = similarities[rows, columns.ravel()]
-    is_nearest = columns == similarities.argmax(axis=1)[:, None]
-    alike = np.flatnonzero(values >= np.where(is_nearest, nearest_floor, floor).ravel())
-    arrays = [ids[rows[alike]], twin_ids[columns.ravel()[alike]], values[alike].astype(np.float64)]
+    values = np.take_along_axis(similarities, columns, axis=1)
+    is_nearest = values == values.max(axis=1, keepdims=True)
+    alike = np.flatnonzero(values >= np.where(is_nearest, nearest_floor, floor))
+    arrays = [ids[rows[alike]], twin_ids[columns.ravel()[alike]], values.ravel()[alike].astype(np.float64)]
     return pa.table(arrays, schema=_SCHEMA)
 
 
