@@ -32,11 +32,11 @@ setup: .venv/installed ## make the environment in .venv
 	@touch $@
 
 demo: setup ## real photos, end to end: train, three days of predictions, a summary
-	@$(BIN)/python -m assets.demo
+	@$(BIN)/python -m assets.commands.demo
 
 dev: setup ## the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
-	@exec $(BIN)/python -m assets.dev --port $(PORT)
+	@exec $(BIN)/python -m assets.commands.dev --port $(PORT)
 
 ui-read-only: setup ## a second UI over the same instance, in which nothing can be launched, on http://127.0.0.1:3001
 	@echo "Daylight, to look at: http://127.0.0.1:$(READ_ONLY_PORT)$(PREFIX)$(LINEAGE) (Ctrl-C stops it)"
@@ -46,7 +46,7 @@ ui-read-only: setup ## a second UI over the same instance, in which nothing can 
 override IMAGE := $(value IMAGE)
 export IMAGE
 explain: setup ## all that the lake knows of a picture: make explain IMAGE=<path or image_id> [JSON=1]
-	@$(BIN)/python -m assets.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
+	@$(BIN)/python -m assets.commands.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
 
 bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="--help" lists what can be left out
 	@$(BIN)/python -m benchmarks $(BENCH)

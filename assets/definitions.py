@@ -6,39 +6,28 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # of backfill_policy, which we pin Dagster for
 
-from assets import (  # noqa: E402
-    automation,
-    backbone,
-    classifier,
-    contenders,
-    daily_report,
-    drift,
-    features,
-    fused,
-    housekeeping,
-    images,
-    label_issues,
-    late_files,
-    predictions,
-    promotion,
-    review_queue,
-    reviews,
-)
-from resources.audit import Audit  # noqa: E402
-from resources.backbone import BackboneCatalogue  # noqa: E402
-from resources.feature_cache import FeatureCache  # noqa: E402
-from resources.gate import Gate  # noqa: E402
-from resources.judgements import Judgements  # noqa: E402
-from resources.lake import Lake  # noqa: E402
-from resources.landing import LandingZone  # noqa: E402
-from resources.limits import FileLimits  # noqa: E402
-from resources.models import ModelIOManager, ModelStore  # noqa: E402
-from resources.precision import Precisions  # noqa: E402
-from resources.prices import Prices  # noqa: E402
-from resources.retention import Retention  # noqa: E402
-from resources.settings import Settings, read_settings  # noqa: E402
-from resources.spark import SparkResource, read_spark_settings  # noqa: E402
-from resources.tables import TableIOManager  # noqa: E402
+from assets import automation, housekeeping
+from assets.comparison import contenders
+from assets.daily import daily_report, drift, images, late_files, predictions, review_queue
+from assets.training import backbone, classifier, label_issues, reviews
+from assets.training import end_to_end_graph as fused
+from assets.training import gate as promotion
+from assets.training import training_features as features
+from resources.audit import Audit
+from resources.gate import Gate
+from resources.lake.feature_cache import FeatureCache
+from resources.lake.lake import Lake
+from resources.lake.tables import TableIOManager
+from resources.landing import LandingZone
+from resources.limits import FileLimits
+from resources.models.catalogue import BackboneCatalogue
+from resources.models.judgements import Judgements
+from resources.models.precision import Precisions
+from resources.models.store import ModelIOManager, ModelStore
+from resources.prices import Prices
+from resources.retention import Retention
+from resources.settings import Settings, read_settings
+from resources.spark.session import SparkResource, read_spark_settings
 
 MODULES = [
     backbone,

@@ -5,9 +5,9 @@ It starts no Spark, and so waits for no run that does.
 
 import dagster as dg
 
-from resources.lake import Lake
+from resources.instance.run_history import forget_runs
+from resources.lake.lake import Lake
 from resources.retention import Retention
-from resources.run_history import forget_runs
 
 
 @dg.op

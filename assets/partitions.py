@@ -5,7 +5,7 @@ from functools import partial
 import dagster as dg
 
 from resources.settings import read_settings
-from resources.spark import POOL
+from resources.spark.session import POOL
 
 days = dg.DailyPartitionsDefinition(start_date=read_settings().start_day.isoformat(), end_offset=1)
 

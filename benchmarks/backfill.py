@@ -23,7 +23,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.definitions import build_definitions
-from pipeline import drift
+from pipeline.drift import image_drift as drift
 from resources.settings import read_settings
 
 FIRST: Final = date(2026, 10, 1)

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.backbone import embed_with, open_backbone, open_session
-from pipeline.preprocess import decode
+from pipeline.embed.backbone import embed_with, open_backbone, open_session
+from pipeline.embed.decode import decode
 
 INFERENCE_PICTURES: Final = 64
 INFERENCE_PASSES: Final = 5

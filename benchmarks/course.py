@@ -28,7 +28,7 @@ QUIET: Final = {
 }
 GRAPHS_SECONDS: Final = 1_800
 ARCHIVE_SECONDS: Final = 65
-"""After which Daylight uses the archive of Java classes that its first start leaves (`resources/java.py`)."""
+"""After which Daylight uses the archive of Java classes that its first start leaves (`resources/spark/java.py`)."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Final
 
 from pyspark.sql import SparkSession
 
-from pipeline.backbone import Backbone, open_backbone
-from pipeline.images import read_days
-from resources.feature_cache import FeatureCache
-from resources.lake import Lake
+from pipeline.embed.backbone import Backbone, open_backbone
+from pipeline.images.image_files import read_days
+from resources.lake.feature_cache import FeatureCache
+from resources.lake.lake import Lake
 from resources.limits import FileLimits
-from resources.spark import SparkResource
+from resources.spark.session import SparkResource
 
 FIRST_DAY: Final = date(2026, 1, 1)
 

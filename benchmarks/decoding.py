@@ -19,15 +19,16 @@ from PIL import Image, ImageOps
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.backbone import Backbone, load_backbone, open_backbone
-from pipeline.classifier import fit_uncalibrated
-from pipeline.fitting import ClassifierParams
-from pipeline.intervals import interval_of_share
-from pipeline.labels import HOLDOUT, TRAIN, list_training_files
-from pipeline.letterbox import PADDING
-from pipeline.preprocess import decode
-from pipeline.schema import parse_schema
-from resources.spark import SparkResource
+from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
+from pipeline.embed.decode import decode
+from pipeline.embed.letterbox import PADDING
+from pipeline.evaluation.intervals import interval_of_share
+from pipeline.images.labels import list_training_files
+from pipeline.images.split import HOLDOUT, TRAIN
+from pipeline.storage.schema import parse_schema
+from pipeline.training.classifier import fit_uncalibrated
+from pipeline.training.fitting import ClassifierParams
+from resources.spark.session import SparkResource
 
 SCHEMA: Final = "image_id string, label string, fold int, features array<float>, error string, backbone string"
 REGULARIZATIONS: Final = (0.01, 0.05)

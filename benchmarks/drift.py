@@ -13,13 +13,13 @@ from typing import Final
 import cv2
 import numpy as np
 
-from pipeline.backbone import Backbone, load_backbone, open_backbone
-from pipeline.class_mix import compare_mix
-from pipeline.drift import ALARM_AT, DAY_LIMIT, LEARNED_LIMIT, REFERENCE_LIMIT
-from pipeline.labels import list_training_files
-from pipeline.likeness import fit_scores, learn_likeness
-from pipeline.preprocess import decode
-from pipeline.two_samples import compare_samples, prepare_sample
+from pipeline.drift.embedding_space import fit_scores, learn_likeness
+from pipeline.drift.image_drift import ALARM_AT, DAY_LIMIT, LEARNED_LIMIT, REFERENCE_LIMIT
+from pipeline.drift.label_shift import compare_mix
+from pipeline.drift.permutation_test import compare_samples, prepare_sample
+from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
+from pipeline.embed.decode import decode
+from pipeline.images.labels import list_training_files
 
 Alter = Callable[[np.ndarray], np.ndarray]
 

@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from pyspark.sql import Row
 
-from pipeline.parquet import write_batches
-from pipeline.stopwatch import Stopwatch
-from pipeline.training_set import TRAINING_SET
-from resources.commits import WHOLE_TABLE, replace_rows
+from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.parquet_writer import write_batches
+from pipeline.training.training_set import TRAINING_SET
+from resources.lake.commits import WHOLE_TABLE, replace_rows
 
 FIRST_DAY = date(2026, 1, 1)
 LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "shorts", "skirt", "t-shirt"]
@@ -41,8 +41,8 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 TEXT, VECTOR = pa.string(), pa.list_(pa.float32())
 WORK = """
 import sys, time
-from pipeline.trace_text import write_trace
-from resources.traces import PictureTraces
+from pipeline.daily.trace_text import write_trace
+from resources.lake.image_traces import PictureTraces
 started, cpu_started = time.perf_counter(), time.process_time()
 told = write_trace(PictureTraces(sys.argv[1]).find(sys.argv[2]))
 print(time.perf_counter() - started, time.process_time() - cpu_started, len(told))

@@ -18,13 +18,14 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from benchmarks.sampler import TICKS, list_descendants
-from pipeline.backbone import Backbone, Embed, embed_with, load_backbone, open_backbone, open_session
-from pipeline.classifier import Classifier, fit_classifier, predict
-from pipeline.fitting import ClassifierParams
-from pipeline.fused import fuse
-from pipeline.labels import HOLDOUT, TRAIN, list_training_files
-from pipeline.preprocess import decode
-from resources.spark import SparkResource
+from pipeline.embed.backbone import Backbone, Embed, embed_with, load_backbone, open_backbone, open_session
+from pipeline.embed.decode import decode
+from pipeline.images.labels import list_training_files
+from pipeline.images.split import HOLDOUT, TRAIN
+from pipeline.training.classifier import Classifier, fit_classifier, predict
+from pipeline.training.end_to_end_graph import fuse
+from pipeline.training.fitting import ClassifierParams
+from resources.spark.session import SparkResource
 
 COUNT: Final = 192
 ROUNDS: Final = 9

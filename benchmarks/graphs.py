@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import Final
 
-from pipeline.networks.catalogue import CATALOGUE, KerasEntry
-from pipeline.networks.keras_applications import build_application
+from pipeline.networks.catalogue.entries import CATALOGUE, KerasEntry
+from pipeline.networks.catalogue.keras_applications import build_application
 from pipeline.networks.pretrained import PretrainedError
-from resources.backbone import BackboneCatalogue
-from resources.lake import Lake
+from resources.lake.lake import Lake
+from resources.models.catalogue import BackboneCatalogue
 
 CALIBRATION_PICTURES: Final = 128
 

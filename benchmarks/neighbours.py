@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.neighbours import find_neighbours
-from resources.spark import SparkResource
+from pipeline.similarity.candidate_pairs import find_neighbours
+from resources.spark.session import SparkResource
 
 DIMENSION: Final = 1280
 DECAY: Final = 0.35

@@ -18,7 +18,7 @@ import pandas as pd
 from PIL import Image
 from pyspark.sql.functions import PandasUDFType, pandas_udf
 
-from resources.spark import SparkResource
+from resources.spark.session import SparkResource
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.backbone import Embed, load_backbone, open_backbone
-from pipeline.preprocess import decode
+from pipeline.embed.backbone import Embed, load_backbone, open_backbone
+from pipeline.embed.decode import decode
 
 BATCHES: Final = (1, 2, 4, 8, 16)
 ROUNDS: Final = 5

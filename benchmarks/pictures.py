@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from resources.demo_photos import unpack_demo_photos
+from assets.commands.demo_photos import unpack_demo_photos
 
 FOLDER_FILES: Final = 1_000
 START: Final = b"\xff\xd8"

@@ -21,16 +21,16 @@ import pyarrow as pa
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.backbone import Backbone, open_backbone
-from pipeline.calibration import soften_answers
-from pipeline.classifier import answer_holdout, fit_classifier
-from pipeline.features import extract_features
-from pipeline.fitting import ClassifierParams
-from pipeline.groups import connect
-from pipeline.label_issues import rank_labels
-from pipeline.labels import label_features, list_training_files, read_training_images
-from pipeline.twins import find_conflicts, find_twins
-from resources.spark import SparkResource
+from pipeline.embed.backbone import Backbone, open_backbone
+from pipeline.evaluation.calibration import soften_answers
+from pipeline.evaluation.label_issues import rank_labels
+from pipeline.images.features import extract_features
+from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.similarity.leakage_groups import connect
+from pipeline.similarity.near_duplicates import find_conflicts, find_twins
+from pipeline.training.classifier import answer_holdout, fit_classifier
+from pipeline.training.fitting import ClassifierParams
+from resources.spark.session import SparkResource
 
 PLANTED: Final = "planted"
 """Begins the names of copies."""

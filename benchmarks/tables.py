@@ -11,7 +11,7 @@ from benchmarks.bars import judge
 from benchmarks.costs import Round, rounds_of
 from benchmarks.plan import EXPERIMENTS
 from benchmarks.results import Measured
-from pipeline.report import markdown_table
+from pipeline.reports.markdown import markdown_table
 
 BEGIN: Final = "<!-- tables: made by python -m benchmarks.tables -->"
 END: Final = "<!-- end of tables -->"

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from pipeline.audit import AuditSize
+from pipeline.reviews.audit import AuditSize
 
 
 class Audit(dg.ConfigurableResource):

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from pipeline.promotion import Thresholds
+from pipeline.evaluation.gate_rules import Thresholds
 
 
 class Gate(dg.ConfigurableResource):

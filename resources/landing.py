@@ -7,7 +7,7 @@ import dagster as dg
 from pyarrow import fs
 from pydantic import Field
 
-from pipeline.files import open_folder
+from pipeline.storage.files import open_folder
 
 
 class LandingError(FileNotFoundError):

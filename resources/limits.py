@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from pipeline.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 
 
 class FileLimits(dg.ConfigurableResource):

@@ -8,10 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from pipeline.audit import AuditSize
-from pipeline.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.networks.pixel_scaling import SCALINGS
-from pipeline.stores import StoreError, check_uri, is_uri
+from pipeline.reviews.audit import AuditSize
+from pipeline.storage.object_stores import StoreError, check_uri, is_uri
 
 MOST_DAYS: Final = 36_525
 """A century: what is longer lies before the calendar of dates."""

@@ -11,11 +11,11 @@ from onnx import TensorProto, helper
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from pipeline.backbone import Backbone, open_backbone
+from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.networks.export import export_backbone
 from pipeline.networks.pixel_scaling import UNIT
 from pipeline.networks.pretrained import Pretrained
-from resources.spark import SparkResource
+from resources.spark.session import SparkResource
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
 SIZE = 32

@@ -6,10 +6,10 @@ import signal
 import time
 from collections.abc import Callable
 
-from pipeline import embedding
-from pipeline.embedding import CRASHED
-from pipeline.preprocess import OUT_OF_MEMORY
-from pipeline.sandbox import TIMED_OUT
+from pipeline.embed import embedding
+from pipeline.embed.decode import OUT_OF_MEMORY
+from pipeline.embed.embedding import CRASHED
+from pipeline.embed.sandbox import TIMED_OUT
 
 
 def take_memory() -> None:

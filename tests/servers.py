@@ -17,7 +17,7 @@ from typing import Self
 import pyspark
 from deployment import descendants
 
-from resources.java import CODE_CACHE, java_home
+from resources.spark.java import CODE_CACHE, java_home
 
 SPARK = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 120

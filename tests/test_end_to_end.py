@@ -15,8 +15,8 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
+from resources.lake.image_traces import PictureTraces
 from resources.settings import Settings, read_settings
-from resources.traces import PictureTraces
 
 DAILY_TABLES = {"images", "image_features", "predictions", "review_queue"}
 FULL, EMPTY, LAST = "2026-11-20", "2026-11-21", "2026-11-22"

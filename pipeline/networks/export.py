@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from onnxruntime import InferenceSession
 
-from pipeline.backbone import Backbone, embed_with, open_session
-from pipeline.batch_size import read_batch_costs
-from pipeline.golden import KEY, make_golden_set
+from pipeline.embed.backbone import Backbone, embed_with, open_session
+from pipeline.embed.batch_size import read_batch_costs
+from pipeline.embed.golden_set import KEY, make_golden_set
 from pipeline.networks.graph import FEATURES, PIXELS, wrap_graph
 from pipeline.networks.known_photos import load_known_photos
 from pipeline.networks.parity import Parity
 from pipeline.networks.pretrained import Pretrained, PretrainedError
-from pipeline.report import Report, markdown_table
+from pipeline.reports.markdown import markdown_table
+from pipeline.reports.report import Report
 
 if TYPE_CHECKING:
     import onnx

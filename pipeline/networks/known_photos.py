@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipeline.backbone import Backbone, load_backbone
+from pipeline.embed.backbone import Backbone, load_backbone
+from pipeline.embed.decode import decode
 from pipeline.networks.pretrained import LastLayer
-from pipeline.preprocess import decode
 
-FOLDER: Final = resources.files("pipeline") / "photos"
+FOLDER: Final = resources.files("pipeline.networks") / "photos"
 
 
 class KnownPhoto(NamedTuple):

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.networks.catalogue import CATALOGUE, Entry, KerasEntry, LiteEntry
-from pipeline.networks.efficientnet_lite import build_network
-from pipeline.networks.keras_applications import load_application, preprocess
+from pipeline.networks.catalogue.efficientnet_lite import build_network
+from pipeline.networks.catalogue.entries import CATALOGUE, Entry, KerasEntry, LiteEntry
+from pipeline.networks.catalogue.keras_applications import load_application, preprocess
+from pipeline.networks.catalogue.lite_weights import find_weights, read_weights, set_weights
 from pipeline.networks.keras_runtime import convert_network, import_keras
-from pipeline.networks.lite_weights import find_weights, read_weights, set_weights
-from pipeline.networks.own_network import identify_own_network, open_own_network
+from pipeline.networks.own.open_network import identify_own_network, open_own_network
 from pipeline.networks.pretrained import LastLayer, Pretrained, PretrainedError
 
 RECIPE: Final = 1

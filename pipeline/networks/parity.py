@@ -6,7 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.backbone import Backbone, Embed, load_backbone
+from pipeline.embed.backbone import Backbone, Embed, load_backbone
+from pipeline.networks.known_photos import classify_known_photos, decode_known_photos
+from pipeline.networks.pretrained import Pretrained
 
 MAX_SCALED_DIFFERENCE: Final[Mapping[str, float]] = {"fp32": 1e-4, "int8": 0.5}
 """By precision, in units of the largest feature: rounding for fp32; int8 is judged by the cosine."""
@@ -60,3 +62,28 @@ def compare_features(expected: np.ndarray, actual: np.ndarray) -> Parity:
         relative_difference=difference / float(expected.std(axis=0).mean()),
         smallest_cosine=float(((actual * expected).sum(axis=1) / norms).min()),
     )
+
+
+LEAST_RIGHT_SHARE: Final = 0.8
+"""Of the known photos, 0 to 1."""
+
+
+def tell_failure(backbone: Backbone, pretrained: Pretrained) -> str | None:
+    """Which proof a graph fails, in words; None where it passes all that its network allows.
+
+    A graph that was calibrated on pictures which are nothing like photos may: its ranges are not theirs.
+    """
+    parity = measure_parity(pretrained.embed, backbone, decode_known_photos(backbone.size))
+    if not parity.is_within(backbone.precision):
+        least = LEAST_COSINE[backbone.precision]
+        return (
+            f"its features of known photos are not those of the network (cosine {parity.smallest_cosine:.3f},"
+            f" allowed {least}; difference {parity.scaled_difference:.3f} of their scale)"
+        )
+    if pretrained.last_layer is None:
+        return None
+    answers = classify_known_photos(backbone, pretrained.last_layer)
+    right_share = sum(answer.is_right for answer in answers) / len(answers)
+    if right_share < LEAST_RIGHT_SHARE:
+        return f"it names only {right_share:.0%} of the known photos rightly"
+    return None

@@ -5,11 +5,11 @@ The named ones are `catalogue.py`, a user's own `own_network.py`; what is made o
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.backbone import Embed
+from pipeline.embed.backbone import Embed
 from pipeline.networks.pixel_scaling import PixelScaling
 
 if TYPE_CHECKING:
@@ -61,3 +61,7 @@ class Pretrained:
     convert: Callable[[], "onnx.ModelProto"]
     last_layer: LastLayer | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+CLASS_COUNT: Final = 1000
+"""Of ImageNet; one more where a network has a class for the background, its first."""

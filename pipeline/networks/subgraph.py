@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from pipeline.backbone import open_session
+from pipeline.embed.backbone import open_session
 from pipeline.networks.graph import inner_graphs
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from poisons import load_or_die
 from pyspark.daemon import manager
 
-import pipeline.feature_cache  # noqa: F401 as in pipeline/daemon.py
-from pipeline import embedding
+import pipeline.images.feature_cache  # noqa: F401 as in pipeline/daemon.py
+from pipeline.embed import embedding
 
 embedding.load = load_or_die
 

@@ -61,7 +61,7 @@ def test_a_day_names_one_classifier_and_one_backbone(deployment: Deployment, exp
 def test_a_promotion_in_the_middle_of_a_run_never_mixes(call: int, answers: str, deployment: Deployment) -> None:
     old = classifier_of(deployment)
     shutil.copytree(old, old.with_name("the new one"))
-    words = ("--kill", "resources.lake:replace_rows", "--signal", "SIGSTOP", "--call", str(call))
+    words = ("--kill", "resources.lake.lake:replace_rows", "--signal", "SIGSTOP", "--call", str(call))
     run = deployment.start("daily", DAY, *words)
     run.wait_for_stop()
     (deployment.lake / "models" / "classifier.json").write_text(json.dumps({"classifier": "the new one"}))

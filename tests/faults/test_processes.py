@@ -11,14 +11,14 @@ from deployment import DAY, Deployment, command_of
 from poisons import poison
 
 MOMENTS = {
-    "before anything is written": ("resources.lake:open_or_create", 1, False),
-    "when the images are written and not committed": ("resources.lake:replace_rows", 1, False),
-    "when the images are committed": ("resources.lake:replace_rows", 1, True),
-    "when pictures are embedded and not committed": ("resources.lake:append_rows", 1, False),
-    "when pictures are embedded and committed": ("resources.lake:append_rows", 1, True),
-    "when the features are written and not committed": ("resources.lake:replace_rows", 2, False),
-    "when the answers are written and not committed": ("resources.lake:replace_rows", 3, False),
-    "when the answers are committed": ("resources.lake:replace_rows", 3, True),
+    "before anything is written": ("resources.lake.lake:open_or_create", 1, False),
+    "when the images are written and not committed": ("resources.lake.lake:replace_rows", 1, False),
+    "when the images are committed": ("resources.lake.lake:replace_rows", 1, True),
+    "when pictures are embedded and not committed": ("resources.lake.lake:append_rows", 1, False),
+    "when pictures are embedded and committed": ("resources.lake.lake:append_rows", 1, True),
+    "when the features are written and not committed": ("resources.lake.lake:replace_rows", 2, False),
+    "when the answers are written and not committed": ("resources.lake.lake:replace_rows", 3, False),
+    "when the answers are committed": ("resources.lake.lake:replace_rows", 3, True),
 }
 
 

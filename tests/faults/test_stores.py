@@ -15,7 +15,7 @@ from deployment import DAY, NEXT_DAY, PROJECT, TABLES, Deployment
 from pyarrow import fs
 from servers import free_port
 
-from pipeline.stores import open_store, storage_options
+from pipeline.storage.object_stores import open_store, storage_options
 
 SECRET = "hush-a-secret-that-nobody-may-read"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

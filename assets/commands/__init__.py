@@ -1,0 +1,1 @@
+"""Commands behind `make`: demo, dev and explain."""

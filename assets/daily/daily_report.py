@@ -1,0 +1,50 @@
+"""The report of a day, as one page for people who do not open Dagster."""
+
+from functools import partial
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from assets.partitions import daily_asset
+from pipeline.daily.daily_report import DayTables, make_reports
+from pipeline.daily.daily_report_page import write_page
+from pipeline.daily.day_counts import days_before
+from pipeline.daily.predictions import SCHEMA as PREDICTIONS_SCHEMA
+from pipeline.storage.schema import parse_schema
+from resources.instance.day_costs import find_cost
+from resources.instance.pages import show_numbers
+from resources.lake.lake import Lake
+from resources.models.store import ModelStore
+from resources.prices import Prices
+from resources.spark.session import SparkResource
+
+
+@daily_asset(kinds={"html"})
+def daily_report(
+    context: dg.AssetExecutionContext,
+    predictions: DataFrame,
+    review_queue: DataFrame,
+    images: DataFrame,
+    image_features: DataFrame,
+    training_features: DataFrame,
+    lake: Lake,
+    spark: SparkResource,
+    model_store: ModelStore,
+    prices: Prices,
+) -> None:
+    """Page of the day for a manager: counts beside four weeks before, what waits for a person, drift, model and cost.
+
+    One HTML file in the lake that asks for nothing else: it can be opened, mailed and printed. A day that is run again
+    makes its page anew.
+    """
+    days = context.partition_keys
+    history = lake.read_known(spark.spark_session, "predictions", parse_schema(PREDICTIONS_SCHEMA), days_before(days))
+    tables = DayTables(history.frame, predictions, review_queue, images, image_features, training_features)
+    cost = partial(find_cost, context.instance, core_hour_dollars=prices.core_hour_dollars)
+    for report in make_reports(days, tables, model_store.read_evaluation, cost):
+        page = write_page(report)
+        metadata = {
+            "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),
+            **show_numbers({"kilobytes": len(page.encode()) / 1000} | report.numbers),
+        }
+        context.add_asset_metadata(metadata, partition_key=str(report.day))

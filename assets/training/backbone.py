@@ -1,0 +1,104 @@
+"""The frozen backbone, and the proofs that the stored graph is the network and that the network sees."""
+
+import dagster as dg
+from pydantic import Field
+
+from pipeline.embed.backbone import Backbone
+from pipeline.networks.export import describe_backbone
+from pipeline.networks.known_photos import classify_known_photos, decode_known_photos
+from pipeline.networks.parity import LEAST_COSINE, LEAST_RIGHT_SHARE, MAX_SCALED_DIFFERENCE, measure_parity
+from pipeline.training.precision import MAX_LOSS, describe_precision, loses_little
+from resources.instance.pages import show_numbers, show_report
+from resources.models.catalogue import BackboneCatalogue
+from resources.models.precision import Precisions
+from resources.settings import read_settings
+from resources.spark.session import POOL
+
+
+class BackboneConfig(dg.Config):
+    """What one launch does beside finding the graph."""
+
+    measure_again: bool = Field(
+        default=False,
+        description="Measure anew what int8 costs on today's labelled pictures; else what was found once stays.",
+    )
+
+
+@dg.asset(
+    pool=POOL,
+    group_name="training",
+    kinds={"onnx", "keras"},
+    owners=["team:vision"],
+    deps=["training_images"],
+    io_manager_key="models",
+    code_version=read_settings().backbone_version,
+)
+def backbone(config: BackboneConfig, catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[Backbone]:
+    """Frozen, pretrained network from uint8 pixels to a feature vector, as one ONNX file.
+
+    DAYLIGHT_BACKBONE names one of the catalogue or a file of your own. DAYLIGHT_PRECISION chooses fp32 or int8, or lets
+    the labelled pictures choose, once. Its data version is the digest of the graph: features of two never meet.
+    """
+    made, choice = precisions.choose(config.measure_again)
+    parity = measure_parity(catalogue.open().embed, made, decode_known_photos(made.size))
+    metadata = show_report(describe_backbone(made, parity)) | show_report(describe_precision(choice))
+    return dg.Output(made, data_version=dg.DataVersion(made.digest), metadata=metadata)
+
+
+@dg.asset_check(pool=POOL, asset="backbone", blocking=True)
+def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
+    """On real photos, the stored graph gives the features of its framework: within 0.0001 of their scale in fp32.
+
+    In int8 the cosine of every photo's two vectors is 0.9 at least.
+    """
+    parity = measure_parity(catalogue.open().embed, backbone, decode_known_photos(backbone.size))
+    return dg.AssetCheckResult(
+        passed=parity.is_within(backbone.precision),
+        metadata={
+            "max_abs_difference": parity.max_abs_difference,
+            "scaled_difference": parity.scaled_difference,
+            "allowed_difference": MAX_SCALED_DIFFERENCE[backbone.precision],
+            "smallest_cosine": parity.smallest_cosine,
+            "least_cosine": LEAST_COSINE[backbone.precision],
+        },
+    )
+
+
+@dg.asset_check(pool=POOL, asset="backbone", blocking=True)
+def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
+    """ImageNet's own classifier, on the stored graph's features, names at least four in five known photos.
+
+    A warning where the weights came without their classifier: then nobody can tell.
+    """
+    last_layer = catalogue.open().last_layer
+    if last_layer is None:
+        return dg.AssetCheckResult(
+            passed=False,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="the weights came without ImageNet's classifier, so that the photos cannot be named",
+        )
+    answers = classify_known_photos(backbone, last_layer)
+    right_share = sum(answer.is_right for answer in answers) / len(answers)
+    wrong = [answer.photo.name for answer in answers if not answer.is_right]
+    return dg.AssetCheckResult(
+        passed=right_share >= LEAST_RIGHT_SHARE,
+        metadata={**show_numbers({"right_share": right_share, "allowed": LEAST_RIGHT_SHARE}), "wrong": wrong},
+    )
+
+
+@dg.asset_check(pool=POOL, asset="backbone")
+def int8_costs_little(backbone: Backbone, precisions: Precisions) -> dg.AssetCheckResult:
+    """int8 loses at most half a point of accuracy against fp32, on the labelled holdout.
+
+    It only warns, since who writes DAYLIGHT_PRECISION=int8 wants it; where fp32 is in use, nothing is lost.
+    """
+    noted = precisions.recall(backbone)
+    told = "fp32 in use"
+    if backbone.precision == "int8":
+        told = noted.reason if noted else "nobody can tell: there are too few labelled pictures to measure it"
+    return dg.AssetCheckResult(
+        passed=backbone.precision == "fp32" or bool(noted and noted.costs and loses_little(noted.costs)),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=told,
+        metadata=show_numbers({"allowed": MAX_LOSS, **({"loss": noted.costs.loss} if noted and noted.costs else {})}),
+    )

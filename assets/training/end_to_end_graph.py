@@ -1,0 +1,58 @@
+"""The proof that the one file to deploy answers as the classifier that it is made of."""
+
+import dagster as dg
+from pyspark.sql import DataFrame
+
+from pipeline.embed.backbone import Backbone
+from pipeline.storage.stored_rows import StoredRows
+from pipeline.training.classifier import Classifier
+from pipeline.training.end_to_end_graph import refuse_fusion
+from pipeline.training.graph_parity import MAX_DIFFERENCE, measure_fused_parity
+from resources.instance.pages import show_numbers
+from resources.limits import FileLimits
+from resources.models.store import ModelStore
+from resources.spark.session import POOL
+
+
+@dg.asset_check(
+    pool=POOL,
+    asset="classifier_candidate",
+    blocking=True,
+    additional_ins={
+        "backbone": dg.AssetIn("backbone"),
+        "training_images": dg.AssetIn("training_images"),
+        "training_features": dg.AssetIn("training_features"),
+    },
+)
+def fused_graph_answers_as_the_classifier(
+    classifier_candidate: Classifier,
+    backbone: Backbone,
+    training_images: StoredRows,
+    training_features: DataFrame,
+    model_store: ModelStore,
+    limits: FileLimits,
+) -> dg.AssetCheckResult:
+    """classifier.onnx gives the classifier's labels, and its probabilities within 0.00001, on the whole holdout.
+
+    A head that no graph computes exactly has no such file, and passes with the reason.
+    """
+    if reason := refuse_fusion(classifier_candidate):
+        return dg.AssetCheckResult(passed=True, description=f"there is no classifier.onnx: {reason}")
+    place = dg.MetadataValue.path(model_store.fused_place(classifier_candidate.version))
+    graph = model_store.find_fused(classifier_candidate.version)
+    if graph is None:
+        told = "there is no classifier.onnx: materialize classifier_candidate anew"
+        return dg.AssetCheckResult(passed=False, description=told, metadata={"file": place})
+    parity = measure_fused_parity(
+        graph, classifier_candidate, backbone, training_images, training_features, limits.of_a_file
+    )
+    return dg.AssetCheckResult(
+        passed=parity.holds,
+        description=parity.told,
+        metadata={
+            "file": place,
+            "max_difference": dg.MetadataValue.text(f"{parity.max_difference:.1e}"),
+            "allowed_difference": dg.MetadataValue.text(f"{MAX_DIFFERENCE:.0e}"),
+            **show_numbers({"megabytes": graph.megabytes, "compared_count": parity.compared_count}),
+        },
+    )

@@ -1,0 +1,109 @@
+"""Day counts: how many files of a day were answered, as what and how surely, and which of them are shown in a report.
+
+Counted by Spark, for all days of a run at once; a few rows of each day reach the driver.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Final
+
+from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import functions as F
+
+from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW
+from pipeline.storage.counting import Day, by_day
+
+USUAL_DAYS: Final = 28
+BINS: Final = 20
+"""Of the confidences."""
+
+SHOWN_REJECTED: Final = 12
+SHOWN_QUEUED: Final = 36
+
+
+@dataclass(frozen=True)
+class DayCounts:
+    """What the predictions of a day are.
+
+    Attributes:
+        decisions: files by decision.
+        labels: files by predicted label.
+        reasons: rejected files by reason.
+        classifiers: answered and other files by version of the classifier.
+    """
+
+    decisions: Mapping[str, int] = field(default_factory=Counter)
+    labels: Mapping[str, int] = field(default_factory=Counter)
+    reasons: Mapping[str, int] = field(default_factory=Counter)
+    classifiers: Mapping[str, int] = field(default_factory=Counter)
+
+    @property
+    def file_count(self) -> int:
+        """Of all decisions."""
+        return sum(self.decisions.values())
+
+    @property
+    def answer_count(self) -> int:
+        """Files with a label, given or up for review."""
+        return self.decisions.get(ANSWERED, 0) + self.decisions.get(REVIEW, 0)
+
+
+def days_before(days: Sequence[str]) -> list[str]:
+    """These days and the `USUAL_DAYS` before each of them, as YYYY-MM-DD, in order."""
+    wanted = {date.fromisoformat(day) - timedelta(ago) for day in days for ago in range(USUAL_DAYS + 1)}
+    return sorted(str(day) for day in wanted)
+
+
+def count_days(predictions: DataFrame) -> dict[date, DayCounts]:
+    """Counts the files of every day; one Spark job, and a few rows of each day to the driver."""
+    counts: dict[date, DayCounts] = {}
+    for row in predictions.groupBy("day", "decision", "predicted_label", "error", "classifier").count().collect():
+        day = counts.setdefault(row["day"], DayCounts(Counter(), Counter(), Counter(), Counter()))
+        told = ((day.decisions, "decision"), (day.labels, "predicted_label"), (day.classifiers, "classifier"))
+        for counter, name in told:
+            if row[name] is not None:
+                counter[row[name]] += row["count"]  # type: ignore[index]
+        if row["decision"] == REJECTED:
+            day.reasons[row["error"]] += row["count"]  # type: ignore[index]
+    return counts
+
+
+def counts_before(counts: Mapping[date, DayCounts], day: date) -> list[DayCounts]:
+    """Those of the `USUAL_DAYS` days before a day."""
+    return [each for other, each in counts.items() if timedelta() < day - other <= timedelta(USUAL_DAYS)]
+
+
+def count_confidences(predictions: DataFrame) -> dict[date, list[int]]:
+    """Counts answers by day and confidence, in `BINS` bins."""
+    place = F.least(F.floor(F.col("confidence") * BINS), F.lit(BINS - 1)).cast("int").alias("bin")
+    bins: dict[date, list[int]] = {}
+    for row in predictions.where("confidence is not null").groupBy("day", place).count().collect():
+        bins.setdefault(row["day"], [0] * BINS)[row["bin"]] = row["count"]
+    return bins
+
+
+def list_rejected(predictions: DataFrame) -> dict[Day, list[Row]]:
+    """The first `SHOWN_REJECTED` rejected files of every day, by path, with `path` and `error`."""
+    rank = F.row_number().over(Window.partitionBy("day").orderBy("path"))
+    rejected = predictions.where(F.col("decision") == REJECTED).select("day", "path", "error")
+    first = rejected.withColumn("rank", rank).where(F.col("rank") <= SHOWN_REJECTED)
+    return by_day(first.orderBy("day", "rank").collect())
+
+
+def count_queued(review_queue: DataFrame) -> dict[date, dict[str, int]]:
+    """Counts the pictures of the queue by day and reason."""
+    counts: dict[date, dict[str, int]] = {}
+    for row in review_queue.groupBy("day", "reason").count().collect():
+        counts.setdefault(row["day"], {})[row["reason"]] = row["count"]
+    return counts
+
+
+def choose_queued(review_queue: DataFrame) -> dict[Day, list[Row]]:
+    """The `SHOWN_QUEUED` least certain pictures of every day's queue, as many of each reason as can be."""
+    by_reason = F.row_number().over(Window.partitionBy("day", "reason").orderBy("confidence", "image_id"))
+    ranked = review_queue.withColumn("turn", by_reason)
+    rank = F.row_number().over(Window.partitionBy("day").orderBy("turn", "reason"))
+    first = ranked.withColumn("rank", rank).where(F.col("rank") <= SHOWN_QUEUED)
+    return by_day(first.orderBy("day", "rank").collect())

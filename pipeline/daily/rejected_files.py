@@ -1,0 +1,42 @@
+"""Rejected files: how many of a day were rejected for which reason, and which, as a sheet of their names.
+
+Their bytes are never opened again: one of them may have crashed its decoder.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import functions as F
+
+from pipeline.reports.contact_sheet import DOUBTFUL, Tile, draw_contact_sheet
+from pipeline.reports.markdown import markdown_table
+from pipeline.reports.report import Report
+from pipeline.storage.counting import Day, by_day, count_by_day
+
+SHEET_SIZE: Final = 24
+
+
+def describe_rejected(predictions: DataFrame) -> dict[Day, Report]:
+    """A table of the reasons, and a sheet of names, of every day on which not all is well."""
+    rejected = predictions.where("error is not null")
+    counts = count_by_day(rejected, "error")
+    if not counts:
+        return {}
+    rank = F.row_number().over(Window.partitionBy("day", "error").orderBy("path"))
+    first = rejected.select("day", "path", "error", rank.alias("rank")).where(F.col("rank") <= SHEET_SIZE)
+    named = by_day(first.collect())
+    return {day: _tell([(row["error"], row["count"]) for row in rows], named[day]) for day, rows in counts.items()}
+
+
+def _tell(counts: Sequence[tuple[str, int]], named: Sequence[Row]) -> Report:
+    """As many names of each reason as can be."""
+    each = -(-SHEET_SIZE // len(counts))
+    reasons = [reason for reason, _ in counts]
+    shown = (row for row in named if row["rank"] <= each)
+    chosen = sorted(shown, key=lambda row: (reasons.index(row["error"]), row["rank"]))
+    tiles = [Tile(b"", f"{row['path'].rpartition('/')[2]}\n{row['error']}", DOUBTFUL) for row in chosen[:SHEET_SIZE]]
+    return Report(
+        tables={"rejected": markdown_table(["reason", "files"], counts)},
+        pictures={"rejected_files": draw_contact_sheet(tiles)},
+    )

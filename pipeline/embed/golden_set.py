@@ -1,0 +1,81 @@
+"""The golden set: a few photos and their features, which travel inside a graph's file wherever it goes.
+
+A worker whose processor, decoder or runtime computes otherwise finds out before it writes features that do not belong
+to the others'.
+"""
+
+import json
+import platform
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+
+from pipeline.embed.decode import DECODING_PACKAGES, decode
+
+KEY: Final = "daylight_golden"
+"""Of the entry in the metadata of the ONNX file."""
+
+TOLERANCES: Final[Mapping[str, float]] = {"fp32": 1e-3, "int8": 5e-2}
+"""Largest difference of a feature, in units of the largest feature: rounding, and for int8 a neighbouring step."""
+
+
+@dataclass(frozen=True)
+class GoldenSet:
+    """Photos and their features.
+
+    Attributes:
+        contents: the bytes of the JPEGs.
+        features: float32 `[photos, d]`.
+        tolerance: largest difference allowed, in units of the largest feature.
+    """
+
+    contents: tuple[bytes, ...]
+    features: np.ndarray
+    tolerance: float
+
+    def difference(self, embed: Callable[[np.ndarray], np.ndarray], size: int) -> float:
+        """Embeds the photos anew, from their bytes: the largest difference, in units of the largest feature."""
+        found = embed(_decode_all(self.contents, size))
+        return float(np.abs(found - self.features).max() / np.abs(self.features).max())
+
+    def to_text(self) -> str:
+        """The set as JSON."""
+        contents = [b64encode(content).decode() for content in self.contents]
+        features = b64encode(self.features.astype("<f4").tobytes()).decode()
+        return json.dumps({"contents": contents, "features": features, "tolerance": self.tolerance})
+
+
+def make_golden_set(
+    contents: Sequence[bytes], embed: Callable[[np.ndarray], np.ndarray], size: int, precision: str
+) -> GoldenSet:
+    """Embeds photos for their golden set.
+
+    Args:
+        contents: the bytes of the photos.
+        embed: the graph, from uint8 `[n, size, size, 3]` to float32 `[n, d]`.
+        size: side of the square that it takes, in pixels.
+        precision: `fp32` or `int8`.
+    """
+    return GoldenSet(tuple(contents), embed(_decode_all(contents, size)), TOLERANCES[precision])
+
+
+def read_golden_set(text: str) -> GoldenSet:
+    """Reads what `GoldenSet.to_text` wrote."""
+    stored = json.loads(text)
+    contents = tuple(b64decode(content) for content in stored["contents"])
+    features = np.frombuffer(b64decode(stored["features"]), "<f4").reshape(len(contents), -1)
+    return GoldenSet(contents, features, stored["tolerance"])
+
+
+def describe_worker() -> str:
+    """What computes here: machine, processor and the versions that decide of a feature's last digits."""
+    versions = ", ".join(f"{package} {version(package)}" for package in ("onnxruntime", "numpy", *DECODING_PACKAGES))
+    return f"{platform.node()} ({platform.machine()}, {versions})"
+
+
+def _decode_all(contents: Sequence[bytes], size: int) -> np.ndarray:
+    return np.stack([decode(content, size).pixels for content in contents])

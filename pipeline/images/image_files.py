@@ -1,0 +1,168 @@
+"""Images: from a folder of files to one row per file, bytes included.
+
+The driver lists (`files.py`) and spreads the list; executors read the bytes with `pyarrow.fs`, so that one path serves
+a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from functools import cache
+from typing import Final
+
+import pyarrow as pa
+from pyarrow import fs
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.reports.report import Report
+from pipeline.storage.counting import Day
+from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.files import list_files, open_folder, time_of
+from pipeline.storage.rows import Rows, rows_in_arrow, rows_of
+from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import assign_tasks
+
+FILE_COLUMNS: Final = """
+    image_id string comment 'SHA-256 of the bytes, the identity of a picture; null where the file could not be read',
+    path string comment 'path of the file below the folder that was read; bytes that are not UTF-8 stand as escapes',
+    length long comment 'size of the file in bytes when it was listed',
+    modified_at timestamp comment 'when the file was last changed, UTC',
+    content binary comment 'the bytes of the file; null where it could not be read',
+    read_error string comment 'why the bytes could not be read; null where they could'
+"""
+SCHEMA: Final = f"day date comment 'the day on which the picture arrived', {FILE_COLUMNS}"
+
+VANISHED: Final = "vanished"
+TOO_MANY_BYTES: Final = "too many bytes"
+UNREADABLE: Final = "unreadable"
+CHANGED: Final = "changed"
+"""Since it was listed: it was still arriving, or replaced."""
+
+TASK_BYTES: Final = 32 * 2**20
+OPENING_BYTES: Final = 2**16
+"""What opening a file costs, as if it were so many bytes more: bounds the number of small files in a task."""
+
+BATCH_BYTES: Final = 2**20
+
+
+def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
+    """Reads a folder of pictures, lazily: one row per file, in the columns of `FILE_COLUMNS`.
+
+    Args:
+        spark: the session.
+        folder: or URI of an object store.
+        max_bytes: of a file; a larger one is not read.
+
+    Raises:
+        FileNotFoundError: at once, where the folder does not exist.
+    """
+    return read_files(spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
+
+
+def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int = DEFAULT_LIMITS.bytes) -> Rows:
+    """Reads the folders of several days, lazily, in the columns of `SCHEMA`; see `read_images`.
+
+    Raises:
+        FileNotFoundError: at once, where one of the folders does not exist.
+    """
+    listings = [_list_day(day, folder) for day, folder in folders.items()]
+    return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes)
+
+
+def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> Rows:
+    """Reads the bytes of listed files in the executors, lazily, in tasks of about the same number of bytes.
+
+    Args:
+        spark: the session.
+        files: as `list_files` gives it; it may have further columns.
+        schema: DDL of the result: the columns of `FILE_COLUMNS` and any others of `files`.
+        max_bytes: of a file; a larger one is not read.
+    """
+    struct = parse_schema(schema)
+    if files.num_rows == 0:
+        return rows_of(spark.createDataFrame([], struct))
+    tasks = assign_tasks([length + OPENING_BYTES for length in files["length"].to_pylist()], TASK_BYTES)
+    files = files.append_column("task", pa.array(tasks, pa.int32()))
+    listing = spark.createDataFrame(
+        files.combine_chunks()
+    )  # at an empty chunk, such as a day's, Spark would stop reading
+    arrow_schema = to_arrow_schema(struct, timezone="UTC")
+
+    def read_batches(batches: Iterator[pa.RecordBatch], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
+        for listed in batches:
+            for batch in _read_batch(listed, arrow_schema, max_bytes):
+                stopwatch.lap("read")
+                yield batch
+
+    return rows_in_arrow(listing.repartitionById(max(tasks) + 1, "task"), read_batches, struct)
+
+
+def describe_images(images: DataFrame) -> dict[Day, Report]:
+    """How much arrived on every day, and what could not be read."""
+    found = images.groupBy("day").agg(
+        F.sum("length").alias("bytes"),
+        F.count_distinct("image_id").alias("pictures"),
+        F.count("read_error").alias("bad"),
+    )
+    return {
+        row["day"]: Report(
+            numbers={
+                "megabytes": row["bytes"] / 1e6,
+                "distinct_picture_count": row["pictures"],
+                "unreadable_count": row["bad"],
+            }
+        )
+        for row in found.collect()
+    }
+
+
+def _list_day(day: date, folder: str) -> pa.Table:
+    files = list_files(folder)
+    return files.append_column("day", pa.array([day] * files.num_rows, pa.date32()))
+
+
+def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    rows: list[dict[str, object]] = []
+    size = 0
+    for row in batch.to_pylist():
+        row |= _read_file(row["folder"], row["location"], row["length"], row["modified_at"], max_bytes)
+        rows.append(row)
+        size += row["length"]
+        if size >= BATCH_BYTES:
+            yield pa.RecordBatch.from_pylist(rows, schema)
+            rows, size = [], 0
+    if rows:
+        yield pa.RecordBatch.from_pylist(rows, schema)
+
+
+def _read_file(
+    folder: str, location: bytes, length: int, modified_at: datetime, max_bytes: int
+) -> dict[str, str | bytes | None]:
+    if length > max_bytes:
+        return _no_content(TOO_MANY_BYTES)
+    filesystem = _filesystem(folder)
+    try:
+        with filesystem.open_input_stream(location) as stream:
+            content = stream.read(length + 1)  # it may have grown beyond all limits
+        is_old = not isinstance(filesystem, fs.LocalFileSystem) or time_of(os.stat(location)) == modified_at
+    except FileNotFoundError:
+        return _no_content(VANISHED)
+    except OSError:
+        return _no_content(UNREADABLE)
+    if len(content) != length or not is_old:
+        return _no_content(CHANGED)
+    return {"image_id": hashlib.sha256(content).hexdigest(), "content": content, "read_error": None}
+
+
+def _no_content(read_error: str) -> dict[str, str | bytes | None]:
+    return {"image_id": None, "content": None, "read_error": read_error}
+
+
+@cache
+def _filesystem(folder: str) -> fs.FileSystem:
+    """Opens a file system once per worker: an object store may be asked first where the bucket lies."""
+    return open_folder(folder)[0]

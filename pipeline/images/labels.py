@@ -1,0 +1,213 @@
+"""Labels: what a training picture shows and on which side of the split it stands, told from its path or a manifest.
+
+Nothing here opens a picture.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.images.features import COLUMNS
+from pipeline.images.image_files import FILE_COLUMNS, read_files
+from pipeline.images.split import HOLDOUT, SPLIT_FOLDERS, TRAIN, split_by_digest
+from pipeline.reports.markdown import markdown_table
+from pipeline.reports.report import Report
+from pipeline.storage.counting import count_by
+from pipeline.storage.files import list_files, open_folder
+from pipeline.storage.schema import parse_schema
+
+SCHEMA: Final = f"""
+    label string comment 'what the picture shows: from reviews.label, or told from folder, manifest or pattern',
+    split string comment 'train or holdout, for ever: as it is said, or as the digest decides',
+    split_said string comment 'the split that a folder, the manifest or the pattern says; null where none does',
+    group string comment 'name of what it belongs to, such as a shop or a session, from the manifest; else null',
+    origin string comment 'what told the label: folder, manifest, pattern, or from reviews.origin', {FILE_COLUMNS}
+"""
+FEATURES_SCHEMA: Final = f"""
+    label string comment 'from training_images.label; null where equal pictures have different labels',
+    split string comment 'of its whole group, from training_images.split_said; null where it is left out of both',
+    split_alone string comment 'from training_images.split; holdout where equal pictures stand on both sides',
+    group string comment 'smallest image_id of those on one side, from training_twins.twin_id or training_images.group',
+    {COLUMNS.replace("images.", "training_images.")}
+"""
+MANIFEST: Final = "manifest.csv"
+SHOWN_ORIGINS: Final = 10
+
+
+class LabelError(ValueError):
+    """Labels that cannot be used; the text names the file and the cure."""
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """The files of a training folder.
+
+    Attributes:
+        labelled: as `list_files` gives them, with `label`, `split` (null where the digest decides), the same as
+            `split_said`, `group` (null where nobody named one) and `origin`.
+        unlabelled: paths of the files that no rule gives a label; they are left out.
+    """
+
+    labelled: pa.Table
+    unlabelled: list[str]
+
+
+def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
+    """Lists labelled pictures.
+
+    The label comes from `manifest.csv` in the folder where there is one, else from the pattern where one is given, else
+    from the first folder of the path. `train`, `validation` or `test` above the label says the split.
+
+    Args:
+        folder: of the labelled pictures.
+        pattern: a regular expression found in the path, with a group `label` and, if wanted, `split` and `group`.
+
+    Raises:
+        FileNotFoundError: where the folder does not exist.
+        LabelError: where the manifest or the pattern cannot be used, or no file has a label.
+    """
+    files = list_files(folder)
+    paths = files["path"].to_pylist()
+    if MANIFEST in paths:
+        origin, places = "manifest", _places_in_manifest(folder, paths)
+    elif pattern:
+        origin, places = "pattern", _places_in_pattern(pattern, paths)
+    else:
+        origin, places = "folder", _places_in_folders(paths)
+    if not any(place.label for place in places):
+        raise LabelError(
+            f"no labelled picture in {folder}: put pictures into folders named after their labels,"
+            f" list them in {MANIFEST}, or give a pattern that finds the label in their paths"
+        )
+    said = {"label": "label", "split": "split", "split_said": "split", "group": "group"}
+    for column, field in said.items():
+        files = files.append_column(column, pa.array([getattr(place, field) for place in places], pa.string()))
+    files = files.append_column("origin", pa.array([origin] * len(places), pa.string()))
+    unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
+    return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled)
+
+
+def read_training_images(spark: SparkSession, files: TrainingFiles, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
+    """Reads labelled pictures, lazily: one row per file, in the columns of `SCHEMA`.
+
+    Where the folder does not say the split, the digest of the bytes does, so that a picture never changes sides when
+    others come.
+    """
+    images = read_files(spark, files.labelled, SCHEMA, max_bytes).frame
+    images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
+    return images.to(parse_schema(SCHEMA))
+
+
+def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Report]:
+    """How many pictures each label has, and which files have none."""
+
+    def describe(training_images: DataFrame) -> Report:
+        counts = {(row["label"], row["split"]): row["count"] for row in count_by(training_images, "label", "split")}
+        labels = sorted({label for label, _ in counts})
+        origins = count_by(training_images, "origin")[:SHOWN_ORIGINS]
+        rows = [[label, counts.get((label, TRAIN), 0), counts.get((label, HOLDOUT), 0)] for label in labels]
+        return Report(
+            numbers={
+                "label_count": len(labels),
+                "holdout_count": sum(row[2] for row in rows),
+                "unlabelled_count": len(files.unlabelled),
+            },
+            texts={"unlabelled": ", ".join(map(repr, files.unlabelled[:5]))} if files.unlabelled else {},
+            tables={
+                "labels": markdown_table(["label", TRAIN, HOLDOUT], rows),
+                "origins": markdown_table(["origin", "pictures"], [[row["origin"], row["count"]] for row in origins]),
+            },
+        )
+
+    return describe
+
+
+def label_features(features: DataFrame, training_images: DataFrame, sides: DataFrame | None = None) -> DataFrame:
+    """Gives every distinct picture one label and one split, in the columns of `FEATURES_SCHEMA`.
+
+    Equal pictures filed under two labels have none, since one of them is wrong; a picture on both sides of the split
+    is kept out of training.
+
+    Args:
+        features: distinct pictures.
+        training_images: with `image_id`, `label` and `split`.
+        sides: of `groups.split_groups`; None where every picture is by itself.
+    """
+    picture = training_images.groupBy("image_id").agg(
+        F.when(F.count_distinct("label") == 1, F.min("label")).alias("label"), F.min("split").alias("split_alone")
+    )
+    if sides is None:
+        picture = picture.withColumns({"split": F.col("split_alone"), "group": F.col("image_id")})
+    else:
+        picture = picture.join(sides, "image_id")
+    return features.join(picture, "image_id").to(parse_schema(FEATURES_SCHEMA))
+
+
+class _Place(NamedTuple):
+    label: str | None
+    split: str | None
+    group: str | None = None
+
+
+_NOWHERE: Final = _Place(None, None)
+_MANIFEST_TYPES: Final = {name: pa.string() for name in ("path", "label", "split", "group")}
+
+
+def _places_in_folders(paths: list[str]) -> list[_Place]:
+    """Tells `train`, which says the split, from a label of that name by what is in it: labels, or pictures only."""
+    split_folders = {path.split("/")[0] for path in paths if path.count("/") > 1} & SPLIT_FOLDERS.keys()
+    return [_place_in_folders(path.split("/")[:-1], split_folders) for path in paths]
+
+
+def _place_in_folders(folders: list[str], split_folders: set[str]) -> _Place:
+    if not folders:
+        return _NOWHERE
+    if folders[0] not in split_folders:
+        return _Place(folders[0], None)
+    return _Place(folders[1], SPLIT_FOLDERS[folders[0]]) if len(folders) > 1 else _NOWHERE
+
+
+def _places_in_pattern(pattern: str, paths: list[str]) -> list[_Place]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise LabelError(f"the label pattern {pattern!r} is not a regular expression: {error}") from error
+    if "label" not in expression.groupindex:
+        raise LabelError(f"the label pattern {pattern!r} has no group named label: write (?P<label>...)")
+    found = [match.groupdict() if (match := expression.search(path)) else {} for path in paths]
+    return [_place(each, f"the label pattern, of {path!r},") for path, each in zip(paths, found, strict=True)]
+
+
+def _places_in_manifest(folder: str, paths: list[str]) -> list[_Place]:
+    filesystem, root = open_folder(folder)
+    options = pa.csv.ConvertOptions(column_types=_MANIFEST_TYPES)
+    with filesystem.open_input_stream(f"{root}/{MANIFEST}") as stream:
+        try:
+            rows = pa.csv.read_csv(stream, convert_options=options).to_pylist()
+        except pa.ArrowInvalid as error:
+            raise LabelError(f"{folder}/{MANIFEST} is not a CSV file: {error}") from error
+    if rows and not {"path", "label"} <= rows[0].keys():
+        raise LabelError(f"{folder}/{MANIFEST} needs the columns path and label, and has {', '.join(rows[0])}")
+    places: dict[str, _Place] = {}
+    for row in rows:
+        place = _place(row, f"{folder}/{MANIFEST}, of {row['path']!r},")
+        if places.setdefault(row["path"], place) != place:
+            raise LabelError(f"{folder}/{MANIFEST} names {row['path']!r} twice, and differently: leave one line of it")
+    missing = sorted(places.keys() - set(paths))
+    if missing:
+        raise LabelError(f"{folder}/{MANIFEST} names {len(missing)} files that are not there, such as {missing[0]!r}")
+    return [places.get(path, _NOWHERE) for path in paths]
+
+
+def _place(said: Mapping[str, str | None], source: str) -> _Place:
+    split = said.get("split")
+    if split and split not in SPLIT_FOLDERS:
+        raise LabelError(f"{source} says the split {split!r}; it can be {', '.join(SPLIT_FOLDERS)}, or nothing")
+    return _Place(said.get("label") or None, SPLIT_FOLDERS[split] if split else None, said.get("group") or None)

@@ -1,0 +1,166 @@
+"""Filled forms: the CSV files that people sent back, read by the driver, whatever spreadsheet saved them.
+
+Nothing here knows the lake. A file that cannot be understood is an error, and not a form without answers.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+
+import pyarrow as pa
+from pyarrow import fs
+
+from pipeline.reviews.review_form import unguard
+from pipeline.storage.files import list_files, open_folder
+
+COLUMNS: Final = pa.schema(
+    {
+        "file": pa.string(),
+        "line": pa.int64(),
+        "days": pa.list_(pa.date32()),
+        "image_id": pa.string(),
+        "label": pa.string(),
+        "told_label": pa.string(),
+        "told_classifier": pa.string(),
+    }
+)
+"""One row for each answered line. `days`: all that its cell can mean, for a spreadsheet may have turned it into a date
+of its language."""
+
+NEEDED: Final = ("day", "image_id", "label")
+MAX_BYTES: Final = 8 * 2**20
+"""Of a form; one of `FORM_ROWS` pictures has about half a megabyte."""
+
+MAX_LABEL: Final = 200
+"""Characters."""
+
+DAY_PATTERNS: Final = (
+    *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y"),
+    *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y"),
+)
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_SAVE_AS: Final = "save it from the spreadsheet as CSV UTF-8"
+
+
+class ReviewError(ValueError):
+    """A form that cannot be read; the text names the file, the line and the cure."""
+
+
+@dataclass(frozen=True)
+class FilledForms:
+    """What was found in the folder of the reviews.
+
+    Attributes:
+        answers: in `COLUMNS`; lines without a label are no answers.
+        file_count: of the forms.
+        ignored: paths of the other files, which no spreadsheet hides.
+    """
+
+    answers: pa.Table
+    file_count: int
+    ignored: list[str]
+
+    @property
+    def days(self) -> list[str]:
+        """All that the answers can be of."""
+        return sorted({str(day) for days in self.answers["days"].to_pylist() for day in days})
+
+
+NO_FORMS: Final = FilledForms(COLUMNS.empty_table(), 0, [])
+
+
+def read_forms(folder: str) -> FilledForms:
+    """Reads every `.csv` file below a folder; the driver keeps some 300 bytes of every answer.
+
+    Raises:
+        FileNotFoundError: where the folder does not exist.
+        ReviewError: where a file is no form, or a line no answer.
+    """
+    filesystem, _ = open_folder(folder)
+    shown = [
+        file for file in list_files(folder).to_pylist() if not file["path"].rpartition("/")[2].startswith((".", "~"))
+    ]
+    forms = [file for file in shown if file["path"].lower().endswith(".csv")]
+    rows = [row for file in forms for row in parse_form(file["path"], _read(filesystem, file))]
+    ignored = [file["path"] for file in shown if file not in forms]
+    return FilledForms(pa.Table.from_pylist(rows, COLUMNS), len(forms), ignored)
+
+
+def parse_form(name: str, content: bytes) -> Iterator[dict[str, object]]:
+    """The answers of a form, as rows of `COLUMNS`.
+
+    Raises:
+        ReviewError: where it is no CSV of UTF-8, lacks a column, or a line has no picture or no day.
+    """
+    text = _decode(name, content)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    try:
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        if missing := [column for column in NEEDED if header.count(column) != 1]:
+            raise ReviewError(
+                f"{name} needs each of the columns {', '.join(NEEDED)} once: look at {', '.join(missing)}"
+            )
+        for cells in reader:
+            if len(cells) > len(header):
+                raise ReviewError(f"{name}, line {reader.line_num}, has more cells than the header: {_SAVE_AS}")
+            cell = dict(zip(header, cells, strict=False))
+            if label := unguard(cell.get("label", "").strip()):
+                yield _answer(f"{name}, line {reader.line_num},", label, cell) | {"file": name, "line": reader.line_num}
+    except csv.Error as error:
+        raise ReviewError(f"{name}, line {reader.line_num}, is not CSV ({error}): {_SAVE_AS}") from error
+
+
+def _answer(place: str, label: str, cell: Mapping[str, str]) -> dict[str, object]:
+    image_id = cell.get("image_id", "").strip().lower()
+    if not _DIGEST.fullmatch(image_id):
+        raise ReviewError(f"{place} has an image_id that is no SHA-256 in 64 digits: copy it from the form of the day")
+    if not label.isprintable() or len(label) > MAX_LABEL:
+        raise ReviewError(f"{place} has a label with signs that cannot be printed, or of more than {MAX_LABEL}")
+    days = _days(cell.get("day", "").strip())
+    if not days:
+        raise ReviewError(f"{place} has the day {cell.get('day', '')[:40]!r}: write it as 2026-11-22")
+    told = {f"told_{name.removeprefix('predicted_')}": cell.get(name, "") for name in ("predicted_label", "classifier")}
+    return {"days": days, "image_id": image_id, "label": label} | {
+        name: unguard(value) or None for name, value in told.items()
+    }
+
+
+def _days(text: str) -> list[date]:
+    found = set()
+    for pattern in DAY_PATTERNS:
+        try:
+            found.add(datetime.strptime(text, pattern).replace(tzinfo=UTC).date())
+        except ValueError:
+            continue
+    return sorted(found)
+
+
+def _read(filesystem: fs.FileSystem, file: Mapping[str, object]) -> bytes:
+    with filesystem.open_input_stream(file["location"]) as stream:
+        content = bytes(stream.read(MAX_BYTES + 1))
+    if len(content) > MAX_BYTES:
+        raise ReviewError(
+            f"{file['path']} has more than {MAX_BYTES} bytes, which no form has: split it or take it away"
+        )
+    return content
+
+
+def _decode(name: str, content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ReviewError(f"{name} is not UTF-8 (byte {error.start}): {_SAVE_AS}") from error
+    if "\0" in text:
+        raise ReviewError(f"{name} is not a text file: {_SAVE_AS}")
+    return text
+
+
+def _delimiter(text: str) -> str:
+    """Spreadsheets write the one of their language."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)

@@ -1,0 +1,110 @@
+"""The accuracy in production: what the answered part of every day's audit tells, over all days, by day, by classifier.
+
+How the sample is drawn, and what it tells of all pictures, is `audit.py`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.reports.markdown import markdown_table
+from pipeline.reports.report import Number, Report
+from pipeline.reviews.audit import Stratum, estimate_accuracy
+
+SHOWN_DAYS: Final = 14
+
+
+def describe_accuracy(reviews: DataFrame, review_queue: DataFrame) -> Report:
+    """How often the classifier was right, and how many of the drawn pictures were answered.
+
+    Args:
+        reviews: in the columns of `reviews.SCHEMA`.
+        review_queue: of all days, whose samples may not have been answered.
+    """
+    return _describe_audits(_collect_audits(reviews, review_queue))
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """The sample of a day, or what one of its classifiers had answered of it."""
+
+    day: date
+    classifier: str | None
+    picture_count: float
+    drawn_count: int
+    answered_count: int
+    right_count: int
+
+    @property
+    def stratum(self) -> Stratum:
+        return Stratum(self.picture_count, self.answered_count, self.right_count)
+
+
+def _collect_audits(reviews: DataFrame, review_queue: DataFrame) -> list[_Audit]:
+    """One for every day and classifier; those of a day share its pictures and its sample by their answers."""
+    answers = reviews.where("problem is null and audit_weight is not null").groupBy("day", "classifier")
+    is_right = F.col("label").eqNullSafe(F.col("predicted_label"))
+    counted = answers.agg(F.count("*").alias("answered"), F.count_if(is_right).alias("right"))
+    samples = review_queue.where(F.col("audit_weight").isNotNull()).groupBy("day")
+    drawn = samples.agg(F.count("*").alias("drawn"), F.sum("audit_weight").alias("pictures"))
+    rows = drawn.join(counted, "day", "left").orderBy("day", "classifier").collect()
+    answered_counts: Counter[date] = Counter()
+    for row in rows:
+        answered_counts[row["day"]] += row["answered"] or 0
+    audits = []
+    for row in rows:
+        answered, all_answered = row["answered"] or 0, answered_counts[row["day"]]
+        part = answered / all_answered if all_answered else 1.0
+        audits.append(
+            _Audit(row["day"], row["classifier"], row["pictures"] * part, row["drawn"], answered, row["right"] or 0)
+        )
+    return audits
+
+
+def _describe_audits(audits: Sequence[_Audit]) -> Report:
+    """The accuracy over all days with answers, and how many of those who were asked for one gave it."""
+    answered = [each for each in audits if each.answered_count]
+    accuracy = estimate_accuracy([each.stratum for each in answered])
+    numbers: dict[str, Number] = {
+        "audited_count": sum(each.answered_count for each in answered),
+        "audited_day_count": len({each.day for each in answered}),
+        "unanswered_day_count": len({each.day for each in audits} - {each.day for each in answered}),
+    }
+    if accuracy is None:
+        return Report(numbers)
+    drawn = {each.day: each.drawn_count for each in answered}
+    numbers |= {
+        "production_accuracy": accuracy.share,
+        "production_accuracy_low": accuracy.low,
+        "production_accuracy_high": accuracy.high,
+        "response_share": numbers["audited_count"] / sum(drawn.values()),
+    }
+    latest = sorted(drawn)[-SHOWN_DAYS:]
+    by_day = {str(day): [each for each in answered if each.day == day] for day in latest}
+    versions = list(dict.fromkeys(each.classifier for each in answered))[-SHOWN_DAYS:]
+    by_classifier = {str(name)[:12]: [each for each in answered if each.classifier == name] for name in versions}
+    return Report(
+        numbers,
+        tables={
+            "accuracy_by_day": _table("day", by_day),
+            "accuracy_by_classifier": _table("classifier", by_classifier),
+        },
+    )
+
+
+def _table(title: str, audits: Mapping[str, Sequence[_Audit]]) -> str:
+    """A row for each group, with its accuracy and the 95 % interval of that."""
+    rows = []
+    for name, group in audits.items():
+        accuracy = estimate_accuracy([each.stratum for each in group])
+        drawn = {each.day: each.drawn_count for each in group}
+        counts = [round(sum(each.picture_count for each in group)), sum(drawn.values())]
+        counts.append(sum(each.answered_count for each in group))
+        shares = (accuracy.share, accuracy.low, accuracy.high) if accuracy else ()
+        rows.append([name, *counts, *(f"{share:.1%}" for share in shares)])
+    return markdown_table([title, "pictures", "drawn", "answered", "accuracy", "at least", "at most"], rows)

@@ -1,0 +1,90 @@
+"""Reviewed images: pictures of the days that a person labelled, as rows of the training images.
+
+Their bytes come from the lake, for the landing zone may have been cleared since.
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
+from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
+from pipeline.images.labels import SCHEMA
+from pipeline.images.split import split_by_digest
+from pipeline.reviews.reviews import NONE
+from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
+
+FOLDER: Final = "reviews"
+"""The first part of the path of every reviewed picture."""
+
+LABELS: Final = pa.schema({"image_id": pa.string(), "day": pa.date32(), "label": pa.string(), "origin": pa.string()})
+
+
+def list_reviewed(reviews: StoredRows) -> pa.Table:
+    """The pictures that a person gave a label, each on the first of its days; collects some 200 bytes of each.
+
+    Returns:
+        In the columns of `LABELS`; without a Spark job where there was never a review.
+    """
+    if not reviews.files:
+        return LABELS.empty_table()
+    used = reviews.frame.where(F.col("problem").isNull() & F.col("label").isNotNull() & (F.col("label") != NONE))
+    first = [F.min_by(name, "day").alias(name) for name in ("label", "origin")]
+    table = used.groupBy("image_id").agg(F.min("day").alias("day"), *first).toArrow()
+    return table.select(LABELS.names).cast(LABELS)
+
+
+def days_of(reviewed: pa.Table) -> list[str]:
+    """The days of these pictures, in order."""
+    return sorted({str(day) for day in reviewed["day"].to_pylist()})
+
+
+def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
+    """Reads reviewed pictures, lazily: one row per picture, in the columns of `labels.SCHEMA`.
+
+    Their split is told by their digest, like that of any picture whose folder does not say it.
+
+    Args:
+        images: of the days of the reviewed pictures, as far as they are stored.
+        reviewed: in the columns of `LABELS`; a picture that is stored no more is left out.
+    """
+    ids = reviewed["image_id"].combine_chunks()
+    places = images.locate(["image_id", "length"], lambda rows: pc.is_in(rows["image_id"], ids))
+    if not places.num_rows:
+        return images.spark.createDataFrame([], parse_schema(SCHEMA))
+    places = places.take(pc.index_in(places["image_id"].unique(), places["image_id"]))
+    frame = (
+        _read_places(images, places)
+        .where(F.col("content").isNotNull())
+        .join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
+    )
+    told = {
+        "path": F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path"),
+        "split": split_by_digest(F.col("image_id")),
+        "split_said": F.lit(None).cast("string"),
+        "group": F.lit(None).cast("string"),
+    }
+    return frame.withColumns(told).to(parse_schema(SCHEMA))
+
+
+def _read_places(images: StoredRows, places: pa.Table) -> DataFrame:
+    """The rows at these places, read by workers."""
+    struct, folder = parse_schema(IMAGES_SCHEMA), images.folder
+    schema = to_arrow_schema(struct, timezone="UTC")
+    stored = [name for name in schema.names if name != "day"]
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
+            rows = read_portion(folder, portion, stored)
+            days = pa.repeat(pa.scalar(portion["day"], pa.date32()), rows.num_rows)
+            yield from rows.append_column("day", days).select(schema.names).cast(schema).combine_chunks().to_batches()
+
+    weights = [length + OPENING_BYTES for length in places["length"].to_pylist()]
+    return share_rows(images.spark, places, weights, TASK_BYTES).mapInArrow(read, struct)

@@ -1,0 +1,1 @@
+"""How workers write and read the rows and files of tables. Knows no image, no model and no asset."""

@@ -1,0 +1,91 @@
+"""Files: what lies in a folder of a laptop or of an object store, whatever the names.
+
+Spark's own listing drops names such as `_DSC0001.JPG` in silence, and `pyarrow.fs` dies of names that are not UTF-8.
+"""
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+from pyarrow import fs
+
+from pipeline.storage.object_stores import is_uri, open_store
+
+
+def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
+    """Opens a folder, or a URI that `pyarrow.fs` knows (`s3://`, `gs://`, `abfss://`), as file system and path."""
+    if is_uri(folder):
+        return open_store(folder)
+    return fs.LocalFileSystem(), os.path.abspath(folder)
+
+
+def spark_path(path: str) -> str:
+    """A file as Spark names it, which takes brackets for a pattern."""
+    return re.sub(r"([][{}*?])", r"\\\1", path)
+
+
+def list_files(folder: str) -> pa.Table:
+    """Lists every file below a folder, sorted by path; hidden ones and odd names too.
+
+    Returns:
+        A table of `folder`, `location` (the name of the file for its file system, in bytes: not every name is text),
+        `path` (below the folder), `length` in bytes and `modified_at`.
+
+    Raises:
+        FileNotFoundError: where the folder does not exist.
+    """
+    filesystem, root = open_folder(folder)
+    files = sorted(_scan(root) if isinstance(filesystem, fs.LocalFileSystem) else _select(filesystem, root))
+    paths = [file.location.removeprefix(os.fsencode(root)).lstrip(b"/") for file in files]
+    return pa.table(
+        {
+            "folder": pa.array([folder] * len(files), pa.string()),
+            "location": pa.array([file.location for file in files], pa.binary()),
+            "path": pa.array([path.decode("utf-8", "backslashreplace") for path in paths], pa.string()),
+            "length": pa.array([file.length for file in files], pa.int64()),
+            "modified_at": pa.array([file.modified_at for file in files], pa.timestamp("us", tz="UTC")),
+        }
+    )
+
+
+def time_of(status: os.stat_result) -> datetime:
+    """When a local file was last changed."""
+    return datetime.fromtimestamp(status.st_mtime, UTC)
+
+
+class _File(NamedTuple):
+    location: bytes
+    length: int
+    modified_at: datetime
+
+
+def _select(filesystem: fs.FileSystem, root: str) -> Iterator[_File]:
+    for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
+        if info.type == fs.FileType.File:
+            yield _File(info.path.encode(), info.size, info.mtime)
+
+
+def _scan(root: str) -> Iterator[_File]:
+    """Lists a local folder: `pyarrow.fs` fails at names that are not UTF-8, and follows a loop of links forty times."""
+    waiting, seen = [os.fsencode(root)], set()
+    while waiting:
+        folder = waiting.pop()
+        if (real_folder := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real_folder)
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            try:
+                status = entry.stat()
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ELOOP):
+                    continue  # deleted meanwhile, or a link that leads nowhere
+                raise
+            if stat.S_ISDIR(status.st_mode):
+                waiting.append(entry.path)
+            elif stat.S_ISREG(status.st_mode):
+                yield _File(entry.path, status.st_size, time_of(status))

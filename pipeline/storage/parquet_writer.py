@@ -1,0 +1,127 @@
+"""Parquet: executors write rows under final, unique names; nobody sees the files until the lake commits them.
+
+Where rows come from is `rows.py`; what a table is, and when a day counts as written, `resources/lake/lake.py`.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Final
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.files import open_folder
+
+ROW_GROUP_BYTES: Final = 3 * 2**19
+"""Most of a row group of several rows: readers and writers hold whole ones, so that small ones keep workers small."""
+
+ENOUGH_BYTES: Final = 2**20
+"""Of rows that wait to be written."""
+
+SAMPLE_ROWS: Final = 32
+CODED_VALUES: Final = 256
+
+
+def write_batches(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, column: str | None, stopwatch: Stopwatch
+) -> Iterator[dict[str, object]]:
+    """Writes rows below a folder, under `day=<day>/` where they are partitioned by `day`; runs in the executors.
+
+    Args:
+        batches: of one task.
+        schema: of the files.
+        folder: of the table.
+        column: by which the table is partitioned, or None; its values as text are plain (days, digests), and unescaped.
+
+        stopwatch: of the task; writing is a lap of it.
+
+    Yields:
+        `path` below the folder, `size` in bytes, number of `rows` and `value` of the column, of every file.
+    """
+    run = uuid4().hex
+    writers: dict[str | None, _FileWriter] = {}
+    for batch in batches:
+        for value, table in _split(pa.Table.from_batches([batch]).cast(schema), column):
+            if value not in writers:
+                writers[value] = _FileWriter(folder, f"{column}={value}/{run}" if column else run, table)
+            writers[value].write(table)
+        stopwatch.lap("write")
+    for value, writer in writers.items():
+        yield writer.close() | {"value": value}
+    stopwatch.lap("write")
+
+
+def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa.Table]]:
+    if column is None:
+        yield None, table
+        return
+    values = table[column]
+    for value in pc.unique(values):
+        yield str(value), table.filter(pc.is_in(values, pa.array([value]))).drop_columns(column)
+
+
+class _FileWriter:
+    """One Parquet file that grows by row groups of bounded size; what its vectors are like, its first rows tell."""
+
+    def __init__(self, folder: str, subfolder: str, first: pa.Table) -> None:
+        self.filesystem, root = open_folder(folder)
+        self.path = f"{subfolder}/{uuid4().hex}.parquet"
+        self.file = f"{root}/{self.path}"
+        self.filesystem.create_dir(self.file.rpartition("/")[0], recursive=True)
+        vectors = [field.name for field in first.schema if field.type == pa.list_(pa.float32())]
+        coded = {name for name in vectors if _has_few_values(first[name])}
+        texts = [field.name for field in first.schema if field.type == pa.string()]
+        self.writer = pq.ParquetWriter(
+            self.file,
+            first.schema,
+            filesystem=self.filesystem,
+            compression={leaf: "zstd" for leaf in _leaves(first.schema) if leaf != "content"},  # JPEGs are compressed
+            use_dictionary=[*texts, *map(_element, coded)],
+            use_byte_stream_split=[_element(name) for name in vectors if name not in coded],
+        )
+        self.waiting: list[pa.Table] = []
+        self.rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        self.waiting.append(table)
+        self.rows += table.num_rows
+        if sum(each.nbytes for each in self.waiting) >= ENOUGH_BYTES:
+            self._flush()
+
+    def close(self) -> dict[str, object]:
+        self._flush()
+        self.writer.close()
+        size = self.filesystem.get_file_info(self.file).size
+        return {"path": self.path, "size": size, "rows": self.rows}
+
+    def _flush(self) -> None:
+        if self.waiting:
+            table = pa.concat_tables(self.waiting)
+            row_bytes = max(1, table.nbytes // table.num_rows)
+            groups = math.ceil(table.num_rows / max(1, ROW_GROUP_BYTES // row_bytes))
+            self.writer.write_table(table, row_group_size=math.ceil(table.num_rows / groups))
+            self.waiting = []
+
+
+def _has_few_values(vectors: pa.ChunkedArray) -> bool:
+    """Whether numbers repeat, as those of an int8 graph do, of which there are 256: codes take a third of the bytes."""
+    return pc.count_distinct(pc.list_flatten(vectors.slice(0, SAMPLE_ROWS))).as_py() <= CODED_VALUES
+
+
+def _element(name: str) -> str:
+    """The numbers of a column of lists, as Parquet names them."""
+    return f"{name}.list.element"
+
+
+def _leaves(schema: pa.Schema) -> Iterator[str]:
+    """The columns as Parquet names them: a list and a map have theirs below."""
+    for field in schema:
+        if pa.types.is_list(field.type):
+            yield _element(field.name)
+        elif pa.types.is_map(field.type):
+            yield from (f"{field.name}.key_value.key", f"{field.name}.key_value.value")
+        else:
+            yield field.name

@@ -1,0 +1,102 @@
+"""What the page of a classifier tells: how often it is right, how far that can be trusted, and where it errs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from pipeline.evaluation.reliability_plot import draw_reliability
+from pipeline.evaluation.scores import confusion_table
+from pipeline.reports.contact_sheet import DOUBTFUL, Tile, draw_contact_sheet
+from pipeline.reports.markdown import markdown_table
+from pipeline.reports.report import Report
+from pipeline.reports.thumbnails import read_contents
+from pipeline.training.classifier import Classifier
+
+
+def describe_classifier(classifier: Classifier) -> Report:
+    """Scores with their 95 % intervals, the confusion matrix, the calibration and the reliability curve."""
+    report, calibration = classifier.report, classifier.calibration
+    reliability = report["reliability"]
+    scores = [
+        [label, _share(each, "precision"), _share(each, "recall"), f"{each['f1']:.3f}", each["support"]]
+        for label, each in report["classes"].items()
+    ]
+    return Report(
+        numbers={
+            **{name: report[name] for name in ("accuracy", "macro_f1", "train_count", "holdout_count")},
+            "calibration_error": reliability["calibration_error"],
+            "coverage": reliability["coverage"],
+            **({"given_precision": reliability["given_precision"]} if reliability["given_count"] else {}),
+            "temperature": calibration.temperature,
+            **({"threshold": calibration.threshold} if calibration.threshold is not None else {}),
+        },
+        texts={"version": classifier.version, "backbone": classifier.backbone[:16], "promise": _promise(classifier)},
+        tables={
+            "scores": markdown_table(["on the holdout", "", "95 % interval"], _list_scores(report)),
+            "confusion_matrix": confusion_table(report["confusion"]),
+            "params": markdown_table(["parameter", "value"], _plain_params(report)),
+            "classes": markdown_table(["label", "precision", "recall", "F1", "support"], scores),
+        },
+        pictures={"reliability": draw_reliability(reliability["bins"], calibration.threshold)},
+    )
+
+
+def draw_mistakes(classifier: Classifier, images: DataFrame) -> dict[str, bytes]:
+    """The surest mistakes on the holdout as a contact sheet; nothing where there are none.
+
+    Args:
+        classifier: with its report.
+        images: with `image_id` and `content`.
+    """
+    mistakes = classifier.report["mistakes"]
+    contents = read_contents(images, [each["image_id"] for each in mistakes])
+    tiles = [
+        Tile(
+            contents[each["image_id"]],
+            f"{each['predicted_label']} {each['confidence']:.0%}\nis {each['label']}",
+            DOUBTFUL,
+        )
+        for each in mistakes
+        if each["image_id"] in contents
+    ]
+    return {"surest_mistakes": draw_contact_sheet(tiles)} if tiles else {}
+
+
+def _list_scores(report: Mapping[str, Any]) -> list[Sequence[object]]:
+    reliability, ungrouped = report["reliability"], report.get("ungrouped")
+    rows: list[Sequence[object]] = [
+        ["accuracy", f"{report['accuracy']:.3f}", _interval(report["accuracy_interval"])],
+        ["macro F1", f"{report['macro_f1']:.3f}", _interval(report["macro_f1_interval"])],
+    ]
+    if ungrouped:
+        told = f"{ungrouped['accuracy']:.3f}"
+        rows.append(["accuracy if near-duplicates were torn apart", told, f"of {ungrouped['support']} pictures"])
+    error, chance = reliability["calibration_error"], reliability["chance_error"]
+    rows.append(["expected calibration error", f"{error:.3f}", f"by chance up to {chance:.3f}"])
+    if reliability["given_count"]:
+        precision, interval = f"{reliability['given_precision']:.3f}", _interval(reliability["given_interval"])
+        rows.append([f"precision of the {reliability['coverage']:.0%} that is given", precision, interval])
+    return rows
+
+
+def _promise(classifier: Classifier) -> str:
+    calibration = classifier.calibration
+    promised = f"{calibration.promised_precision:.0%} of the answers given"
+    if calibration.threshold is None:
+        return f"no answer is given: none is so sure that {promised} would be right"
+    return f"{promised} are right: those from confidence {calibration.threshold:.3f} on"
+
+
+def _plain_params(report: Mapping[str, Any]) -> list[tuple[str, object]]:
+    asked = {name: value for name, value in report["params"].items() if name not in ("params", "grid", "folds")}
+    best = report["chosen"].get("best", {})
+    return [*asked.items(), *report["params"]["params"].items(), *((f"best {name}", best[name]) for name in best)]
+
+
+def _share(score: Mapping[str, Any], name: str) -> str:
+    return f"{score[name]:.3f} ({_interval(score[f'{name}_interval'])})"
+
+
+def _interval(interval: Sequence[float]) -> str:
+    return f"{interval[0]:.3f} - {interval[1]:.3f}"

@@ -1,0 +1,185 @@
+"""Where traces of a picture are read: narrow columns of the tables, by pyarrow alone; no Spark, and never `content`.
+
+`predictions` has a row for every file and says on which days the picture came; of all other tables these days are read.
+What classifiers remember is `classifier_records.py`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from pipeline.daily.traces import (
+    Row,
+    Sighting,
+    Trace,
+    UnknownPictureError,
+    Wanted,
+    choose_picture,
+    parse_wanted,
+    tell_sighting,
+)
+from resources.lake.commits import open_table
+from resources.models.classifier_records import ClassifierRecords
+
+COLUMNS: Final = {
+    "images": ("day", "image_id", "path", "length", "modified_at", "read_error"),
+    "image_features": ("day", "image_id", "width", "height", "format", "error", "backbone"),
+    "predictions": (
+        *("day", "image_id", "path", "predicted_label", "confidence", "decision", "error", "classifier", "backbone"),
+    ),
+    "review_queue": ("day", "image_id", "reason", "predicted_label", "confidence", "audit_weight", "classifier"),
+    "reviews": ("day", "image_id", "label", "predicted_label", "origin", "problem"),
+    "training_images": ("image_id", "path", "label", "origin", "length", "modified_at", "read_error"),
+    "training_features": (*("image_id", "label", "split", "group", "width", "height", "format", "error", "backbone"),),
+    "training_twins": ("image_id", "twin_id", "similarity", "correlation"),
+}
+NEAR_COUNT: Final = 5
+
+
+@dataclass(frozen=True)
+class PictureTraces:
+    """What the lake of this folder or URI knows of pictures."""
+
+    lake: str
+
+    def find(self, text: str) -> Trace:
+        """Finds the picture that a text names, and all that is known of it.
+
+        Args:
+            text: the end of its path, with or without its day; its `image_id` or the first digits; or a file on this
+                machine with the same bytes.
+
+        Raises:
+            UnknownPictureError: where there is none, or several.
+        """
+        wanted = parse_wanted(text)
+        sightings = self._look_for(wanted)
+        if not sightings and Path(text).is_file():
+            with Path(text).open("rb") as file:
+                wanted = parse_wanted(hashlib.file_digest(file, "sha256").hexdigest())
+            sightings = self._look_for(wanted)
+        if not sightings:
+            raise UnknownPictureError("\n".join([f"this lake knows no picture {text!r}", *self._tell_near(wanted)]))
+        return self._trace(choose_picture(wanted, sightings))
+
+    def _look_for(self, wanted: Wanted) -> list[Sighting]:
+        path = ds.field("path").isin(wanted.paths)
+        is_named = ds.field("image_id") == wanted.prefix
+        if 0 < len(wanted.prefix) < 64:
+            is_named = pc.starts_with(ds.field("image_id"), wanted.prefix)
+        labelled = is_named | path if wanted.prefix else path
+        arrived = labelled
+        if wanted.dated:
+            arrived = _any_of([(ds.field("day") == day) & (ds.field("path") == below) for day, below in wanted.dated])
+        found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), arrived)]
+        if not found:
+            unanswered = ds.field("day").isin(self._unanswered_days)
+            found = [_see(row) for row in self._read("images", ("day", "image_id", "path"), arrived & unanswered)]
+        found += [_see(row) for row in self._read("training_images", ("image_id", "path"), labelled)]
+        return found or [_see(row) for row in self._classifiers.list_members(labelled)]
+
+    def _trace(self, picture: Sighting) -> Trace:
+        image_id = picture.image_id
+        same = ds.field("image_id") == image_id
+        if image_id is None:
+            same = (ds.field("day") == picture.day) & (ds.field("path") == picture.path)
+        came = {row["day"] for row in self._read("predictions", ("day", "image_id"), same)}  # two columns of all days
+        answers = self._read_all("predictions", same & ds.field("day").isin(came))
+        days = ds.field("day").isin([*came, *self._unanswered_days])
+        arrivals = self._read_all("images", same & days)
+        if image_id is None:
+            return Trace(None, arrivals, answers=answers)
+        twins = self._find_twins(image_id)
+        return Trace(
+            image_id,
+            arrivals,
+            self._read_all("image_features", same & days),
+            answers,
+            self._read_all("review_queue", same & days),
+            self._read_all("reviews", same),
+            self._read_all("training_images", same),
+            next(iter(self._read_all("training_features", same)), None),
+            twins,
+            self._classifiers.trace([image_id, *(twin["image_id"] for twin in twins)], answers),
+        )
+
+    def _find_twins(self, image_id: str) -> list[Row]:
+        """Twins, and theirs, each with the pair by which it was reached first."""
+        pairs = self._read_all("training_twins", None)
+        reached: dict[str, Row] = {image_id: {}}
+        waiting = [image_id]
+        while waiting:
+            one = waiting.pop(0)
+            for pair in pairs:
+                other = {pair["image_id"]: pair["twin_id"], pair["twin_id"]: pair["image_id"]}.get(one)
+                if other and other not in reached:
+                    reached[other] = {**pair, "image_id": other, "twin_id": one}
+                    waiting.append(other)
+        return [pair for pair in reached.values() if pair]
+
+    @cached_property
+    def _classifiers(self) -> ClassifierRecords:
+        return ClassifierRecords(self.lake)
+
+    @cached_property
+    def _unanswered_days(self) -> list[date]:
+        """Days that came and were not predicted, or not yet."""
+        return sorted(self._days("images") - self._days("predictions"))
+
+    def _days(self, table: str) -> set[date]:
+        delta = self._open(table)
+        if delta is None:
+            return set()
+        return set(pa.table(delta.get_add_actions(flatten=True)).column("partition.day").to_pylist())
+
+    def _read_all(self, table: str, keep: pc.Expression | None) -> list[Row]:
+        return self._read(table, COLUMNS[table], keep)
+
+    def _read(self, table: str, columns: Sequence[str], keep: pc.Expression | None) -> list[Row]:
+        """Rows of a table; columns that one of a former version lacks are left out, a missing table has none."""
+        delta = self._open(table)
+        if delta is None:
+            return []
+        rows = delta.to_pyarrow_dataset()
+        present = [name for name in columns if name in rows.schema.names]
+        keys = [(name, "ascending") for name in ("day", "path") if name in present]
+        found = rows.to_table(columns=present, filter=keep)
+        return (found.sort_by(keys) if keys else found).to_pylist()
+
+    def _open(self, table: str) -> DeltaTable | None:
+        if table not in self._opened:
+            self._opened[table] = open_table(f"{self.lake}/{table}")
+        return self._opened[table]
+
+    @cached_property
+    def _opened(self) -> dict[str, DeltaTable | None]:
+        return {}
+
+    def _tell_near(self, wanted: Wanted) -> list[str]:
+        """Files of the same name, or pictures whose digests begin alike."""
+        near = pc.ends_with(ds.field("path"), wanted.paths[-1], ignore_case=True)
+        if wanted.prefix:
+            near = pc.starts_with(ds.field("image_id"), wanted.prefix[:8])
+        found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), near)]
+        shown = [tell_sighting(each) for each in found[:NEAR_COUNT]]
+        return [f"what comes near ({len(found)}):", *shown] if found else []
+
+
+def _see(row: Row) -> Sighting:
+    return Sighting(row["image_id"], row["path"], row.get("day"))
+
+
+def _any_of(conditions: Sequence[pc.Expression]) -> pc.Expression:
+    first, *others = conditions
+    for other in others:
+        first = first | other
+    return first

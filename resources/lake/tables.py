@@ -1,0 +1,62 @@
+"""Tables between assets: what an asset returns is stored in the lake, and then told of on its page."""
+
+import time
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+from pyspark.sql import DataFrame
+
+from pipeline.reports.report import Report, Table
+from pipeline.storage.schema import fingerprint
+from pipeline.storage.stored_rows import StoredRows
+from resources.instance.pages import Metadata, show_numbers, show_pictures, show_report, show_schema
+from resources.lake.lake import Lake
+from resources.spark.session import SparkResource
+
+
+class TableIOManager(dg.ConfigurableIOManager):
+    """Stores a `Table` under its asset's name and loads it as a DataFrame or as stored rows; days are partitions."""
+
+    lake: Lake = Field(description="Where the tables live.")
+    spark: SparkResource = Field(description="The session that reads them.")
+
+    def handle_output(self, context: dg.OutputContext, obj: Table) -> None:
+        """Stores a table and adds to every day's event what was measured of that day alone.
+
+        The data version of a table without days is that of its rows: made again and the same, it puts nothing out of
+        date. Days of one run would have to share a version, so that theirs is the run's.
+        """
+        name, days = context.asset_key.path[-1], _days(context)
+        started = time.monotonic()
+        row_counts = self.lake.write(name, obj.frame, days)
+        seconds = time.monotonic() - started
+        stored = self.lake.read(self.spark.spark_session, name, days).frame
+        if days is None:
+            context.step_context.set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
+        total = sum(row_counts.values())
+        reports = obj.describe(stored) if total or days is None else {}
+        shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
+        shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
+        for day in days or (None,):
+            report = reports.get(date.fromisoformat(day) if day else None, Report())
+            metadata = shared | self._show(context, report, row_counts[day], day)
+            context.step_context.add_asset_metadata(metadata, partition_key=day)
+
+    def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows:
+        """Loads the days of the run, or the whole of a table that has none; with its files, where that is asked for."""
+        stored = self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
+        return stored if context.dagster_type.typing_type is StoredRows else stored.frame
+
+    def _show(self, context: dg.OutputContext, report: Report, row_count: int, day: str | None) -> Metadata:
+        key = "dagster/row_count" if day is None else "dagster/partition_row_count"
+        metadata: dict[str, Any] = {key: row_count}
+        if row_count == 0 and day:
+            return metadata | {"note": "no picture on this day"}
+        folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
+        return metadata | show_report(report) | show_pictures(report, context.step_context.instance, folder)
+
+
+def _days(context: dg.OutputContext | dg.InputContext) -> list[str] | None:
+    return list(context.asset_partition_keys) if context.has_asset_partitions else None

@@ -1,0 +1,1 @@
+"""Stored backbones and classifiers, and which of them each asset stands for."""

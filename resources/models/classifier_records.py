@@ -1,0 +1,99 @@
+"""Classifier records: what stored classifiers remember of their making, read without loading one."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from functools import cached_property
+from typing import Any, Final
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from pipeline.daily.traces import CANDIDATE, FORMER, GONE, IN_USE, NEVER, ClassifierTrace, Row
+from pipeline.storage.files import open_folder
+from resources.lake.model_files import EVALUATION, TRAINING_SET
+
+REPORTED: Final = ("backbone", "accuracy", "accuracy_interval", "train_count", "holdout_count")
+
+
+@dataclass(frozen=True)
+class ClassifierRecords:
+    """The stored classifiers of the lake of this folder or URI."""
+
+    lake: str
+
+    def trace(self, image_ids: Sequence[str], answers: Sequence[Row]) -> list[ClassifierTrace]:
+        """What is known of pictures in every stored classifier, the newest first, and of those gone that answered.
+
+        Args:
+            image_ids: of the pictures.
+            answers: of `predictions`, with `classifier`.
+        """
+        members: dict[str, list[Row]] = {}
+        for row in self.list_members(ds.field("image_id").isin(image_ids)):
+            members.setdefault(row.pop("version"), []).append(row)
+        answered = {row["classifier"] for row in answers}
+        stored = {version: files[EVALUATION].mtime for version, files in self._files.items()}
+        newest_first = sorted(stored, key=lambda version: (stored[version], version), reverse=True)
+        found = [self._trace_one(version, version in answered, members.get(version, [])) for version in newest_first]
+        return found + [ClassifierTrace(each, GONE, None, {}, True, None) for each in sorted(answered - stored.keys())]
+
+    def list_members(self, keep: pc.Expression) -> Iterator[Row]:
+        """Rows of the training sets of all stored classifiers, with `version`."""
+        for version, files in self._files.items():
+            if TRAINING_SET in files:
+                yield from (row | {"version": version} for row in self._list(version).to_table(filter=keep).to_pylist())
+
+    def _trace_one(self, version: str, has_answered: bool, members: list[Row]) -> ClassifierTrace:
+        report, files = self._read_json(f"classifier/{version}/{EVALUATION}"), self._files[version]
+        is_listed = TRAINING_SET in files
+        return ClassifierTrace(
+            version,
+            self._states.get(version, NEVER),
+            files[EVALUATION].mtime.astimezone(UTC),
+            {name: report[name] for name in REPORTED if name in report},
+            has_answered,
+            f"{self._folder}/{version}/{TRAINING_SET}" if is_listed else None,
+            self._count(version) if is_listed and has_answered else [],
+            members,
+        )
+
+    def _count(self, version: str) -> list[Row]:
+        sides = self._list(version).to_table(columns=["label", "split"])
+        counts = sides.group_by(["label", "split"]).aggregate([([], "count_all")])
+        return counts.rename_columns({"count_all": "file_count"}).sort_by("label").to_pylist()
+
+    def _list(self, version: str) -> ds.Dataset:
+        filesystem, root = open_folder(self._folder)
+        return ds.dataset(f"{root}/{version}/{TRAINING_SET}", filesystem=filesystem, format="parquet")
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.lake}/models/classifier"
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, fs.FileInfo]]:
+        """The files of every stored classifier that tell of it, by version and name."""
+        filesystem, root = open_folder(self._folder)
+        found: dict[str, dict[str, fs.FileInfo]] = {}
+        for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True)):
+            version, _, name = info.path.removeprefix(root).lstrip("/").partition("/")
+            if name in (EVALUATION, TRAINING_SET) and not version.startswith("."):  # a draft
+                found.setdefault(version, {})[name] = info
+        return {version: files for version, files in found.items() if EVALUATION in files}
+
+    @cached_property
+    def _states(self) -> dict[str, str]:
+        """What classifiers are to the lake, by version."""
+        promoted, candidate = self._read_json("classifier.json"), self._read_json("classifier_candidate.json")
+        states = {candidate.get("classifier", ""): CANDIDATE, **dict.fromkeys(promoted.get("former", []), FORMER)}
+        return states | {promoted.get("classifier", ""): IN_USE}
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        filesystem, root = open_folder(f"{self.lake}/models")
+        if filesystem.get_file_info(f"{root}/{name}").type != fs.FileType.File:
+            return {}
+        with filesystem.open_input_stream(f"{root}/{name}") as stream:
+            return dict(json.loads(stream.read()))

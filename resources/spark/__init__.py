@@ -1,0 +1,1 @@
+"""The Spark session: Java, settings, the code that executors get, and progress."""

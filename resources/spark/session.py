@@ -1,0 +1,163 @@
+"""The Spark session: dagster-pyspark's resource with typed fields, the right Python and Java, and a quiet console."""
+
+import atexit
+import os
+import re
+import sys
+import tempfile
+from ctypes.util import find_library
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import yaml
+from dagster_pyspark import PySparkResource
+from dagster_pyspark.resources import spark_session_from_config
+from pydantic import Field, PrivateAttr
+from pyspark.sql import SparkSession
+
+import pipeline  # noqa: F401 sets the environment that executors share
+from resources.spark.code import pack_pipeline
+from resources.spark.java import java_home, quick_start_options
+from resources.spark.progress import ProgressWatch, watch_progress
+
+POOL: Final = "spark"
+"""Of every asset and check, since all start Spark: how many such runs there are at once says dagster.yaml."""
+
+SETTINGS_FILE: Final = Path("spark.yaml")
+_SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
+"""What `pipeline` sets for itself, and must be set on a cluster before Spark's worker imports it."""
+
+ATTEMPTS: Final = 4
+"""At a task whose worker was killed, as a cluster makes them; a local master would make one."""
+
+LISTED: Final = 500
+"""Files of a table that the driver looks up by itself; a job with a task for each takes a fifth of a second."""
+
+_LOCAL: Final = re.compile(r"^local\[(\*|\d+)\]$")
+_LOGGING: Final = Path(__file__).with_name("log4j2.properties")
+
+
+class SparkResource(PySparkResource):
+    """One Spark session per run, started when it is first asked for; all steps of a run share it."""
+
+    master: str = Field(
+        default="local[*]",
+        description="Any Spark master, such as local[*], spark://host:7077, or sc://host of Connect.",
+    )
+    driver_memory: str = Field(default="3g", description="Heap of the driver; with a local master, of all there is.")
+    arrow_batch_mebibytes: int = Field(
+        default=1, description="Most that one Arrow batch may hold on its way to Python, whatever the number of rows."
+    )
+    partition_mebibytes: int = Field(default=32, description="Most that one task reads of a table.")
+    spark_config: dict[str, Any] = Field(
+        default_factory=dict, description="Further Spark settings; these win over the ones above."
+    )
+
+    _watch: ProgressWatch | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Starts no session: a step that needs no Spark must not wait for a JVM."""
+        self._watch = None if self.is_remote else watch_progress(context)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Ends what watches the run; the session stays, for the next run of this process."""
+        if self._watch:
+            self._watch.close()
+
+    @property
+    def spark_session(self) -> SparkSession:
+        """The session of this process."""
+        if SparkSession.getActiveSession() is not None:
+            return spark_session_from_config(self._session_settings)
+        if not self.is_remote:
+            self._prepare_process()
+        session = spark_session_from_config(self.settings)
+        if self.is_remote:
+            atexit.register(session.stop)  # else a model that a failed run still holds waits for ever for its channel
+        if not self.is_local:
+            folder = tempfile.TemporaryDirectory(prefix="daylight-code-")
+            atexit.register(folder.cleanup)  # not sooner: an executor fetches the archive when it starts
+            session.addArtifacts(str(pack_pipeline(Path(folder.name))), pyfile=True)
+        return session
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All Spark settings, flat or nested as they were given."""
+        return {**({} if self.is_remote else self._process_settings), **self._session_settings}
+
+    @property
+    def _session_settings(self) -> dict[str, Any]:
+        """What may still be set when Spark's processes run; asks nothing of Java."""
+        mebibyte = 2**20
+        return {
+            **({"spark.remote": self.master} if self.is_remote else {}),
+            "spark.sql.execution.arrow.maxBytesPerBatch": self.arrow_batch_mebibytes * mebibyte,
+            "spark.sql.files.maxPartitionBytes": self.partition_mebibytes * mebibyte,
+            "spark.sql.files.openCostInBytes": mebibyte // 4,
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.shuffle.partitions": 8,
+            "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+            **({"spark.sql.sources.parallelPartitionDiscovery.threshold": LISTED} if self.is_local else {}),
+            **self.spark_config,
+        }
+
+    @property
+    def is_local(self) -> bool:
+        """Whether driver and executors are one process on this machine."""
+        return self.master.startswith("local")
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether Spark's driver is a Connect server, so that this process starts no JVM."""
+        return self.master.startswith("sc://")
+
+    @property
+    def _process_settings(self) -> dict[str, Any]:
+        """What is settled when Spark's processes start; a Connect server has settled it for itself."""
+        return {
+            "spark.app.name": "daylight",
+            "spark.master": _LOCAL.sub(rf"local[\1,{ATTEMPTS}]", self.master),
+            "spark.driver.memory": self.driver_memory,
+            "spark.driver.extraJavaOptions": " ".join(_java_options(self.master)),
+            "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, made all the same
+            "spark.ui.showConsoleProgress": "false",
+            **{f"spark.executorEnv.{name}": os.environ[name] for name in _SHARED},
+            **({"spark.python.daemon.module": "pipeline.daemon"} if self.is_local else {}),
+        }
+
+    def _prepare_process(self) -> None:
+        """Sets what Spark reads from the environment when its JVM starts."""
+        os.environ["JAVA_HOME"] = str(java_home())
+        master = str(self.settings["spark.master"])
+        if master.startswith("local") or "127.0.0.1" in master:
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers take the first python3 of the PATH
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark listens on every interface
+
+
+def _java_options(master: str) -> list[str]:
+    """Quiet logging, no complaint about a native BLAS that the machine does not have, and on a laptop a quick start."""
+    native = "true" if find_library("blas") else "false"
+    quick = quick_start_options(java_home()) if master.startswith("local") else []
+    return [
+        *quick,
+        f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+        *(f"-Ddev.ludovic.netlib.{library}.allowNative={native}" for library in ("blas", "lapack", "arpack")),
+    ]
+
+
+def read_spark_settings(file: Path = SETTINGS_FILE) -> dict[str, Any]:
+    """Reads further Spark settings from `spark.yaml`, flat or nested.
+
+    Raises:
+        ValueError: where the file is not YAML or not a mapping.
+    """
+    if not file.exists():
+        return {}
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{file} must map Spark settings to values, such as spark.executor.memory: 4g")
+    return settings

@@ -1,0 +1,199 @@
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+
+import assets
+import pipeline
+import resources
+from assets.automation import every_morning
+from assets.definitions import build_definitions
+from resources.settings import read_settings
+from resources.spark.session import POOL
+
+ROOT = Path(__file__).parents[2]
+TRAINING = {
+    "backbone",
+    "training_images",
+    "training_features",
+    "classifier_candidate",
+    "classifier",
+    "label_issues",
+    "reviews",
+    "training_twins",
+}
+DAILY = {"images", "image_features", "predictions", "review_queue", "review_form", "daily_report"}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(read_settings())
+
+
+@pytest.fixture(scope="module")
+def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_a_code_location_can_load_it_whole(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_the_assets_are_those_of_the_design(specs: dict[str, dg.AssetSpec]) -> None:
+    assert {name for name, spec in specs.items() if spec.group_name == "training"} == TRAINING
+    assert {name for name, spec in specs.items() if spec.group_name == "daily"} == DAILY
+
+
+def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, dg.AssetSpec]) -> None:
+    edges = {(dep.asset_key.to_user_string(), name) for name, spec in specs.items() for dep in spec.deps}
+    assert edges == {
+        ("training_images", "training_features"),
+        ("training_images", "backbone"),
+        ("backbone", "training_features"),
+        ("training_features", "classifier_candidate"),
+        ("training_images", "classifier_candidate"),
+        ("training_images", "label_issues"),
+        ("training_twins", "label_issues"),
+        ("training_images", "training_twins"),
+        ("backbone", "training_twins"),
+        ("training_twins", "training_features"),
+        ("training_features", "label_issues"),
+        ("classifier_candidate", "label_issues"),
+        ("backbone", "classifier_candidate"),
+        ("classifier_candidate", "classifier"),
+        ("backbone", "image_features"),
+        ("images", "image_features"),
+        ("images", "predictions"),
+        ("image_features", "predictions"),
+        ("classifier", "predictions"),
+        ("images", "review_queue"),
+        ("training_images", "contenders"),
+        ("predictions", "review_queue"),
+        ("image_features", "review_queue"),
+        ("training_features", "review_queue"),
+        ("review_queue", "review_form"),
+        ("predictions", "daily_report"),
+        ("review_queue", "daily_report"),
+        ("images", "daily_report"),
+        ("image_features", "daily_report"),
+        ("training_features", "daily_report"),
+        ("reviews", "training_images"),
+    }
+
+
+def test_every_asset_tells_the_ui_what_it_is_in_one_plain_sentence(specs: dict[str, dg.AssetSpec]) -> None:
+    for name, spec in specs.items():
+        first_line = (spec.description or "").split("\n")[0]
+        assert first_line.endswith("."), name
+        assert not set("*`_#[") & set(first_line), name
+        assert spec.owners, name
+        assert spec.kinds, name
+
+
+def test_daily_assets_have_days_and_backfill_in_one_run(definitions: dg.Definitions) -> None:
+    for name in DAILY:
+        asset = definitions.resolve_assets_def(name)
+        assert isinstance(asset.partitions_def, dg.DailyPartitionsDefinition)
+        assert asset.backfill_policy == dg.BackfillPolicy.single_run()
+    for name in TRAINING:
+        assert definitions.resolve_assets_def(name).partitions_def is None
+
+
+def test_all_days_up_to_today_are_there(definitions: dg.Definitions) -> None:
+    keys = definitions.resolve_assets_def("images").partitions_def.get_partition_keys()
+    assert keys[0] == "2026-01-01"
+    assert keys[-1] == datetime.now(UTC).date().isoformat()
+
+
+def test_candidates_backbones_and_days_are_held_up_by_blocking_checks(definitions: dg.Definitions) -> None:
+    keys = {
+        (spec.asset_key.to_user_string(), spec.name): spec.blocking
+        for check in definitions.asset_checks or []
+        for spec in check.check_specs
+    }
+    assert keys == {
+        ("backbone", "backbone_matches_its_network"): True,
+        ("backbone", "backbone_recognises_known_photos"): True,
+        ("backbone", "int8_costs_little"): False,
+        ("classifier_candidate", "candidate_reaches_the_accuracy_floor"): True,
+        ("classifier_candidate", "candidate_is_judged_on_the_same_holdout"): True,
+        ("classifier_candidate", "candidate_is_better_than_the_classifier"): True,
+        ("classifier_candidate", "candidate_finds_every_class"): True,
+        ("classifier_candidate", "candidate_keeps_every_class"): True,
+        ("classifier_candidate", "candidate_is_calibrated"): True,
+        ("classifier_candidate", "candidate_costs_little_more"): True,
+        ("classifier_candidate", "candidate_was_not_withdrawn"): True,
+        ("classifier_candidate", "fused_graph_answers_as_the_classifier"): True,
+        ("predictions", "every_file_has_an_answer_or_a_reason"): True,
+        ("predictions", "rejected_files_are_few"): True,
+        ("reviews", "every_answer_is_used"): False,
+        ("predictions", "pictures_are_like_those_trained_on"): False,
+        ("predictions", "answers_are_mixed_as_on_the_holdout"): False,
+    }
+
+
+def test_every_morning_asks_for_yesterday() -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, 1, 4, 15, tzinfo=UTC))
+    request = every_morning(context)
+    assert isinstance(request, dg.RunRequest)
+    assert (request.partition_key, request.run_key) == ("2026-02-28", "2026-02-28")
+
+
+def test_answers_that_are_missing_for_a_day_show_as_overdue(definitions: dg.Definitions) -> None:
+    (spec,) = definitions.resolve_assets_def("predictions").specs
+    assert isinstance(spec.freshness_policy, TimeWindowFreshnessPolicy)
+    assert spec.freshness_policy.fail_window.to_timedelta() == timedelta(hours=36)
+
+
+def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
+    assert definitions.executor is dg.in_process_executor
+
+
+def test_all_that_starts_spark_waits_in_one_pool_and_housekeeping_does_not(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    for job in repository.get_all_jobs():
+        pools = {pool for node in job.all_node_defs if isinstance(node, dg.OpDefinition) for pool in node.pools}
+        assert pools == (set() if job.name == "housekeeping" else {POOL}), job.name
+        ops = [node for node in job.all_node_defs if isinstance(node, dg.OpDefinition)]
+        assert all(op.pools for op in ops) or job.name == "housekeeping", job.name
+
+
+def test_the_instance_lets_one_run_with_spark_at_a_time_and_retries_faults_alone() -> None:
+    instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert instance["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
+    assert instance["run_retries"]["retry_on_asset_or_op_failure"] is False
+
+
+def test_dg_and_the_workspace_load_the_same_location() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (location,) = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]
+    project = pyproject["tool"]["dg"]["project"]
+    assert project["code_location_target_module"] == location["python_module"]["module_name"]
+    assert project["code_location_name"] == location["python_module"]["location_name"]
+    assert "dagster" not in pyproject["tool"], "[tool.dagster] would win over workspace.yaml in silence"
+
+
+def test_the_packages_are_ours_and_not_a_stranger_s_of_the_same_name() -> None:
+    for package in (assets, pipeline, resources):
+        assert Path(str(package.__file__)).parent.parent == ROOT
+
+
+def test_executors_can_import_what_they_need_without_dagster_or_tensorflow() -> None:
+    code = "import pipeline.images.features, pipeline.storage.parquet_writer, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"dagster", "tensorflow", "keras", "deltalake"} & set(done.stdout.split())
+
+
+def test_the_instance_over_postgresql_differs_in_its_storage_alone() -> None:
+    sqlite, postgresql = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("dagster.yaml", "docs/dagster-postgresql.yaml")
+    )
+    storage = postgresql.pop("storage")["postgres"]["postgres_db"]
+    assert postgresql == {name: value for name, value in sqlite.items() if name != "storage"}
+    assert storage["password"] == {"env": "DAGSTER_POSTGRES_PASSWORD"}, "no secret in a file"

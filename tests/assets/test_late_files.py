@@ -1,0 +1,96 @@
+"""Late files: the sensor runs their day again once they are all there, and never loses what was answered."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from pyspark.sql import SparkSession
+
+from assets.daily.late_files import WATCHED_DAYS, late_files
+from assets.definitions import build_definitions
+from pipeline.images.image_files import read_days
+from resources.lake.lake import Lake
+from resources.landing import LandingZone
+from resources.settings import read_settings
+
+EARLIER, RECENT, LONG_AGO = (str(datetime.now(UTC).date() - timedelta(days=ago)) for ago in (3, 2, WATCHED_DAYS + 1))
+
+Tick = Callable[[], list[dg.RunRequest]]
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> LandingZone:
+    zone = LandingZone(landing=str(tmp_path / "landing"), training="")
+    for day in (EARLIER, RECENT, LONG_AGO):
+        folder = tmp_path / "landing" / "days" / day
+        folder.mkdir(parents=True)
+        (folder / "in time.jpg").write_bytes(b"a picture")
+    return zone
+
+
+@pytest.fixture
+def tick(zone: LandingZone, spark: SparkSession, tmp_path: Path) -> Tick:
+    """Ticks of the sensor, after all three days were read."""
+    lake = Lake(root=str(tmp_path / "lake"))
+    days = [EARLIER, RECENT, LONG_AGO]
+    lake.write("images", read_days(spark, zone.day_folders(days)), days)
+    cursor: list[str | None] = [None]
+    definitions = build_definitions(read_settings())
+
+    def evaluate() -> list[dg.RunRequest]:
+        resources = {"lake": lake, "landing_zone": zone}
+        with dg.build_sensor_context(cursor=cursor[0], resources=resources, definitions=definitions) as context:
+            result = late_files(context)
+        cursor[0] = result.cursor
+        return list(result.run_requests or [])
+
+    return evaluate
+
+
+def put(zone: LandingZone, day: str, name: str, content: bytes) -> None:
+    (Path(zone.landing) / "days" / day / name).write_bytes(content)
+
+
+def test_days_as_they_were_read_are_not_run_again(tick: Tick) -> None:
+    assert tick() == tick() == []
+
+
+def test_a_late_file_runs_its_day_again_and_no_other(tick: Tick, zone: LandingZone) -> None:
+    put(zone, RECENT, "late.jpg", b"another")
+    put(zone, LONG_AGO, "too late.jpg", b"another")
+    assert tick() == [], "it may still be arriving"
+    (request,) = tick()
+    assert request.partition_key == RECENT
+    assert request.tags["reason"] == "late files: 1"
+    assert tick()[0].run_key == request.run_key, "Dagster runs a key once"
+
+
+def test_a_file_that_is_still_growing_is_waited_for(tick: Tick, zone: LandingZone) -> None:
+    for size in range(1, 4):
+        put(zone, RECENT, "growing.jpg", bytes(size))
+        assert tick() == []
+    assert [request.partition_key for request in tick()] == [RECENT]
+
+
+def test_a_file_that_was_replaced_is_late(tick: Tick, zone: LandingZone) -> None:
+    put(zone, EARLIER, "in time.jpg", b"another picture")
+    tick()
+    assert [request.partition_key for request in tick()] == [EARLIER]
+
+
+def test_a_day_of_which_files_are_gone_keeps_their_answers(tick: Tick, zone: LandingZone) -> None:
+    folder = Path(zone.landing) / "days" / RECENT
+    (folder / "in time.jpg").rename(folder / "under another name.jpg")
+    assert tick() == tick() == []
+    shutil.rmtree(folder)
+    assert tick() == tick() == []
+
+
+def test_a_day_that_was_never_read_is_left_to_the_schedule(tick: Tick, zone: LandingZone) -> None:
+    day = str(datetime.now(UTC).date() - timedelta(days=1))
+    (Path(zone.landing) / "days" / day).mkdir()
+    put(zone, day, "new.jpg", b"a picture")
+    assert tick() == tick() == []

@@ -1,0 +1,201 @@
+"""The daily report: counts that add up, four weeks to compare with, a page that asks for nothing and runs nothing."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from html.parser import HTMLParser
+
+import dagster as dg
+import numpy as np
+import pytest
+from conftest import MakePhoto
+from pyspark.sql import DataFrame, SparkSession
+
+from pipeline.daily import predictions
+from pipeline.daily.daily_report import MOST_BYTES, DayCost, DayReport, DayTables, make_reports
+from pipeline.daily.daily_report_page import POLICY, write_page
+from pipeline.daily.day_counts import SHOWN_QUEUED, SHOWN_REJECTED, USUAL_DAYS, days_before
+from pipeline.drift.image_drift import DayDrift
+from pipeline.drift.label_shift import compare_mix
+from pipeline.drift.permutation_test import Difference
+from pipeline.images import features, labels
+from pipeline.images import image_files as images
+from pipeline.reviews import review_queue
+from pipeline.storage.schema import parse_schema
+from resources.instance.day_costs import find_cost
+
+MONDAY, SUNDAY = date(2026, 11, 16), date(2026, 11, 22)
+HOSTILE = "<script>alert(1)</script><img src=http://evil.example/x onerror='alert(2)'>\u202e\x1b[2J\"&.jpg"
+EVALUATION = {
+    "accuracy": 0.913,
+    "accuracy_interval": [0.89, 0.93],
+    "train_count": 300,
+    "holdout_count": 80,
+    "confusion": {"coat": {"coat": 40, HOSTILE: 1}, HOSTILE: {HOSTILE: 39}},
+    "calibration": {"promised_precision": 0.95},
+}
+
+
+class Elements(HTMLParser):
+    """The elements of a page with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def answer(day: date, number: int, **changes: object) -> dict[str, object]:
+    told = {"predicted_label": "coat", "confidence": 0.975, "decision": "answered", "error": None}
+    where = {"day": day, "image_id": f"{day.day:02}{number:03}", "path": f"{number}.jpg"}
+    return {**where, **told, "classifier": "v1", "backbone": "8d", **changes}
+
+
+def reject(day: date, number: int, **changes: object) -> dict[str, object]:
+    nothing = {"predicted_label": None, "confidence": None, "decision": "rejected", "error": "truncated"}
+    return answer(day, number, **nothing, **changes)
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession) -> Callable[[str, list[dict]], DataFrame]:
+    def make(schema: str, rows: list[dict]) -> DataFrame:
+        struct = parse_schema(schema)
+        return spark.createDataFrame([tuple(row.get(name) for name in struct.names) for row in rows], struct)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto) -> dict[date, DayReport]:
+    """Of a full day and of an empty one."""
+    full = [answer(SUNDAY, number) for number in range(30)]
+    full += [answer(SUNDAY, 30 + n, predicted_label=HOSTILE, decision="review", confidence=0.3) for n in range(50)]
+    full += [reject(SUNDAY, 100 + number, path=f"{HOSTILE} {number:02}") for number in range(20)]
+    before = [answer(MONDAY, number, predicted_label="hat") for number in range(10)]
+    before += [answer(SUNDAY - timedelta(USUAL_DAYS + 1), 1, predicted_label="too long ago")]
+    queue = [{**row, "reason": "uncertain"} for row in full if row["decision"] == "review"]
+    photos = [{**row, "content": make_photo("red", place)} for place, row in enumerate(queue)]
+    tables = DayTables(
+        frame(predictions.SCHEMA, full + before),
+        frame(predictions.SCHEMA, full),
+        frame(review_queue.SCHEMA, queue),
+        frame(images.SCHEMA, photos),
+        frame(features.SCHEMA, []),
+        frame(labels.FEATURES_SCHEMA, []),
+    )
+    days = [str(SUNDAY), str(SUNDAY + timedelta(1))]
+    cost = DayCost(90, 10, 0.0125, 900.0)
+    return {report.day: report for report in make_reports(days, tables, {"v1": EVALUATION}.get, lambda _: cost)}
+
+
+@pytest.fixture(scope="module")
+def page(reports: dict[date, DayReport]) -> str:
+    return write_page(reports[SUNDAY])
+
+
+def test_counts_are_of_the_day_and_what_is_usual_of_the_four_weeks_before(reports: dict[date, DayReport]) -> None:
+    report = reports[SUNDAY]
+    assert report.counts.decisions == {"answered": 30, "review": 50, "rejected": 20}
+    assert report.counts.labels == {"coat": 30, HOSTILE: 50}
+    assert report.counts.reasons == {"truncated": 20}
+    assert sum(report.confidences) == 80
+    assert report.confidences[-1] == 30
+    assert report.usual_files == 10
+    assert report.usual_mix() == {"hat": 1.0}
+    assert report.usual_share("review") == 0.0
+
+
+def test_a_day_and_the_four_weeks_before_it_are_asked_for() -> None:
+    days = days_before(["2026-11-22", "2026-11-21"])
+    assert (days[0], days[-1], len(days)) == ("2026-10-24", "2026-11-22", USUAL_DAYS + 2)
+
+
+def test_what_is_shown_is_bounded(reports: dict[date, DayReport], page: str) -> None:
+    report = reports[SUNDAY]
+    assert (len(report.rejected), len(report.shown)) == (SHOWN_REJECTED, SHOWN_QUEUED)
+    assert 0 < sum(map(len, report.pictures.values())) <= MOST_BYTES
+    assert len(page.encode()) < 1_000_000
+    assert f"and {20 - SHOWN_REJECTED} more" in page
+    assert f"and {50 - SHOWN_QUEUED} more" in page
+
+
+def test_a_page_asks_for_nothing_and_runs_nothing(page: str) -> None:
+    elements = Elements(page).found
+    assert {"script", "link", "iframe", "object", "base", "form", "a", "svg"}.isdisjoint(tag for tag, _ in elements)
+    policies = [each["content"] for tag, each in elements if tag == "meta" and "http-equiv" in each]
+    assert policies == [POLICY]
+    for _, attributes in elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "srcset"]
+        assert re.match(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+$", attributes.get("src") or "data:image/jpeg;base64,x")
+        assert "url(" not in (attributes.get("style") or "")
+    assert not re.search(r"@import|url\(|javascript:", page)
+
+
+def test_names_of_strangers_are_text_that_shows(page: str) -> None:
+    elements = Elements(page)
+    assert "<script>alert(1)</script>" in elements.text, "as it is called"
+    assert "\\u202e\\x1b[2J" in elements.text
+    assert not set("\u202e\x1b") & set(page)
+    assert {tag for tag, _ in elements.found} <= {
+        *("html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "p", "div", "section", "span", "b"),
+        *("i", "u", "br", "table", "tr", "th", "td", "figure", "img", "figcaption", "code"),
+    }
+
+
+def test_a_page_tells_the_classifier_the_cost_and_the_drift(page: str) -> None:
+    text = Elements(page).text
+    assert "91.3% (95 % interval 89.0% to 93.0%)" in text
+    assert "900.0 CPU-seconds, $0.01" in text
+    assert "too small, the day has fewer than 20 pictures" in text
+    assert "Sunday, 22 November 2026" in text
+
+
+def test_another_mix_of_answers_is_told_on_top(reports: dict[date, DayReport]) -> None:
+    report = reports[SUNDAY]
+    assert report.alarms == []
+    moved = replace(report, mix=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
+    (alarm,) = moved.alarms
+    tags = [(tag, each.get("class")) for tag, each in Elements(write_page(moved)).found]
+    assert alarm.endswith("62% moved (alarm from 10%)")
+    assert ("p", "alarm") in tags
+
+
+def test_what_could_be_judged_is_a_number_to_be_drawn(reports: dict[date, DayReport]) -> None:
+    report = reports[SUNDAY]
+    moved = replace(report, mix=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
+    assert (report.numbers["alarm_count"], moved.numbers["alarm_count"]) == (0, 1)
+    assert moved.numbers["mix_p_value"] <= 0.0025
+    calm = compare_mix(str(SUNDAY), report.counts.labels, report.counts.labels)
+    both = replace(moved, mix=[*moved.mix, calm])
+    assert both.numbers["mix_p_value"] == moved.numbers["mix_p_value"], "of two classifiers the odder one counts"
+    assert "drift_p_value" not in moved.numbers, "the day is too small"
+    compared = DayDrift(str(SUNDAY), 20, Difference(0.4, 1.5, "mean", np.empty(0), 0.1, np.empty(0)), "like it")
+    assert replace(report, drift=compared).numbers["drift_p_value"] == 0.4
+
+
+def test_an_empty_day_says_so(reports: dict[date, DayReport]) -> None:
+    text = Elements(write_page(reports[SUNDAY + timedelta(1)])).text
+    assert "No picture arrived on this day. Usually 55 files come." in text
+    assert "answered" not in text
+
+
+def test_the_cost_of_a_day_is_its_part_of_the_run_and_none_where_nobody_noted_it() -> None:
+    told = {"embedded_count": 50, "cache_hit_count": 7, "dollars_per_million": 0.2, "cpu_seconds": 999.0}
+    with dg.instance_for_test() as instance:
+        assert find_cost(instance, "2026-11-22", 0.05) is None
+        event = dg.AssetMaterialization("image_features", partition="2026-11-22", metadata=told)
+        instance.report_runless_asset_event(event)
+        cost = find_cost(instance, "2026-11-22", 0.05)
+        assert cost is not None
+        assert (cost.embedded_count, cost.cached_count) == (50, 7)
+        assert cost.dollars == pytest.approx(0.00001)
+        assert cost.cpu_seconds == pytest.approx(0.72)
+        assert find_cost(instance, "2026-11-21", 0.05) is None

@@ -1,0 +1,348 @@
+import hashlib
+import io
+from datetime import date
+from pathlib import Path
+
+import pytest
+from conftest import MakePhoto
+from PIL import Image
+from pyspark.errors import SparkRuntimeException
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from pipeline.daily import predictions
+from pipeline.daily.predictions import SHEET_SIZE, describe_predictions, predict_images
+from pipeline.daily.rejected_files import describe_rejected
+from pipeline.embed.backbone import Backbone
+from pipeline.images.features import extract_features
+from pipeline.images.image_files import TOO_MANY_BYTES, VANISHED, read_days
+from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.reports.report import describe_all
+from pipeline.reviews import review_queue
+from pipeline.reviews.audit import AuditSize
+from pipeline.reviews.review_queue import choose_tiles, describe_review_queue, queue_for_review
+from pipeline.similarity import novelty
+from pipeline.storage.files import list_files
+from pipeline.storage.schema import parse_schema
+from pipeline.training.classifier import Classifier, fit_classifier
+from pipeline.training.fitting import ClassifierParams
+
+FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
+HOSTILE = [
+    "_DSC0001.JPG",
+    ".hidden.jpg",
+    "<script>alert(1)</script>.jpg".replace("/", "∕"),
+    "![x](http:∕∕evil.example)|`.jpg",
+    "a:b c%20d?e*[f]{g}.jpg",
+    "line\nbreak\ttab.jpg",
+    "ünïcödé 🍎 \u202egpj.exe",
+    "x" * 250,
+]
+MAX_WIDTH = 480
+NO_AUDIT = AuditSize(share=0.0, least=0, most=0)
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Path:
+    """Two days: one with pictures, equal ones and broken ones; one that shares a picture with it."""
+    root = tmp_path_factory.mktemp("days")
+    friday, saturday = root / str(FRIDAY), root / str(SATURDAY)
+    (friday / "shop" / "till").mkdir(parents=True)
+    saturday.mkdir()
+    for seed, name in enumerate(HOSTILE):
+        (friday / name).write_bytes(make_photo("green", 1000 + seed))
+    (friday / "red.jpg").write_bytes(make_photo("red", 1))
+    (friday / "again.jpg").write_bytes(make_photo("red", 1))
+    (friday / "shop" / "till" / "once more.jpg").write_bytes(make_photo("red", 1))
+    (friday / "broken.jpg").write_bytes(make_photo("blue", 2)[:300])
+    (friday / "broken too.jpg").write_bytes(make_photo("blue", 2)[:300])
+    (friday / "empty.jpg").write_bytes(b"")
+    (friday / "notes.txt").write_text("not a picture")
+    (saturday / "red.jpg").write_bytes(make_photo("red", 1))
+    return root
+
+
+@pytest.fixture(scope="module")
+def images(spark: SparkSession, landing: Path) -> DataFrame:
+    """All files of both days, and two more of Friday that could not be read."""
+    found = read_days(spark, {day: str(landing / str(day)) for day in (FRIDAY, SATURDAY)}).frame
+    rows = [
+        Row(FRIDAY, None, "gone.jpg", 9, None, None, VANISHED),
+        Row(FRIDAY, None, "film.jpg", 2**40, None, None, TOO_MANY_BYTES),
+    ]
+    return found.union(spark.createDataFrame(rows, found.schema)).cache()
+
+
+@pytest.fixture(scope="module")
+def image_features(images: DataFrame, tiny_backbone: Backbone) -> DataFrame:
+    return extract_features(images, tiny_backbone).cache()
+
+
+@pytest.fixture(scope="module")
+def classifier(spark: SparkSession, training_folder: Path, tiny_backbone: Backbone) -> Classifier:
+    training_images = read_training_images(spark, list_training_files(str(training_folder)))
+    features = label_features(extract_features(training_images, tiny_backbone), training_images)
+    return fit_classifier(features, ClassifierParams("naive_bayes", "none", {"smoothing": 0.1}))
+
+
+@pytest.fixture(scope="module")
+def predicted(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> DataFrame:
+    return predict_images(images, image_features, classifier).cache()
+
+
+@pytest.fixture(scope="module")
+def rows(predicted: DataFrame) -> dict[tuple[date, str], Row]:
+    return {(row["day"], row["path"]): row for row in predicted.collect()}
+
+
+DOUBTED = 0.6
+
+
+def doubt(predicted: DataFrame, confidence: str) -> DataFrame:
+    """The same answers with another confidence, and the decision that follows from it."""
+    doubted = predicted.withColumn("confidence", F.when(F.col("confidence").isNotNull(), F.expr(confidence)))
+    decision = F.when(F.col("confidence") < DOUBTED, "review").otherwise(F.col("decision"))
+    return doubted.withColumn("decision", decision)
+
+
+def open_sheet(jpeg: bytes) -> Image.Image:
+    sheet = Image.open(io.BytesIO(jpeg))
+    sheet.load()
+    return sheet
+
+
+def test_every_file_of_every_day_has_one_row(
+    predicted: DataFrame, rows: dict[tuple[date, str], Row], landing: Path
+) -> None:
+    on_disk = {
+        (day, path) for day in (FRIDAY, SATURDAY) for path in list_files(str(landing / str(day)))["path"].to_pylist()
+    }
+    assert len(on_disk) == len(HOSTILE) + 8
+    assert rows.keys() == on_disk | {(FRIDAY, "gone.jpg"), (FRIDAY, "film.jpg")}
+    assert predicted.count() == len(rows)
+
+
+def test_columns_are_those_of_the_schema_with_its_comments(predicted: DataFrame) -> None:
+    expected = StructType.fromDDL(predictions.SCHEMA)
+    assert predicted.columns == expected.fieldNames()
+    assert predicted.schema.simpleString() == expected.simpleString()
+    assert all(field.metadata["comment"] for field in predicted.schema)
+
+
+def test_a_file_is_answered_or_rejected_with_its_reason(rows: dict[tuple[date, str], Row]) -> None:
+    for row in rows.values():
+        rejected = row["decision"] == "rejected"
+        assert rejected == (row["error"] is not None)
+        assert [row[name] is None for name in ("predicted_label", "confidence", "probabilities")] == [rejected] * 3
+    reasons = {path: row["error"] for (_, path), row in rows.items() if row["error"]}
+    assert reasons == {
+        "broken.jpg": "truncated",
+        "broken too.jpg": "truncated",
+        "empty.jpg": "empty",
+        "notes.txt": "not an image",
+        "gone.jpg": VANISHED,
+        "film.jpg": TOO_MANY_BYTES,
+    }
+
+
+def test_a_file_that_could_be_read_keeps_its_digest_and_one_that_could_not_has_none(
+    rows: dict[tuple[date, str], Row], landing: Path
+) -> None:
+    for (day, path), row in rows.items():
+        if path in ("gone.jpg", "film.jpg"):
+            assert row["image_id"] is None
+        else:
+            assert row["image_id"] == hashlib.sha256((landing / str(day) / path).read_bytes()).hexdigest()
+
+
+def test_equal_pictures_have_equal_answers_on_every_path_and_day(rows: dict[tuple[date, str], Row]) -> None:
+    places = [(FRIDAY, "red.jpg"), (FRIDAY, "again.jpg"), (FRIDAY, "shop/till/once more.jpg"), (SATURDAY, "red.jpg")]
+    answers = {(rows[place]["predicted_label"], rows[place]["confidence"]) for place in places}
+    assert len(answers) == 1
+    assert {label for label, _ in answers} == {"red"}
+
+
+def test_pictures_are_answered_whatever_they_are_called(rows: dict[tuple[date, str], Row]) -> None:
+    assert {rows[FRIDAY, name]["predicted_label"] for name in HOSTILE} == {"green"}
+
+
+def test_every_row_says_which_models_answered(rows: dict[tuple[date, str], Row], classifier: Classifier) -> None:
+    assert {(row["classifier"], row["backbone"]) for row in rows.values()} == {
+        (classifier.version, classifier.backbone)
+    }
+
+
+def test_the_decision_follows_from_the_confidence(
+    images: DataFrame, image_features: DataFrame, predicted: DataFrame, classifier: Classifier
+) -> None:
+    grey = F.array(*[F.lit(0.5).cast("float")] * 48)
+    uncertain = image_features.withColumn("features", F.when(F.col("features").isNotNull(), grey))
+    seen = set()
+    for row in predict_images(images, uncertain, classifier).union(predicted).collect():
+        if row["confidence"] is None:
+            assert row["decision"] == "rejected"
+        else:
+            assert row["decision"] == (
+                "answered" if row["confidence"] >= classifier.calibration.threshold else "review"
+            )
+        seen.add(row["decision"])
+    assert seen == {"answered", "review", "rejected"}
+
+
+def test_a_file_that_came_after_the_features_were_made_is_rejected_with_a_reason(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier
+) -> None:
+    stale = image_features.where(F.col("day") != FRIDAY)
+    late = predict_images(images, stale, classifier).where("path = 'red.jpg'").orderBy("day").collect()
+    assert [(row["decision"], row["error"]) for row in late] == [("rejected", "no features"), ("answered", None)]
+
+
+def test_features_of_another_backbone_fail_the_day(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier
+) -> None:
+    others = image_features.withColumn("backbone", F.lit("another"))
+    with pytest.raises(SparkRuntimeException, match=f"takes features of {classifier.backbone}, and got another"):
+        predict_images(images, others, classifier).collect()
+
+
+def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: DataFrame) -> None:
+    friday = doubt(predicted.where(F.col("day") == FRIDAY), "if(predicted_label = 'red', 0.5d, 0.9d)")
+    report = describe_predictions(images)(friday)[FRIDAY]
+    counts = {name: report.numbers[name] for name in ("answered_count", "review_count", "rejected_count")}
+    assert counts == {"answered_count": len(HOSTILE), "review_count": 3, "rejected_count": 6}
+    assert sum(counts.values()) == friday.count()
+    assert report.numbers["mean_confidence"] == pytest.approx((0.9 * len(HOSTILE) + 0.5 * 3) / (len(HOSTILE) + 3))
+    assert report.tables["labels"].splitlines()[2:] == [f"| green | {len(HOSTILE)} |", "| red | 3 |"]
+    assert report.texts["classifier"] == predicted.first()["classifier"]
+
+
+def test_a_sheet_shows_each_picture_once_and_fits_on_the_page(images: DataFrame, predicted: DataFrame) -> None:
+    friday = predicted.where(F.col("day") == FRIDAY)
+    sheet = open_sheet(describe_predictions(images)(friday)[FRIDAY].pictures["contact_sheet"])
+    assert sheet.format == "JPEG"
+    assert sheet.width <= MAX_WIDTH
+    assert len(HOSTILE) + 1 == 9, "three rows of four, the last with one picture"
+    tile_height = sheet.height / 3
+    rightmost = sheet.crop((sheet.width // 2, int(2 * tile_height), sheet.width, sheet.height))
+    assert min(low for low, _ in rightmost.getextrema()) > 240, "equal pictures are drawn once"
+    red = sheet.crop((20, int(2 * tile_height) + 30, 100, int(2 * tile_height) + 90)).resize((1, 1)).getpixel((0, 0))
+    assert red[0] > 2 * max(red[1:]), "labels stand together, in order"
+
+
+def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
+    report = describe_predictions(images)(predicted.where("decision = 'rejected'"))[FRIDAY]
+    assert report.numbers == {"answered_count": 0, "review_count": 0, "rejected_count": 6}
+    assert (report.pictures, report.tables) == ({}, {})
+
+
+def test_days_told_of_together_are_told_of_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:
+    describe = describe_all(describe_predictions(images), describe_rejected)
+    together = describe(predicted)
+    assert together.keys() == {FRIDAY, SATURDAY}
+    for day in together:
+        alone = describe_all(describe_predictions(images.where(F.col("day") == day)), describe_rejected)
+        assert alone(predicted.where(F.col("day") == day)) == {day: together[day]}
+
+
+def test_rejected_files_are_told_by_reason_and_named_on_a_sheet_of_their_own(predicted: DataFrame) -> None:
+    reports = describe_rejected(predicted)
+    assert list(reports) == [FRIDAY], "on Saturday all was well"
+    report = reports[FRIDAY]
+    assert "| truncated | 2 |" in report.tables["rejected"]
+    sheet = open_sheet(report.pictures["rejected_files"])
+    assert sheet.width <= MAX_WIDTH
+
+
+def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predicted: DataFrame) -> None:
+    label = "<script>|![x](http://evil.example)`\n\x00\u202e" + "w" * 500
+    friday = predicted.where(F.col("day") == FRIDAY).withColumn(
+        "predicted_label", F.when(F.col("predicted_label").isNotNull(), label)
+    )
+    report = describe_predictions(images)(friday)[FRIDAY]
+    assert open_sheet(report.pictures["contact_sheet"]).width <= MAX_WIDTH
+    (row,) = report.tables["labels"].splitlines()[2:]
+    assert row.count("|") == 3
+    assert not set("<>![]()`:/\x00\u202e") & set(row)
+
+
+@pytest.fixture(scope="module")
+def similarities(predicted: DataFrame) -> DataFrame:
+    """Every picture is much like a training picture, but the red one of Friday."""
+    similarity = F.expr(f"if(predicted_label = 'red' and day = '{FRIDAY}', 0.1, 0.9)").cast("float")
+    pictures = predicted.where("predicted_label is not null").dropDuplicates(["day", "image_id"])
+    return pictures.select("day", "image_id", similarity.alias("similarity"))
+
+
+def test_the_queue_holds_each_uncertain_picture_once_the_least_certain_first(
+    predicted: DataFrame, rows: dict[tuple[date, str], Row], similarities: DataFrame
+) -> None:
+    doubted = doubt(predicted, "if(predicted_label = 'red', 0.5d, if(path like '%.hidden%', 0.4d, 0.9d))")
+    queue = queue_for_review(doubted, similarities, 0.0, NO_AUDIT)
+    assert queue.columns == StructType.fromDDL(review_queue.SCHEMA).fieldNames()
+    queued = queue.collect()
+    assert [(row["day"], row["predicted_label"], row["confidence"], row["reason"]) for row in queued] == [
+        (FRIDAY, "green", 0.4, "uncertain"),
+        (FRIDAY, "red", 0.5, "uncertain"),
+        (SATURDAY, "red", 0.5, "uncertain"),
+    ]
+    assert all(rows[row["day"], row["path"]]["image_id"] == row["image_id"] for row in queued)
+
+
+def test_a_day_without_doubts_has_an_empty_queue(predicted: DataFrame, similarities: DataFrame) -> None:
+    assert queue_for_review(doubt(predicted, "0.9d"), similarities, 0.0, NO_AUDIT).collect() == []
+
+
+def test_a_picture_has_the_first_reason_that_holds_and_counts_in_the_audit_whatever_that_is(
+    predicted: DataFrame, similarities: DataFrame
+) -> None:
+    doubted = doubt(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
+    everyone = AuditSize(share=1.0, least=0, most=1000)
+    queued = queue_for_review(doubted, similarities, 0.5, everyone).where(F.col("day") == FRIDAY).collect()
+    reasons = {row["path"]: row["reason"] for row in queued}
+    assert len(reasons) == len(queued) == len(HOSTILE) + 1, "rejected files are nobody's answers"
+    assert {path for path, reason in reasons.items() if reason == "uncertain"} == {".hidden.jpg"}
+    assert {path for path, reason in reasons.items() if reason == "novel"} == {"again.jpg"}
+    assert [row["audit_weight"] for row in queued] == [1.0] * len(queued)
+
+
+def test_a_day_that_nobody_compared_has_no_novel_picture(spark: SparkSession, predicted: DataFrame) -> None:
+    none = spark.createDataFrame([], parse_schema(novelty.SCHEMA))
+    assert queue_for_review(doubt(predicted, "0.9d"), none, 0.5, NO_AUDIT).collect() == []
+
+
+def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
+    spark: SparkSession, make_photo: MakePhoto, predicted: DataFrame
+) -> None:
+    contents = [make_photo("blue", seed, (8, 8)) for seed in range(SHEET_SIZE + 6)]
+    photos = [(FRIDAY, hashlib.sha256(content).hexdigest(), content) for content in contents]
+    images = spark.createDataFrame(photos, "day date, image_id string, content binary")
+    told = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
+    queue = images.selectExpr("day", "image_id", *told, "'uncertain' as reason")
+    report = describe_review_queue(images, 0.25)(queue)[FRIDAY]
+    assert report.numbers == {
+        "uncertain_count": SHEET_SIZE + 6,
+        "novel_count": 0,
+        "audit_count": SHEET_SIZE + 6,
+        "novel_below": 0.25,
+    }
+    sheet = open_sheet(report.pictures["contact_sheet"])
+    assert sheet.format == "JPEG"
+    assert sheet.width <= MAX_WIDTH
+    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4))[FRIDAY].pictures["contact_sheet"])
+    assert sheet.height < one_row.height * SHEET_SIZE / 4
+
+
+def test_every_reason_has_its_share_of_the_sheet_the_most_striking_first(spark: SparkSession) -> None:
+    counts = {"uncertain": 100, "novel": 12, "audit": 3}
+    rows = [
+        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v")
+        for reason, count in counts.items()
+        for number in range(count)
+    ]
+    chosen = choose_tiles(spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA)))[FRIDAY]
+    assert [(row["reason"], row["image_id"]) for row in chosen] == [
+        *(("uncertain", f"{99 - rank:03}") for rank in range(10)),
+        *(("novel", f"{rank:03}") for rank in range(11)),
+        *(("audit", f"{rank:03}") for rank in range(3)),
+    ]

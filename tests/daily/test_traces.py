@@ -1,0 +1,296 @@
+"""Traces: what the lake says of one picture, told from real small tables without Spark."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+from pyarrow import fs
+from servers import free_port
+
+from pipeline.daily.trace_text import SHOWN_ROWS, align, write_trace
+from pipeline.daily.traces import FORMER, GONE, IN_USE, UnknownPictureError, parse_wanted
+from pipeline.reports.markdown import harmless
+from pipeline.training.training_set import TRAINING_SET
+from resources.lake.image_traces import PictureTraces
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 60
+FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+HOSTILE = "\x1b[2Jgone\u202egpj.exe\nPICTURE"
+NEW, OLD, LOST, MUTE = "aaaa000011112222", "bbbb000011112222", "cccc000011112222", "dddd000011112222"
+
+
+def digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+COAT, SHOE, COAT_TWIN, TWIN_OF_TWIN = map(digest, ("coat", "shoe", "coat, saved anew", "that one, mirrored"))
+
+
+def answer(day: date, path: str, image_id: str | None, **changes: object) -> dict[str, object]:
+    told = {"predicted_label": "coat", "confidence": 0.97, "decision": "answered", "error": None}
+    return {"day": day, "path": path, "image_id": image_id, **told, "classifier": NEW, "backbone": "8d" * 32, **changes}
+
+
+def arrival(row: Mapping[str, object]) -> dict[str, object]:
+    where = {name: row[name] for name in ("day", "path", "image_id")}
+    return {**where, "length": 48211, "modified_at": NOON, "content": b"bytes", "read_error": row["error"]}
+
+
+def store(lake: Path, table: str, rows: list[dict]) -> None:
+    arrow = pa.Table.from_pylist(rows)
+    types = [pa.string() if pa.types.is_null(field.type) else field.type for field in arrow.schema]
+    arrow = arrow.cast(pa.schema(list(zip(arrow.column_names, types, strict=True))))
+    write_deltalake(lake / table, arrow, partition_by=["day"] if "day" in rows[0] else None)
+
+
+def store_classifier(lake: Path, version: str, members: list[tuple[str, str, str, str | None]] | None) -> None:
+    folder = lake / "models" / "classifier" / version
+    folder.mkdir(parents=True)
+    scores = {"accuracy": 0.913, "accuracy_interval": [0.89, 0.93], "train_count": 3, "holdout_count": 1}
+    (folder / "evaluation.json").write_text(json.dumps({**scores, "backbone": "8d" * 32}))
+    if members is not None:
+        columns = [list(column) for column in zip(*members, strict=True)]
+        pq.write_table(pa.table(columns, schema=TRAINING_SET), folder / "training_set.parquet")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two days, two labelled pictures and their twins, and four classifiers, one of which is gone."""
+    lake = tmp_path_factory.mktemp("lake")
+    answers = [
+        answer(FRIDAY, "cam1/coat.jpg", COAT),
+        answer(SATURDAY, "cam1/coat.jpg", SHOE, predicted_label="shoe", classifier=LOST),
+        answer(SATURDAY, "again/coat.jpg", COAT, decision="review", confidence=0.41, classifier=OLD),
+        answer(
+            SATURDAY, "gone.jpg", None, predicted_label=None, confidence=None, decision="rejected", error="vanished"
+        ),
+        answer(SATURDAY, HOSTILE, digest("hostile")),
+    ]
+    store(lake, "predictions", answers)
+    unanswered = answer(date(2026, 11, 22), "late.jpg", digest("late"), error=None)
+    store(lake, "images", [arrival(row) for row in [*answers, unanswered]])
+    store(
+        lake,
+        "image_features",
+        [
+            {
+                "day": day,
+                "image_id": COAT,
+                "width": 640,
+                "height": 480,
+                "format": "JPEG",
+                "error": None,
+                "backbone": "8d",
+            }
+            for day in (FRIDAY, SATURDAY)
+        ],
+    )
+    asked = {"day": SATURDAY, "image_id": COAT, "reason": "uncertain", "predicted_label": "coat", "confidence": 0.41}
+    store(lake, "review_queue", [{**asked, "audit_weight": 3.0, "classifier": OLD}])
+    told = {"day": SATURDAY, "image_id": COAT, "label": "jacket", "predicted_label": "coat", "origin": "maria.csv"}
+    store(lake, "reviews", [{**told, "problem": None}])
+    store(
+        lake,
+        "training_images",
+        [
+            {"image_id": each, "path": path, "label": "jacket", "origin": "folder", "length": 1, "modified_at": NOON}
+            for each, path in ((COAT, "jacket/1.jpg"), (COAT_TWIN, "jacket/2.jpg"))
+        ],
+    )
+    store(lake, "training_features", [{"image_id": COAT, "label": "jacket", "split": "train", "group": COAT}])
+    pairs = [(COAT, COAT_TWIN), (TWIN_OF_TWIN, COAT_TWIN)]
+    store(lake, "training_twins", [{"image_id": one, "twin_id": other, "correlation": 0.97} for one, other in pairs])
+    store_classifier(lake, NEW, [(COAT, "jacket/1.jpg", "jacket", "train"), (SHOE, "shoe/1.jpg", "shoe", "holdout")])
+    store_classifier(lake, OLD, [(TWIN_OF_TWIN, "jacket/9.jpg", "jacket", "train"), (COAT, "x.jpg", "jacket", None)])
+    store_classifier(lake, MUTE, None)
+    (lake / "models" / "classifier.json").write_text(json.dumps({"classifier": NEW, "former": [OLD]}))
+    return lake
+
+
+def run(lake: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "DAYLIGHT_LAKE": str(lake), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "assets.commands.explain", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        COAT,
+        COAT[:8],
+        COAT[:20].upper(),
+        "2026-11-20/cam1/coat.jpg",
+        "/data/pictures/days/2026-11-20/cam1/coat.jpg",
+        "s3://bucket/days/2026-11-21/again/coat.jpg",
+        "again/coat.jpg",
+        "training/jacket/1.jpg",
+    ],
+)
+def test_a_picture_is_found_by_its_digest_and_by_the_end_of_its_path(lake: Path, text: str) -> None:
+    assert PictureTraces(str(lake)).find(text).image_id == COAT
+
+
+def test_a_file_that_lies_elsewhere_is_known_by_its_bytes(lake: Path, tmp_path: Path) -> None:
+    (tmp_path / "from a letter.jpg").write_bytes(b"coat")
+    assert PictureTraces(str(lake)).find(str(tmp_path / "from a letter.jpg")).image_id == COAT
+
+
+def test_all_days_answers_and_classifiers_of_a_picture_are_told(lake: Path) -> None:
+    trace = PictureTraces(str(lake)).find(COAT)
+    assert [(row["day"], row["path"]) for row in trace.arrivals] == [
+        (FRIDAY, "cam1/coat.jpg"),
+        (SATURDAY, "again/coat.jpg"),
+    ]
+    assert [(row["decision"], row["classifier"]) for row in trace.answers] == [("answered", NEW), ("review", OLD)]
+    assert [row["width"] for row in trace.features] == [640, 640]
+    assert [row["reason"] for row in trace.queued] == ["uncertain"]
+    assert [(row["label"], row["origin"]) for row in trace.reviews] == [("jacket", "maria.csv")]
+    assert trace.side is not None
+    assert trace.side["split"] == "train"
+    assert "content" not in trace.arrivals[0]
+
+
+def test_the_classifiers_that_learned_from_it_or_from_its_twins_are_named(lake: Path) -> None:
+    trace = PictureTraces(str(lake)).find(COAT)
+    states = {each.version: each.state for each in trace.classifiers}
+    assert (states[NEW], states[OLD]) == (IN_USE, FORMER)
+    told = json.loads(trace.to_json())
+    assert told["learned_from_it"] == [NEW]
+    assert told["judged_on_it"] == []
+    assert told["saw_a_twin"] == [OLD], "a twin of a twin is one"
+    assert told["not_known"] == [MUTE]
+    shoe = json.loads(PictureTraces(str(lake)).find(SHOE).to_json())
+    assert (shoe["learned_from_it"], shoe["judged_on_it"]) == ([], [NEW])
+
+
+def test_a_picture_that_no_table_has_any_more_is_found_in_what_classifiers_remember(lake: Path) -> None:
+    trace = PictureTraces(str(lake)).find("jacket/9.jpg")
+    assert trace.image_id == TWIN_OF_TWIN
+    assert [each.version for each in trace.learned] == [OLD]
+
+
+def test_a_classifier_that_answered_and_is_gone_is_told_as_gone(lake: Path) -> None:
+    trace = PictureTraces(str(lake)).find("2026-11-21/cam1/coat.jpg")
+    assert {each.version: each.state for each in trace.classifiers}[LOST] == GONE
+    assert LOST in trace.unknown
+
+
+def test_a_file_that_could_not_be_read_is_told_by_its_day_and_path(lake: Path) -> None:
+    told = write_trace(PictureTraces(str(lake)).find("gone.jpg"))
+    assert "rejected (vanished)" in told
+    assert "the bytes could not be read" in told
+
+
+def test_a_day_that_was_not_predicted_yet_is_looked_through(lake: Path) -> None:
+    trace = PictureTraces(str(lake)).find("late.jpg")
+    assert (trace.arrivals[0]["length"], trace.answers) == (48211, [])
+
+
+def test_one_path_of_two_days_with_two_pictures_is_asked_back(lake: Path) -> None:
+    with pytest.raises(UnknownPictureError, match="names 2 pictures: say the day") as refused:
+        PictureTraces(str(lake)).find("cam1/coat.jpg")
+    assert COAT[:16] in str(refused.value)
+    assert SHOE[:16] in str(refused.value)
+
+
+def test_a_day_that_is_named_is_not_taken_for_another(lake: Path) -> None:
+    with pytest.raises(UnknownPictureError, match="knows no picture") as refused:
+        PictureTraces(str(lake)).find("/data/days/2026-11-20/again/coat.jpg")
+    assert "2026-11-21/again/coat.jpg" in str(refused.value), "it comes near"
+
+
+def test_a_lake_in_an_object_store_says_the_same(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+        "AWS_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            copy_to_store(lake, "photos/a lake", f"127.0.0.1:{port}")
+            stored = json.loads(PictureTraces("s3://photos/a lake").find(COAT[:12]).to_json())
+        finally:
+            server.terminate()
+    folder = json.loads(PictureTraces(str(lake)).find(COAT[:12]).to_json())
+    assert {each["version"] for each in stored["classifiers"]} == {each["version"] for each in folder["classifiers"]}
+    for name in folder.keys() - {"classifiers"}:  # which were stored at another time
+        assert stored[name] == folder[name], name
+
+
+def copy_to_store(folder: Path, place: str, endpoint: str) -> None:
+    store = fs.S3FileSystem(endpoint_override=endpoint, scheme="http", allow_bucket_creation=True)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            store.create_dir(place.partition("/")[0])
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+    fs.copy_files(str(folder), place, destination_filesystem=store)
+
+
+def test_a_lake_without_tables_knows_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(UnknownPictureError, match="knows no picture"):
+        PictureTraces(str(tmp_path)).find("a.jpg")
+
+
+def test_the_command_starts_no_jvm_and_needs_no_dagster(lake: Path) -> None:
+    code = (
+        "import sys; from pipeline.daily.trace_text import write_trace;"
+        " from resources.lake.image_traces import PictureTraces;"
+        " import assets.commands.explain; print(write_trace(PictureTraces(sys.argv[1]).find(sys.argv[2])));"
+        " from pyspark import SparkContext; assert SparkContext._gateway is None; assert 'dagster' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(lake), COAT], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_leaves_with_one_and_says_what_comes_near(lake: Path) -> None:
+    done = run(lake, "nowhere/coat.jpg.png")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "knows no picture" in done.stderr
+    assert run(lake, "--help").returncode == 0
+
+
+def test_names_of_strangers_move_no_cursor(lake: Path) -> None:
+    for arguments in ([digest("hostile")], ["--json", digest("hostile")], ["x" + HOSTILE]):
+        done = run(lake, *arguments)
+        told = done.stdout + done.stderr
+        assert "gone" in told
+        assert all(sign.isprintable() or sign == "\n" for sign in told), arguments
+        assert told.count("\nPICTURE") == 0
+
+
+def test_harmless_text_is_escaped_and_plain_text_is_not() -> None:
+    assert harmless("Ünï 名 🦊.jpg") == "Ünï 名 🦊.jpg"
+    assert harmless("a\x1b[2J\u202eb\n") == "a\\x1b[2J\\u202eb\\n"
+
+
+def test_long_lists_are_cut_and_it_is_said_so() -> None:
+    lines = align(["number"], [[number] for number in range(SHOWN_ROWS + 5)])
+    assert len(lines) == SHOWN_ROWS + 2
+    assert lines[-1] == "and 5 more (--json has them)"
+
+
+def test_what_is_no_digest_and_no_day_is_a_path() -> None:
+    assert parse_wanted("abc").prefix == ""
+    assert parse_wanted("2026-13-45/a.jpg").dated == ()
+    assert parse_wanted("x/2026-11-20/cam1/./a.jpg").dated == ((FRIDAY, "cam1/a.jpg"),)
+    assert parse_wanted(os.fsdecode(b"b\xff.jpg")).paths == ("b\\xff.jpg",), "as such names are stored"

@@ -1,0 +1,189 @@
+"""The sandbox: whatever one picture does to the process that decodes it, the others have their features."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import SIZE, MakePhoto
+from poisons import POISONS, load_or_die, poison, wait_for_ever
+
+from pipeline.embed import child, embedding
+from pipeline.embed.backbone import Backbone, Embed, load_backbone
+from pipeline.embed.child import Work
+from pipeline.embed.embedding import CRASHED, embed_pictures
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.sandbox import (
+    CRASHED_BACKBONE,
+    MAX_STARTS,
+    TIMED_OUT,
+    Sandbox,
+    SandboxError,
+    keep_harmless,
+    open_sandbox,
+)
+from pipeline.storage.cpu_timer import Stopwatch
+
+LIMITS = replace(DEFAULT_LIMITS, seconds=2.0, memory_bytes=2**28)
+BATCH_SIZE = 4
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the decoders had faults: children are forked with them."""
+    monkeypatch.setattr(embedding, "load", load_or_die)
+
+
+@pytest.fixture
+def box(tiny_backbone: Backbone) -> Iterator[Sandbox]:
+    opened = Sandbox(Work(tiny_backbone.path, SIZE, BATCH_SIZE, LIMITS))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def photos(make_photo: MakePhoto) -> list[bytes]:
+    return [make_photo(seed=seed) for seed in range(10)]
+
+
+def embed(box: Sandbox, contents: list[bytes]) -> list[dict]:
+    return box.embed(pa.array(contents, pa.binary()), Stopwatch()).to_pylist()
+
+
+def test_features_are_those_of_the_same_pictures_embedded_without_a_sandbox(
+    box: Sandbox, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    contents = [*photos, b"", b"no picture"]
+    expected = embed_pictures(contents, load_backbone(tiny_backbone.path), SIZE, BATCH_SIZE)
+    assert box.embed(pa.array(contents, pa.binary()), Stopwatch()).equals(expected)
+
+
+@pytest.mark.parametrize("name", POISONS)
+def test_a_picture_that_ends_its_process_has_that_for_a_reason_and_the_others_have_their_features(
+    name: str, box: Sandbox, photos: list[bytes], poisoned: None
+) -> None:
+    expected = embed(box, photos)
+    rows = embed(box, [*photos[:6], poison(name), *photos[6:]])
+    assert rows.pop(6) == {"features": None, "width": None, "height": None, "format": None, "error": POISONS[name][1]}
+    assert rows == expected
+    assert embed(box, photos) == expected, "the next pictures are embedded as ever"
+
+
+def test_pictures_that_do_no_harm_are_kept(photos: list[bytes], tiny_backbone: Backbone, poisoned: None) -> None:
+    mixed = [photos[0], poison("an abort"), photos[1], b"", poison("the system's killer")]
+    assert keep_harmless(mixed, tiny_backbone) == photos[:2]
+
+
+def test_many_poisons_in_a_row_cost_nothing_but_themselves(box: Sandbox, photos: list[bytes], poisoned: None) -> None:
+    expected = embed(box, photos)
+    bad = poison("a segmentation fault")
+    rows = embed(box, [bad, bad, *photos[:5], *[bad] * 20, *photos[5:], bad])
+    assert [row["error"] for row in rows].count(CRASHED) == 23
+    assert [row for row in rows if row["features"]] == expected
+
+
+@pytest.mark.parametrize(("end", "reason"), [(os.abort, CRASHED_BACKBONE), (wait_for_ever, TIMED_OUT)])
+def test_of_pictures_embedded_at_once_only_the_one_that_ends_the_graph_is_rejected(
+    end: Callable[[], object], reason: str, box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = embed(box, photos)
+    box.close()
+    bad = embedding.letterbox(embedding.load(photos[5], SIZE).image, SIZE)
+
+    def load_poisoned(path: str) -> Embed:
+        load = load_backbone(path)
+
+        def embed_or_die(pixels: np.ndarray) -> np.ndarray:
+            if any(np.array_equal(each, bad) for each in pixels):
+                end()
+            return load(pixels)
+
+        return embed_or_die
+
+    monkeypatch.setattr(child, "load_backbone", load_poisoned)
+    rows = embed(box, photos)
+    assert [row["error"] for row in rows] == [None] * 5 + [reason] + [None] * 4
+    for row, wanted in zip(rows, expected, strict=True):
+        if row["features"]:
+            np.testing.assert_allclose(row["features"], wanted["features"], rtol=1e-6)
+
+
+def test_a_child_that_ends_before_any_picture_is_an_error_after_a_few_attempts(
+    box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "load_backbone", lambda path: os._exit(7))
+    with pytest.raises(SandboxError, match=f"{MAX_STARTS} children ended before they had begun a picture: exit code 7"):
+        embed(box, photos)
+
+
+def test_a_fault_of_ours_is_an_error_and_no_reason(
+    box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "letterbox", lambda image, size: image.nothing)
+    with pytest.raises(SandboxError, match=r"AttributeError: .* has no attribute 'nothing'"):
+        embed(box, photos)
+
+
+def test_a_graph_that_is_not_there_is_an_error_that_names_it(photos: list[bytes], tmp_path: Path) -> None:
+    box = Sandbox(Work(str(tmp_path / "gone.onnx"), SIZE, BATCH_SIZE, LIMITS))
+    with pytest.raises(SandboxError, match=r"gone\.onnx"):
+        embed(box, photos)
+
+
+def test_a_child_answers_batch_after_batch_and_opens_the_graph_once(box: Sandbox, photos: list[bytes]) -> None:
+    first, later = Stopwatch(), Stopwatch()
+    contents = pa.array(photos, pa.binary())
+    box.embed(contents, first)
+    for _ in range(5):
+        box.embed(contents, later)
+    assert later.seconds["start"] < first.seconds["start"]
+    assert {"start", "decode", "resize", "infer"} <= later.seconds.keys()
+
+
+def test_a_process_has_one_sandbox(tiny_backbone: Backbone) -> None:
+    work = Work(tiny_backbone.path, SIZE, BATCH_SIZE, LIMITS)
+    opened = open_sandbox(work)
+    assert open_sandbox(work) is opened
+    other = open_sandbox(replace(work, batch_size=1))
+    assert other is not opened
+    other.close()
+
+
+def test_a_child_has_no_file_of_the_worker_and_ends_with_it(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("")
+    code = f"""
+import os, time
+import pyarrow as pa
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.child import Work
+from pipeline.embed.sandbox import Sandbox
+from pipeline.storage.cpu_timer import Stopwatch
+opened = open({str(secret)!r})
+box = Sandbox(Work({tiny_backbone.path!r}, {SIZE}, 1, DEFAULT_LIMITS))
+box.embed(pa.array([b""]), Stopwatch())
+print(box._child._pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
+        child = int(worker.stdout.readline())
+        opened = {os.readlink(link) for link in Path(f"/proc/{child}/fd").iterdir()}
+        worker.kill()
+    assert str(secret) not in opened
+    deadline = time.monotonic() + 5
+    while is_alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(child)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,113 @@
+"""Calibration: confidence says how often an answer is right, and a promise is kept by more than luck."""
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.evaluation.calibration import calibrate, choose_threshold, fit_temperature, soften, soften_column
+from pipeline.evaluation.labelled_predictions import Answers
+from pipeline.evaluation.reliability import bin_answers, calibration_error, chance_error
+
+
+def draw_answers(count: int, temperature: float, seed: int = 1, classes: int = 5) -> Answers:
+    """Answers whose true temperature is this: the labels are drawn from probabilities that were softened by it."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 3, (count, classes))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    true = soften(shares, temperature)
+    names = np.array([f"label {number}" for number in range(classes)], object)
+    drawn = (true.cumsum(axis=1) > random.random((count, 1))).argmax(axis=1)
+    ids = np.array([f"{number:064}" for number in range(count)], object)
+    return Answers(ids, names[drawn], names[shares.argmax(axis=1)], tuple(names), shares)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> None:
+    answers = draw_answers(20_000, temperature)
+    assert fit_temperature(answers.probabilities, answers.label_index) == pytest.approx(temperature, rel=0.05)
+
+
+def test_an_answer_too_sure_is_calibrated_on_other_pictures_too() -> None:
+    calibration = calibrate(draw_answers(3000, 2.5), 0.7)
+    others = draw_answers(20_000, 2.5, seed=99)
+    raw = calibration_error(bin_answers(others.confidence, others.is_right))
+    confidence = soften(others.probabilities, calibration.temperature).max(axis=1)
+    assert calibration_error(bin_answers(confidence, others.is_right)) < 0.02 < 0.1 < raw
+    assert (confidence >= calibration.threshold).mean() == pytest.approx(calibration.coverage, abs=0.03)
+
+
+def test_a_promise_is_kept_on_pictures_that_it_was_not_made_from() -> None:
+    others = draw_answers(100_000, 1.0, seed=99)
+    kept, coverages = 0, []
+    for seed in range(40):
+        calibration = calibrate(draw_answers(1000, 1.0, seed), 0.9)
+        confidence = soften(others.probabilities, calibration.temperature).max(axis=1)
+        kept += others.is_right[confidence >= calibration.threshold].mean() >= 0.9
+        coverages.append(calibration.coverage)
+    assert kept >= 36
+    order = np.argsort(-others.confidence)
+    best = np.flatnonzero(others.is_right[order].cumsum() >= 0.9 * np.arange(1, 100_001))[-1] / 100_000
+    assert np.mean(coverages) > 0.75 * best, "a promise is easily kept by giving nothing"
+
+
+def test_a_promise_is_kept_by_the_lower_bound_and_not_by_luck() -> None:
+    confidence = np.linspace(1, 0.5, 200)
+    is_right = np.arange(200) % 20 != 19
+    assert is_right.mean() == 0.95
+    assert choose_threshold(confidence, is_right, 0.95) is None, "just as often as promised, but not surely"
+    assert choose_threshold(confidence, is_right, 0.9) == 0.5
+    assert choose_threshold(confidence[:19], is_right[:19], 0.95) is None, "nineteen right ones prove too little"
+
+
+def test_answers_of_one_confidence_are_given_together_or_not_at_all() -> None:
+    confidence = np.repeat([0.9, 0.8], 100)
+    is_right = np.repeat([True, False], 100)
+    is_right[100:110] = True
+    assert choose_threshold(confidence, is_right, 0.95) == 0.9
+
+
+def test_nothing_to_learn_from_promises_nothing() -> None:
+    calibration = calibrate(draw_answers(0, 1.0), 0.95)
+    assert (calibration.threshold, calibration.temperature, calibration.coverage) == (None, 1.0, 0.0)
+
+
+def test_few_pictures_without_a_mistake_make_nothing_certain() -> None:
+    shares = np.tile([0.9, 0.1], (60, 1))
+    names = np.full(60, "a", object)
+    calibration = calibrate(Answers(names, names, names, ("a", "b"), shares), 0.95)
+    assert soften(shares, calibration.temperature).max(axis=1).mean() == pytest.approx(61 / 62, abs=1e-6)
+    assert calibration.threshold is not None
+
+
+def test_a_label_that_nobody_can_answer_tells_nothing_of_the_temperature_and_counts_as_wrong() -> None:
+    answers = draw_answers(500, 1.0)
+    labels = answers.labels.copy()
+    labels[:250] = "unheard of"
+    doubted = Answers(answers.image_ids, labels, answers.predicted, answers.classes, answers.probabilities)
+    assert fit_temperature(doubted.probabilities, doubted.label_index) == fit_temperature(
+        answers.probabilities[250:], answers.label_index[250:]
+    )
+    assert not doubted.is_right[:250].any()
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.7, 1.0, 3.0, 20.0])
+def test_a_column_is_softened_as_an_array_is_even_where_probabilities_are_zero(
+    spark: SparkSession, temperature: float
+) -> None:
+    shares = np.array([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3], [0.999999, 1e-6, 0.0]])
+    frame = spark.createDataFrame([(number, row.tolist()) for number, row in enumerate(shares)], ["n", "p"])
+    found = [row[0] for row in frame.orderBy("n").select(soften_column(F.col("p"), temperature)).collect()]
+    assert np.allclose(found, soften(shares, temperature), atol=1e-12)
+    assert np.allclose(np.sum(found, axis=1), 1)
+
+
+def test_the_error_of_true_confidences_stays_within_chance() -> None:
+    beyond = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        confidence = random.uniform(0.5, 1, 150)
+        is_right = random.random(150) < confidence
+        beyond += calibration_error(bin_answers(confidence, is_right)) > chance_error(confidence, draws=200)
+    assert beyond <= 6
+    assert calibration_error(bin_answers(confidence, random.random(150) < confidence - 0.3)) > chance_error(confidence)

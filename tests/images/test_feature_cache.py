@@ -1,0 +1,364 @@
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from itertools import count
+from pathlib import Path
+
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import MakePhoto
+from deltalake import DeltaTable
+from onnx import numpy_helper
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.embed.backbone import Backbone, open_backbone
+from pipeline.embed.decode import EMPTY, TOO_MANY_PIXELS, TRUNCATED
+from pipeline.embed.golden_set import KEY, read_golden_set
+from pipeline.images import features
+from pipeline.images.embedding_costs import describe_embedded
+from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, Sources, find_pictures
+from pipeline.images.features import embed_stored, extract_features
+from pipeline.storage.rows import Rows
+from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
+from resources.lake.commits import Appended, without_promises
+from resources.lake.feature_cache import TABLE, FeatureCache
+from resources.lake.lake import Lake
+from resources.limits import FileLimits
+
+FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
+STAGES = {"start", "read", "decode", "resize", "infer", "hand over", "write"}
+
+MakeDays = Callable[[Mapping[date | None, Sequence[bytes | None]]], StoredRows]
+MakeImages = Callable[..., StoredRows]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(lake=Lake(root=str(tmp_path / "lake")), limits=FileLimits())
+
+
+@pytest.fixture(scope="module")
+def another_backbone(tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """The same graph with doubled features."""
+    model = onnx.load(tiny_backbone.path)
+    (scale,) = model.graph.initializer
+    scale.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(scale), scale.name))
+    (golden,) = [entry for entry in model.metadata_props if entry.key == KEY]
+    golden_set = read_golden_set(golden.value)
+    golden.value = replace(golden_set, features=2 * golden_set.features).to_text()
+    content = model.SerializeToString(deterministic=True)
+    path = tmp_path_factory.mktemp("another") / f"{hashlib.sha256(content).hexdigest()}.onnx"
+    path.write_bytes(content)
+    return open_backbone(path)
+
+
+@pytest.fixture
+def make_days(spark: SparkSession, tmp_path: Path) -> MakeDays:
+    """Stores the images of several days, or of None, from the bytes of their files; None is a file not readable."""
+    lakes = count()
+    schema = "day date, image_id string, path string, length long, content binary"
+
+    def make(days: Mapping[date | None, Sequence[bytes | None]]) -> StoredRows:
+        rows = [
+            (day, None if content is None else id_of(content), f"{number}.jpg", len(content or b""), content)
+            for day, contents in days.items()
+            for number, content in enumerate(contents)
+        ]
+        frame, keys = spark.createDataFrame(rows, schema), [str(day) for day in days if day]
+        lake = Lake(root=str(tmp_path / f"images {next(lakes)}"))
+        lake.write("images", frame if keys else frame.drop("day"), keys or None)
+        return lake.read(spark, "images", keys or None)
+
+    return make
+
+
+@pytest.fixture
+def make_images(make_days: MakeDays) -> MakeImages:
+    """Stores the images of one day."""
+    return lambda *contents, day=FRIDAY: make_days({day: contents})
+
+
+@pytest.fixture(scope="session")
+def photos(make_photo: MakePhoto) -> list[bytes]:
+    return [make_photo("red", seed) for seed in range(4)]
+
+
+def id_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def rows_of(frame: DataFrame) -> list[str]:
+    return sorted(map(str, frame.collect()))
+
+
+def version_of(cache: FeatureCache) -> int:
+    return DeltaTable(cache.lake.folder(TABLE)).version()
+
+
+def serve_only(cache: FeatureCache, images: StoredRows, backbone: Backbone) -> Embedded:
+    """Embeds where embedding must fail: there is no graph, and no bytes of pictures."""
+    for file in images.files:
+        path = f"{images.folder}/{file.path}"
+        pq.write_table(pq.ParquetFile(path).read().drop_columns("content"), path)
+    return cache.embed(images, replace(backbone, path="/there/is/no/graph.onnx"))
+
+
+def embed_all(images: StoredRows, backbone: Backbone) -> Rows:
+    return embed_stored(images, find_pictures(images), backbone, CACHE_SCHEMA)
+
+
+def test_the_same_picture_twice_in_a_day_is_embedded_once(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    embedded = cache.embed(make_images(photos[0], photos[1], photos[0]), tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (0, 2)
+    assert sorted(row["image_id"] for row in embedded.rows.frame.collect()) == sorted(map(id_of, photos[:2]))
+
+
+def test_pictures_of_yesterday_are_served_without_graph_bytes_or_commit(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    yesterday = cache.embed(make_images(*photos), tiny_backbone)
+    before = version_of(cache)
+    today = serve_only(cache, make_images(*photos, day=SATURDAY), tiny_backbone)
+    assert (today.hit_count, today.miss_count) == (4, 0)
+    assert version_of(cache) == before
+    assert rows_of(today.rows.frame.drop("day")) == rows_of(yesterday.rows.frame.drop("day"))
+    assert {row["day"] for row in today.rows.frame.collect()} == {SATURDAY}
+    assert without_promises(today.rows.frame.schema) == parse_schema(features.SCHEMA)
+
+
+def test_only_what_is_missing_is_embedded(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    cache.embed(make_images(*photos[:3]), tiny_backbone)
+    embedded = cache.embed(make_images(*photos, day=SATURDAY), tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (3, 1)
+    assert len(embedded.rows.frame.collect()) == 4
+    assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 4
+
+
+def test_another_backbone_misses_and_going_back_hits(
+    cache: FeatureCache,
+    make_images: MakeImages,
+    photos: list[bytes],
+    tiny_backbone: Backbone,
+    another_backbone: Backbone,
+) -> None:
+    images = make_images(*photos)
+    expected, of_other = (rows_of(extract_features(images.frame, each)) for each in (tiny_backbone, another_backbone))
+    first = cache.embed(images, tiny_backbone)
+    other = cache.embed(images, another_backbone)
+    back = serve_only(cache, images, tiny_backbone)
+    assert (other.miss_count, back.miss_count) == (4, 0)
+    assert rows_of(back.rows.frame) == rows_of(first.rows.frame) == expected
+    assert rows_of(other.rows.frame) == of_other
+
+
+def test_a_changed_byte_misses(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    cache.embed(make_images(photos[0]), tiny_backbone)
+    embedded = cache.embed(make_images(photos[0] + b"\0"), tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (0, 1)
+
+
+def test_features_of_another_decoder_are_made_anew(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    images = make_images(*photos)
+    made = extract_features(images.frame.drop("day"), tiny_backbone)
+    stale = made.withColumns({"decoder": F.lit("0, Pillow 1.0"), "width": F.lit(1)})
+    cache.lake.append(TABLE, stale.to(parse_schema(CACHE_SCHEMA)), "backbone", tiny_backbone.digest)
+    embedded = cache.embed(images, tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (0, 4)
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
+
+
+def test_a_picture_of_two_days_of_a_run_is_embedded_for_the_first_and_a_hit_later(
+    cache: FeatureCache, make_days: MakeDays, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    images = make_days({FRIDAY: photos[:2], SATURDAY: photos[:3]})
+    embedded = cache.embed(images, tiny_backbone)
+    assert embedded.sources == {FRIDAY: Sources(0, 2), SATURDAY: Sources(2, 1)}
+    assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 3
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
+
+
+def test_images_without_a_day_are_cached_too(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    cache.embed(make_images(photos[0]), tiny_backbone)
+    embedded = cache.embed(make_images(*photos, day=None), tiny_backbone)
+    assert embedded.sources == {None: Sources(1, 3)}
+    assert embedded.rows.frame.schema == parse_schema(features.COLUMNS)
+    assert rows_of(embedded.rows.frame) == rows_of(
+        extract_features(make_images(*photos, day=None).frame, tiny_backbone)
+    )
+
+
+def test_decoding_errors_are_served_too(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    images = make_images(photos[0][:300], b"", photos[1])
+    cache.embed(images, tiny_backbone)
+    embedded = serve_only(cache, images, tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (3, 0)
+    assert {row["error"] for row in embedded.rows.frame.collect()} == {TRUNCATED, EMPTY, None}
+
+
+def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    images = make_images(*photos)
+    made = extract_features(images.frame.drop("day"), tiny_backbone).withColumn("decoder", F.lit(features.DECODER))
+    in_time = F.col("image_id") != id_of(photos[0])
+    unlucky = made.withColumns(
+        {"error": F.when(~in_time, "too slow"), "features": F.when(in_time, F.col("features"))}
+    ).to(parse_schema(CACHE_SCHEMA))
+    cache.lake.append(TABLE, unlucky.coalesce(1), "backbone", tiny_backbone.digest)
+    embedded = cache.embed(images, tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (3, 1)
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
+
+
+def test_a_picture_rejected_for_its_pixels_is_tried_again_when_more_are_allowed(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    strict = FeatureCache(lake=cache.lake, limits=FileLimits(max_pixels=1_000))
+    (row,) = strict.embed(make_images(photos[0]), tiny_backbone).rows.frame.collect()
+    assert (row["error"], row["width"], row["height"], row["features"]) == (TOO_MANY_PIXELS, 48, 40, None)
+    assert strict.embed(make_images(photos[0]), tiny_backbone).miss_count == 0, "the limit is the same"
+    embedded = cache.embed(make_images(photos[0]), tiny_backbone)
+    assert embedded.miss_count == 1
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(make_images(photos[0]).frame, tiny_backbone))
+
+
+def test_an_empty_day_has_the_columns_and_no_rows(
+    cache: FeatureCache, make_images: MakeImages, tiny_backbone: Backbone
+) -> None:
+    for empty in (make_images(), make_images(None, None)):
+        embedded = cache.embed(empty, tiny_backbone)
+        assert (embedded.hit_count, embedded.miss_count, embedded.rows.frame.collect()) == (0, 0, [])
+        assert without_promises(embedded.rows.frame.schema) == parse_schema(features.SCHEMA)
+    assert not Path(cache.lake.folder(TABLE)).exists()
+
+
+def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    class OvertakenCache(FeatureCache):
+        """Another run is through after this one has looked its pictures up and before it embeds them."""
+
+        def _append(self, images: StoredRows, places: pa.Table, backbone: Backbone) -> Appended:
+            quick = cache.embed(make_images(*photos[:3]), backbone)
+            assert quick.miss_count == len(quick.rows.frame.collect()) == 3
+            return super()._append(images, places, backbone)
+
+    embedded = OvertakenCache(lake=cache.lake, limits=cache.limits).embed(make_images(*photos[1:]), tiny_backbone)
+    assert embedded.miss_count == len(embedded.rows.frame.collect()) == 3
+    assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 6
+    later = serve_only(cache, make_images(*photos), tiny_backbone)
+    assert rows_of(later.rows.frame) == rows_of(extract_features(make_images(*photos).frame, tiny_backbone))
+
+
+def test_a_run_killed_between_writing_and_committing_leaves_the_cache_as_before(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    cache.embed(make_images(photos[0]), tiny_backbone)
+    before = version_of(cache)
+    rows = embed_all(make_images(*photos), tiny_backbone)
+    assert rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, "backbone")
+    assert version_of(cache) == before
+    embedded = cache.embed(make_images(*photos), tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (1, 3)
+    assert len(embedded.rows.frame.collect()) == 4
+
+
+def test_a_row_of_the_cache_is_what_extract_features_gives(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    images = make_images(*photos, photos[0][:300], day=None)
+    cache.embed(images, tiny_backbone)
+    stored = DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().to_pylist()
+    expected = [
+        row.asDict() | {"decoder": features.DECODER} for row in extract_features(images.frame, tiny_backbone).collect()
+    ]
+    assert sorted(stored, key=lambda row: row["image_id"]) == sorted(expected, key=lambda row: row["image_id"])
+
+
+def test_features_are_read_from_the_files_that_hold_hits_and_no_others(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    for photo in photos:
+        cache.embed(make_images(photo), tiny_backbone)
+    embedded = serve_only(cache, make_images(photos[1], photos[2]), tiny_backbone)
+    (first, *_, last) = [cache.embed(make_images(photo), tiny_backbone) for photo in photos]
+    assert first.hit_count == last.hit_count == 1
+    unwanted = [id_of(photos[0]), id_of(photos[3])]
+    for file in Path(cache.lake.folder(TABLE)).rglob("*.parquet"):
+        if pq.read_table(file)["image_id"][0].as_py() in unwanted:
+            file.unlink()
+    assert len(embedded.rows.frame.collect()) == 2
+
+
+def test_a_task_that_embeds_writes_what_it_made_itself(
+    spark: SparkSession, cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    rows = embed_all(make_images(*photos), tiny_backbone)
+    files = rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, None)
+    assert sum(file.rows for file in files) == 4
+    assert all(set(file.cpu_seconds) == STAGES for file in files)
+    stored = spark.read.parquet(*(f"{cache.lake.folder(TABLE)}/{file.path}" for file in files))
+    assert rows_of(stored) == rows_of(rows.frame)
+
+
+def test_only_the_pictures_that_are_wanted_are_embedded(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    wanted = [id_of(photos[1]), id_of(photos[2])]
+    embedded = cache.embed(make_images(*photos), tiny_backbone, wanted)
+    assert embedded.miss_count == 2
+    assert sorted(row["image_id"] for row in embedded.rows.frame.collect()) == sorted(wanted)
+
+
+def test_the_page_of_each_day_says_what_came_from_the_cache_and_what_that_saved(
+    cache: FeatureCache, make_days: MakeDays, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    cache.embed(make_images(photos[0]), tiny_backbone)
+    embedded = cache.embed(make_days({FRIDAY: photos[:3], SATURDAY: photos}), tiny_backbone)
+    stored = embedded.rows.frame.cache()
+    reports = describe_embedded(embedded, 0.05)(stored)
+    pages = [reports[day].numbers for day in (FRIDAY, SATURDAY)]
+    assert [page["cache_hit_count"] for page in pages] == [1, 3]
+    assert [page["embedded_count"] for page in pages] == [2, 1]
+    assert [page["readable_count"] for page in pages] == [3, 4]
+    assert [page["cache_hit_share"] for page in pages] == [1 / 3, 3 / 4]
+    costs = [(run.row_count, run.seconds) for run in cache.lake.list_appended(TABLE, "backbone", tiny_backbone.digest)]
+    assert [count for count, _ in costs] == [3, 1]
+    assert pages[0]["embedded_per_second"] == pages[1]["embedded_per_second"] == 3 / costs[0][1]
+    spent = sum(embedded.cpu_seconds.values())
+    assert pages[0]["cpu_seconds"] == spent > 0
+    assert pages[0]["dollars_per_million"] == pytest.approx(spent / 3 * 1e6 / 3600 * 0.05)
+    mean_seconds = sum(seconds for _, seconds in costs) / 4
+    assert [page["seconds_saved"] for page in pages] == [mean_seconds, 3 * mean_seconds]
+
+
+def test_the_page_of_a_day_all_from_the_cache_names_no_speed(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    cache.embed(make_images(*photos), tiny_backbone)
+    embedded = serve_only(cache, make_images(*photos), tiny_backbone)
+    (report,) = describe_embedded(embedded, 0.05)(embedded.rows.frame).values()
+    page = report.numbers
+    assert (page["cache_hit_count"], page["embedded_count"]) == (4, 0)
+    assert "embedded_per_second" not in page
+    assert page["seconds_saved"] > 0
+    unmeasured = replace(embedded, seconds_per_picture=None)
+    (report,) = describe_embedded(unmeasured, 0.05)(embedded.rows.frame).values()
+    assert "seconds_saved" not in report.numbers

@@ -1,0 +1,94 @@
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import MakePhoto
+from onnx import numpy_helper
+from PIL import Image
+from pyspark.errors import PythonException
+from pyspark.sql import SparkSession
+
+from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
+from pipeline.embed.decode import decode
+from pipeline.images.features import DECODER, extract_features
+from pipeline.images.image_files import read_images
+
+TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+"""An EXIF block that says: by a quarter to the right."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_photo: MakePhoto) -> Path:
+    (tmp_path / "one.jpg").write_bytes(make_photo("red"))
+    (tmp_path / "again.jpg").write_bytes(make_photo("red"))
+    (tmp_path / "two.png").write_bytes(make_photo("blue", file_format="PNG"))
+    (tmp_path / "broken.jpg").write_bytes(make_photo("green")[:300])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    return tmp_path
+
+
+def test_every_distinct_picture_has_features_or_a_reason(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone
+) -> None:
+    rows = extract_features(read_images(spark, str(folder)), tiny_backbone).collect()
+    assert len({row["image_id"] for row in rows}) == len(rows) == 4
+    assert all((row["features"] is None) != (row["error"] is None) for row in rows)
+    assert sorted(row["error"] for row in rows if row["error"]) == ["empty", "truncated"]
+    assert {row["backbone"] for row in rows} == {tiny_backbone.digest}
+
+
+def test_features_are_those_of_the_graph_as_float32(spark: SparkSession, folder: Path, tiny_backbone: Backbone) -> None:
+    features = extract_features(read_images(spark, str(folder)), tiny_backbone)
+    assert features.schema["features"].dataType.simpleString() == "array<float>"
+    stored = features.where("format = 'PNG'").first()
+    pixels = decode((folder / "two.png").read_bytes(), tiny_backbone.size).pixels
+    expected = load_backbone(tiny_backbone.path)(pixels[None])[0]
+    assert np.array_equal(np.array(stored["features"], np.float32), expected)
+    assert (stored["width"], stored["height"]) == (48, 40)
+
+
+def test_features_of_a_day_keep_the_day(spark: SparkSession, folder: Path, tiny_backbone: Backbone) -> None:
+    images = read_images(spark, str(folder)).selectExpr("date'2026-11-20' as day", "*")
+    rows = extract_features(images, tiny_backbone).collect()
+    assert {str(row["day"]) for row in rows} == {"2026-11-20"}
+
+
+def test_a_decoder_of_one_name_always_gives_the_same_pixels() -> None:
+    """Where this fails, raise the number in DECODER: the cache must forget what the former pixels gave."""
+    ramp = np.arange(90 * 70, dtype=np.uint16).reshape(90, 70) * 10
+    colours = np.stack([ramp, ramp.T.reshape(90, 70), ramp ^ 0x5A5A, ramp >> 3], axis=-1).astype(np.uint8)
+    rgb = colours[..., :3]
+    pictures = [
+        (Image.fromarray(ramp), "PNG", {}),
+        (Image.fromarray(colours), "PNG", {}),
+        (Image.fromarray(rgb.repeat(3, axis=0)), "BMP", {}),
+        (Image.fromarray(rgb.repeat(3, axis=0)), "JPEG", {"quality": 90, "exif": TURNED}),
+        (Image.fromarray(rgb[:20, :30]), "PNG", {}),  # enlarged
+        (Image.fromarray(rgb[:38, :30]), "PNG", {}),  # shrunk by little
+        (Image.fromarray(rgb[:50, :30]), "PNG", {}),  # shrunk by more
+        (Image.fromarray(rgb), "JPEG", {"quality": 90}),
+    ]
+    digest = hashlib.sha256()
+    for picture, file_format, options in pictures:
+        file = io.BytesIO()
+        picture.save(file, file_format, **options)
+        digest.update(decode(file.getvalue(), 32).pixels.tobytes())
+    decoder = "4, pillow 13.0.0, simplejpeg 1.9.0, opencv-python-headless 4.14.0.94"
+    assert (DECODER, digest.hexdigest()[:16]) == (decoder, "035505e27d205acf")
+
+
+def test_a_worker_that_computes_otherwise_stops_the_job_before_it_writes_features(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As if the workers' processor were another: the graph gives other features than its golden set has."""
+    model = onnx.load(tiny_backbone.path)
+    scale = next(tensor for tensor in model.graph.initializer if tensor.dims == [3, 1, 1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.02), scale.name))
+    content = model.SerializeToString()
+    path = tmp_path_factory.mktemp("other") / f"{hashlib.sha256(content).hexdigest()}.onnx"
+    path.write_bytes(content)
+    with pytest.raises(PythonException, match="computes other features than the machine that exported"):
+        extract_features(read_images(spark, str(folder)), open_backbone(path)).collect()

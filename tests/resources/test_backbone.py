@@ -1,0 +1,307 @@
+"""The backbone of a deployment: one word changes it, nothing wrong replaces it, and the UI says what is out of date."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import onnx
+import pytest
+from conftest import SIZE, MakePhoto, make_tiny_graph
+from convolutions import make_convolutions
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+from failures import reason
+from onnx import TensorProto, helper, numpy_helper
+
+from assets.definitions import build_definitions
+from pipeline.networks.known_photos import load_known_photos
+from pipeline.networks.pretrained import PretrainedError
+from resources.lake.lake import Lake
+from resources.models.catalogue import BackboneCatalogue
+from resources.settings import Settings, read_settings
+
+DAY = "2026-11-20"
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Two networks of a user's own."""
+    folder = tmp_path_factory.mktemp("networks")
+    for name, model in (("fields", make_tiny_graph()), ("convolutions", make_convolutions())):
+        onnx.save(model, folder / f"{name}.onnx")
+    return {name: str(folder / f"{name}.onnx") for name in ("fields", "convolutions")}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, training_folder: Path, networks: dict[str, str]) -> Settings:
+    root = tmp_path_factory.mktemp("deployment")
+    day = root / "landing" / "days" / DAY
+    shutil.copytree(training_folder / "red", day)
+    return replace(
+        read_settings(),
+        landing=str(root / "landing"),
+        training=str(training_folder),
+        lake=str(root / "lake"),
+        backbone=networks["fields"],
+        pixel_scaling="unit",
+        precision="fp32",
+    )
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("instance"))) as made:
+        yield made
+
+
+Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture(scope="module")
+def run(settings: Settings, instance: dg.DagsterInstance) -> Run:
+    def run(job: str, day: str = "", **changes: object) -> dg.ExecuteInProcessResult:
+        job_def = build_definitions(replace(settings, **changes)).resolve_job_def(job)
+        config = {"ops": {"gate": {"config": {"accept_equal": True}}}} if job == "training" else {}
+        return job_def.execute_in_process(config, instance=instance, partition_key=day or None, raise_on_error=False)
+
+    return run
+
+
+def make_backbone(settings: Settings, instance: dg.DagsterInstance, **changes: object) -> dg.ExecuteInProcessResult:
+    """Materializes the backbone and its checks alone."""
+    definitions = build_definitions(replace(settings, **changes))
+    job = definitions.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("backbone")], raise_on_error=False)
+
+
+def pointer(settings: Settings) -> str:
+    return Path(settings.lake, "models", "backbone.json").read_text()
+
+
+def detector() -> onnx.ModelProto:
+    """Boxes and scores of a picture."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["boxes"]),
+        helper.make_node("Softmax", ["boxes"], ["scores"]),
+    ]
+    return helper.make_model(
+        helper.make_graph(
+            nodes,
+            "detector",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIZE, SIZE])],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in ("boxes", "scores")],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+
+
+def with_input(shape: list[int | str]) -> onnx.ModelProto:
+    model = make_tiny_graph()
+    model.graph.input[0].CopyFrom(helper.make_tensor_value_info("planes", TensorProto.FLOAT, shape))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("flat", TensorProto.FLOAT, [shape[0], "d"]))
+    return model
+
+
+WRONG = {
+    "a truncated graph": lambda path: path.write_bytes(make_convolutions().SerializeToString()[:5000]),
+    "a text": lambda path: path.write_text("This is not a network.\n"),
+    "an empty file": lambda path: path.write_bytes(b""),
+    "a detector": lambda path: onnx.save(detector(), path),
+    "a fixed batch of 3": lambda path: onnx.save(with_input([3, 3, SIZE, SIZE]), path),
+    "four channels": lambda path: onnx.save(with_input(["n", 4, SIZE, SIZE]), path),
+    "no square": lambda path: onnx.save(with_input(["n", 3, SIZE, 2 * SIZE]), path),
+}
+
+
+@pytest.mark.parametrize("make", WRONG.values(), ids=WRONG)
+def test_a_wrong_file_is_one_clear_sentence_and_the_former_backbone_stays(
+    settings: Settings, instance: dg.DagsterInstance, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    assert make_backbone(settings, instance).success
+    before = pointer(settings)
+    wrong = tmp_path / "wrong.onnx"
+    make(wrong)
+    result = make_backbone(settings, instance, backbone=str(wrong))
+    assert not result.success
+    said = reason(result)
+    assert said.count("\n") == 0, said
+    assert str(wrong) in said
+    assert pointer(settings) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"backbone": "resnet"}, "there is no backbone 'resnet': let DAYLIGHT_BACKBONE be one of efficientnet-lite0,"),
+        ({"backbone": "/nowhere/network.onnx"}, "/nowhere/network.onnx does not exist"),
+        ({"backbone": "resnet50", "weights": "/nowhere.h5"}, "/nowhere.h5 do not exist: let DAYLIGHT_WEIGHTS name"),
+        ({"precision": "int8"}, "materialize training_images first, or let DAYLIGHT_PRECISION be fp32"),
+        ({"features_tensor": "nose"}, "DAYLIGHT_FEATURES_TENSOR"),
+    ],
+)
+def test_a_wrong_word_is_one_clear_sentence_and_the_former_backbone_stays(
+    settings: Settings, instance: dg.DagsterInstance, changes: dict[str, str], told: str
+) -> None:
+    assert make_backbone(settings, instance).success
+    before = pointer(settings)
+    said = reason(make_backbone(settings, instance, **changes))
+    assert told in said
+    assert said.count("\n") == 0
+    assert pointer(settings) == before
+
+
+def test_a_graph_is_exported_once_and_found_again(settings: Settings, networks: dict[str, str], tmp_path: Path) -> None:
+    lake = Lake(root=str(tmp_path))
+    first, second = (BackboneCatalogue(name=path, pixel_scaling="unit", lake=lake) for path in networks.values())
+    made = first.export()
+    assert second.export().digest != made.digest
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
+    assert first.export() == made
+    assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
+
+
+def test_a_graph_that_is_damaged_or_computes_otherwise_by_now_is_made_anew(
+    networks: dict[str, str], tmp_path: Path
+) -> None:
+    """As after an upgrade of Pillow that decodes otherwise: its golden set does not hold any more."""
+    catalogue = BackboneCatalogue(name=networks["fields"], pixel_scaling="unit", lake=Lake(root=str(tmp_path)))
+    made = catalogue.export()
+    whole = Path(made.path).read_bytes()
+    Path(made.path).write_bytes(whole[:100])
+    assert catalogue.export() == made
+    assert Path(made.path).read_bytes() == whole
+
+    aged = onnx.load(made.path)
+    scale = next(tensor for tensor in aged.graph.initializer if tensor.dims == [3, 1, 1])
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.1), scale.name))
+    content = aged.SerializeToString()
+    digest = hashlib.sha256(content).hexdigest()
+    (tmp_path / "models" / "backbone" / f"{digest}.onnx").write_bytes(content)
+    (note,) = (tmp_path / "models" / "backbone" / "recipes").iterdir()
+    note.write_text(digest)
+    assert catalogue.export() == made
+
+
+def test_int8_once_calibrated_stays_as_it_was_calibrated(networks: dict[str, str], tmp_path: Path) -> None:
+    catalogue = BackboneCatalogue(
+        name=networks["convolutions"], pixel_scaling="unit", lake=Lake(root=str(tmp_path / "lake"))
+    )
+    fp32 = catalogue.export()
+    assert catalogue.find_int8(fp32) is None
+    with pytest.raises(PretrainedError, match="is calibrated on labelled pictures, and there are none"):
+        catalogue.export(precision="int8")
+    contents = [photo.content for photo in load_known_photos()]
+    made = catalogue.export(precision="int8", pictures=contents)
+    assert made.precision == "int8"
+    assert catalogue.export(precision="int8") == catalogue.export(precision="int8", pictures=contents[:3]) == made
+    assert catalogue.find_int8(fp32) == made
+
+
+def test_an_unknown_precision_is_refused(networks: dict[str, str], tmp_path: Path) -> None:
+    catalogue = BackboneCatalogue(name=networks["fields"], lake=Lake(root=str(tmp_path)))
+    with pytest.raises(PretrainedError, match="there is no precision 'fp16': there are fp32 and int8"):
+        catalogue.export(precision="fp16")
+
+
+def test_a_wrong_word_among_many_is_told_before_the_first_graph_is_made(
+    networks: dict[str, str], tmp_path: Path
+) -> None:
+    catalogue = BackboneCatalogue(lake=Lake(root=str(tmp_path)))
+    with pytest.raises(PretrainedError, match="there is no backbone 'resnet'"):
+        catalogue.export_all([networks["fields"], "resnet"], ["fp32"], [])
+    with pytest.raises(PretrainedError, match="there is no precision 'fp16'"):
+        catalogue.export_all([networks["fields"]], ["fp32", "fp16"], [])
+    assert not any(tmp_path.iterdir())
+    made = list(catalogue.export_all(list(networks.values()), ["fp32"], []))
+    assert [each.name for each in made] == ["fields.onnx", "convolutions.onnx"]
+
+
+def test_an_own_network_s_features_are_its_own(settings: Settings, instance: dg.DagsterInstance) -> None:
+    result = make_backbone(settings, instance)
+    assert result.success
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert checks["backbone_matches_its_network"].passed
+    unknown = checks["backbone_recognises_known_photos"]
+    assert not unknown.passed
+    assert unknown.severity == dg.AssetCheckSeverity.WARN, "nobody can tell, and that is no reason to stop"
+
+
+def stale_assets(settings: Settings, instance: dg.DagsterInstance) -> dict[str, set[str]]:
+    """What the UI marks as unsynced, and why."""
+    graph = build_definitions(settings).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    marked = {}
+    for key in graph.get_all_asset_keys():
+        days = [DAY] if graph.get(key).is_partitioned else [None]
+        for day in days:
+            if resolver.get_status(key, day) == StaleStatus.STALE:
+                marked[key.to_user_string()] = {cause.reason for cause in resolver.get_stale_causes(key, day)}
+    return marked
+
+
+@pytest.fixture(scope="module")
+def worked(run: Run) -> None:
+    """A deployment that trained and predicted a day."""
+    assert run("training").success
+    assert run("daily", DAY).success
+
+
+def test_a_change_of_the_backbone_is_safe_and_seen_and_going_back_is_served_from_the_cache(
+    worked: None, run: Run, settings: Settings, instance: dg.DagsterInstance, networks: dict[str, str]
+) -> None:
+    assert stale_assets(settings, instance) == {}
+
+    changed = replace(settings, backbone=networks["convolutions"])
+    assert make_backbone(changed, instance).success
+    marked = stale_assets(changed, instance)
+    assert {"training_features", "image_features"} <= marked.keys(), marked
+
+    refused = run("daily", DAY, backbone=changed.backbone)
+    assert not refused.success
+    assert "materialize the group training" in str(
+        [e.step_failure_data.error for e in refused.all_events if e.is_step_failure]
+    )
+
+    lenient = {"max_calibration_error": 1.0, "max_slowdown": 100.0, "max_growth": 10.0}  # these are toys
+    trained = run("training", backbone=changed.backbone, **lenient)
+    assert trained.success
+    assert run("daily", DAY, backbone=changed.backbone).success
+    assert stale_assets(changed, instance) == {}
+
+    back = run("training", **lenient)
+    assert back.success
+    (features,) = back.asset_materializations_for_node("training_features")
+    assert features.metadata["embedded_count"].value == 0
+    assert features.metadata["cache_hit_count"].value == 90
+    assert run("daily", DAY).success
+
+
+def test_what_is_made_again_and_is_the_same_puts_nothing_out_of_date(
+    worked: None, run: Run, settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    assert run("training").success
+    assert stale_assets(settings, instance) == {}
+
+
+def test_labelled_pictures_that_changed_put_what_is_made_of_them_out_of_date_and_no_day(
+    worked: None, settings: Settings, instance: dg.DagsterInstance, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    """The backbone is told from them, but its version is its digest."""
+    shutil.copytree(settings.training, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "red" / "another.jpg").write_bytes(make_photo("red", 4000))
+    changed = replace(settings, training=str(tmp_path))
+    job = build_definitions(changed).resolve_implicit_global_asset_job_def()
+    images = [dg.AssetKey("training_images")]
+    assert job.execute_in_process(instance=instance, asset_selection=images).success
+    below = {"training_twins", "training_features", "classifier_candidate", "label_issues"}
+    assert stale_assets(changed, instance).keys() == {"backbone", *below}
+    before = pointer(settings)
+    assert make_backbone(changed, instance).success
+    assert pointer(settings) == before
+    assert stale_assets(changed, instance).keys() == below

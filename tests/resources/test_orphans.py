@@ -1,0 +1,79 @@
+"""Leftovers: they are removed when nobody can need them any more, and nothing else ever is."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from assets.housekeeping import housekeeping
+from resources.lake.lake import Lake
+from resources.lake.orphans import LEFTOVER_HOURS, draft_name
+from resources.retention import Retention
+
+DAY = "2026-11-20"
+
+
+@pytest.fixture
+def lake(tmp_path: Path, spark: SparkSession) -> Lake:
+    """A day written once, and written again."""
+    lake = Lake(root=str(tmp_path / "lake"))
+    for picture in ("old", "new"):
+        lake.write("images", spark.sql(f"select date '{DAY}' as day, '{picture}' as image_id"), [DAY])
+    return lake
+
+
+def age(*paths: Path) -> None:
+    then = time.time() - (LEFTOVER_HOURS + 1) * 3600
+    for path in paths:
+        os.utime(path, (then, then))
+
+
+def test_an_orphan_of_a_killed_run_is_removed_when_it_is_old(lake: Lake) -> None:
+    folder = Path(lake.folder("images")) / f"day={DAY}" / "killed"
+    folder.mkdir()
+    old, young = folder / "old.parquet", folder / "young.parquet"
+    for orphan in (old, young):
+        orphan.write_bytes(b"half a file")
+    age(old)
+    assert lake.collect_leftovers() == {"images": 1, "models": 0}
+    assert not old.exists()
+    assert young.exists(), "its run may be under way"
+
+
+def test_a_table_reads_as_before(lake: Lake, spark: SparkSession) -> None:
+    age(*Path(lake.folder("images")).rglob("*.parquet"))
+    lake.collect_leftovers()
+    assert [row["image_id"] for row in lake.read(spark, "images", [DAY]).frame.collect()] == ["new"]
+
+
+def test_a_draft_that_never_got_its_name_is_removed(lake: Lake) -> None:
+    folder = lake.models.folder / "classifier"
+    kept, file, model = folder / "version", folder / draft_name("note.json"), folder / draft_name("version")
+    kept.mkdir(parents=True)
+    model.mkdir()
+    for path in (file, model / "part", kept / ".part.crc", kept / "part"):
+        path.write_text("{}")
+    age(*folder.rglob("*"))
+    assert lake.collect_leftovers()["models"] == 2
+    assert sorted(path.name for path in folder.rglob("*")) == [".part.crc", "part", "version"]
+
+
+def test_the_job_says_what_it_removed(lake: Lake) -> None:
+    age(*Path(lake.folder("images")).rglob("*.parquet"))
+    orphan = Path(lake.folder("images")) / "orphan.parquet"
+    orphan.write_bytes(b"half a file")
+    age(orphan)
+    result = housekeeping.execute_in_process(resources={"lake": lake, "retention": Retention()})
+    outputs = {event.step_key: event for event in result.all_events if event.is_successful_output}
+    output = outputs["collect_leftovers"]
+    assert {name: value.value for name, value in output.step_output_data.metadata.items()} == {
+        "files": 1,
+        "images": 1,
+        "models": 0,
+    }
+
+
+def test_a_lake_that_is_not_there_has_none(tmp_path: Path) -> None:
+    assert Lake(root=str(tmp_path / "nowhere")).collect_leftovers() == {"models": 0}

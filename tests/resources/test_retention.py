@@ -1,0 +1,210 @@
+"""Retention: after so many days bytes of pictures and runs are let go, and nothing that a page or a table shows."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+from conftest import MakePhoto
+from PIL import Image
+from pyspark.sql import SparkSession
+
+from assets.housekeeping import housekeeping
+from pipeline.embed.backbone import Backbone
+from pipeline.images.image_files import read_days
+from resources.instance.run_history import forget_runs
+from resources.lake.commits import LakeError
+from resources.lake.feature_cache import FeatureCache
+from resources.lake.lake import Lake
+from resources.limits import FileLimits
+from resources.retention import Retention
+
+OLD, NEW = "2026-11-01", "2026-11-20"
+
+
+@pytest.fixture
+def landing(tmp_path: Path, make_photo: MakePhoto) -> Path:
+    """Two days of three pictures; of each, one file is no picture."""
+    for day in (OLD, NEW):
+        folder = tmp_path / day
+        folder.mkdir()
+        for seed in range(3):
+            (folder / f"{seed}.jpg").write_bytes(make_photo("red", seed + 10 * (day == NEW)))
+        (folder / "empty.jpg").write_bytes(b"")
+    return tmp_path
+
+
+@pytest.fixture
+def lake(tmp_path: Path, landing: Path, spark: SparkSession) -> Lake:
+    """Both days, as they were read."""
+    lake = Lake(root=str(tmp_path / "lake"))
+    read(lake, landing, spark, OLD, NEW)
+    return lake
+
+
+def read(lake: Lake, landing: Path, spark: SparkSession, *days: str) -> None:
+    folders = {datetime.fromisoformat(day).date(): str(landing / day) for day in days}
+    lake.write("images", read_days(spark, folders), days)
+
+
+def rows(lake: Lake, spark: SparkSession, day: str) -> list[dict]:
+    return sorted(
+        (row.asDict() for row in lake.read(spark, "images", [day]).frame.collect()), key=lambda row: row["path"]
+    )
+
+
+def test_the_bytes_of_an_old_day_go_and_all_else_of_its_rows_stays(lake: Lake, spark: SparkSession) -> None:
+    before, new = rows(lake, spark, OLD), rows(lake, spark, NEW)
+    assert lake.empty_days(NEW) == [OLD]
+    assert rows(lake, spark, OLD) == [row | {"content": None} for row in before]
+    assert rows(lake, spark, NEW) == new
+    assert lake.empty_days(NEW) == [], "once is enough"
+
+
+def test_the_files_that_had_the_bytes_are_leftovers(lake: Lake, spark: SparkSession) -> None:
+    lake.empty_days(NEW)
+    stored = {file.path for file in lake.read(spark, "images", [OLD]).files}
+    assert sum(pq.read_metadata(f"{lake.folder('images')}/{path}").num_rows for path in stored) == 4
+    lying = {str(path.relative_to(lake.folder("images"))) for path in Path(lake.folder("images")).rglob("*.parquet")}
+    assert stored < lying
+
+
+def test_a_reviewed_picture_keeps_its_bytes(lake: Lake, spark: SparkSession) -> None:
+    before = rows(lake, spark, OLD)
+    reviewed = before[1]["image_id"]
+    lake.write("reviews", spark.sql(f"select '{reviewed}' as image_id, 'red' as label"), None)
+    lake.empty_days(NEW)
+    assert [row["content"] for row in rows(lake, spark, OLD)] == [
+        row["content"] if row["image_id"] == reviewed else None for row in before
+    ]
+
+
+def test_a_day_that_is_read_again_has_its_bytes_again(lake: Lake, landing: Path, spark: SparkSession) -> None:
+    before = rows(lake, spark, OLD)
+    lake.empty_days(NEW)
+    assert lake.list_emptied([OLD, NEW]) == [OLD]
+    read(lake, landing, spark, OLD)
+    assert rows(lake, spark, OLD) == before
+    assert lake.list_emptied([OLD, NEW]) == []
+    assert lake.empty_days(NEW) == [OLD], "it is old again"
+
+
+def test_an_emptied_day_is_served_from_the_cache_and_refused_where_bytes_are_needed(
+    lake: Lake, spark: SparkSession, tiny_backbone: Backbone
+) -> None:
+    limits = FileLimits(max_bytes=2**27, max_pixels=10**8, max_seconds=30, max_memory_bytes=2**30, max_rejected_share=1)
+    cache = FeatureCache(lake=lake, limits=limits)
+    kept = cache.embed(lake.read(spark, "images", [NEW]), tiny_backbone).rows.frame.count()
+    lake.empty_days("2026-11-21")
+    again = cache.embed(lake.read(spark, "images", [NEW]), tiny_backbone)
+    assert (again.rows.frame.count(), again.miss_count) == (kept, 0)
+    with pytest.raises(LakeError, match=f"{OLD}.*DAYLIGHT_KEEP_PICTURES_DAYS.*materialize images"):
+        cache.embed(lake.read(spark, "images", [OLD]), tiny_backbone)
+
+
+def test_a_lake_without_images_has_nothing_to_empty(tmp_path: Path) -> None:
+    assert Lake(root=str(tmp_path / "nowhere")).empty_days(NEW) == []
+
+
+days = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-10")
+
+
+@dg.asset
+def whole() -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={"told": "something"})
+
+
+@dg.asset(partitions_def=days)
+def by_day() -> None: ...
+
+
+@dg.asset_check(asset=whole, blocking=True)
+def never() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False, description="it says no")
+
+
+def run(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, day: str | None = None) -> str:
+    result = dg.materialize(assets, instance=instance, partition_key=day, raise_on_error=False)
+    manager = instance.compute_log_manager
+    picture = Path(manager.get_captured_local_path([result.run_id, "page", "picture"], "jpg"))
+    picture.parent.mkdir(parents=True)
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "JPEG")
+    picture.write_bytes(file.getvalue())
+    return result.run_id
+
+
+def later() -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=1)
+
+
+def test_runs_go_but_for_those_in_which_something_was_last_made(tmp_path: Path) -> None:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        replaced = [run(instance, whole), run(instance, by_day, day="2026-11-02")]
+        kept = [run(instance, whole), run(instance, by_day, day="2026-11-02"), run(instance, by_day, day="2026-11-03")]
+        replaced.append(run_without_asset(instance))
+        assert forget_runs(instance, later()) == len(replaced)
+        assert {record.dagster_run.run_id for record in instance.get_run_records()} == set(kept)
+        assert instance.get_materialized_partitions(by_day.key) == {"2026-11-02", "2026-11-03"}
+        last = instance.get_latest_materialization_event(whole.key)
+        assert last is not None
+        assert last.run_id == kept[0]
+        for run_id in replaced:
+            assert not list(tmp_path.rglob(f"*{run_id}*")), "neither events nor logs nor pictures"
+        for run_id in kept:
+            assert list(tmp_path.rglob(f"*{run_id}*/page/picture.jpg"))
+
+
+def run_without_asset(instance: dg.DagsterInstance) -> str:
+    @dg.job
+    def nothing() -> None: ...
+
+    return nothing.execute_in_process(instance=instance).run_id
+
+
+def test_runs_that_are_young_stay(tmp_path: Path) -> None:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        run(instance, whole)
+        run(instance, whole)
+        assert forget_runs(instance, datetime.now(UTC) - timedelta(days=1)) == 0
+
+
+def test_the_verdict_of_a_check_stays_when_its_run_goes(tmp_path: Path) -> None:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        dg.materialize([whole], instance=instance)
+        checked = dg.Definitions([whole], asset_checks=[never])
+        job = checked.resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+        run(instance, whole)
+        assert forget_runs(instance, later()) == 2
+        record = instance.get_latest_asset_check_evaluation_record(next(iter(never.check_keys)))
+        assert record is not None
+        assert (record.run_id, record.event.dagster_event.event_specific_data.description) == (
+            result.run_id,
+            "it says no",
+        )
+
+
+def test_nothing_is_let_go_where_nobody_says_so() -> None:
+    forever = Retention()
+    assert (forever.runs_before, forever.pictures_before) == (None, None)
+    week = Retention(runs_days=7, pictures_days=7)
+    assert week.pictures_before == (datetime.now(UTC) - timedelta(days=7)).date().isoformat()
+
+
+def test_housekeeping_tells_what_it_let_go(lake: Lake, tmp_path: Path) -> None:
+    long_ago = (datetime.now(UTC).date() - datetime.fromisoformat(NEW).date()).days
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        result = housekeeping.execute_in_process(
+            resources={"lake": lake, "retention": Retention(runs_days=1, pictures_days=max(1, long_ago))},
+            instance=instance,
+        )
+    told = {
+        event.step_key: {name: value.value for name, value in event.step_output_data.metadata.items()}
+        for event in result.all_events
+        if event.is_successful_output
+    }
+    assert told["empty_old_pictures"] == {"days": 1, "which": OLD}
+    assert told["forget_old_runs"] == {"runs": 0}

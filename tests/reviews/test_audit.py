@@ -1,0 +1,98 @@
+"""The audit: a simple random sample of every day, and an accuracy whose interval holds what it promises."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.evaluation.intervals import interval_of_share
+from pipeline.reviews.audit import AuditSize, Stratum, draw_audit, estimate_accuracy
+
+LARGE, SMALL, TINY = date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 22)
+COUNTS = {LARGE: 3000, SMALL: 200, TINY: 4}
+SIZE = AuditSize(share=0.02, least=10, most=50)
+
+
+@pytest.fixture(scope="module")
+def drawn(spark: SparkSession) -> list[dict]:
+    """The samples of three days, drawn from pictures whose answers are known."""
+    rows = [(day, number, number % 2 == 0) for day, count in COUNTS.items() for number in range(count)]
+    pictures = spark.createDataFrame(rows, "day date, number int, is_right boolean")
+    pictures = pictures.withColumn("image_id", F.sha2(F.concat_ws("/", "day", "number"), 256))
+    return [row.asDict() for row in draw_audit(pictures, SIZE).collect()]
+
+
+def sample_of(rows: list[dict], day: date) -> list[dict]:
+    return [row for row in rows if row["day"] == day and row["audit_weight"]]
+
+
+def test_a_sample_has_its_share_of_the_day_within_its_bounds(drawn: list[dict]) -> None:
+    assert {day: len(sample_of(drawn, day)) for day in COUNTS} == {LARGE: 50, SMALL: 10, TINY: 4}
+
+
+def test_the_sample_of_a_day_stands_for_all_its_pictures(drawn: list[dict]) -> None:
+    for day, count in COUNTS.items():
+        weights = {row["audit_weight"] for row in sample_of(drawn, day)}
+        assert weights == {count / len(sample_of(drawn, day))}
+    assert len(drawn) == sum(COUNTS.values()), "no picture is lost or doubled"
+
+
+def test_the_draw_is_the_same_at_every_run_whatever_the_answers_and_the_order(
+    spark: SparkSession, drawn: list[dict]
+) -> None:
+    others = [(row["day"], row["image_id"], False) for row in reversed(drawn) if row["day"] != LARGE]
+    again = draw_audit(spark.createDataFrame(others, "day date, image_id string, is_right boolean"), SIZE).collect()
+    for day in (SMALL, TINY):
+        expected = {row["image_id"]: row["audit_weight"] for row in sample_of(drawn, day)}
+        assert {row["image_id"]: row["audit_weight"] for row in again if row["day"] == day and row["audit_weight"]} == (
+            expected
+        )
+
+
+def test_the_draw_has_nothing_to_do_with_the_answers_or_the_split(drawn: list[dict]) -> None:
+    sample = sample_of(drawn, LARGE)
+    assert 12 < sum(row["is_right"] for row in sample) < 38, "half of the pictures, within four standard deviations"
+    held_out = sum(int(row["image_id"][:8], 16) % 100 < 20 for row in sample)
+    assert 0 < held_out < 22, "a fifth of them, within four standard deviations"
+
+
+def test_on_one_day_the_interval_is_wilson_s() -> None:
+    found = estimate_accuracy([Stratum(5000, 100, 93)])
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(interval_of_share(0.93, 100))
+    assert found.share == pytest.approx(0.93)
+
+
+def test_days_count_by_their_pictures_and_not_by_their_labels() -> None:
+    found = estimate_accuracy([Stratum(10_000, 100, 60), Stratum(100, 100, 100)])
+    assert found is not None
+    assert found.share == pytest.approx((10_000 * 0.6 + 100) / 10_100)
+    assert found.high < 0.8, "which is what all labels together would say"
+
+
+def test_an_interval_has_a_width_where_no_answer_was_wrong() -> None:
+    found = estimate_accuracy([Stratum(500, 10, 10), Stratum(50, 10, 10)])
+    assert found is not None
+    assert (found.share, found.high) == pytest.approx((1.0, 1.0))
+    assert 0.5 < found.low < interval_of_share(1.0, 20)[0], "unequal rates tell less than as many labels at one rate"
+
+
+def test_nobody_s_labels_give_no_accuracy() -> None:
+    assert estimate_accuracy([]) is None
+
+
+@pytest.mark.parametrize("accuracy", [0.85, 0.97])
+def test_the_interval_holds_the_truth_in_nineteen_cases_of_twenty(accuracy: float) -> None:
+    """Days of very different sizes, whose accuracies differ; an unweighted count would be off by its largest day."""
+    generator = np.random.default_rng(20261125)
+    pictures, labels = np.array([200, 800, 3000, 12_000]), np.array([10, 16, 60, 100])
+    accuracies = np.clip(accuracy + np.array([0.02, 0.01, 0.0, -0.01]), 0, 1)
+    truth = float(accuracies @ pictures / pictures.sum())
+    right = generator.binomial(labels, accuracies, (1000, 4))
+    held = 0
+    for each in right:
+        found = estimate_accuracy([Stratum(*day) for day in zip(pictures, labels, each, strict=True)])
+        held += found is not None and found.low <= truth <= found.high
+    assert 0.93 <= held / 1000 <= 0.985

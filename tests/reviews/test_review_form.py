@@ -1,0 +1,111 @@
+"""Review forms: no cell is a formula, whatever a file is called, and what comes back is what was written."""
+
+import csv
+import io
+from datetime import date
+
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from pipeline.reviews import review_form, review_queue
+from pipeline.reviews.filled_forms import parse_form
+from pipeline.reviews.review_form import FORM_COLUMNS, guard, make_forms, unguard, write_form
+from pipeline.storage.schema import parse_schema
+
+DIGEST = "0123456789abcdef" * 4
+HOSTILE = [
+    "=1+1.jpg",
+    "+1.jpg",
+    "-1.jpg",
+    "@SUM(1).jpg",
+    "\t=1.jpg",
+    "\r=1.jpg",
+    " =1.jpg",
+    "a;=1+1;.jpg",
+    "a,=1+1,.jpg",
+    'a";=1+1;".jpg',
+    "a\n=1+1\n.jpg",
+    "a\t=1+1\t.jpg",
+    "＝1+1.jpg",
+    "'=1.jpg",
+    "''=1.jpg",
+    ";" * 200 + "=1",
+]
+HARMLESS = ["a=b.jpg", "x-1.jpg", "ünï 🍎.jpg", "it's.jpg", "001", ""]
+
+
+def row(path: str, label: str = "red") -> Row:
+    return Row(
+        day=date(2026, 11, 20),
+        image_id=DIGEST,
+        path=path,
+        predicted_label=label,
+        confidence=0.25,
+        reason="audit",
+        classifier="0123456789abcdef",
+    )
+
+
+def cells_of(text: str, delimiter: str) -> list[str]:
+    """All cells as a spreadsheet splits them; one that takes quotes for text finds more of them."""
+    quoted = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    plain = [cell for line in text.splitlines() for cell in line.split(delimiter)]
+    return [cell for line in quoted for cell in line] + plain
+
+
+@pytest.mark.parametrize("path", HOSTILE, ids=repr)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
+def test_no_cell_is_a_formula_however_lines_are_split(path: str, delimiter: str) -> None:
+    text = write_form([row(path), row("x.jpg", path)]).removeprefix("\ufeff")
+    assert not [
+        cell for cell in cells_of(text, delimiter) if cell.strip().strip('"').strip()[:1] in set("=+-@＝") - {""}
+    ]
+
+
+@pytest.mark.parametrize("cell", [*HOSTILE, *HARMLESS], ids=repr)
+def test_what_was_guarded_comes_back_as_it_was(cell: str) -> None:
+    assert unguard(guard(cell)) == cell
+
+
+@pytest.mark.parametrize("cell", HARMLESS, ids=repr)
+def test_harmless_text_is_written_as_it_is(cell: str) -> None:
+    assert guard(cell) == cell
+
+
+def test_a_form_opens_in_excel_and_has_an_empty_label_in_its_last_column() -> None:
+    text = write_form([row('a, "b"\nc.jpg')])
+    assert text.encode().startswith(b"\xef\xbb\xbf")
+    header, line = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    assert tuple(header) == FORM_COLUMNS
+    assert line == ["2026-11-20", DIGEST, 'a, "b"\nc.jpg', "red", "0.250", "audit", "0123456789abcdef", ""]
+
+
+def test_a_form_as_it_was_made_holds_no_answer() -> None:
+    assert list(parse_form("x.csv", write_form([row("a.jpg"), row("b.jpg")]).encode())) == []
+
+
+def test_every_day_has_its_form_the_audit_first_and_no_longer_than_a_person_answers(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(review_form, "FORM_ROWS", 3)
+    day = date(2026, 11, 20)
+    rows = [
+        (
+            day,
+            f"{number}" * 64,
+            f"{number}.jpg",
+            "red",
+            number / 10,
+            "uncertain",
+            None,
+            2.0 if number == 4 else None,
+            "v",
+        )
+        for number in range(5)
+    ]
+    queue = spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
+    forms = make_forms(queue, ["2026-11-20", "2026-11-21"])
+    lines = list(csv.DictReader(io.StringIO(forms["2026-11-20"].text.removeprefix("\ufeff"), newline="")))
+    assert [line["path"] for line in lines] == ["4.jpg", "0.jpg", "1.jpg"]
+    assert (forms["2026-11-20"].row_count, forms["2026-11-20"].left_out_count) == (3, 2)
+    assert (forms["2026-11-21"].row_count, len(forms["2026-11-21"].text.splitlines())) == (0, 1)

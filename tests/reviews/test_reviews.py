@@ -1,0 +1,154 @@
+"""Reviews: answers beside what the lake knows of the pictures, and the accuracy that the audit alone tells."""
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from pipeline.daily import predictions
+from pipeline.reviews import review_queue
+from pipeline.reviews.filled_forms import COLUMNS, NO_FORMS
+from pipeline.reviews.reviews import (
+    CONTRADICTORY,
+    NONE,
+    SCHEMA,
+    UNKNOWN,
+    describe_reviews,
+    match_answers,
+    tell_problems,
+)
+from pipeline.storage.schema import parse_schema
+
+MONDAY, APRIL, MARCH = date(2026, 11, 16), date(2026, 4, 3), date(2026, 3, 4)
+
+
+def answer(picture: str, label: str, file: str = "a.csv", **changes: object) -> dict:
+    same = {"file": file, "line": ord(picture), "days": [MONDAY], "told_label": "red", "told_classifier": "new"}
+    return {**same, "image_id": picture, "label": label, **changes}
+
+
+ANSWERS = [
+    answer("a", "red"),
+    answer("b", "blue", told_label="RED"),
+    answer("c", "blue", told_classifier="old", told_label="green"),
+    answer("d", "red"),
+    answer("d", "blue", "b.csv"),
+    answer("e", "red"),
+    answer("e", "blue", line=1000, days=[APRIL]),
+    answer("f", "red"),
+    answer("g", "red", days=[MARCH, APRIL]),
+    answer("h", NONE),
+    answer("i", "red", "b.csv"),
+    answer("i", "red", "a.csv"),
+    answer("j", "red"),
+]
+
+
+@pytest.fixture(scope="module")
+def queue(spark: SparkSession) -> DataFrame:
+    """What people were asked: of the audit `b`, `c`, `h`, and two pictures that nobody answered."""
+    asked = [
+        ("a", "uncertain", None),
+        ("b", "audit", 20.0),
+        ("c", "uncertain", 20.0),
+        ("h", "audit", 20.0),
+        ("y", "audit", 20.0),
+        ("z", "audit", 20.0),
+    ]
+    rows = [
+        (MONDAY, picture, f"{picture}.jpg", "red", 0.9, reason, 0.8, weight, "new") for picture, reason, weight in asked
+    ]
+    rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new")]
+    return spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
+
+
+@pytest.fixture(scope="module")
+def matched(spark: SparkSession, queue: DataFrame) -> DataFrame:
+    known = [(MONDAY, picture) for picture in "abcdehij"] + [(APRIL, "e"), (APRIL, "g")]
+    rows = [
+        (day, picture, path, "red", 0.9, None, "answered", None, "new", "backbone")
+        for day, picture in known
+        for path in (f"{picture} again.jpg", f"{picture}.jpg")
+    ]
+    answered = spark.createDataFrame(rows, parse_schema(predictions.SCHEMA))
+    return match_answers(pa.Table.from_pylist(ANSWERS, COLUMNS), answered, queue).cache()
+
+
+@pytest.fixture(scope="module")
+def rows(matched: DataFrame) -> dict[tuple[date, str], Row]:
+    return {(row["day"], row["image_id"]): row for row in matched.collect()}
+
+
+def test_every_answered_picture_of_every_day_is_one_row(matched: DataFrame, rows: dict[tuple[date, str], Row]) -> None:
+    assert rows.keys() == {(MONDAY, picture) for picture in "abcdefhij"} | {(APRIL, "e"), (APRIL, "g")}
+    assert matched.count() == len(rows)
+    assert matched.schema == parse_schema(SCHEMA)
+
+
+def test_an_answer_stands_beside_why_it_was_asked_for(rows: dict[tuple[date, str], Row]) -> None:
+    row = rows[MONDAY, "a"]
+    assert (row["label"], row["reason"], row["audit_weight"], row["origin"]) == ("red", "uncertain", None, "a.csv")
+    assert (row["path"], row["problem"]) == ("a again.jpg", None)
+    assert rows[MONDAY, "c"]["audit_weight"] == 20, "an uncertain picture that was drawn counts in the audit"
+    assert (rows[MONDAY, "j"]["reason"], rows[MONDAY, "j"]["problem"]) == (None, None), "nobody asked, and it counts"
+
+
+def test_the_answer_of_the_same_classifier_is_the_lake_s_which_no_spreadsheet_changed(
+    rows: dict[tuple[date, str], Row],
+) -> None:
+    assert (rows[MONDAY, "b"]["predicted_label"], rows[MONDAY, "b"]["classifier"]) == ("red", "new")
+
+
+def test_a_day_that_was_run_again_does_not_change_what_had_been_answered(rows: dict[tuple[date, str], Row]) -> None:
+    """The classifier of today may have learned from this very review."""
+    assert (rows[MONDAY, "c"]["predicted_label"], rows[MONDAY, "c"]["classifier"]) == ("green", "old")
+
+
+def test_two_labels_of_a_picture_contradict_each_other_in_two_files_and_on_two_days(
+    rows: dict[tuple[date, str], Row],
+) -> None:
+    assert (rows[MONDAY, "d"]["label"], rows[MONDAY, "d"]["problem"]) == (None, CONTRADICTORY)
+    assert rows[MONDAY, "d"]["origin"] == "a.csv, b.csv"
+    assert [(rows[day, "e"]["label"], rows[day, "e"]["problem"]) for day in (MONDAY, APRIL)] == [
+        (None, CONTRADICTORY)
+    ] * 2
+
+
+def test_the_same_answer_in_two_files_is_one(rows: dict[tuple[date, str], Row]) -> None:
+    row = rows[MONDAY, "i"]
+    assert (row["label"], row["problem"], row["origin"]) == ("red", None, "a.csv")
+
+
+def test_a_picture_that_the_lake_does_not_know_is_a_row_that_says_so(rows: dict[tuple[date, str], Row]) -> None:
+    assert (rows[MONDAY, "f"]["problem"], rows[MONDAY, "f"]["path"]) == (UNKNOWN, None)
+
+
+def test_a_day_that_can_mean_two_is_the_one_that_has_the_picture(rows: dict[tuple[date, str], Row]) -> None:
+    assert rows[APRIL, "g"]["problem"] is None
+    assert (MARCH, "g") not in rows
+
+
+def test_the_accuracy_is_the_audit_s_alone(matched: DataFrame, queue: DataFrame) -> None:
+    """Of the audit, `b`, `c` and `h` were answered, all against the classifier; `a`, `i` and `j` do not count."""
+    report = describe_reviews(queue)(matched)
+    told = {name: report.numbers[name] for name in ("production_accuracy", "audited_count", "response_share")}
+    assert told == {"production_accuracy": 0.0, "audited_count": 3, "response_share": 3 / 5}
+    assert (report.numbers["audited_day_count"], report.numbers["unanswered_day_count"]) == (1, 1)
+    counts = {name: report.numbers[f"{name}_count"] for name in ("answer", "unknown", "contradictory")}
+    assert counts == {"answer": 11, "unknown": 1, "contradictory": 3}
+    assert report.numbers["production_accuracy_low"] <= 0 < report.numbers["production_accuracy_high"] < 0.6
+    assert report.tables["accuracy_by_day"].splitlines()[2].startswith("| 2026-11-16 | 100 | 5 | 3 | 0.0% |")
+    versions = {line.split("|")[1].strip() for line in report.tables["accuracy_by_classifier"].splitlines()[2:]}
+    assert versions == {"new", "old"}
+
+
+def test_problems_are_told_with_a_file(matched: DataFrame) -> None:
+    contradictory, unknown = tell_problems(matched)
+    assert contradictory == f"{CONTRADICTORY}: 3 answers, such as e of 2026-04-03 in 'a.csv'"
+    assert unknown == f"{UNKNOWN}: 1 answers, such as f of 2026-11-16 in 'a.csv'"
+
+
+def test_without_answers_there_are_no_rows_and_no_problems(spark: SparkSession, queue: DataFrame) -> None:
+    none = match_answers(NO_FORMS.answers, spark.createDataFrame([], parse_schema(predictions.SCHEMA)), queue)
+    assert none.collect() == tell_problems(none) == []

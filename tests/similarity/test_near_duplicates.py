@@ -1,0 +1,164 @@
+"""Twins: one photo saved anew in any way is found, two photos of like things are not, and two labels are told."""
+
+import hashlib
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from paintings import paint, save
+from PIL import Image
+from pyspark.sql import DataFrame, SparkSession
+
+from pipeline.embed.backbone import Backbone
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.images.features import extract_features
+from pipeline.networks.known_photos import load_known_photos
+from pipeline.similarity import candidate_pairs as neighbours
+from pipeline.similarity.alignment import correlate_pictures, shrink_picture
+from pipeline.similarity.candidate_pairs import LEAST_SIMILARITY, NEIGHBOUR_COUNT, find_neighbours, fit_whitening
+from pipeline.similarity.near_duplicates import LEAST_CORRELATION, SCHEMA, describe_twins, find_conflicts, find_twins
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "smaller": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS),
+    "larger": lambda image: image.resize((image.width * 2, image.height * 2), Image.Resampling.BICUBIC),
+    "cropped": lambda image: image.crop((int(image.width * 0.12), 0, image.width, int(image.height * 0.9))),
+    "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "rotated": lambda image: image.rotate(4, Image.Resampling.BICUBIC, fillcolor="white"),
+}
+
+
+def correlate(one: bytes, other: bytes) -> float:
+    first, second = (shrink_picture(content, DEFAULT_LIMITS.pixels) for content in (one, other))
+    assert first is not None
+    assert second is not None
+    return correlate_pictures(first, second)
+
+
+def make_images(spark: SparkSession, contents: list[bytes], labels: list[str]) -> DataFrame:
+    rows = [
+        (hashlib.sha256(c).hexdigest(), f"{n}.jpg", label, c)
+        for n, (c, label) in enumerate(zip(contents, labels, strict=True))
+    ]
+    return spark.createDataFrame(rows, "image_id string, path string, label string, content binary")
+
+
+def pairs_of(frame: DataFrame) -> set[tuple[str, str]]:
+    return {(row["image_id"], row["twin_id"]) for row in frame.collect()}
+
+
+# Pixels
+
+
+@pytest.mark.parametrize("quality", [40, 95])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_photo_that_was_changed_and_saved_anew_is_still_the_same(change: str, quality: int) -> None:
+    for image in (paint(1), Image.open(io.BytesIO(load_known_photos()[0].content)).convert("RGB")):
+        assert correlate(save(image), save(CHANGES[change](image), quality)) > LEAST_CORRELATION
+
+
+def test_other_photos_are_not_the_same() -> None:
+    contents = [photo.content for photo in load_known_photos()]
+    found = [correlate(one, other) for number, one in enumerate(contents) for other in contents[:number]]
+    assert max(found) < LEAST_CORRELATION - 0.2
+
+
+def test_the_same_shape_in_another_colour_is_not_the_same() -> None:
+    image = paint(2)
+    swapped = Image.merge("RGB", [image.getchannel(band) for band in "BGR"])
+    assert correlate(save(image), save(swapped)) < LEAST_CORRELATION
+
+
+def test_pictures_without_structure_are_no_twins_and_no_error() -> None:
+    white, black = (save(Image.new("RGB", (60, 40), colour)) for colour in ("white", "black"))
+    assert correlate(white, black) == correlate(white, white) == correlate(white, save(paint(3))) == 0
+
+
+def test_what_cannot_be_decoded_is_no_evidence() -> None:
+    assert shrink_picture(b"not a picture", DEFAULT_LIMITS.pixels) is None
+    assert shrink_picture(save(paint(1)), 100) is None
+
+
+# Neighbours
+
+
+def scatter(spark: SparkSession, vectors: np.ndarray) -> DataFrame:
+    rows = [(hashlib.sha256(bytes([n % 256, n // 256])).hexdigest(), v.tolist()) for n, v in enumerate(vectors)]
+    return spark.createDataFrame(rows, "image_id string, features array<float>")
+
+
+def test_neighbours_are_found_across_blocks_each_pair_once(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(300, 64)).astype(np.float32) + 5  # what all share says nothing
+    vectors[200:] = vectors[:100] + random.normal(scale=0.1, size=(100, 64))
+    features = scatter(spark, vectors)
+    ids = [row["image_id"] for row in features.collect()]
+    planted = {tuple(sorted((ids[n], ids[200 + n]))) for n in range(100)}
+    whole = find_neighbours(features).collect()
+    monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
+    split = find_neighbours(features).collect()
+    for rows in (whole, split):
+        pairs = [(row["image_id"], row["twin_id"]) for row in rows]
+        assert {pair for pair, row in zip(pairs, rows, strict=True) if row["similarity"] >= LEAST_SIMILARITY} == planted
+        assert len(pairs) == len(set(pairs))
+
+
+def test_of_pictures_that_are_hardly_alike_the_nearest_alone_is_a_neighbour(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(300, 64)).astype(np.float32) + 5
+    vectors[200:] = vectors[:100] + random.normal(scale=1.6, size=(100, 64))
+    features = scatter(spark, vectors)
+    ids = [row["image_id"] for row in features.collect()]
+    planted = {tuple(sorted((ids[n], ids[200 + n]))) for n in range(100)}
+    whole = pairs_of(find_neighbours(features))
+    monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
+    assert whole == pairs_of(find_neighbours(features)), "however many blocks there are"
+    assert len(planted & whole) >= 80, "by the other rule three would be"
+    assert len(whole) <= 300
+
+
+def test_a_crowd_of_alike_pictures_stays_small_and_hangs_together(spark: SparkSession) -> None:
+    random = np.random.default_rng(1)
+    vectors = random.normal(size=(400, 32)).astype(np.float32)
+    vectors[100:] = random.normal(size=32) + random.normal(scale=0.001, size=(300, 32))
+    features = scatter(spark, vectors)
+    crowd = sorted(row["image_id"] for row in features.collect()[100:])
+    found = pairs_of(find_neighbours(features))
+    assert len(found) <= 400 * (NEIGHBOUR_COUNT + 1)
+    assert {(crowd[0], other) for other in crowd[1:]} <= found
+
+
+def test_pictures_that_differ_in_nothing_are_alike() -> None:
+    white = fit_whitening(np.full((100, 8), 8**-0.5, np.float32)).apply(np.ones((2, 8), np.float32))
+    assert float(white[0] @ white[1]) == pytest.approx(1, abs=0.01)
+
+
+def test_no_picture_has_no_neighbour(spark: SparkSession) -> None:
+    assert find_neighbours(spark.createDataFrame([], "image_id string, features array<float>")).collect() == []
+
+
+# Both
+
+
+def test_planted_twins_are_found_and_nothing_else_and_two_labels_are_told(
+    spark: SparkSession, tiny_backbone: Backbone
+) -> None:
+    paintings = [paint(seed) for seed in range(8)]
+    originals = [save(image) for image in paintings]
+    changed = [save(change(image), 70) for change, image in zip(CHANGES.values(), paintings, strict=False)]
+    images = make_images(spark, originals + changed, ["a"] * 12 + ["b"])
+    ids = [hashlib.sha256(content).hexdigest() for content in originals + changed]
+    twins = find_twins(extract_features(images, tiny_backbone), images).cache()
+    assert twins.schema.simpleString() == spark.createDataFrame([], SCHEMA).schema.simpleString()
+    assert pairs_of(twins) == {tuple(sorted((ids[n], ids[8 + n]))) for n in range(5)}
+    (conflict,) = find_conflicts(twins, images).collect()
+    assert {conflict["image_id"], conflict["twin_id"]} == {ids[4], ids[12]}
+    assert {conflict["label"], conflict["twin_label"]} == {"a", "b"}
+    report = describe_twins(images)(twins)
+    assert report.numbers == {"twin_pair_count": 5, "conflict_count": 1}
+    assert report.pictures["most_doubtful_twins"].startswith(b"\xff\xd8")
+    twins.unpersist()

@@ -1,0 +1,143 @@
+"""Novelty: a picture unlike all training pictures is far from them, and a training picture is not."""
+
+import io
+import math
+from datetime import date
+
+import numpy as np
+import pytest
+from conftest import COLOURS, MakePhoto
+from PIL import Image
+from pyspark.errors import SparkRuntimeException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.embed.backbone import Backbone
+from pipeline.images.features import extract_features
+from pipeline.similarity import novelty
+from pipeline.similarity.novelty import (
+    NOVEL_QUANTILE,
+    Reference,
+    choose_reference,
+    measure_similarity,
+    novelty_threshold,
+)
+
+FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
+
+
+def make_stripes() -> bytes:
+    """Half yellow, half black."""
+    pixels = np.zeros((40, 48, 3), np.uint8)
+    pixels[:20] = (250, 250, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def training_features(spark: SparkSession, make_photo: MakePhoto, tiny_backbone: Backbone) -> DataFrame:
+    """Of forty pictures of each colour; the stripes are known too, but held out."""
+    rows = [(make_photo(colour, seed), f"{colour} {seed}", "train") for colour in COLOURS for seed in range(40)]
+    rows.append((make_stripes(), "stripes", "holdout"))
+    images = spark.createDataFrame(rows, "content binary, path string, split string")
+    images = images.withColumn("image_id", F.sha2("content", 256))
+    return extract_features(images, tiny_backbone).join(images.select("image_id", "split"), "image_id").cache()
+
+
+@pytest.fixture(scope="module")
+def reference(training_features: DataFrame) -> Reference:
+    return choose_reference(training_features)
+
+
+@pytest.fixture(scope="module")
+def day_features(spark: SparkSession, make_photo: MakePhoto, tiny_backbone: Backbone) -> DataFrame:
+    rows = [
+        (FRIDAY, "twin", make_photo("red", 7)),
+        (FRIDAY, "stripes", make_stripes()),
+        (FRIDAY, "broken", b"no picture"),
+        (SATURDAY, "stripes", make_stripes()),
+        *((SATURDAY, f"new {seed}", make_photo("blue", 5000 + seed)) for seed in range(20)),
+    ]
+    images = spark.createDataFrame(rows, "day date, image_id string, content binary").withColumn(
+        "path", F.col("image_id")
+    )
+    return extract_features(images, tiny_backbone).cache()
+
+
+@pytest.fixture(scope="module")
+def similarities(day_features: DataFrame, reference: Reference) -> dict[tuple[date, str], float]:
+    rows = measure_similarity(day_features, reference).collect()
+    return {(row["day"], row["image_id"]): row["similarity"] for row in rows}
+
+
+def test_a_picture_unlike_all_training_pictures_is_novel_on_every_day(
+    similarities: dict[tuple[date, str], float], reference: Reference
+) -> None:
+    for day in (FRIDAY, SATURDAY):
+        assert similarities[day, "stripes"] < reference.threshold
+
+
+def test_a_training_picture_is_like_itself_and_not_novel(
+    similarities: dict[tuple[date, str], float], reference: Reference
+) -> None:
+    assert similarities[FRIDAY, "twin"] == pytest.approx(1, abs=1e-5)
+    assert similarities[FRIDAY, "twin"] > reference.threshold
+
+
+def test_of_new_pictures_like_the_training_pictures_few_are_novel(
+    similarities: dict[tuple[date, str], float], reference: Reference
+) -> None:
+    assert sum(similarities[SATURDAY, f"new {seed}"] < reference.threshold for seed in range(20)) <= 3
+
+
+def test_every_picture_that_has_features_is_compared_once(
+    similarities: dict[tuple[date, str], float], day_features: DataFrame
+) -> None:
+    assert (FRIDAY, "broken") not in similarities
+    assert len(similarities) == day_features.where(F.col("features").isNotNull()).count() == 23
+
+
+def test_similarity_is_the_largest_cosine(
+    similarities: dict[tuple[date, str], float], day_features: DataFrame, training_features: DataFrame
+) -> None:
+    def matrix(features: DataFrame) -> np.ndarray:
+        values = np.array([row["features"] for row in features.select("features").collect()], np.float64)
+        return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+    one = day_features.where("image_id = 'new 3'")
+    expected = (matrix(one) @ matrix(training_features.where("split = 'train'")).T).max()
+    assert similarities[SATURDAY, "new 3"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_threshold_is_a_quantile_of_what_training_pictures_have_without_themselves(reference: Reference) -> None:
+    similarities = reference.vectors @ reference.vectors.T
+    np.fill_diagonal(similarities, -1)
+    expected = np.quantile(similarities.max(axis=1), NOVEL_QUANTILE)
+    assert len(reference.vectors) == 120
+    assert reference.threshold == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_threshold_takes_more_pictures_than_a_block_and_judges_no_more_than_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(700, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    monkeypatch.setattr(novelty, "JUDGED_PICTURES", 600)
+    similarities = vectors @ vectors.T
+    np.fill_diagonal(similarities, -1)
+    expected = np.quantile(similarities.max(axis=1)[:600], NOVEL_QUANTILE)
+    assert novelty_threshold(vectors) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_without_training_pictures_to_compare_nothing_is_novel(count: int) -> None:
+    assert novelty_threshold(np.ones((count, 4), np.float32)) == -math.inf
+
+
+def test_features_of_another_backbone_fail_rather_than_look_novel(
+    day_features: DataFrame, reference: Reference
+) -> None:
+    others = day_features.withColumn("backbone", F.lit("another"))
+    with pytest.raises(SparkRuntimeException, match="and the day has those of another: materialize the group training"):
+        measure_similarity(others, reference).collect()

@@ -1,0 +1,68 @@
+"""Object stores: URIs are opened as the environment says, and one that holds a key is refused unseen."""
+
+import pytest
+from pyarrow import fs
+from pyspark.sql import SparkSession
+
+from pipeline.storage.files import open_folder
+from pipeline.storage.object_stores import StoreError, spark_reads, spark_uri, storage_options
+
+SECRET = "bWFkZSB1cA"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"s3://somebody:{SECRET}@bucket/landing",
+        f"s3://{SECRET}@bucket/landing",
+        f"s3://bucket/landing?secret_key={SECRET}",
+        f"abfss://container:{SECRET}@account.dfs.core.windows.net/landing",
+        f"az://container/landing?sig={SECRET}",
+    ],
+)
+def test_a_uri_that_holds_a_key_is_refused_and_the_key_is_not_repeated(uri: str) -> None:
+    with pytest.raises(StoreError, match=r"AWS_\*, AZURE_\*") as caught:
+        open_folder(uri)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_endpoint_in_the_environment_is_where_a_bucket_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    filesystem, path = open_folder("s3://bucket/landing/days/")
+    assert isinstance(filesystem, fs.S3FileSystem)
+    assert (filesystem.region, path) == ("eu-west-3", "bucket/landing/days")
+
+
+@pytest.mark.parametrize(
+    "uri", ["abfss://c@account.dfs.core.windows.net/landing", "abfs://c/landing", "az://c/landing"]
+)
+def test_a_container_may_stand_with_its_account_or_without(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "bWFkZSB1cA==")
+    filesystem, path = open_folder(uri)
+    assert (filesystem.type_name, path) == ("abfs", "c/landing")
+
+
+def test_a_missing_account_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(StoreError, match="set AZURE_STORAGE_ACCOUNT_NAME"):
+        open_folder("az://container/landing")
+
+
+def test_delta_is_told_of_the_vendors_variables_and_of_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", SECRET)
+    monkeypatch.setenv("SOME_SECRET", SECRET)
+    options = storage_options("s3://bucket/lake")
+    assert options["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
+    assert options["AWS_ALLOW_HTTP"] == "true"
+    assert SECRET not in options.values()
+    assert storage_options("/a/folder") is None
+
+
+def test_spark_without_jars_reads_folders_and_no_stores(spark: SparkSession) -> None:
+    assert spark_reads(spark, "/a/folder")
+    assert not spark_reads(spark, "s3://bucket/lake")
+    assert not spark_reads(spark, "abfss://c@account.dfs.core.windows.net/lake")
+    assert spark_uri("s3://bucket/lake") == "s3a://bucket/lake"

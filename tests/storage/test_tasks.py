@@ -1,0 +1,45 @@
+from collections import Counter
+
+import pytest
+
+from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
+from pipeline.storage.stored_rows import TASKS_AT_ONCE, assign_tasks
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        pytest.param([200_000] * 5000, id="thousands of photos"),
+        pytest.param([0] * 3000, id="thousands of empty files"),
+        pytest.param([100_000_000] * 7, id="few huge files"),
+        pytest.param([100_000_000, 90_000_000, *[1000] * 4000, *[3_000_000] * 50], id="a mixture"),
+    ],
+)
+def test_every_file_has_a_task_and_tasks_are_about_equal(lengths: list[int]) -> None:
+    weights = [length + OPENING_BYTES for length in lengths]
+    tasks = assign_tasks(weights, TASK_BYTES)
+    loads: Counter[int] = Counter()
+    for weight, task in zip(weights, tasks, strict=True):
+        loads[task] += weight
+    assert len(tasks) == len(weights)
+    assert sorted(loads) == list(range(max(tasks) + 1))
+    assert max(loads.values()) <= max(TASK_BYTES, *weights) + max(weights)
+    assert max(loads.values()) - min(loads.values()) <= max(weights)
+    assert len(loads) >= TASKS_AT_ONCE
+
+
+def test_there_are_never_more_tasks_than_pieces() -> None:
+    for count in range(1, 12):
+        assert sorted(set(assign_tasks([10] * count, TASK_BYTES))) == list(range(min(count, TASKS_AT_ONCE)))
+    assert assign_tasks([2**40], TASK_BYTES) == [0]
+
+
+def test_two_or_four_cores_get_equally_many_tasks() -> None:
+    for piece_count in (500, 5_000, 50_000):
+        tasks = assign_tasks([TASK_BYTES // 100] * piece_count, TASK_BYTES)
+        assert len(set(tasks)) % TASKS_AT_ONCE == 0
+
+
+def test_small_files_are_bounded_by_their_number() -> None:
+    per_task = Counter(assign_tasks([1 + OPENING_BYTES] * 20_000, TASK_BYTES))
+    assert max(per_task.values()) <= TASK_BYTES / OPENING_BYTES

@@ -1,0 +1,433 @@
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyspark
+import pytest
+from pyspark.errors import SparkRuntimeException
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.embed.backbone import Backbone
+from pipeline.images.features import extract_features
+from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredFile, StoredRows
+from pipeline.training.classifier import Classifier, answer_holdout, fit_classifier, predict
+from pipeline.training.classifier_report import describe_classifier
+from pipeline.training.fitting import ClassifierParams, _probabilities
+from pipeline.training.heads import HeadError, build_head
+from pipeline.training.training_set import TRAINING_SET, TrainingError, identify, list_training_set, select_labelled
+from resources.lake.lake import Lake
+from resources.models.store import ModelError, ModelStore
+from resources.spark.java import java_home
+from resources.spark.session import SparkResource
+
+# MLlib's CrossValidator and OneVsRest never close their pool of threads
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
+
+HEADS = {
+    "logistic_regression": ClassifierParams(params={"maxIter": 5}),
+    "random_forest": ClassifierParams("random_forest", "standard", {"numTrees": 5, "maxDepth": 3}),
+    "gradient_boosted_trees": ClassifierParams("gradient_boosted_trees", "l2", {"maxIter": 1, "maxDepth": 2}),
+    "linear_svc": ClassifierParams("linear_svc", "none", {"maxIter": 2}),
+    "naive_bayes": ClassifierParams("naive_bayes"),
+    "multilayer_perceptron": ClassifierParams("multilayer_perceptron", "l2", {"hidden": 6, "maxIter": 20}),
+}
+TINY = {"maxIter": 2}
+LABELS = ["blue", "green", "red"]
+
+Fit = Callable[[str], Classifier]
+
+
+@pytest.fixture(scope="session")
+def features_folder(
+    spark: SparkSession, training_folder: Path, tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The features of the training folder as plain Parquet."""
+    images = read_training_images(spark, list_training_files(str(training_folder)))
+    folder = tmp_path_factory.mktemp("features") / "training"
+    label_features(extract_features(images, tiny_backbone), images).coalesce(1).write.parquet(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def features(spark: SparkSession, features_folder: Path) -> DataFrame:
+    return spark.read.parquet(str(features_folder)).cache()
+
+
+@pytest.fixture(scope="session")
+def fit(features: DataFrame) -> Fit:
+    """Fits each head once."""
+    fitted: dict[str, Classifier] = {}
+
+    def fit_once(head: str) -> Classifier:
+        if head not in fitted:
+            fitted[head] = fit_classifier(features, HEADS[head])
+        return fitted[head]
+
+    return fit_once
+
+
+@pytest.fixture(scope="session")
+def classifier(fit: Fit) -> Classifier:
+    return fit("logistic_regression")
+
+
+@pytest.fixture(scope="session")
+def swapped(features: DataFrame) -> Classifier:
+    """A classifier that was taught red for green."""
+    names = F.create_map(*map(F.lit, ("red", "green", "green", "red", "blue", "blue")))
+    wrong = F.when(F.col("split") == "holdout", F.col("label")).otherwise(names[F.col("label")])
+    return fit_classifier(features.withColumn("label", wrong), ClassifierParams(params=TINY))
+
+
+@pytest.fixture
+def store(tmp_path: Path, spark_resource: SparkResource) -> ModelStore:
+    return ModelStore(lake=Lake(root=str(tmp_path / "lake")), spark=spark_resource)
+
+
+@pytest.fixture(scope="module")
+def stored(
+    tmp_path_factory: pytest.TempPathFactory, spark_resource: SparkResource, classifier: Classifier
+) -> ModelStore:
+    """A store in which the classifier stands."""
+    store = ModelStore(lake=Lake(root=str(tmp_path_factory.mktemp("lake"))), spark=spark_resource)
+    store.save("classifier", classifier)
+    return store
+
+
+def answers_by_id(answers: DataFrame) -> dict[str, Row]:
+    return {row["image_id"]: row for row in answers.collect()}
+
+
+def version_of(features: DataFrame, params: ClassifierParams) -> str:
+    return identify(select_labelled(features), "a digest", params)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_fits_and_answers_with_probabilities(fit: Fit, features: DataFrame, head: str) -> None:
+    fitted = fit(head)
+    answers = predict(features, fitted).collect()
+    assert fitted.labels == LABELS
+    assert len(answers) == 90
+    for row in answers:
+        assert sorted(row["probabilities"]) == LABELS
+        assert all(0 <= share <= 1 for share in row["probabilities"].values())
+        assert sum(row["probabilities"].values()) == pytest.approx(1)
+        assert row["confidence"] == row["probabilities"][row["predicted_label"]]
+        assert row["confidence"] == max(row["probabilities"].values())
+    right = [row["predicted_label"] == row["label"] for row in answers if row["split"] == "holdout"]
+    assert fitted.report["accuracy"] == pytest.approx(sum(right) / len(right))
+    assert fitted.report["accuracy"] > 0.8
+    assert fitted.report["holdout_count"] == len(right)
+
+
+def test_answers_are_the_columns_given_with_the_answer_behind_them(features: DataFrame, classifier: Classifier) -> None:
+    answers = predict(features, classifier)
+    assert answers.columns == [*features.columns, "predicted_label", "confidence", "probabilities"]
+    unlabelled = features.drop("label", "split")
+    expected = answers_by_id(answers)
+    found = answers_by_id(predict(unlabelled, classifier))
+    assert {id_: row["confidence"] for id_, row in found.items()} == {
+        id_: row["confidence"] for id_, row in expected.items()
+    }
+
+
+def test_rows_without_features_are_not_answered_and_not_fitted_on(features: DataFrame, classifier: Classifier) -> None:
+    nothing = F.lit(None)
+    broken = features.limit(5).withColumns({"image_id": F.concat(F.lit("x"), "image_id"), "features": nothing})
+    unlabelled = features.limit(5).withColumns({"image_id": F.concat(F.lit("y"), "image_id"), "label": nothing})
+    more = features.union(broken).union(unlabelled)
+    assert predict(more, classifier).count() == 95
+    params = HEADS["logistic_regression"]
+    assert version_of(more, params) == version_of(features, params)
+    assert len(answer_holdout(more, classifier)) == classifier.report["holdout_count"]
+
+
+@pytest.mark.parametrize(
+    ("margins", "expected"),
+    [
+        ([0, 0, 0], [1 / 3] * 3),
+        ([-1e4] * 3, [1 / 3] * 3),
+        ([-1e4, 1e4, -1e4], [0, 1, 0]),
+        ([1e4, 1e4, 0], [0.4, 0.4, 0.2]),
+    ],
+)
+def test_margins_of_one_vs_rest_are_probabilities_however_far_out(
+    spark: SparkSession, fit: Fit, margins: list[float], expected: list[float]
+) -> None:
+    answer = spark.createDataFrame([(Vectors.dense(margins),)], ["rawPrediction"])
+    assert answer.select(_probabilities(fit("linear_svc").model)).first()[0] == pytest.approx(expected)
+
+
+def test_a_label_that_stands_in_the_holdout_only_is_never_answered_and_counts_as_wrong(features: DataFrame) -> None:
+    unknown = (F.col("split") == "holdout") & (F.col("label") == "blue")
+    fitted = fit_classifier(
+        features.withColumn("label", F.when(unknown, "violet").otherwise(F.col("label"))), ClassifierParams(params=TINY)
+    )
+    report = fitted.report
+    violet = report["classes"]["violet"]
+    assert fitted.labels == LABELS
+    assert violet["support"] == sum(report["confusion"]["violet"].values()) > 0
+    assert (violet["recall"], violet["precision"]) == (0, 0)
+    assert "violet" not in {answer for answers in report["confusion"].values() for answer in answers}
+    assert report["accuracy"] == pytest.approx(1 - violet["support"] / report["holdout_count"])
+
+
+def test_a_grid_search_tries_every_combination_and_fits_the_best(features: DataFrame) -> None:
+    grid = {"regParam": [1000.0, 0.01], "maxIter": [0.0, 2.0]}
+    told: list[tuple[int, int]] = []
+    fitted = fit_classifier(features, ClassifierParams(grid=grid, folds=2), lambda *fits: told.append(fits))
+    assert told == [(done, 15) for done in (9, 10, 11, 12, 13, 14)], "how far it is was told"
+    chosen = fitted.report["chosen"]
+    tried = [(each["regParam"], each["maxIter"]) for each in chosen["tried"]]
+    assert tried == [(1000, 0), (1000, 2), (0.01, 0), (0.01, 2)]
+    assert all(0 <= each["accuracy"] <= 1 for each in chosen["tried"])
+    assert chosen["best"]["accuracy"] == max(each["accuracy"] for each in chosen["tried"])
+    assert chosen["best"] in chosen["tried"]
+    head = fitted.model.stages[-2]
+    assert (head.getRegParam(), head.getMaxIter()) == (chosen["best"]["regParam"], chosen["best"]["maxIter"])
+    assert (chosen["best"]["regParam"], chosen["best"]["maxIter"]) == (0.01, 2), "the others know nothing"
+    assert json.loads(json.dumps(fitted.report)) == fitted.report
+
+
+@pytest.mark.parametrize(("head", "param"), [("linear_svc", "regParam"), ("gradient_boosted_trees", "stepSize")])
+def test_a_parameter_of_a_search_reaches_the_head_below_one_vs_rest(spark: SparkSession, head: str, param: str) -> None:
+    built = build_head(head, {}, dimension=48, class_count=3, seed=1)
+    copied = built.estimator.copy(dict([built.setting(param, 0.125)]))
+    core = copied.getClassifier()
+    assert core.getOrDefault(core.getParam(param)) == 0.125
+
+
+def test_the_hidden_layer_stands_between_the_features_and_the_labels(spark: SparkSession) -> None:
+    head = build_head("multilayer_perceptron", {"hidden": 7.0}, dimension=48, class_count=3, seed=1)
+    assert head.core.getLayers() == [48, 7, 3]
+
+
+def test_an_unknown_head_is_refused_with_the_names_there_are(features: DataFrame) -> None:
+    with pytest.raises(
+        HeadError, match=r"no head 'oracle'; there are logistic_regression, random_forest, .*perceptron"
+    ):
+        fit_classifier(features, ClassifierParams("oracle"))
+
+
+@pytest.mark.parametrize("where", [{"params": {"regParm": 1}}, {"grid": {"regParm": [1]}}], ids=["params", "grid"])
+def test_an_unknown_parameter_is_refused_with_the_names_there_are(features: DataFrame, where: dict[str, Any]) -> None:
+    with pytest.raises(HeadError, match=r"logistic_regression has no parameter 'regParm'; it has .*regParam"):
+        fit_classifier(features, ClassifierParams(**where))
+
+
+def test_a_value_that_a_parameter_cannot_have_is_refused_by_name(spark: SparkSession) -> None:
+    with pytest.raises(HeadError, match=r"random_forest cannot have numTrees = 5\.5: .*int"):
+        build_head("random_forest", {"numTrees": 5.5}, dimension=48, class_count=3, seed=1)
+
+
+def test_the_same_training_gives_the_same_version_and_answers_however_its_rows_lie(
+    features: DataFrame, classifier: Classifier
+) -> None:
+    shuffled = features.orderBy(F.reverse("image_id")).repartition(7)
+    again = fit_classifier(shuffled, HEADS["logistic_regression"])
+    assert again.version == classifier.version
+    assert again.report == classifier.report
+    expected = answers_by_id(predict(features, classifier))
+    for id_, row in answers_by_id(predict(shuffled, again)).items():
+        assert row["predicted_label"] == expected[id_]["predicted_label"]
+        assert row["probabilities"] == pytest.approx(expected[id_]["probabilities"], abs=1e-9)
+
+
+@pytest.mark.parametrize("params", [{"regParam": 0.05}, {"maxIter": 50}, {"maxIter": 50.0}])
+def test_a_default_that_is_spelled_out_makes_no_other_version(features: DataFrame, params: Mapping[str, float]) -> None:
+    assert version_of(features, ClassifierParams(params=params)) == version_of(features, ClassifierParams())
+
+
+def test_everything_that_a_training_depends_on_makes_another_version(features: DataFrame) -> None:
+    changes = [
+        ClassifierParams(),
+        ClassifierParams(params={"regParam": 0.06}),
+        ClassifierParams(params={"maxIter": 99}),
+        ClassifierParams(params={"elasticNetParam": 0.5}),
+        ClassifierParams(grid={"regParam": [0.05]}),
+        ClassifierParams(grid={"regParam": [0.05]}, folds=4),
+        ClassifierParams(normalization="none"),
+        ClassifierParams(seed=1),
+        ClassifierParams("naive_bayes"),
+    ]
+    first = F.col("image_id") == features.agg(F.min("image_id")).first()[0]
+    relabelled = features.withColumn("label", F.when(first, "violet").otherwise(F.col("label")))
+    other_side = F.when(F.col("split") == "train", "holdout").otherwise("train")
+    moved = features.withColumn("split", F.when(first, other_side).otherwise(F.col("split")))
+    versions = [version_of(features, params) for params in changes]
+    versions += [version_of(other, ClassifierParams()) for other in (relabelled, moved, features.where(~first))]
+    assert len(set(versions)) == len(versions) == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "'train'"}, "no holdout picture: add a validation or test folder"),
+        ({"label": "'red'"}, r"two labels at least, and found \['red'\]"),
+        ({"split": "'holdout'"}, r"two labels at least, and found \[\]"),
+        ({"backbone": "substring(image_id, 1, 1)"}, "features of several backbones, .*materialize them anew"),
+    ],
+    ids=["no holdout", "one label", "no train", "several backbones"],
+)
+def test_features_that_nothing_can_be_fitted_on_are_refused(
+    features: DataFrame, change: dict[str, str], message: str
+) -> None:
+    changed = features.withColumns({column: F.expr(value) for column, value in change.items()})
+    with pytest.raises(TrainingError, match=message):
+        fit_classifier(changed, ClassifierParams())
+
+
+def test_no_features_at_all_are_refused(features: DataFrame) -> None:
+    with pytest.raises(TrainingError, match="two labels at least"):
+        fit_classifier(features.limit(0), ClassifierParams())
+
+
+def test_features_of_another_backbone_fail_rather_than_are_answered(
+    features: DataFrame, classifier: Classifier
+) -> None:
+    others = features.withColumn("backbone", F.lit("another"))
+    with pytest.raises(SparkRuntimeException, match=f"takes features of {classifier.backbone}, and got another"):
+        predict(others, classifier).select("predicted_label").collect()
+
+
+def test_a_description_shows_scores_and_confusion_by_label(classifier: Classifier) -> None:
+    report = describe_classifier(classifier)
+    assert report.numbers["accuracy"] == classifier.report["accuracy"]
+    assert report.texts["version"] == classifier.version
+    rows = report.tables["classes"].splitlines()[2:]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == LABELS
+    assert len(report.tables["confusion_matrix"].splitlines()) == 5
+
+
+def test_a_stored_classifier_answers_as_the_fitted_one(
+    stored: ModelStore, features: DataFrame, classifier: Classifier
+) -> None:
+    found = stored.find_classifier("classifier")
+    assert (found.version, found.backbone, found.report) == (classifier.version, classifier.backbone, classifier.report)
+    assert answers_by_id(predict(features, found)) == answers_by_id(predict(features, classifier))
+    assert stored.find("classifier_candidate") is None
+
+
+def test_what_stands_beside_a_stored_classifier_says_how_good_it_is_and_what_it_was_made_of(
+    stored: ModelStore, classifier: Classifier, tiny_backbone: Backbone
+) -> None:
+    told = json.loads((stored.lake.models.folder / "classifier" / classifier.version / "evaluation.json").read_text())
+    assert told["classifier"] == classifier.version
+    assert told["backbone"] == tiny_backbone.digest
+    assert told["params"]["head"] == "logistic_regression"
+    assert told["params"]["params"] == {"regParam": 0.05, "maxIter": 5}
+    assert told["versions"]["pyspark"] == pyspark.__version__
+    assert told["classes"].keys() == told["confusion"].keys() == set(LABELS)
+    assert sum(told["confusion"][label].get(label, 0) for label in LABELS) / told["support"] == told["accuracy"]
+    assert told["macro_f1"] == pytest.approx(sum(each["f1"] for each in told["classes"].values()) / 3)
+    assert sum(each["support"] for each in told["classes"].values()) == told["support"] == told["holdout_count"]
+    assert all(math.isfinite(each[name]) for each in told["classes"].values() for name in ("precision", "recall"))
+    assert told["train_count"] + told["holdout_count"] == 90
+
+
+def test_a_classifier_remembers_the_files_it_was_made_from_and_which_were_left_out(
+    spark: SparkSession, features: DataFrame, tmp_path: Path
+) -> None:
+    rows = features.orderBy("image_id").select("image_id", "label", "split").limit(3).collect()
+    files = [(row["image_id"], f"{copy}/{row['image_id'][:4]}.jpg") for row in rows for copy in ("a", "b")]
+    listed = pa.table({"image_id": [each for each, _ in files], "path": [path for _, path in files]})
+    pq.write_table(listed, tmp_path / "files.parquet")
+    schema = parse_schema("image_id string, path string")
+    images = StoredRows(spark, str(tmp_path), schema, (StoredFile("files.parquet", None, len(files)),))
+    left_out = F.when(F.col("image_id") != rows[0]["image_id"], F.col("split"))
+    torn = features.withColumns({"split": left_out, "split_alone": F.col("split"), "group": F.col("image_id")})
+    found = list_training_set(torn, images).to_pylist()
+    assert [(row["image_id"], row["path"]) for row in found] == files
+    assert [row["split"] for row in found] == [None, None, *(row["split"] for row in rows[1:] for _ in "ab")]
+    assert {row["label"] for row in found} <= set(LABELS)
+
+
+def test_what_a_classifier_remembers_is_stored_with_it_or_added_when_it_is_trained_again(
+    store: ModelStore, classifier: Classifier
+) -> None:
+    columns = [["aa"], ["red/1.jpg"], ["red"], ["train"]]
+    trained = replace(classifier, training_set=pa.table(columns, schema=TRAINING_SET))
+    file = store.lake.models.folder / "classifier" / classifier.version / "training_set.parquet"
+    store.save("classifier", classifier)
+    assert not file.exists(), "a version of before remembers nothing"
+    store.save("classifier_candidate", trained)
+    assert pq.read_table(file).to_pylist() == trained.training_set.to_pylist()
+    file.unlink()
+    (file.parent / "evaluation.json").unlink()
+    store.save("classifier", trained)
+    assert file.exists()
+
+
+def test_an_asset_stands_for_what_was_saved_last_and_others_for_what_they_did(
+    store: ModelStore, classifier: Classifier, swapped: Classifier
+) -> None:
+    store.save("classifier", classifier)
+    store.save("classifier_candidate", classifier)
+    store.save("classifier_candidate", swapped)
+    versions = {asset: store.find_classifier(asset).version for asset in ("classifier", "classifier_candidate")}
+    assert versions == {"classifier": classifier.version, "classifier_candidate": swapped.version}
+
+
+def test_a_damaged_classifier_is_refused_and_materializing_it_anew_mends_it(
+    store: ModelStore, classifier: Classifier
+) -> None:
+    store.save("classifier", classifier)
+    (store.lake.models.folder / "classifier" / classifier.version / "evaluation.json").unlink()
+    with pytest.raises(ModelError, match=f"the classifier {classifier.version} is missing or damaged in .*anew"):
+        store.find("classifier")
+    store.save("classifier", classifier)
+    assert store.find_classifier("classifier").report == classifier.report
+
+
+PLAIN_SPARK = """
+import importlib.util, json, sys
+site_packages, features, model = sys.argv[1:]
+sys.path.append(site_packages)
+assert not any(map(importlib.util.find_spec, ("pipeline", "resources", "assets"))), sys.path
+from pyspark.ml import PipelineModel
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import SparkSession
+builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+spark = builder.config("spark.sql.shuffle.partitions", 1).getOrCreate()
+rows = spark.read.parquet(features).withColumn("embedding", array_to_vector("features"))
+answers = PipelineModel.load(model).transform(rows).select("image_id", "predicted_label").collect()
+print(json.dumps(dict(map(tuple, answers))))
+"""
+
+
+def test_plain_spark_without_daylight_loads_a_stored_classifier_and_answers_the_same(
+    stored: ModelStore, classifier: Classifier, features: DataFrame, features_folder: Path, tmp_path: Path
+) -> None:
+    site_packages = str(Path(pyspark.__file__).parents[1])
+    folder = str(stored.lake.models.folder / "classifier" / classifier.version)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "JAVA_HOME": str(java_home()),
+        "SPARK_HOME": str(Path(pyspark.__file__).parent),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", PLAIN_SPARK, site_packages, str(features_folder), folder],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = answers_by_id(predict(features, classifier))
+    assert json.loads(done.stdout) == {id_: row["predicted_label"] for id_, row in expected.items()}

@@ -1,0 +1,273 @@
+"""The precision: int8 where it is faster and as good on the user's own pictures, told why, and no change by itself."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import onnx
+import pytest
+from conftest import MakePhoto
+from convolutions import make_convolutions
+from failures import reason
+from pyspark.sql import DataFrame, SparkSession
+
+from assets.definitions import build_definitions, build_resources
+from assets.training.backbone import int8_costs_little
+from pipeline.embed import int8_support as processor
+from pipeline.networks.pretrained import PretrainedError
+from pipeline.training import precision_costs
+from pipeline.training.precision import PrecisionChoice, choose_precision, describe_precision
+from pipeline.training.precision_costs import PrecisionCosts, measure_cosines, sample_labelled
+from resources.models.catalogue import BackboneCatalogue
+from resources.models.precision import Precisions
+from resources.settings import Settings, read_settings
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
+
+COSTS = PrecisionCosts(
+    fp32_accuracy=0.9,
+    int8_accuracy=0.898,
+    holdout_count=341,
+    picture_count=3409,
+    mean_cosine=0.993,
+    smallest_cosine=0.95,
+    fp32_pictures_per_second=100.0,
+    int8_pictures_per_second=190.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, "int8: 1.9 times as fast as fp32, accuracy 0.898 against 0.900 on 341 pictures"),
+        ({"int8_accuracy": 0.895}, "int8: 1.9 times as fast as fp32, accuracy 0.895 against 0.900 on 341 pictures"),
+        (
+            {"int8_accuracy": 0.894},
+            "fp32: int8 is 1.9 times as fast, but loses more than half a point: accuracy 0.894 against 0.900 on 341"
+            " pictures",
+        ),
+        (
+            {"int8_pictures_per_second": 90.0},
+            "fp32: int8 is no faster, 0.9 times as fast, accuracy 0.898 against 0.900 on 341 pictures",
+        ),
+        (
+            {"int8_pictures_per_second": 90.0, "int8_accuracy": 0.95},
+            "int8: 0.9 times as fast as fp32, accuracy 0.950 against 0.900 on 341 pictures",
+        ),
+    ],
+)
+def test_the_faster_one_within_half_a_point_of_the_better_is_taken(changes: dict[str, float], reason: str) -> None:
+    costs = replace(COSTS, **changes)
+    choice = choose_precision(costs)
+    assert (choice.reason, choice.precision, choice.costs) == (reason, reason.split(":")[0], costs)
+
+
+def test_int8_that_fails_a_proof_is_not_taken_however_fast() -> None:
+    choice = choose_precision(COSTS, "it names only 30% of the known photos rightly")
+    assert choice.precision == "fp32"
+    assert choice.reason == "fp32: int8 is 1.9 times as fast, but it names only 30% of the known photos rightly"
+
+
+def test_the_page_tells_why_and_all_costs() -> None:
+    report = describe_precision(choose_precision(COSTS))
+    assert report.texts == {"why": "int8: 1.9 times as fast as fp32, accuracy 0.898 against 0.900 on 341 pictures"}
+    assert report.numbers["int8_speedup"] == pytest.approx(1.9)
+    assert report.numbers["int8_smallest_cosine"] == 0.95
+    assert len(report.numbers) == 9
+    assert describe_precision(PrecisionChoice("fp32", "fp32: said so")).numbers == {}
+
+
+def vectors(spark: SparkSession, rows: dict[str, list[int] | None]) -> DataFrame:
+    frame = spark.createDataFrame(list(rows.items()), "image_id string, features array<int>")
+    return frame.withColumn("features", frame["features"].cast("array<float>"))
+
+
+def test_cosines_are_of_the_same_pictures_and_vectors_of_zeros_are_alike(spark: SparkSession) -> None:
+    exact = vectors(spark, {"a": [1, 0], "b": [0, 0], "c": [0, 0], "d": [1, 1], "e": None, "f": [1, 1]})
+    rounded = vectors(spark, {"d": [1, 0], "c": [1, 0], "b": [0, 0], "a": [3, 0], "e": None, "g": [1, 1]})
+    np.testing.assert_allclose(measure_cosines(exact, rounded), [1, 1, 0, 0.5**0.5])
+
+
+def test_cosines_are_of_so_many_pictures_at_most(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision_costs, "MAX_COSINES", 2)
+    exact = vectors(spark, {"c": [1, 1], "a": [1, 0], "b": [0, 1]})
+    np.testing.assert_allclose(measure_cosines(exact, vectors(spark, {"a": [1, 0], "b": [1, 0], "c": [1, 1]})), [1, 0])
+
+
+def test_a_sample_is_of_the_pictures_with_the_least_digests(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_costs, "MAX_PICTURES", 2)
+    rows = [("c", "x"), ("b", "x"), ("b", "y"), ("a", "x"), (None, "x")]
+    assert sample_labelled(spark.createDataFrame(rows, "image_id string, label string")) == ["a", "b"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, training_folder: Path) -> Settings:
+    onnx.save(make_convolutions(), tmp_path / "convolutions.onnx")
+    return replace(
+        read_settings(),
+        training=str(training_folder),
+        lake=str(tmp_path / "lake"),
+        backbone=str(tmp_path / "convolutions.onnx"),
+        pixel_scaling="unit",
+        precision="auto",
+    )
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
+        yield made
+
+
+Make = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture
+def make(settings: Settings, instance: dg.DagsterInstance, spark: SparkSession) -> Make:
+    """Materializes assets with their checks; `changes` are of the settings."""
+
+    def make(*assets: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
+        job = build_definitions(replace(settings, **changes)).resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            run_config={"ops": {"backbone": {"config": config}}} if config else {},
+            instance=instance,
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            raise_on_error=False,
+        )
+
+    return make
+
+
+def told(result: dg.ExecuteInProcessResult) -> dict:
+    assert result.success, [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    (event,) = result.asset_materializations_for_node("backbone")
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    (found,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "int8_costs_little"]
+    return found
+
+
+def notes(settings: Settings) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in Path(settings.lake, "models/backbone/precision").glob("*")}
+
+
+def test_auto_measures_once_and_a_growing_training_set_changes_nothing(
+    make: Make, settings: Settings, training_folder: Path, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    first = told(make("training_images", "backbone"))
+    assert first["precision"] == first["why"].split(":")[0]
+    assert first["fp32_accuracy"] > 0.9
+    assert 0.99 < first["int8_smallest_cosine"] <= first["int8_mean_cosine"] <= 1
+    assert first["picture_count"] == 90
+    assert f"on {first['holdout_count']} pictures" in first["why"]
+    (kept,) = notes(settings).items()
+
+    shutil.copytree(training_folder, tmp_path / "more")
+    (tmp_path / "more" / "red" / "another.jpg").write_bytes(make_photo("red", 777))
+    grown = {"training": str(tmp_path / "more")}
+    again = told(make("training_images", "backbone", **grown))
+    assert (again["digest"], again["why"], again["picture_count"]) == (first["digest"], first["why"], 90)
+    assert dict([kept]) == notes(settings)
+
+    anew = told(make("backbone", config={"measure_again": True}, **grown))
+    assert anew["picture_count"] == 91
+    assert dict([kept]) != notes(settings)
+
+
+def test_int8_that_was_asked_for_is_made_of_the_labelled_pictures_and_measured(make: Make) -> None:
+    result = make("training_images", "backbone", precision="int8")
+    page = told(result)
+    assert page["precision"] == "int8"
+    assert page["why"].startswith("int8: DAYLIGHT_PRECISION says so; measuring chose ")
+    assert page["calibration"].endswith("pictures, mean of the extremes of every 8")
+    assert check(result).metadata["loss"].value == pytest.approx(
+        page["fp32_accuracy"] - page["int8_accuracy"], abs=1e-4
+    )
+    assert check(result).passed == (page["fp32_accuracy"] - page["int8_accuracy"] <= 0.005)
+
+
+def test_fp32_needs_no_labelled_pictures(make: Make, settings: Settings) -> None:
+    result = make("backbone", precision="fp32")
+    assert told(result)["why"] == "fp32: DAYLIGHT_PRECISION says so"
+    assert (check(result).passed, check(result).description) == (True, "fp32 in use")
+    assert notes(settings) == {}
+
+
+@pytest.mark.parametrize("word", ["auto", "int8"])
+def test_without_labelled_pictures_the_reason_names_the_asset_to_materialize(make: Make, word: str) -> None:
+    said = reason(make("backbone", precision=word))
+    assert f"DAYLIGHT_PRECISION is {word}, which labelled pictures are needed for: there is no table" in said
+    assert said.endswith("materialize training_images first, or let DAYLIGHT_PRECISION be fp32")
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [(["red"], "training needs two labels at least, and found ['red']"), (["red", "blue"], "there is no holdout")],
+)
+def test_too_few_pictures_to_measure_are_fp32_and_no_failure(
+    make: Make, settings: Settings, training_folder: Path, tmp_path: Path, labels: list[str], why: str
+) -> None:
+    for label in labels:
+        shutil.copytree(training_folder / label, tmp_path / "few" / "train" / label)
+    page = told(make("training_images", "backbone", training=str(tmp_path / "few")))
+    assert page["precision"] == "fp32"
+    assert page["why"].startswith(f"fp32: int8 could not be measured, since {why}")
+    assert notes(settings) == {}, "measured as soon as there are more"
+    forced = make("backbone", precision="int8")
+    assert told(forced)["precision"] == "int8"
+    assert not check(forced).passed
+    assert "nobody can tell" in str(check(forced).description)
+
+
+@pytest.fixture
+def old_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text("model name\t: Old Xeon\nflags\t\t: fpu sse2 avx2\n")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+
+
+def test_on_a_processor_without_dot_products_auto_is_fp32_and_measures_nothing(
+    make: Make, settings: Settings, old_processor: None
+) -> None:
+    page = told(make("backbone"))
+    assert page["precision"] == "fp32"
+    assert page["why"].startswith("fp32: this processor (Old Xeon) has no 8-bit dot products")
+    assert notes(settings) == {}
+
+
+def test_on_a_processor_without_dot_products_int8_is_refused_in_words(
+    make: Make, settings: Settings, old_processor: None
+) -> None:
+    wanted = (
+        r"this processor (Old Xeon) has no 8-bit dot products (AVX-512 VNNI, AVX-VNNI, ARM dot product): int8 would be"
+    )
+    said = reason(make("backbone", precision="int8"))
+    assert wanted in said
+    assert "let DAYLIGHT_PRECISION be fp32 or auto" in said
+    catalogue = build_resources(settings)["catalogue"]
+    assert isinstance(catalogue, BackboneCatalogue)
+    with pytest.raises(PretrainedError, match="leave int8 out of the bake-off"):
+        catalogue.export_all([settings.backbone], ["fp32", "int8"], [])
+    assert not list(Path(settings.lake).rglob("*.onnx")), "before the first graph is made"
+
+
+@pytest.mark.parametrize(("int8_accuracy", "passed"), [(0.9, True), (0.895, True), (0.894, False)])
+def test_a_loss_of_more_than_half_a_point_fails_its_check(
+    settings: Settings, make_photo: MakePhoto, int8_accuracy: float, passed: bool
+) -> None:
+    resources = build_resources(settings)
+    catalogue, precisions = resources["catalogue"], resources["precisions"]
+    assert isinstance(catalogue, BackboneCatalogue)
+    assert isinstance(precisions, Precisions)
+    int8 = catalogue.export(precision="int8", pictures=[make_photo("red", seed) for seed in range(8)])
+    assert not int8_costs_little(int8, precisions).passed, "nothing was measured"
+    precisions.keep(int8, choose_precision(replace(COSTS, int8_accuracy=int8_accuracy)))
+    result = int8_costs_little(int8, precisions)
+    assert (result.passed, result.severity) == (passed, dg.AssetCheckSeverity.WARN)
+    assert int8_costs_little(catalogue.export(), precisions).passed, "fp32 loses nothing"
