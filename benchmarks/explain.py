@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from pyspark.sql import Row
 
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import write_batches
 from pipeline.training.training_set import TRAINING_SET
 from resources.lake.commits import WHOLE_TABLE, replace_rows
@@ -32,7 +32,7 @@ LABELS = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "s
 FULL_DAYS = 3
 """The last days, of which pictures and features are there too: a picture that is asked for is one of these."""
 
-PICTURE_BYTES = 20_000
+IMAGE_BYTES = 20_000
 DIMENSION = 1_280
 TRAINING_FILES = 3_000
 CLASSIFIERS = 50
@@ -138,7 +138,7 @@ def write_files(folder: str, key: str, parts: Sequence[pa.Table], column: str | 
 
 
 def _write(part: pa.Table, schema: pa.Schema, folder: str, column: str | None) -> Iterable[dict[str, object]]:
-    return list(write_batches(part.to_batches(), schema, folder, column, Stopwatch()))
+    return list(write_batches(part.to_batches(), schema, folder, column, CpuTimer()))
 
 
 def make_predictions(number: int, row_count: int) -> pa.Table:
@@ -180,9 +180,9 @@ def add_pictures(files: pa.Table) -> pa.Table:
     """The columns of a file, bytes of noise among them."""
     random, count = np.random.default_rng(0), files.num_rows
     added = {
-        "length": pa.array([PICTURE_BYTES] * count, pa.int64()),
+        "length": pa.array([IMAGE_BYTES] * count, pa.int64()),
         "modified_at": pa.array([NOW] * count, pa.timestamp("us", "UTC")),
-        "content": pa.array([random.bytes(PICTURE_BYTES) for _ in range(count)]),
+        "content": pa.array([random.bytes(IMAGE_BYTES) for _ in range(count)]),
         "read_error": pa.nulls(count, TEXT),
     }
     return pa.table({**dict(zip(files.column_names, files.columns, strict=True)), **added})

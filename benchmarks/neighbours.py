@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.similarity.candidate_pairs import find_neighbours
+from pipeline.similarity.candidate_pairs import find_candidate_pairs
 from resources.spark.session import SparkResource
 
 DIMENSION: Final = 1280
@@ -45,7 +45,7 @@ def main() -> None:
         for count in options.counts:
             features = _store(spark, count, f"{folder}/{count}")
             started, cpu_started = time.monotonic(), _cpu_seconds()
-            pairs = find_neighbours(features).toArrow()
+            pairs = find_candidate_pairs(features).toArrow()
             wall, seconds[count] = time.monotonic() - started, _cpu_seconds() - cpu_started
             print(f"{count} pictures: {wall:.0f} s, {seconds[count]:.0f} CPU-seconds, {pairs.num_rows} pairs,", end=" ")
             print(f"{_recall(pairs, count):.4f} of the twins, driver at {_peak_megabytes():.0f} MB at most", flush=True)

@@ -10,7 +10,7 @@ RESNET_FP32, RESNET_INT8 = "resnet50:fp32", "resnet50:int8"
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """What is run.
 
     Attributes:
@@ -32,7 +32,7 @@ class Contestant:
 class Run:
     """A contestant and a number of pictures."""
 
-    contestant: Contestant
+    contestant: Candidate
     picture_count: int
 
 
@@ -49,7 +49,7 @@ class Experiment:
 
     name: str
     title: str
-    contestants: tuple[Contestant, ...]
+    contestants: tuple[Candidate, ...]
     rounds: int | None = None
 
     def runs(self, round_number: int, sizes: Mapping[str, Sequence[int]]) -> Iterator[Run]:
@@ -73,13 +73,13 @@ SIZES: Final[Mapping[str, tuple[int, ...]]] = {
 }
 
 
-def _floor(graph: str) -> tuple[Contestant, ...]:
-    bare = Contestant("bare", graph, cores=1, sizes="floor")
+def _floor(graph: str) -> tuple[Candidate, ...]:
+    bare = Candidate("bare", graph, cores=1, sizes="floor")
     return bare, replace(bare, words=("--inference-only",), sizes="inference")
 
 
-def _daylight(*graphs: str) -> tuple[Contestant, ...]:
-    return tuple(Contestant("daylight", graph) for graph in graphs)
+def _daylight(*graphs: str) -> tuple[Candidate, ...]:
+    return tuple(Candidate("daylight", graph) for graph in graphs)
 
 
 EXPERIMENTS: Final = (
@@ -96,18 +96,18 @@ EXPERIMENTS: Final = (
     Experiment(
         "peers",
         "Ray Data and Daft with the same graphs on the same pictures",
-        tuple(Contestant(name, graph) for graph in (FP32, INT8) for name in ("daylight", "ray_data", "daft_")),
+        tuple(Candidate(name, graph) for graph in (FP32, INT8) for name in ("daylight", "ray_data", "daft_")),
     ),
     Experiment(
         "cores",
         "One core against two",
-        tuple(Contestant("daylight", graph, cores) for graph in (FP32, INT8) for cores in (1, 2)),
+        tuple(Candidate("daylight", graph, cores) for graph in (FP32, INT8) for cores in (1, 2)),
     ),
-    Experiment("again", "The same pictures on a second day", (Contestant("daylight", INT8, words=("--again",)),)),
+    Experiment("again", "The same pictures on a second day", (Candidate("daylight", INT8, words=("--again",)),)),
     Experiment(
         "original",
         "The original's way, ResNet50 on both sides",
-        (Contestant("original", ""), *_daylight(RESNET_FP32, RESNET_INT8)),
+        (Candidate("original", ""), *_daylight(RESNET_FP32, RESNET_INT8)),
     ),
     Experiment("growth", "Ten and a hundred times the pictures", _daylight(INT8), rounds=1),
 )

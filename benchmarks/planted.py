@@ -22,13 +22,13 @@ from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.embed.backbone import Backbone, open_backbone
-from pipeline.evaluation.calibration import soften_answers
+from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.label_issues import rank_labels
 from pipeline.images.features import extract_features
 from pipeline.images.labels import label_features, list_training_files, read_training_images
 from pipeline.similarity.leakage_groups import connect
-from pipeline.similarity.near_duplicates import find_conflicts, find_twins
-from pipeline.training.classifier import answer_holdout, fit_classifier
+from pipeline.similarity.near_duplicates import find_conflicts, find_near_duplicates
+from pipeline.training.classifier import fit_classifier, predict_holdout
 from pipeline.training.fitting import ClassifierParams
 from resources.spark.session import SparkResource
 
@@ -85,7 +85,7 @@ def _judge_twins(spark: SparkSession, root: Path, backbone: Backbone, random: np
     sources = _plant(root, random)
     images = read_training_images(spark, list_training_files(str(root))).cache()
     paths = dict(images.select("image_id", "path").toPandas().itertuples(index=False))
-    twins = find_twins(extract_features(images, backbone).cache(), images).cache()
+    twins = find_near_duplicates(extract_features(images, backbone).cache(), images).cache()
     pairs = [(paths[row["image_id"]], paths[row["twin_id"]]) for row in twins.collect()]
     groups = _number_groups(pairs)
     found = {copy: source in groups and groups.get(copy) == groups[source] for copy, (source, _) in sources.items()}
@@ -151,10 +151,10 @@ def _rank(images: DataFrame, extracted: DataFrame) -> DataFrame:
     """The list of label issues, as the asset makes it."""
     features = label_features(extracted, images)
     classifier = fit_classifier(features, ClassifierParams())
-    answers = [answer_holdout(features, classifier)]
+    answers = [predict_holdout(features, classifier)]
     if crossed := classifier.cross_fitted:
-        answers.append(soften_answers(crossed, classifier.calibration.temperature))
-    return rank_labels(images, find_twins(extracted, images), answers)
+        answers.append(soften_predictions(crossed, classifier.calibration.temperature))
+    return rank_labels(images, find_near_duplicates(extracted, images), answers)
 
 
 if __name__ == "__main__":

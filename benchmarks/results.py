@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plan import Contestant, Run
+from benchmarks.plan import Candidate, Run
 from benchmarks.processes import Cost
 
 Measured = dict[str, Any]
@@ -53,7 +53,7 @@ class Results:
         os.replace(draft, self.file)
 
 
-def label(contestant: Contestant) -> str:
+def label(contestant: Candidate) -> str:
     """A contestant in one word, as results and tables have it."""
     words = [contestant.module.rstrip("_"), contestant.graph.rpartition(":")[2], *contestant.words]
     name = " ".join(word.lstrip("-") for word in words if word)

@@ -7,7 +7,7 @@ from pipeline.images.labels import label_features
 from pipeline.networks.int8.quantization import CALIBRATION_COUNT
 from pipeline.reports.report import Table, describe_whole
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.bake_off import SAMPLE_COUNT, judge_backbones, sample_pictures
+from pipeline.training.bake_off import SAMPLE_COUNT, judge_backbones, sample_images
 from pipeline.training.contenders import describe_contenders, tabulate_contenders
 from pipeline.training.fitting import ClassifierParams
 from pipeline.training.heads import HeadName, Normalization
@@ -51,7 +51,7 @@ def contenders(
     What was judged before on the same pictures is not judged again.
     """
     labelled = training_images.frame
-    pictures = sample_pictures(labelled, CALIBRATION_COUNT)
+    pictures = sample_images(labelled, CALIBRATION_COUNT)
     judged = judge_backbones(
         catalogue.export_all(config.backbones, config.precisions, pictures),
         lambda backbone: label_features(feature_cache.embed(training_images, backbone).rows.frame, labelled),

@@ -7,7 +7,7 @@ import dagster as dg
 from pipeline.drift.image_drift import DayDrift, describe_drift, draw_examples, find_drifts, read_reference
 from pipeline.drift.label_shift import compare_mix, count_answers, count_holdout_answers, describe_mix
 from pipeline.reports.report import Report
-from resources.instance.pages import Metadata, show_pictures, show_report
+from resources.instance.pages import Metadata, show_images, show_report
 from resources.lake.commits import LakeError
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
@@ -72,8 +72,8 @@ def _show_examples(
     images, predictions = (
         lake.read(spark.spark_session, table, [drift.day]).frame for table in ("images", "predictions")
     )
-    report = Report(pictures={f"examples_{drift.day}": draw_examples(drift, images, predictions)})
-    return show_pictures(report, context.instance, [context.run.run_id, "drift"])
+    report = Report(images={f"examples_{drift.day}": draw_examples(drift, images, predictions)})
+    return show_images(report, context.instance, [context.run.run_id, "drift"])
 
 
 def _warn(alarms: list[str], told: list[str], report: Report, pictures: Metadata) -> dg.AssetCheckResult:

@@ -19,9 +19,9 @@ from pipeline.training.end_to_end_graph import add_graph
 from pipeline.training.fitting import ClassifierParams
 from pipeline.training.heads import HeadName, Normalization
 from pipeline.training.training_set import list_training_set
-from resources.instance.pages import show_pictures, show_report
+from resources.instance.pages import show_images, show_report
 from resources.models.store import ModelStore
-from resources.spark.progress import tell_parts
+from resources.spark.progress import log_progress
 from resources.spark.session import POOL
 
 
@@ -68,9 +68,9 @@ def classifier_candidate(
     of the files that it was made from in training_set.parquet.
     """
     params = ClassifierParams(**config.model_dump())
-    fitted = add_graph(fit_classifier(training_features, params, tell_parts(context, "fits")), backbone)
+    fitted = add_graph(fit_classifier(training_features, params, log_progress(context, "fits")), backbone)
     fitted = replace(fitted, training_set=list_training_set(training_features, training_images))
-    mistakes = Report(pictures=draw_mistakes(fitted, training_images.frame))
+    mistakes = Report(images=draw_mistakes(fitted, training_images.frame))
     return _output(context, fitted, mistakes)
 
 
@@ -149,13 +149,13 @@ def _tell_versions(promoted: str, store: ModelStore) -> Report:
         return Report()
     return Report(
         tables={"former_versions": markdown_table(["version", "accuracy then"], rows)},
-        pictures={"accuracy_over_trainings": draw_accuracies(reports[::-1])},
+        images={"accuracy_over_trainings": draw_accuracies(reports[::-1])},
     )
 
 
 def _output(context: dg.AssetExecutionContext, fitted: Classifier, more: Report) -> dg.Output[Classifier]:
     report = describe_classifier(fitted)
-    pictures = Report(pictures={**report.pictures, **more.pictures})
+    pictures = Report(images={**report.images, **more.images})
     folder = [context.run.run_id, context.asset_key.path[-1]]
-    metadata = show_report(report) | show_report(more) | show_pictures(pictures, context.instance, folder)
+    metadata = show_report(report) | show_report(more) | show_images(pictures, context.instance, folder)
     return dg.Output(fitted, data_version=dg.DataVersion(fitted.version), metadata=metadata)

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pipeline.embed.backbone import Backbone
 from pipeline.embed.batch_size import read_batch_costs
 from pipeline.evaluation.gate_rules import (
-    Contestant,
+    Candidate,
     Verdict,
     judge_accuracy,
     judge_calibration,
@@ -23,7 +23,7 @@ from pipeline.evaluation.gate_rules import (
     judge_withdrawal,
 )
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import Classifier, answer_holdout
+from pipeline.training.classifier import Classifier, predict_holdout
 from resources.gate import Gate
 from resources.instance.pages import show_numbers
 from resources.lake.feature_cache import FeatureCache
@@ -103,11 +103,11 @@ def gate_of_promotion(
     yield from (_show(name, verdict) for name, verdict in told.items())
 
 
-def _enter(classifier: Classifier, features: DataFrame, store: ModelStore) -> Contestant:
+def _enter(classifier: Classifier, features: DataFrame, store: ModelStore) -> Candidate:
     backbone = store.open_backbone(classifier.backbone)
     costs = read_batch_costs(Path(backbone.path))
     seconds = costs.cpu_milliseconds[costs.batch_size] / 1000 if costs else None
-    return Contestant(classifier.version, answer_holdout(features, classifier), backbone.megabytes, seconds)
+    return Candidate(classifier.version, predict_holdout(features, classifier), backbone.megabytes, seconds)
 
 
 def _former_holdout(present: Classifier | None, candidate: str) -> dict[str, str]:

@@ -3,10 +3,10 @@
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from pipeline.evaluation.calibration import soften_answers
+from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.label_issues import describe_label_issues, rank_labels
 from pipeline.reports.report import Table, describe_whole
-from pipeline.training.classifier import Classifier, answer_holdout
+from pipeline.training.classifier import Classifier, predict_holdout
 from resources.models.store import ModelStore
 from resources.spark.session import POOL
 
@@ -24,10 +24,10 @@ def label_issues(
     Told by answers of classifiers that did not learn the labels in question: those of the cross-fit for the train side,
     the candidate for the holdout.
     """
-    answers = [answer_holdout(training_features, classifier_candidate)]
+    answers = [predict_holdout(training_features, classifier_candidate)]
     crossed = model_store.read_cross_fitted(classifier_candidate.version)
     if crossed is not None:
-        answers.append(soften_answers(crossed, classifier_candidate.calibration.temperature))
+        answers.append(soften_predictions(crossed, classifier_candidate.calibration.temperature))
     return Table(
         rank_labels(training_images, training_twins, answers), describe_whole(describe_label_issues(training_images))
     )

@@ -6,11 +6,11 @@ from pyspark.sql import DataFrame
 
 from assets.partitions import daily_asset
 from pipeline.embed.backbone import Backbone
-from pipeline.images.embedding_costs import describe_embedded, tell_costs
+from pipeline.images.embedding_costs import describe_embedded, report_costs
 from pipeline.images.labels import label_features
 from pipeline.reports.report import Table, describe_all, describe_whole
-from pipeline.similarity.leakage_groups import describe_groups, group_pictures, split_groups
-from pipeline.similarity.near_duplicates import describe_twins, find_twins
+from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
+from pipeline.similarity.near_duplicates import describe_near_duplicates, find_near_duplicates
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
@@ -39,8 +39,10 @@ def training_twins(
     embedded = feature_cache.embed(training_images, backbone)
     images = training_images.frame
     return Table(
-        find_twins(embedded.rows.frame, images, feature_cache.limits.max_pixels),
-        describe_whole(describe_twins(images), lambda _: tell_costs(embedded, None, prices.core_hour_dollars)),
+        find_near_duplicates(embedded.rows.frame, images, feature_cache.limits.max_pixels),
+        describe_whole(
+            describe_near_duplicates(images), lambda _: report_costs(embedded, None, prices.core_hour_dollars)
+        ),
     )
 
 
@@ -62,7 +64,7 @@ def training_features(
     """
     embedded, images = feature_cache.embed(training_images, backbone), training_images.frame
     former = None if config.split_anew else lake.find(training_images.spark, "training_features")
-    sides = split_groups(images, group_pictures(training_twins, images), former.frame if former else None)
+    sides = split_groups(images, group_images(training_twins, images), former.frame if former else None)
     return Table(
         label_features(embedded.rows.frame, images, sides),
         describe_all(describe_embedded(embedded, prices.core_hour_dollars), describe_whole(describe_groups(images))),

@@ -61,7 +61,7 @@ class DayReport:
         rejected: `path` and `error` of the first rejected files, `SHOWN_REJECTED` at most.
         queued: pictures in the review queue, by reason.
         shown: rows of the queue with a picture, `SHOWN_QUEUED` at most.
-        pictures: small JPEGs by `image_id`.
+        images: small JPEGs by `image_id`.
         evaluations: `evaluation.json` of the classifiers that answered, by version; None of one that is gone.
         drift: of the pictures.
         mix: of the answers, by version of the classifier.
@@ -75,7 +75,7 @@ class DayReport:
     rejected: Sequence[Row]
     queued: Mapping[str, int]
     shown: Sequence[Row]
-    pictures: Mapping[str, bytes]
+    images: Mapping[str, bytes]
     evaluations: Mapping[str, Mapping[str, Any] | None]
     drift: DayDrift
     mix: Sequence[MixShift]

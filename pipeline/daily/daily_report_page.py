@@ -141,9 +141,9 @@ def _write_queue(report: DayReport) -> str:
     if not total:
         return _section("For a person to look at", _tag("p", "Nothing: the review queue of the day is empty.", "soft"))
     told = ", ".join(f"{count:,} {_text(reason)}" for reason, count in sorted(report.queued.items()))
-    shown = [row for row in report.shown if row["image_id"] in report.pictures]
+    shown = [row for row in report.shown if row["image_id"] in report.images]
     cards = "".join(
-        f"<figure><img alt='' src='data:image/jpeg;base64,{b64encode(report.pictures[row['image_id']]).decode()}'>"
+        f"<figure><img alt='' src='data:image/jpeg;base64,{b64encode(report.images[row['image_id']]).decode()}'>"
         f"<figcaption>{_text(row['predicted_label'])} <span class='soft'>{row['confidence']:.0%}<br>"
         f"{_text(row['reason'])}</span></figcaption></figure>"
         for row in shown

@@ -51,7 +51,7 @@ def describe_history(count: Callable[[Sequence[str]], Counts]) -> Callable[[Data
         days = {row["day"]: list_days(row["day"]) for row in predictions.select("day").distinct().collect()}
         counts = count(sorted(set(chain.from_iterable(days.values()))))
         plots = {day: draw_history(shown, _of(shown, counts)) for day, shown in days.items() if _of(shown, counts)}
-        return {day: Report(pictures={f"labels_of_{DAYS}_days": plot}) for day, plot in plots.items()}
+        return {day: Report(images={f"labels_of_{DAYS}_days": plot}) for day, plot in plots.items()}
 
     return describe
 

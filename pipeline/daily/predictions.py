@@ -11,12 +11,12 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day, by_day, count_by_day
 from pipeline.storage.schema import parse_schema
-from pipeline.training.classifier import ANSWER_COLUMNS, Classifier, predict
+from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict
 
 SCHEMA: Final = f"""
     day date comment 'the day on which the picture arrived, from images.day',
     image_id string comment 'SHA-256 of the bytes, from images.image_id; null where the file could not be read',
-    path string comment 'path of the file below the folder of the day, from images.path', {ANSWER_COLUMNS},
+    path string comment 'path of the file below the folder of the day, from images.path', {PREDICTION_COLUMNS},
     decision string comment 'answered, review (confidence below the threshold) or rejected (no features)',
     error string comment 'why the file was rejected, from image_features.error or images.read_error; else null',
     classifier string comment 'version of the classifier that answered',
@@ -107,12 +107,12 @@ def _tell(summary: Row, decisions: Sequence[Row], labels: Sequence[Row], tiles: 
         },
         texts={"classifier": summary["classifier"]},
         tables={"labels": table} if labels else {},
-        pictures={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},
+        images={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},
     )
 
 
 def caption(row: Row) -> tuple[str, str]:
-    """Text and colour of a predicted picture on a contact sheet."""
+    """Text and colour of a predicted image on a contact sheet."""
     colour = GOOD if "decision" in row and row["decision"] == ANSWERED else DOUBTFUL
     return f"{row['predicted_label']}\n{row['confidence']:.0%}", colour
 

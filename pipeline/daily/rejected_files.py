@@ -38,5 +38,5 @@ def _tell(counts: Sequence[tuple[str, int]], named: Sequence[Row]) -> Report:
     tiles = [Tile(b"", f"{row['path'].rpartition('/')[2]}\n{row['error']}", DOUBTFUL) for row in chosen[:SHEET_SIZE]]
     return Report(
         tables={"rejected": markdown_table(["reason", "files"], counts)},
-        pictures={"rejected_files": draw_contact_sheet(tiles)},
+        images={"rejected_files": draw_contact_sheet(tiles)},
     )

@@ -25,9 +25,9 @@ from typing import Final, NoReturn
 import pyarrow as pa
 
 from pipeline.embed.backbone import load_backbone
-from pipeline.embed.embedding import DECODE, INFER, Attempt, embed_pictures
+from pipeline.embed.embedding import DECODE, INFER, Attempt, embed_images
 from pipeline.embed.limits import Limits
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 
 START: Final = "start"
 
@@ -95,16 +95,16 @@ def live(work: Work, board: Board, connection: Connection, worker: int) -> NoRet
 
 def _serve(work: Work, board: Board, connection: Connection) -> None:
     request = pa.ipc.read_record_batch(pa.py_buffer(connection.recv_bytes()), REQUEST)
-    stopwatch = Stopwatch()
+    cpu_timer = CpuTimer()
     embed = load_backbone(work.graph)
-    stopwatch.lap("start")
+    cpu_timer.lap("start")
     reasons = {number: reason for number, reason in enumerate(request["reason"].to_pylist()) if reason}
     alone = {number for number, is_alone in enumerate(request["alone"].to_pylist()) if is_alone}
     attempt = Attempt(board.begin, reasons, alone)
     contents = request["content"].to_pylist()
-    answer = embed_pictures(contents, embed, work.size, work.batch_size, work.limits.pixels, stopwatch, attempt)
+    answer = embed_images(contents, embed, work.size, work.batch_size, work.limits.pixels, cpu_timer, attempt)
     board.begin(START)
-    connection.send_bytes(json.dumps({"seconds": stopwatch.seconds}).encode())
+    connection.send_bytes(json.dumps({"seconds": cpu_timer.seconds}).encode())
     connection.send_bytes(answer.serialize())
 
 

@@ -77,7 +77,7 @@ DECODING_ERRORS: Final = (
 """What Pillow's parsers raise on hostile bytes; anything else is a fault of ours and stops the task."""
 
 
-class UnreadablePictureError(ValueError):
+class UnreadableImageError(ValueError):
     """A picture that cannot be decoded; its text is one of the reasons above.
 
     Attributes:
@@ -132,7 +132,7 @@ def decode(content: bytes, size: int) -> Picture:
         size: side of the square, in pixels.
 
     Raises:
-        UnreadablePictureError: with the reason as its text.
+        UnreadableImageError: with the reason as its text.
     """
     photo = load(content, size)
     return Picture(letterbox(photo.image, size), photo.width, photo.height, photo.format)
@@ -141,7 +141,7 @@ def decode(content: bytes, size: int) -> Picture:
 def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> Photo:
     """Decodes a picture of so many pixels at most, and shrinks it to less than twice the square; see `decode`."""
     if not content:
-        raise UnreadablePictureError(EMPTY)
+        raise UnreadableImageError(EMPTY)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the picture counts, not its EXIF
         image = _open(content, max_pixels)
@@ -158,7 +158,7 @@ def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> 
                 image = image.transpose(TURNS[orientation])
             pixels = np.asarray(image.convert("RGBA"))
         except DECODING_ERRORS as error:
-            raise UnreadablePictureError(_reason(error)) from error
+            raise UnreadableImageError(_reason(error)) from error
     if orientation >= 5:
         width, height = height, width
     return Photo(pixels, width, height, picture_format)
@@ -176,11 +176,11 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise UnreadablePictureError(_tell_kind(content)) from error
+        raise UnreadableImageError(_tell_kind(content)) from error
     except DECODING_ERRORS as error:
-        raise UnreadablePictureError(_reason(error)) from error
+        raise UnreadableImageError(_reason(error)) from error
     if image.width * image.height > max_pixels:
-        raise UnreadablePictureError(TOO_MANY_PIXELS, image.size)
+        raise UnreadableImageError(TOO_MANY_PIXELS, image.size)
     return image
 
 

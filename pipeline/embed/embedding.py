@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.embed.backbone import Embed
-from pipeline.embed.decode import UnreadablePictureError, load
+from pipeline.embed.decode import UnreadableImageError, load
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 
 DECODE: Final = "decode"
 INFER: Final = "infer"
@@ -53,13 +53,13 @@ class Attempt:
 FIRST_ATTEMPT: Final = Attempt()
 
 
-def embed_pictures(
+def embed_images(
     contents: Sequence[bytes],
     embed: Embed,
     size: int,
     batch_size: int,
     max_pixels: int = DEFAULT_LIMITS.pixels,
-    stopwatch: Stopwatch | None = None,
+    cpu_timer: CpuTimer | None = None,
     attempt: Attempt = FIRST_ATTEMPT,
 ) -> pa.RecordBatch:
     """Decodes and embeds pictures, a few at a time: pixels are used while they are in the processor's cache.
@@ -70,13 +70,13 @@ def embed_pictures(
         size: side of the square that it takes, in pixels.
         batch_size: pictures given to it at once.
         max_pixels: that a picture may have.
-        stopwatch: its laps here are decode, resize and infer.
+        cpu_timer: its laps here are decode, resize and infer.
         attempt: at these pictures.
 
     Returns:
         The columns of `EMBEDDED`, one row for each picture; nulls where there is none.
     """
-    stopwatch = stopwatch or Stopwatch()
+    cpu_timer = cpu_timer or CpuTimer()
     rows: list[tuple[int | None, int | None, str | None, str | None]] = []
     waiting: dict[int, np.ndarray] = {}
     vectors: list[np.ndarray] = []
@@ -86,30 +86,30 @@ def embed_pictures(
             attempt.begin(INFER, list(waiting))
             vectors.append(embed(np.stack(list(waiting.values()))))
             waiting.clear()
-            stopwatch.lap("infer")
+            cpu_timer.lap("infer")
 
     for number, content in enumerate(contents):
         attempt.begin(DECODE, [number])
         try:
             if reason := attempt.reasons.get(number):
-                raise UnreadablePictureError(reason)
+                raise UnreadableImageError(reason)
             photo = load(content, size, max_pixels)
-        except UnreadablePictureError as error:
+        except UnreadableImageError as error:
             rows.append((*error.shape, None, str(error)))
-            stopwatch.lap("decode")
+            cpu_timer.lap("decode")
             continue
         except MemoryError:
             raise  # this process's fault, as likely as the picture's
         except Exception:  # noqa: BLE001 what no decoder should raise, at bytes from strangers, costs that picture alone
             rows.append((None, None, None, CRASHED))
-            stopwatch.lap("decode")
+            cpu_timer.lap("decode")
             continue
-        stopwatch.lap("decode")
+        cpu_timer.lap("decode")
         if number in attempt.alone:
             embed_waiting()
         waiting[number] = letterbox(photo.image, size)
         rows.append((photo.width, photo.height, photo.format, None))
-        stopwatch.lap("resize")
+        cpu_timer.lap("resize")
         if len(waiting) == batch_size or number in attempt.alone:
             embed_waiting()
     embed_waiting()

@@ -20,7 +20,7 @@ from pipeline.embed.child import REQUEST, START, Board, Work, live
 from pipeline.embed.decode import OUT_OF_MEMORY
 from pipeline.embed.embedding import CRASHED, DECODE, EMBEDDED
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 
 CRASHED_BACKBONE: Final = "crashed the backbone"
 TIMED_OUT: Final = "timed out"
@@ -44,12 +44,12 @@ class Sandbox:
         self.work = work
         self._child: _Child | None = None
 
-    def embed(self, contents: pa.Array, stopwatch: Stopwatch) -> pa.RecordBatch:
-        """Embeds pictures as `embed_pictures` does; one that ends the child has no features, and that for a reason.
+    def embed(self, contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
+        """Embeds pictures as `embed_images` does; one that ends the child has no features, and that for a reason.
 
         Args:
             contents: binary, the bytes of the pictures.
-            stopwatch: gets the CPU-seconds of the child.
+            cpu_timer: gets the CPU-seconds of the child.
 
         Raises:
             SandboxError: where the child cannot open the graph, or fails whatever the pictures.
@@ -59,7 +59,7 @@ class Sandbox:
         starts = 0
         while True:
             try:
-                return self._ask(_pack(contents, reasons, alone), stopwatch)
+                return self._ask(_pack(contents, reasons, alone), cpu_timer)
             except _LostError as error:
                 self._child, numbers, reason = None, error.numbers, error.reason
             if not numbers:
@@ -77,15 +77,15 @@ class Sandbox:
             self._child.end()
             self._child = None
 
-    def _ask(self, request: pa.Buffer, stopwatch: Stopwatch) -> pa.RecordBatch:
+    def _ask(self, request: pa.Buffer, cpu_timer: CpuTimer) -> pa.RecordBatch:
         self._child = self._child or _Child(self.work)
         header, answer = self._child.ask(request)
-        stopwatch.lap("hand over")
+        cpu_timer.lap("hand over")
         if "error" in header:
             self.close()
             raise SandboxError(header["error"])
         for stage, seconds in header["seconds"].items():
-            stopwatch.seconds[stage] += seconds
+            cpu_timer.seconds[stage] += seconds
         return pa.ipc.read_record_batch(pa.py_buffer(answer), EMBEDDED)
 
 
@@ -105,7 +105,7 @@ def open_sandbox(work: Work) -> Sandbox:
 def keep_harmless(contents: Sequence[bytes], backbone: Backbone, limits: Limits = DEFAULT_LIMITS) -> list[bytes]:
     """Those pictures that can be decoded and embedded: from then on this process may do it by itself."""
     sandbox = Sandbox(Work(backbone.path, backbone.size, backbone.batch_size, limits))
-    errors = sandbox.embed(pa.array(contents, pa.binary()), Stopwatch())["error"].to_pylist()
+    errors = sandbox.embed(pa.array(contents, pa.binary()), CpuTimer())["error"].to_pylist()
     sandbox.close()
     return [content for content, error in zip(contents, errors, strict=True) if error is None]
 

@@ -11,7 +11,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.intervals import lower_bound_of_share
-from pipeline.evaluation.labelled_predictions import Answers
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
 PROMISED_PRECISION: Final = 0.95
 TEMPERATURES: Final = (0.05, 20.0)
@@ -59,7 +59,7 @@ UNCALIBRATED: Final = Calibration(1.0, 0.6, PROMISED_PRECISION, None, 0.0, 0)
 """Of a classifier that was fitted without cross-fit: probabilities as they are, and no promise."""
 
 
-def calibrate(answers: Answers, promised_precision: float) -> Calibration:
+def calibrate(answers: LabelledPredictions, promised_precision: float) -> Calibration:
     """Finds temperature and threshold.
 
     Args:
@@ -150,7 +150,7 @@ def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def soften_answers(answers: Answers, temperature: float) -> Answers:
+def soften_predictions(answers: LabelledPredictions, temperature: float) -> LabelledPredictions:
     """The same answers with their probabilities at another temperature."""
     return replace(answers, probabilities=soften(answers.probabilities, temperature))
 

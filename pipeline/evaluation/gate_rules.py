@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from pipeline.evaluation.intervals import sign_test
-from pipeline.evaluation.labelled_predictions import Answers
-from pipeline.evaluation.reliability import bin_answers, calibration_error, chance_error
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.reliability import bin_predictions, calibration_error, chance_error
 
 RISK: Final = 0.05
 """That a candidate which is no better passes for one."""
@@ -51,7 +51,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Candidate:
     """A classifier in the comparison.
 
     Attributes:
@@ -62,7 +62,7 @@ class Contestant:
     """
 
     version: str
-    answers: Answers
+    answers: LabelledPredictions
     megabytes: float
     seconds: float | None
 
@@ -82,7 +82,7 @@ class Verdict:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-def judge_accuracy(candidate: Contestant, floor: float) -> Verdict:
+def judge_accuracy(candidate: Candidate, floor: float) -> Verdict:
     """Whether enough answers are right."""
     accuracy = float(candidate.answers.is_right.mean())
     return Verdict(
@@ -90,7 +90,7 @@ def judge_accuracy(candidate: Contestant, floor: float) -> Verdict:
     )
 
 
-def judge_improvement(candidate: Contestant, present: Contestant | None, is_equal_enough: bool = False) -> Verdict:
+def judge_improvement(candidate: Candidate, present: Candidate | None, is_equal_enough: bool = False) -> Verdict:
     """Whether the candidate is better on the same pictures by more than luck (McNemar's exact test, one-sided).
 
     Args:
@@ -120,7 +120,7 @@ def judge_improvement(candidate: Contestant, present: Contestant | None, is_equa
     return Verdict(passed, told, numbers | {"chance": chance})
 
 
-def judge_holdout(candidate: Contestant, former: Mapping[str, str], is_new_on_purpose: bool) -> Verdict:
+def judge_holdout(candidate: Candidate, former: Mapping[str, str], is_new_on_purpose: bool) -> Verdict:
     """Whether the measure is the old one: who changes the holdout with the model makes any model look better.
 
     Args:
@@ -144,7 +144,7 @@ def judge_holdout(candidate: Contestant, former: Mapping[str, str], is_new_on_pu
     return Verdict(passed, told if passed else f"{told}: set new_holdout, if they were replaced on purpose", numbers)
 
 
-def judge_classes(candidate: Contestant, present: Contestant | None, floor: float) -> Verdict:
+def judge_classes(candidate: Candidate, present: Candidate | None, floor: float) -> Verdict:
     """Whether every class is found often enough, and none less often than before by more than luck."""
     answers = candidate.answers
     labels, counts = np.unique(answers.labels, return_counts=True)
@@ -163,7 +163,7 @@ def judge_classes(candidate: Contestant, present: Contestant | None, floor: floa
     return Verdict(not faults, told + note, {"least_recall": recalls[worst], "floor": floor})
 
 
-def judge_vanished(candidate: Contestant, present: Contestant | None, retired: Sequence[str]) -> Verdict:
+def judge_vanished(candidate: Candidate, present: Candidate | None, retired: Sequence[str]) -> Verdict:
     """Whether every label of the holdout, and of the classifier in use, can still be answered, or was retired."""
     wanted = set(candidate.answers.labels.tolist()) | (set(present.answers.classes) if present else set())
     missing = sorted(wanted - set(candidate.answers.classes) - set(retired))
@@ -171,15 +171,15 @@ def judge_vanished(candidate: Contestant, present: Contestant | None, retired: S
     return Verdict(not missing, told or f"{len(candidate.answers.classes)} labels", {"missing": len(missing)})
 
 
-def judge_calibration(candidate: Contestant, limit: float) -> Verdict:
+def judge_calibration(candidate: Candidate, limit: float) -> Verdict:
     """Whether confidences are off by more than allowed, and by more than chance (consistency resampling)."""
     confidence = candidate.answers.confidence
-    error, chance = calibration_error(bin_answers(confidence, candidate.answers.is_right)), chance_error(confidence)
+    error, chance = calibration_error(bin_predictions(confidence, candidate.answers.is_right)), chance_error(confidence)
     told = f"expected calibration error {error:.3f}, limit {max(limit, chance):.3f}"
     return Verdict(error <= max(limit, chance), told, {"calibration_error": error, "by_chance": chance})
 
 
-def judge_costs(candidate: Contestant, present: Contestant | None, slowdown: float, growth: float) -> Verdict:
+def judge_costs(candidate: Candidate, present: Candidate | None, slowdown: float, growth: float) -> Verdict:
     """Whether a picture takes much longer, or the graph is much larger, than with the classifier in use."""
     if present is None:
         return Verdict(True, "there is no classifier yet")
@@ -192,20 +192,20 @@ def judge_costs(candidate: Contestant, present: Contestant | None, slowdown: flo
     return Verdict(passed, told, {"times_as_large": times_size, "times_as_slow": times_seconds})
 
 
-def judge_withdrawal(candidate: Contestant, is_withdrawn: bool) -> Verdict:
+def judge_withdrawal(candidate: Candidate, is_withdrawn: bool) -> Verdict:
     """Whether nobody went back from it: what was withdrawn for a reason does not return by a retraining."""
     told = f"{candidate.version} was withdrawn: name it as the version of classifier, if it is to answer again"
     return Verdict(not is_withdrawn, told if is_withdrawn else "never withdrawn")
 
 
-def _pair(ours: Answers, theirs: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pair(ours: LabelledPredictions, theirs: LabelledPredictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels of the pictures that both answered, and whether each was right."""
     ids = ours.image_ids.astype(str), theirs.image_ids.astype(str)
     _, left, right = np.intersect1d(*ids, return_indices=True)
     return ours.labels[left], ours.is_right[left], theirs.is_right[right]
 
 
-def _lost_classes(ours: Answers, theirs: Answers) -> list[str]:
+def _lost_classes(ours: LabelledPredictions, theirs: LabelledPredictions) -> list[str]:
     """The classes that are found less often than before; the risk is shared out between all."""
     labels, is_right, was_right = _pair(ours, theirs)
     found = []

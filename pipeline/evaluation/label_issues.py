@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from pipeline.evaluation.labelled_predictions import Answers
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.reports.contact_sheet import DOUBTFUL, draw_contact_sheet, read_tiles
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
@@ -35,7 +35,7 @@ AGREEMENT: Final = "agreement"
 SHEET_SIZE: Final = 24
 
 
-def rank_labels(training_images: DataFrame, twins: DataFrame, answers: Sequence[Answers]) -> DataFrame:
+def rank_labels(training_images: DataFrame, twins: DataFrame, answers: Sequence[LabelledPredictions]) -> DataFrame:
     """Ranks the labels of all labelled files, in the columns of `SCHEMA`.
 
     Args:
@@ -72,13 +72,13 @@ def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], R
         return Report(
             numbers={f"{reason}_count": counts.get(reason, 0) for reason in (CONFLICT, DISAGREEMENT)},
             tables={"confused_labels": markdown_table(["label", "suggested", "files"], pairs[:20])} if pairs else {},
-            pictures={"worst_labels": draw_contact_sheet(tiles)} if tiles else {},
+            images={"worst_labels": draw_contact_sheet(tiles)} if tiles else {},
         )
 
     return describe
 
 
-def _tell_margins(answers: Answers) -> pa.Table:
+def _tell_margins(answers: LabelledPredictions) -> pa.Table:
     """Of every picture the margin of its label, and the most probable other label."""
     index, shares = answers.label_index, answers.probabilities
     rows, known = np.arange(len(answers)), index >= 0

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 
 @dataclass(frozen=True)
-class Answers:
+class LabelledPredictions:
     """Answers to n labelled pictures by a classifier of k classes; some 100 + 8 k bytes a picture.
 
     Attributes:
@@ -64,11 +64,11 @@ class Answers:
         return table.append_column("probabilities", shares).replace_schema_metadata(told)
 
 
-def answers_of(table: pa.Table) -> Answers:
+def predictions_of(table: pa.Table) -> LabelledPredictions:
     """The answers of which this is the table."""
     classes = json.loads(table.schema.metadata[b"classes"])
     shares = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Answers(
+    return LabelledPredictions(
         image_ids=_texts(table["image_id"]),
         labels=_texts(table["label"]),
         predicted=_texts(table["predicted_label"]),
@@ -77,7 +77,7 @@ def answers_of(table: pa.Table) -> Answers:
     )
 
 
-def collect_answers(predicted: DataFrame, classes: Sequence[str]) -> Answers:
+def collect_predictions(predicted: DataFrame, classes: Sequence[str]) -> LabelledPredictions:
     """Brings answers to the driver, in the order of their digests.
 
     Args:
@@ -88,7 +88,7 @@ def collect_answers(predicted: DataFrame, classes: Sequence[str]) -> Answers:
     columns = predicted.select("image_id", "label", "predicted_label", shares.alias("shares"))
     table = columns.toArrow().sort_by("image_id")
     values = table["shares"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Answers(
+    return LabelledPredictions(
         image_ids=_texts(table["image_id"]),
         labels=_texts(table["label"]),
         predicted=_texts(table["predicted_label"]),
@@ -97,9 +97,9 @@ def collect_answers(predicted: DataFrame, classes: Sequence[str]) -> Answers:
     )
 
 
-def join_answers(parts: Sequence[Answers]) -> Answers:
+def join_predictions(parts: Sequence[LabelledPredictions]) -> LabelledPredictions:
     """Answers to other pictures, of the same classes, as one."""
-    return Answers(
+    return LabelledPredictions(
         image_ids=np.concatenate([part.image_ids for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         predicted=np.concatenate([part.predicted for part in parts]),

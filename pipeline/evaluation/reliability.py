@@ -19,7 +19,7 @@ class Bin:
 BINS: Final = 10
 
 
-def bin_answers(confidence: np.ndarray, is_right: np.ndarray) -> list[Bin]:
+def bin_predictions(confidence: np.ndarray, is_right: np.ndarray) -> list[Bin]:
     """Answers in ten bins of equal width by confidence; empty ones are left out."""
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = [place == number for number in range(BINS)]
@@ -39,5 +39,5 @@ def chance_error(confidence: np.ndarray, draws: int = 500, seed: int = 20260101)
     """
     random = np.random.default_rng(seed)
     draw = (random.random(len(confidence)) < confidence for _ in range(draws))
-    errors = [calibration_error(bin_answers(confidence, is_right)) for is_right in draw]
+    errors = [calibration_error(bin_predictions(confidence, is_right)) for is_right in draw]
     return float(np.quantile(errors, 0.95))

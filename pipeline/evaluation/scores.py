@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.intervals import interval_of_share
-from pipeline.evaluation.labelled_predictions import Answers
-from pipeline.evaluation.reliability import Bin, bin_answers, calibration_error, chance_error
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.reliability import Bin, bin_predictions, calibration_error, chance_error
 from pipeline.reports.markdown import markdown_table, plain
 
 Interval = tuple[float, float]
@@ -109,7 +109,7 @@ class Evaluation:
         return {**told.pop("scores"), **told}
 
 
-def evaluate(answers: Answers, calibration: Calibration) -> Evaluation:
+def evaluate(answers: LabelledPredictions, calibration: Calibration) -> Evaluation:
     """Holds answers against the labels.
 
     Raises:
@@ -136,7 +136,7 @@ def measure_reliability(confidence: np.ndarray, is_right: np.ndarray, threshold:
     given = confidence >= threshold if threshold is not None else np.zeros(len(confidence), bool)
     count = int(given.sum())
     precision = float(is_right[given].mean()) if count else None
-    bins = bin_answers(confidence, is_right)
+    bins = bin_predictions(confidence, is_right)
     return Reliability(
         calibration_error=calibration_error(bins),
         chance_error=chance_error(confidence),

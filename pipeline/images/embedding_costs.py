@@ -21,13 +21,13 @@ def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[
     """
 
     def describe(features: DataFrame) -> dict[Day, Report]:
-        costs = partial(tell_costs, embedded, core_hour_dollars=core_hour_dollars)
+        costs = partial(report_costs, embedded, core_hour_dollars=core_hour_dollars)
         return {day: join_reports(report, costs(day)) for day, report in describe_features(features).items()}
 
     return describe
 
 
-def tell_costs(embedded: Embedded, day: Day, core_hour_dollars: float) -> Report:
+def report_costs(embedded: Embedded, day: Day, core_hour_dollars: float) -> Report:
     """What came from the cache on a day, or None for a table without days, and what the run cost."""
     sources = embedded.sources[day]
     numbers: dict[str, Number] = {

@@ -21,8 +21,8 @@ from pipeline.embed.decode import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS,
 from pipeline.embed.embedding import CRASHED
 from pipeline.embed.sandbox import CRASHED_BACKBONE
 from pipeline.images.features import COLUMNS, DECODER
-from pipeline.storage.cpu_timer import Stopwatch
-from pipeline.storage.rows import Rows, rows_in_arrow, rows_of
+from pipeline.storage.cpu_timer import CpuTimer
+from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
@@ -62,7 +62,7 @@ class Embedded:
         seconds_per_picture: of all the runs on record that embedded with this backbone; None where there is none.
     """
 
-    rows: Rows
+    rows: LazyRows
     sources: Mapping[date | None, Sources]
     embed_seconds: float
     cpu_seconds: Mapping[str, float]
@@ -79,7 +79,7 @@ class Embedded:
         return sum(each.miss_count for each in self.sources.values())
 
 
-def find_pictures(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
+def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
     """Finds one row of every distinct picture of every day; reads ids and lengths alone.
 
     Args:
@@ -137,7 +137,9 @@ def count_sources(pictures: pa.Table, missing: pa.Table) -> dict[date | None, So
     return {day: Sources(count - miss_counts[day], miss_counts[day]) for day, count in all_counts.items()}
 
 
-def serve_features(cached: StoredRows, found: pa.Table, pictures: pa.Table, backbone: Backbone, schema: str) -> Rows:
+def serve_features(
+    cached: StoredRows, found: pa.Table, pictures: pa.Table, backbone: Backbone, schema: str
+) -> LazyRows:
     """Gives every picture its cached row; workers copy them from file to file.
 
     Args:
@@ -156,7 +158,7 @@ def serve_features(cached: StoredRows, found: pa.Table, pictures: pa.Table, back
     folder, digest = cached.folder, backbone.digest
     stored = [name for name in arrow_schema.names if name not in ("day", "backbone")]
 
-    def copy_portions(batches: Iterator[pa.RecordBatch], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
+    def copy_portions(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
             rows = read_portion(folder, portion, stored)
             said = {"day": portion["day"], "backbone": digest}
@@ -166,7 +168,7 @@ def serve_features(cached: StoredRows, found: pa.Table, pictures: pa.Table, back
                 else pa.repeat(pa.scalar(said[field.name], field.type), len(rows))
                 for field in arrow_schema
             ]
-            stopwatch.lap("read")
+            cpu_timer.lap("read")
             yield from pa.table(columns, schema=arrow_schema).combine_chunks().to_batches()
 
     weights = [ROW_BYTES] * places.num_rows

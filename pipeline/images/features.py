@@ -23,8 +23,8 @@ from pipeline.embed.sandbox import open_sandbox
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day, count_by_day
-from pipeline.storage.cpu_timer import Stopwatch
-from pipeline.storage.rows import Rows, rows_in_pandas
+from pipeline.storage.cpu_timer import CpuTimer
+from pipeline.storage.rows import LazyRows, rows_in_pandas
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
@@ -43,7 +43,7 @@ DECODER: Final = ", ".join(["4", *(f"{package} {version(package)}" for package i
 """What makes pixels of bytes. Raise the number with every change of `preprocess.py` or `letterbox.py` that gives other
 pixels or reasons: what another decoder gave is made anew (`feature_cache.py`)."""
 
-PICTURE_BYTES: Final = 2**18
+IMAGE_BYTES: Final = 2**18
 """What embedding a picture costs beside decoding it, as if it were so many bytes more."""
 
 TASK_BYTES: Final = 2**28
@@ -64,17 +64,17 @@ def extract_features(images: DataFrame, backbone: Backbone, limits: Limits = DEF
     schema = parse_schema(SCHEMA if "day" in images.columns else COLUMNS)
     embed_batch = _batch_embedder(images.sparkSession, backbone, limits, schema.fieldNames())
 
-    def embed_batches(batches: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
+    def embed_batches(batches: Iterator[pd.DataFrame], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             contents = pa.array(batch["content"], pa.binary())
-            yield embed_batch({name: pa.array(batch[name]) for name in key}, contents, stopwatch)
+            yield embed_batch({name: pa.array(batch[name]) for name in key}, contents, cpu_timer)
 
-    return rows_in_pandas(distinct_pictures(images, key), embed_batches, schema).frame
+    return rows_in_pandas(distinct_images(images, key), embed_batches, schema).frame
 
 
 def embed_stored(
     images: StoredRows, places: pa.Table, backbone: Backbone, schema: str, limits: Limits = DEFAULT_LIMITS
-) -> Rows:
+) -> LazyRows:
     """Embeds stored pictures, whose bytes are read where they are embedded.
 
     Args:
@@ -87,13 +87,13 @@ def embed_stored(
     struct = parse_schema(schema)
     embed_batch = _batch_embedder(images.spark, backbone, limits, struct.fieldNames())
     folder = images.folder
-    weights = [length + PICTURE_BYTES for length in places["length"].to_pylist()]
+    weights = [length + IMAGE_BYTES for length in places["length"].to_pylist()]
 
-    def embed_portions(portions: Iterator[pd.DataFrame], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
+    def embed_portions(portions: Iterator[pd.DataFrame], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(each.to_dict("records") for each in portions):
             pictures = read_portion(folder, portion, ["image_id", "content"])
             ids, contents = pictures["image_id"].combine_chunks(), pictures["content"].combine_chunks()
-            yield embed_batch({"image_id": ids}, contents, stopwatch)
+            yield embed_batch({"image_id": ids}, contents, cpu_timer)
 
     return rows_in_pandas(share_rows(images.spark, places, weights, TASK_BYTES), embed_portions, struct)
 
@@ -118,7 +118,7 @@ def _tell(counts: list[Row]) -> Report:
     )
 
 
-def distinct_pictures(images: DataFrame, key: list[str]) -> DataFrame:
+def distinct_images(images: DataFrame, key: list[str]) -> DataFrame:
     """Keeps one file of each picture, the first by path, without moving its bytes between executors.
 
     Of a stored table, the bytes are read once.
@@ -130,16 +130,16 @@ def distinct_pictures(images: DataFrame, key: list[str]) -> DataFrame:
 
 def _batch_embedder(
     spark: SparkSession, backbone: Backbone, limits: Limits, columns: list[str]
-) -> Callable[[Mapping[str, pa.Array], pa.Array, Stopwatch], pa.RecordBatch]:
+) -> Callable[[Mapping[str, pa.Array], pa.Array, CpuTimer], pa.RecordBatch]:
     """What a worker does with a batch: from keys and contents to rows of features. Sends the graph to the workers."""
     spark.addArtifacts(backbone.path, file=True)
     file_name, size, batch_size = Path(backbone.path).name, backbone.size, backbone.batch_size
     names = {"backbone": backbone.digest, "decoder": DECODER}
 
-    def embed_batch(keys: Mapping[str, pa.Array], contents: pa.Array, stopwatch: Stopwatch) -> pa.RecordBatch:
-        stopwatch.lap("read")
+    def embed_batch(keys: Mapping[str, pa.Array], contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
+        cpu_timer.lap("read")
         sandbox = open_sandbox(Work(SparkFiles.get(file_name), size, batch_size, limits))
-        embedded = sandbox.embed(contents, stopwatch)
+        embedded = sandbox.embed(contents, cpu_timer)
         same = {name: pa.repeat(value, embedded.num_rows) for name, value in names.items()}
         arrays = {**keys, **same, **dict(zip(embedded.schema.names, embedded.columns, strict=True))}
         return pa.RecordBatch.from_arrays([arrays[name] for name in columns], columns)

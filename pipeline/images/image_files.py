@@ -20,9 +20,9 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import list_files, open_folder, time_of
-from pipeline.storage.rows import Rows, rows_in_arrow, rows_of
+from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import assign_tasks
 
@@ -63,7 +63,7 @@ def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMIT
     return read_files(spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
 
 
-def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int = DEFAULT_LIMITS.bytes) -> Rows:
+def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int = DEFAULT_LIMITS.bytes) -> LazyRows:
     """Reads the folders of several days, lazily, in the columns of `SCHEMA`; see `read_images`.
 
     Raises:
@@ -73,7 +73,7 @@ def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int =
     return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes)
 
 
-def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> Rows:
+def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> LazyRows:
     """Reads the bytes of listed files in the executors, lazily, in tasks of about the same number of bytes.
 
     Args:
@@ -92,10 +92,10 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
     )  # at an empty chunk, such as a day's, Spark would stop reading
     arrow_schema = to_arrow_schema(struct, timezone="UTC")
 
-    def read_batches(batches: Iterator[pa.RecordBatch], stopwatch: Stopwatch) -> Iterator[pa.RecordBatch]:
+    def read_batches(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for listed in batches:
             for batch in _read_batch(listed, arrow_schema, max_bytes):
-                stopwatch.lap("read")
+                cpu_timer.lap("read")
                 yield batch
 
     return rows_in_arrow(listing.repartitionById(max(tasks) + 1, "task"), read_batches, struct)

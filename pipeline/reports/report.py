@@ -10,12 +10,12 @@ from typing import Final
 from pyspark.sql import DataFrame
 
 from pipeline.storage.counting import Day
-from pipeline.storage.rows import Rows
+from pipeline.storage.rows import LazyRows
 
 Number = float | int
 
 
-_PARTS: Final = ("numbers", "texts", "tables", "pictures")
+_PARTS: Final = ("numbers", "texts", "tables", "images")
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Report:
         numbers: drawn as lines over time; shares from 0 to 1.
         texts: short plain facts.
         tables: Markdown, by title.
-        pictures: JPEG, by title.
+        images: JPEG, by title.
     """
 
     numbers: Mapping[str, Number] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, str] = field(default_factory=dict)
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    images: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Table:
             each would take longer than their pictures.
     """
 
-    frame: DataFrame | Rows
+    frame: DataFrame | LazyRows
     describe: Callable[[DataFrame], Mapping[Day, Report]]
 
 

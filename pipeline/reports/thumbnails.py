@@ -8,7 +8,7 @@ from PIL import Image
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.embed.decode import UnreadablePictureError, decode
+from pipeline.embed.decode import UnreadableImageError, decode
 from pipeline.embed.letterbox import fit
 
 
@@ -45,7 +45,7 @@ def draw_thumbnail(content: bytes, side: int) -> bytes:
     file = io.BytesIO()
     try:
         picture = decode(content, side)
-    except UnreadablePictureError:
+    except UnreadableImageError:
         _empty(side).save(file, "JPEG")
         return file.getvalue()
     width, height = fit(picture.width, picture.height, side)
@@ -58,7 +58,7 @@ def square_thumbnail(content: bytes, side: int) -> Image.Image:
     """The image letterboxed to a square of this side; what cannot be decoded is an empty square."""
     try:
         return Image.fromarray(decode(content, side).pixels)
-    except UnreadablePictureError:
+    except UnreadableImageError:
         return _empty(side)
 
 

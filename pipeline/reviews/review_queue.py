@@ -82,7 +82,7 @@ def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[Da
         return {
             row["day"]: Report(
                 numbers={**{name: row[name] for name in reasons}, **threshold},
-                pictures={"contact_sheet": draw_contact_sheet(tiles[row["day"]])},
+                images={"contact_sheet": draw_contact_sheet(tiles[row["day"]])},
             )
             for row in counts
         }

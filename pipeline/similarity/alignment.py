@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 import cv2
 import numpy as np
 
-from pipeline.embed.decode import UnreadablePictureError, load
+from pipeline.embed.decode import UnreadableImageError, load
 
 SIDE: Final = 96
 COARSE_SIDE: Final = 32
@@ -30,16 +30,16 @@ FINEST, COARSEST = 0.8, 4.0
 """Of the structure that is compared, as deviations of Gaussians in pixels: finer is noise of JPEG, coarser is light."""
 
 
-def shrink_picture(content: bytes, max_pixels: int) -> np.ndarray | None:
+def shrink_image(content: bytes, max_pixels: int) -> np.ndarray | None:
     """Decodes a picture to uint8 RGB `[96, 96, 3]`, whatever its shape; None where it cannot be decoded."""
     try:
         image = load(content, SIDE, max_pixels).image
-    except UnreadablePictureError:
+    except UnreadableImageError:
         return None
     return cv2.resize(np.ascontiguousarray(image[:, :, :3]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
-def correlate_pictures(one: np.ndarray, other: np.ndarray) -> float:
+def correlate_images(one: np.ndarray, other: np.ndarray) -> float:
     """Correlation of the fine structure of two shrunken pictures in all colours, once they lie on each other.
 
     Returns:

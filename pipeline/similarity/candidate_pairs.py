@@ -73,7 +73,7 @@ def fit_whitening(vectors: np.ndarray) -> Whitening:
     return Whitening(mean.astype(np.float32), scaled.astype(np.float32))
 
 
-def find_neighbours(features: DataFrame) -> DataFrame:
+def find_candidate_pairs(features: DataFrame) -> DataFrame:
     """Finds pairs of pictures whose embeddings are alike, lazily, in the columns of `SCHEMA`.
 
     Every picture has the one that is nearest to it, where that is no stranger; of those that are alike, its

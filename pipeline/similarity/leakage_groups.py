@@ -30,7 +30,7 @@ Node = tuple[str, str]
 """A picture or a name, told apart by the first."""
 
 
-def group_pictures(twins: DataFrame, training_images: DataFrame) -> DataFrame:
+def group_images(twins: DataFrame, training_images: DataFrame) -> DataFrame:
     """Groups pictures that hang together by twins, by names that they were given, or by both.
 
     Bound: the driver holds about 500 bytes for each pair, and for each picture with a name.
@@ -83,7 +83,7 @@ def split_groups(training_images: DataFrame, members: DataFrame, former: DataFra
 
     Args:
         training_images: with `image_id` and `split`, and perhaps with `split_said`, null where the digest decides.
-        members: of `group_pictures`.
+        members: of `group_images`.
         former: the same pictures as they were split before, with `image_id` and `split`; None where they never were.
 
     Returns:
@@ -151,7 +151,7 @@ def describe_groups(images: DataFrame) -> Callable[[DataFrame], Report]:
             tables={"largest_groups": markdown_table(["group", "pictures", TRAIN, HOLDOUT, "labels"], table)}
             if rows
             else {},
-            pictures={"groups": draw_contact_sheet(read_tiles(images, tiles, _caption))} if tiles else {},
+            images={"groups": draw_contact_sheet(read_tiles(images, tiles, _caption))} if tiles else {},
         )
 
     return describe

@@ -12,12 +12,12 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS
-from pipeline.images.features import distinct_pictures
+from pipeline.images.features import distinct_images
 from pipeline.reports.contact_sheet import DOUBTFUL, PLAIN, draw_contact_sheet, read_tiles
 from pipeline.reports.report import Report
-from pipeline.similarity.alignment import SIDE, correlate_pictures, shrink_picture
+from pipeline.similarity.alignment import SIDE, correlate_images, shrink_image
 from pipeline.similarity.candidate_pairs import SCHEMA as NEIGHBOURS_SCHEMA
-from pipeline.similarity.candidate_pairs import find_neighbours
+from pipeline.similarity.candidate_pairs import find_candidate_pairs
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = f"""{NEIGHBOURS_SCHEMA},
@@ -33,10 +33,11 @@ SAME_OBJECT_CORRELATION: Final = 0.5
 SHEET_PAIRS: Final = 12
 
 
-def find_twins(features: DataFrame, images: DataFrame, max_pixels: int = DEFAULT_LIMITS.pixels) -> DataFrame:
+def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int = DEFAULT_LIMITS.pixels) -> DataFrame:
     """Finds the pairs of pictures that show the very same, in the columns of `SCHEMA`.
 
-    Neighbours are found at once, their pixels compared lazily. Bound: the driver holds what `find_neighbours` says, and
+    Neighbours are found at once, their pixels compared lazily. Bound: the driver holds what
+    `find_candidate_pairs` says, and
     150 bytes for each pair of neighbours, of which there are nine for each picture at most. A picture without any
     structure has no twin, for nothing can be laid on it.
 
@@ -46,11 +47,11 @@ def find_twins(features: DataFrame, images: DataFrame, max_pixels: int = DEFAULT
         max_pixels: that a picture may have.
     """
     spark = images.sparkSession
-    pairs = find_neighbours(features).orderBy("image_id", "twin_id").toArrow()
+    pairs = find_candidate_pairs(features).orderBy("image_id", "twin_id").toArrow()
     if pairs.num_rows == 0:
         return spark.createDataFrame([], parse_schema(SCHEMA))
     either = spark.createDataFrame(pairs).withColumn("either", F.explode(F.array("image_id", "twin_id")))
-    wanted = distinct_pictures(images, ["image_id"]).join(
+    wanted = distinct_images(images, ["image_id"]).join(
         F.broadcast(either.select(F.col("either").alias("image_id")).distinct()), "image_id", "left_semi"
     )
     shrunk = wanted.select("image_id", "content").mapInArrow(_shrink(max_pixels), "either string, pixels binary")
@@ -80,7 +81,7 @@ def find_conflicts(twins: DataFrame, labelled: DataFrame) -> DataFrame:
     )
 
 
-def describe_twins(images: DataFrame) -> Callable[[DataFrame], Report]:
+def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]:
     """How many twins there are, how many of them have two labels, and a sheet of the most doubtful ones.
 
     Args:
@@ -96,7 +97,7 @@ def describe_twins(images: DataFrame) -> Callable[[DataFrame], Report]:
         tiles = read_tiles(images, [side for pair in doubtful for side in _sides(pair)], _caption)
         return Report(
             numbers={"twin_pair_count": count, "conflict_count": conflict_count},
-            pictures={"most_doubtful_twins": draw_contact_sheet(tiles)},
+            images={"most_doubtful_twins": draw_contact_sheet(tiles)},
         )
 
     return describe
@@ -120,7 +121,7 @@ def _are_twins() -> Column:
 def _shrink(max_pixels: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            pictures = [shrink_picture(content.as_py(), max_pixels) for content in batch["content"]]
+            pictures = [shrink_image(content.as_py(), max_pixels) for content in batch["content"]]
             pixels = pa.array([None if each is None else each.tobytes() for each in pictures], pa.binary())
             rows = pa.RecordBatch.from_arrays([batch["image_id"], pixels], ["either", "pixels"])
             yield rows.filter(pixels.is_valid())
@@ -134,6 +135,6 @@ def _correlate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             [np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3) for pixels in pair]
             for pair in batch["pixels"].to_pylist()
         ]
-        correlations = pa.array([correlate_pictures(*pair) for pair in pictures], pa.float64())
+        correlations = pa.array([correlate_images(*pair) for pair in pictures], pa.float64())
         columns = [batch[name] for name in ("image_id", "twin_id", "similarity")]
         yield pa.RecordBatch.from_arrays([*columns, correlations], ["image_id", "twin_id", "similarity", "correlation"])

@@ -1,10 +1,10 @@
-"""The stopwatch of a task: which stage its CPU-seconds went to."""
+"""The cpu_timer of a task: which stage its CPU-seconds went to."""
 
 import time
 from collections import defaultdict
 
 
-class Stopwatch:
+class CpuTimer:
     """Gives the CPU time of its thread since the last lap to a stage, so that all laps together are all of it.
 
     Attributes:

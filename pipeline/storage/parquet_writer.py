@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import open_folder
 
 ROW_GROUP_BYTES: Final = 3 * 2**19
@@ -26,7 +26,7 @@ CODED_VALUES: Final = 256
 
 
 def write_batches(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, column: str | None, stopwatch: Stopwatch
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, column: str | None, cpu_timer: CpuTimer
 ) -> Iterator[dict[str, object]]:
     """Writes rows below a folder, under `day=<day>/` where they are partitioned by `day`; runs in the executors.
 
@@ -36,7 +36,7 @@ def write_batches(
         folder: of the table.
         column: by which the table is partitioned, or None; its values as text are plain (days, digests), and unescaped.
 
-        stopwatch: of the task; writing is a lap of it.
+        cpu_timer: of the task; writing is a lap of it.
 
     Yields:
         `path` below the folder, `size` in bytes, number of `rows` and `value` of the column, of every file.
@@ -48,10 +48,10 @@ def write_batches(
             if value not in writers:
                 writers[value] = _FileWriter(folder, f"{column}={value}/{run}" if column else run, table)
             writers[value].write(table)
-        stopwatch.lap("write")
+        cpu_timer.lap("write")
     for value, writer in writers.items():
         yield writer.close() | {"value": value}
-    stopwatch.lap("write")
+    cpu_timer.lap("write")
 
 
 def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa.Table]]:

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.schema import parse_schema
 
@@ -24,7 +24,7 @@ them, and in one file of the task the CPU-seconds of each of its stages."""
 
 
 @dataclass(frozen=True)
-class Rows:
+class LazyRows:
     """Rows that are not made yet.
 
     Attributes:
@@ -40,39 +40,39 @@ class Rows:
     write_to: Callable[[str, StructType, str | None], list[Row]]
 
 
-def rows_of(frame: DataFrame) -> Rows:
+def rows_of(frame: DataFrame) -> LazyRows:
     """The rows of any frame: they are handed to workers that write them."""
-    return Rows(frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
+    return LazyRows(frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
 
 
 def rows_in_arrow(
     source: DataFrame,
-    make: Callable[[Iterator[pa.RecordBatch], Stopwatch], Iterator[pa.RecordBatch]],
+    make: Callable[[Iterator[pa.RecordBatch], CpuTimer], Iterator[pa.RecordBatch]],
     schema: StructType,
-) -> Rows:
+) -> LazyRows:
     """What a function makes of a frame, in batches of Arrow."""
-    frame = source.mapInArrow(lambda batches: make(batches, Stopwatch()), schema)
-    return Rows(frame, schema, _write_in_arrow(source, make))
+    frame = source.mapInArrow(lambda batches: make(batches, CpuTimer()), schema)
+    return LazyRows(frame, schema, _write_in_arrow(source, make))
 
 
 def rows_in_pandas(
     source: DataFrame,
-    make: Callable[[Iterator[pd.DataFrame], Stopwatch], Iterator[pa.RecordBatch]],
+    make: Callable[[Iterator[pd.DataFrame], CpuTimer], Iterator[pa.RecordBatch]],
     schema: StructType,
-) -> Rows:
+) -> LazyRows:
     """What a function makes of a frame, from batches of pandas."""
     columns = parse_schema(WRITTEN).fieldNames()
 
     def show(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for batch in make(batches, Stopwatch()):
+        for batch in make(batches, CpuTimer()):
             yield batch.to_pandas(integer_object_nulls=True)
 
     write = _write_with(source.mapInPandas, make, lambda files: pd.DataFrame(files, columns=columns))
-    return Rows(source.mapInPandas(show, schema), schema, write)
+    return LazyRows(source.mapInPandas(show, schema), schema, write)
 
 
 def _write_in_arrow(
-    source: DataFrame, make: Callable[[Iterator[pa.RecordBatch], Stopwatch], Iterator[pa.RecordBatch]]
+    source: DataFrame, make: Callable[[Iterator[pa.RecordBatch], CpuTimer], Iterator[pa.RecordBatch]]
 ) -> Callable[[str, StructType, str | None], list[Row]]:
     written = to_arrow_schema(parse_schema(WRITTEN))
     return _write_with(source.mapInArrow, make, lambda files: pa.RecordBatch.from_pylist(files, written))
@@ -83,16 +83,16 @@ def _write_with(
     make: Callable[..., Iterator[pa.RecordBatch]],
     pack: Callable[[list[dict[str, object]]], pd.DataFrame | pa.RecordBatch],
 ) -> Callable[[str, StructType, str | None], list[Row]]:
-    """`Rows.write_to`, by one of Spark's two ways to call Python, whose batches `pack` makes of what was written."""
+    """`LazyRows.write_to` by one of Spark's two ways to call Python; `pack` makes its batches of what was written."""
 
     def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
         arrow_schema = to_arrow_schema(stored, timezone="UTC")
 
         def run(batches: Iterator[Any]) -> Iterator[pd.DataFrame | pa.RecordBatch]:
-            stopwatch = Stopwatch()
-            files = list(write_batches(make(batches, stopwatch), arrow_schema, folder, column, stopwatch))
+            cpu_timer = CpuTimer()
+            files = list(write_batches(make(batches, cpu_timer), arrow_schema, folder, column, cpu_timer))
             for file in files[:1]:  # the seconds are of the whole task
-                file["cpu_seconds"] = dict(stopwatch.seconds)
+                file["cpu_seconds"] = dict(cpu_timer.seconds)
             yield pack(files)
 
         return map_in(run, WRITTEN).collect()

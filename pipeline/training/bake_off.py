@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone, load_backbone
-from pipeline.embed.embedding import embed_pictures
+from pipeline.embed.embedding import embed_images
 from pipeline.embed.sandbox import keep_harmless
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.images.split import TRAIN
@@ -76,7 +76,7 @@ def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]
     for number in range(PASSES + 1):
         for backbone, seconds in zip(backbones, passes, strict=True):
             started = time.thread_time()
-            embed_pictures(
+            embed_images(
                 contents if number else contents[: backbone.batch_size],
                 load_backbone(backbone.path),
                 backbone.size,
@@ -86,7 +86,7 @@ def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]
     return [statistics.median(seconds[1:]) / max(1, len(contents)) for seconds in passes]
 
 
-def sample_pictures(training_images: DataFrame, count: int) -> list[bytes]:
+def sample_images(training_images: DataFrame, count: int) -> list[bytes]:
     """The bytes of so many pictures of the train side, always the same ones: those with the least digests."""
     train = training_images.where((F.col("split") == TRAIN) & F.col("content").isNotNull())
     chosen = [row["image_id"] for row in train.select("image_id").distinct().orderBy("image_id").limit(count).collect()]

@@ -17,21 +17,21 @@ from pyspark.sql import functions as F
 from pipeline.embed.backbone import Backbone
 from pipeline.embed.decode import DECODING_PACKAGES
 from pipeline.evaluation.calibration import UNCALIBRATED, Calibration, calibrate
-from pipeline.evaluation.labelled_predictions import Answers, collect_answers
+from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions
 from pipeline.evaluation.scores import evaluate
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.training.cross_fit import cross_fit
 from pipeline.training.fitting import (
     ClassifierParams,
-    answer_features,
     count_fits,
     fit_pipeline,
     labels_of,
+    predict_features,
     resolve_params,
 )
 from pipeline.training.training_set import check_trainable, identify, select_labelled
 
-ANSWER_COLUMNS: Final = """
+PREDICTION_COLUMNS: Final = """
     predicted_label string comment 'the most probable label, from image_features.features; null where there are none',
     confidence double comment 'calibrated probability of that label, 0 to 1, from image_features.features',
     probabilities map<string, double> comment 'of every label, from image_features.features; they add up to 1'
@@ -60,7 +60,7 @@ class Classifier:
     backbone: str
     model: PipelineModel
     report: dict[str, Any]
-    cross_fitted: Answers | None = None
+    cross_fitted: LabelledPredictions | None = None
     graph: bytes | None = field(default=None, repr=False, compare=False)
     training_set: pa.Table | None = field(default=None, repr=False, compare=False)
 
@@ -128,21 +128,21 @@ def identify_training(features: DataFrame, backbone: Backbone, params: Classifie
     return identify(select_labelled(features), backbone.digest, params)
 
 
-def answer_holdout(features: DataFrame, classifier: Classifier) -> Answers:
+def predict_holdout(features: DataFrame, classifier: Classifier) -> LabelledPredictions:
     """Answers the labelled holdout of these features.
 
     Raises:
         SparkRuntimeException: where the features are not of its backbone.
     """
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
-    return collect_answers(predict(holdout, classifier), classifier.labels)
+    return collect_predictions(predict(holdout, classifier), classifier.labels)
 
 
 def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
     """Answers every row that has features, lazily.
 
     Returns:
-        The columns given, with those of `ANSWER_COLUMNS` behind them; rows without features are left out.
+        The columns given, with those of `PREDICTION_COLUMNS` behind them; rows without features are left out.
 
     Raises:
         SparkRuntimeException: when run, where a row is not of the classifier's backbone.
@@ -156,7 +156,7 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
     )
     checked = F.when(stranger, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
     answerable = features.where(F.col("features").isNotNull()).withColumn("features", checked)
-    return answer_features(answerable, classifier.model, classifier.calibration.temperature)
+    return predict_features(answerable, classifier.model, classifier.calibration.temperature)
 
 
 def _fit(labelled: DataFrame, params: ClassifierParams) -> Classifier:
@@ -179,7 +179,7 @@ def _fit(labelled: DataFrame, params: ClassifierParams) -> Classifier:
 
 
 def _evaluate(labelled: DataFrame, classifier: Classifier) -> dict[str, Any]:
-    answers = answer_holdout(labelled, classifier)
+    answers = predict_holdout(labelled, classifier)
     return {
         **evaluate(answers, classifier.calibration).to_dict(),
         "holdout_sample": answers.sample_labels(HOLDOUT_SAMPLE),
@@ -195,5 +195,5 @@ def _judge_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[str,
         return None
     alone = labelled.withColumn("split", F.col("split_alone"))
     model, _ = fit_pipeline(alone.where(F.col("split") == TRAIN), params)
-    answers = collect_answers(answer_features(alone.where(F.col("split") == HOLDOUT), model), labels_of(model))
+    answers = collect_predictions(predict_features(alone.where(F.col("split") == HOLDOUT), model), labels_of(model))
     return {"accuracy": float(answers.is_right.mean()), "support": len(answers)}

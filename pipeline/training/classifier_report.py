@@ -38,7 +38,7 @@ def describe_classifier(classifier: Classifier) -> Report:
             "params": markdown_table(["parameter", "value"], _plain_params(report)),
             "classes": markdown_table(["label", "precision", "recall", "F1", "support"], scores),
         },
-        pictures={"reliability": draw_reliability(reliability["bins"], calibration.threshold)},
+        images={"reliability": draw_reliability(reliability["bins"], calibration.threshold)},
     )
 
 

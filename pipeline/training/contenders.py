@@ -88,7 +88,7 @@ def describe_contenders(core_hour_dollars: float) -> Callable[[DataFrame], Repor
             },
             texts={"best": contenders[0].name, "not_beaten": ", ".join(each.name for each in front)},
             tables={"contenders": contender_table(contenders, core_hour_dollars)},
-            pictures={"pareto": draw_pareto(_points(contenders, front))},
+            images={"pareto": draw_pareto(_points(contenders, front))},
         )
 
     return describe

@@ -12,14 +12,14 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.evaluation.labelled_predictions import Answers, collect_answers, join_answers
-from pipeline.training.fitting import ClassifierParams, answer_features, fit_pipeline
+from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, join_predictions
+from pipeline.training.fitting import ClassifierParams, fit_pipeline, predict_features
 
-MAX_PICTURES: Final = 200_000
+MAX_IMAGES: Final = 200_000
 """That are answered, those of the groups with the least hashes: the driver holds some 100 + 8 k bytes of each."""
 
 
-def cross_fit(train: DataFrame, params: ClassifierParams, tell: Callable[[int], object]) -> Answers:
+def cross_fit(train: DataFrame, params: ClassifierParams, tell: Callable[[int], object]) -> LabelledPredictions:
     """Fits a classifier for every fold on all other folds, and lets it answer its fold.
 
     The folds are told from the groups, so that near-duplicates are in one fold, and a picture never changes its fold.
@@ -41,12 +41,12 @@ def cross_fit(train: DataFrame, params: ClassifierParams, tell: Callable[[int], 
             continue  # nothing can be fitted without this fold: its pictures are not answered
         others, own = folded.where(F.col("fold") != fold), folded.where(F.col("fold") == fold)
         model, _ = fit_pipeline(others, replace(params, grid={}))
-        few = own.orderBy(hashed, "image_id").limit(MAX_PICTURES // params.calibration_folds)
-        parts.append(collect_answers(answer_features(few, model), classes))
+        few = own.orderBy(hashed, "image_id").limit(MAX_IMAGES // params.calibration_folds)
+        parts.append(collect_predictions(predict_features(few, model), classes))
         tell(done)
-    return join_answers(parts)
+    return join_predictions(parts)
 
 
-def _empty(classes: list[str]) -> Answers:
+def _empty(classes: list[str]) -> LabelledPredictions:
     nothing = np.empty(0, object)
-    return Answers(nothing, nothing, nothing, tuple(classes), np.empty((0, len(classes))))
+    return LabelledPredictions(nothing, nothing, nothing, tuple(classes), np.empty((0, len(classes))))

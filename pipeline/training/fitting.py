@@ -115,7 +115,7 @@ def labels_of(model: PipelineModel) -> list[str]:
     return list(cast("IndexToString", model.stages[-1]).getLabels())
 
 
-def answer_features(features: DataFrame, model: PipelineModel, temperature: float = 1.0) -> DataFrame:
+def predict_features(features: DataFrame, model: PipelineModel, temperature: float = 1.0) -> DataFrame:
     """Answers rows that all have features, lazily.
 
     Args:
@@ -124,7 +124,7 @@ def answer_features(features: DataFrame, model: PipelineModel, temperature: floa
         temperature: by which logits are divided.
 
     Returns:
-        The columns given, with those of `classifier.ANSWER_COLUMNS` behind them.
+        The columns given, with those of `classifier.PREDICTION_COLUMNS` behind them.
     """
     answers = model.transform(features.withColumn("embedding", array_to_vector(F.col("features"))))
     softened = answers.withColumn("probability", soften_column(_probabilities(model), temperature))

@@ -14,7 +14,7 @@ from pipeline.embed.decode import load
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import keep_harmless
-from pipeline.images.feature_cache import find_pictures
+from pipeline.images.feature_cache import find_images
 from pipeline.images.features import COLUMNS, embed_stored
 from pipeline.images.split import HOLDOUT
 from pipeline.storage.counting import only_row
@@ -94,7 +94,7 @@ def measure_fused_parity(
     """
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("features").isNotNull())
     ids = holdout.select("image_id").toArrow()["image_id"].to_pylist()
-    places = find_pictures(images, ids)
+    places = find_images(images, ids)
     shares = embed_stored(images, places, graph, COLUMNS, limits).frame.select(
         "image_id", F.col("features").alias("shares")
     )

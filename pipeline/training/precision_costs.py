@@ -17,7 +17,7 @@ from pipeline.training.bake_off import compare_cpu_seconds
 from pipeline.training.classifier import fit_uncalibrated
 from pipeline.training.fitting import ClassifierParams
 
-MAX_PICTURES: Final = 4_000
+MAX_IMAGES: Final = 4_000
 """On which accuracy is measured, train and holdout together: each is embedded in both precisions, once."""
 
 MAX_COSINES: Final = 1_000
@@ -68,7 +68,7 @@ def measure_costs(
         fp32: the graph.
         int8: its twin.
         embed: from a backbone to its labelled features, in the columns of `labels.FEATURES_SCHEMA`; of at most
-            `MAX_PICTURES` pictures, the same for both.
+            `MAX_IMAGES` pictures, the same for both.
         contents: the bytes of some pictures, to measure speed on, in turns.
 
     Raises:
@@ -113,9 +113,9 @@ def measure_cosines(exact: DataFrame, rounded: DataFrame) -> np.ndarray:
 
 
 def sample_labelled(training_images: DataFrame) -> list[str]:
-    """The ids of the `MAX_PICTURES` pictures with the least digests: always the same ones."""
+    """The ids of the `MAX_IMAGES` pictures with the least digests: always the same ones."""
     pictures = training_images.where(F.col("image_id").isNotNull()).select("image_id").distinct()
-    return [row["image_id"] for row in pictures.orderBy("image_id").limit(MAX_PICTURES).collect()]
+    return [row["image_id"] for row in pictures.orderBy("image_id").limit(MAX_IMAGES).collect()]
 
 
 def _matrix(vectors: pa.ChunkedArray) -> np.ndarray:

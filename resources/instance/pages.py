@@ -27,7 +27,7 @@ def show_report(report: Report) -> Metadata:
     }
 
 
-def show_pictures(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
+def show_images(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
     """The pictures of a report.
 
     Args:
@@ -36,7 +36,7 @@ def show_pictures(report: Report, instance: dg.DagsterInstance, folder: list[str
         folder: parts of the folder to put them into, the run's id first, so that they go with the run.
     """
     return {
-        name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg)) for name, jpeg in report.pictures.items()
+        name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg)) for name, jpeg in report.images.items()
     }
 
 

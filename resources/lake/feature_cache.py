@@ -17,8 +17,8 @@ from pipeline.images.feature_cache import (
     Embedded,
     count_sources,
     find_cached,
+    find_images,
     find_missing,
-    find_pictures,
     serve_features,
 )
 from pipeline.images.features import COLUMNS, SCHEMA, embed_stored
@@ -51,7 +51,7 @@ class FeatureCache(dg.ConfigurableResource):
         Raises:
             LakeError: where the misses cannot be stored, or have no bytes any more; nothing is stored, then.
         """
-        pictures = find_pictures(images, ids)
+        pictures = find_images(images, ids)
         cached = self._read(images.spark, backbone)
         found = find_cached(cached, pictures["image_id"], self.limits.max_pixels)
         missing = find_missing(pictures, found)

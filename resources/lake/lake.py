@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
 from pipeline.storage.files import open_folder
-from pipeline.storage.rows import Rows, rows_of
+from pipeline.storage.rows import LazyRows, rows_of
 from pipeline.storage.stored_rows import StoredFile, StoredRows
 from resources.lake.commits import (
     WHOLE_TABLE,
@@ -50,7 +50,7 @@ class Lake(dg.ConfigurableResource):
         """Where a table lives: a folder or a URI."""
         return f"{self.root}/{table}"
 
-    def write(self, table: str, rows: DataFrame | Rows, days: Sequence[str] | None) -> dict[str | None, int]:
+    def write(self, table: str, rows: DataFrame | LazyRows, days: Sequence[str] | None) -> dict[str | None, int]:
         """Makes the rows and replaces exactly these days of a table, or the whole of one that has no days.
 
         Returns:
@@ -177,7 +177,7 @@ class Lake(dg.ConfigurableResource):
         delta = self._open("images")
         return [day for day in days if delta and is_emptied(delta, day)]
 
-    def append(self, table: str, rows: DataFrame | Rows, column: str, value: str) -> Appended:
+    def append(self, table: str, rows: DataFrame | LazyRows, column: str, value: str) -> Appended:
         """Makes rows and adds them, which all have this value, to a table that is partitioned by the column.
 
         Any number of runs may append at once, and all their rows stand; what must not be there twice is for the reader
@@ -235,8 +235,8 @@ class Lake(dg.ConfigurableResource):
         return open_table(self.folder(table))
 
 
-def _as_rows(rows: DataFrame | Rows) -> Rows:
-    return rows if isinstance(rows, Rows) else rows_of(rows)
+def _as_rows(rows: DataFrame | LazyRows) -> LazyRows:
+    return rows if isinstance(rows, LazyRows) else rows_of(rows)
 
 
 def _add_seconds(files: list[Row]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pyspark.sql import Row
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.images.image_files import SCHEMA
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import open_folder
 from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.schema import parse_schema
@@ -40,7 +40,7 @@ def empty_day(folder: str, delta: DeltaTable, day: str, files: tuple[StoredFile,
     before = version_of(delta, day)
     schema = to_arrow_schema(parse_schema(SCHEMA), timezone="UTC")
     batches = _read_emptied(folder, files, kept, schema)
-    stored = [Row(**file) for file in write_batches(batches, schema, folder, "day", Stopwatch())]
+    stored = [Row(**file) for file in write_batches(batches, schema, folder, "day", CpuTimer())]
     check_files(folder, stored, delta)
     replace_rows(folder, stored, {day: before}, is_emptied=True)
 

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pipeline.reports.report import Report, Table
 from pipeline.storage.schema import fingerprint
 from pipeline.storage.stored_rows import StoredRows
-from resources.instance.pages import Metadata, show_numbers, show_pictures, show_report, show_schema
+from resources.instance.pages import Metadata, show_images, show_numbers, show_report, show_schema
 from resources.lake.lake import Lake
 from resources.spark.session import SparkResource
 
@@ -55,7 +55,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         if row_count == 0 and day:
             return metadata | {"note": "no picture on this day"}
         folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
-        return metadata | show_report(report) | show_pictures(report, context.step_context.instance, folder)
+        return metadata | show_report(report) | show_images(report, context.step_context.instance, folder)
 
 
 def _days(context: dg.OutputContext | dg.InputContext) -> list[str] | None:

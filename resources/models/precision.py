@@ -21,7 +21,7 @@ from pipeline.networks.int8.quantization import CALIBRATION_COUNT, QUANTIZER, Qu
 from pipeline.networks.parity import tell_failure
 from pipeline.networks.pretrained import PretrainedError
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.bake_off import SAMPLE_COUNT, sample_pictures
+from pipeline.training.bake_off import SAMPLE_COUNT, sample_images
 from pipeline.training.precision import PrecisionChoice, choose_precision
 from pipeline.training.precision_costs import PrecisionCosts, measure_costs, sample_labelled
 from pipeline.training.training_set import TrainingError
@@ -47,7 +47,7 @@ class Precisions(dg.ConfigurableResource):
     def choose(self, measure_again: bool = False) -> tuple[Backbone, PrecisionChoice]:
         """The graph of the deployment in the precision that was said or measured, and why.
 
-        Measured once per lake and network, on at most `precision_costs.MAX_PICTURES` labelled pictures.
+        Measured once per lake and network, on at most `precision_costs.MAX_IMAGES` labelled pictures.
 
         Raises:
             PretrainedError: where the network cannot be had; where int8 was said and cannot be made or run here; where
@@ -93,7 +93,7 @@ class Precisions(dg.ConfigurableResource):
                 fp32,
                 int8,
                 lambda backbone: label_features(self.feature_cache.embed(stored, backbone, ids).rows.frame, images),
-                sample_pictures(images, SAMPLE_COUNT),
+                sample_images(images, SAMPLE_COUNT),
             )
         except (QuantizationError, TrainingError) as error:
             return PrecisionChoice("fp32", f"fp32: int8 could not be measured, since {error}")
@@ -107,7 +107,7 @@ class Precisions(dg.ConfigurableResource):
         if found:
             return found
         return self.catalogue.export(
-            precision="int8", pictures=sample_pictures(self._training_images().frame, CALIBRATION_COUNT)
+            precision="int8", pictures=sample_images(self._training_images().frame, CALIBRATION_COUNT)
         )
 
     def _training_images(self) -> StoredRows:

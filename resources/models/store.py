@@ -21,7 +21,7 @@ from pyspark.ml import PipelineModel
 
 from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.embed.batch_size import sidecar
-from pipeline.evaluation.labelled_predictions import Answers, answers_of
+from pipeline.evaluation.labelled_predictions import LabelledPredictions, predictions_of
 from pipeline.storage.object_stores import is_uri, spark_reads, spark_uri
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
@@ -148,10 +148,10 @@ class ModelStore(dg.ConfigurableResource):
         self._files.fetch(sidecar(graph))
         return open_backbone(graph)
 
-    def read_cross_fitted(self, version: str) -> Answers | None:
+    def read_cross_fitted(self, version: str) -> LabelledPredictions | None:
         """The answers of a classifier's cross-fit; None where it was fitted without."""
         content = self._files.read(self._folder(version) / CROSS_FITTED)
-        return answers_of(pq.read_table(io.BytesIO(content))) if content else None
+        return predictions_of(pq.read_table(io.BytesIO(content))) if content else None
 
     def _save_classifier(self, classifier: Classifier) -> None:
         folder, report = self._folder(classifier.version), json.dumps(classifier.report, indent=2, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """Progress: how far the work of a run is, as log lines and a tag of the run, with a link to Spark's own pages.
 
 Of long Spark jobs a thread asks Spark once a second; what is told is of tasks that have ended. A Connect server tells
-nothing. Work of many short jobs tells by itself, by `tell_parts`.
+nothing. Work of many short jobs tells by itself, by `log_progress`.
 """
 
 import threading
@@ -53,7 +53,7 @@ class JobProgress:
             return None
         self._told, self._told_at = percent, now
         left = (now - self._started) * (total - done) / done
-        return f"{percent} % ({done} of {total} {self._parts}), about {tell_seconds(left)} left"
+        return f"{percent} % ({done} of {total} {self._parts}), about {format_seconds(left)} left"
 
 
 class ProgressWatch(threading.Thread):
@@ -123,7 +123,7 @@ def watch_progress(context: dg.InitResourceContext) -> ProgressWatch | None:
     return watch
 
 
-def tell_parts(context: dg.AssetExecutionContext, parts: str) -> Callable[[int, int], None]:
+def log_progress(context: dg.AssetExecutionContext, parts: str) -> Callable[[int, int], None]:
     """What a step calls with the parts that have ended, of this name, and the parts in all, each time one ends."""
     progress = JobProgress(time.monotonic(), parts)
 
@@ -135,7 +135,7 @@ def tell_parts(context: dg.AssetExecutionContext, parts: str) -> Callable[[int, 
     return tell
 
 
-def tell_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """A duration as people say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -121,7 +121,7 @@ def test_a_day_and_the_four_weeks_before_it_are_asked_for() -> None:
 def test_what_is_shown_is_bounded(reports: dict[date, DayReport], page: str) -> None:
     report = reports[SUNDAY]
     assert (len(report.rejected), len(report.shown)) == (SHOWN_REJECTED, SHOWN_QUEUED)
-    assert 0 < sum(map(len, report.pictures.values())) <= MOST_BYTES
+    assert 0 < sum(map(len, report.images.values())) <= MOST_BYTES
     assert len(page.encode()) < 1_000_000
     assert f"and {20 - SHOWN_REJECTED} more" in page
     assert f"and {50 - SHOWN_QUEUED} more" in page

@@ -50,7 +50,7 @@ def test_ticks_are_few_and_round() -> None:
 def test_rejected_files_alone_make_no_plot(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(LAST,)], "day date")
     assert describe_history(lambda days: {(days[-1], None): 3})(rows) == {}
-    assert len(describe_history(lambda days: {(days[-1], "red"): 3})(rows)[LAST].pictures) == 1
+    assert len(describe_history(lambda days: {(days[-1], "red"): 3})(rows)[LAST].images) == 1
 
 
 def test_rows_are_counted_by_day_and_label_without_spark(spark: SparkSession, tmp_path: Path) -> None:

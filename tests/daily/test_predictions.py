@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from pipeline.daily import predictions
-from pipeline.daily.predictions import SHEET_SIZE, describe_predictions, predict_images
-from pipeline.daily.rejected_files import describe_rejected
+from pipeline.daily.predictions import describe_predictions, predict_images
+from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
 from pipeline.embed.backbone import Backbone
 from pipeline.images.features import extract_features
 from pipeline.images.image_files import TOO_MANY_BYTES, VANISHED, read_days
@@ -219,7 +219,7 @@ def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: 
 
 def test_a_sheet_shows_each_picture_once_and_fits_on_the_page(images: DataFrame, predicted: DataFrame) -> None:
     friday = predicted.where(F.col("day") == FRIDAY)
-    sheet = open_sheet(describe_predictions(images)(friday)[FRIDAY].pictures["contact_sheet"])
+    sheet = open_sheet(describe_predictions(images)(friday)[FRIDAY].images["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
     assert len(HOSTILE) + 1 == 9, "three rows of four, the last with one picture"
@@ -233,7 +233,7 @@ def test_a_sheet_shows_each_picture_once_and_fits_on_the_page(images: DataFrame,
 def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
     report = describe_predictions(images)(predicted.where("decision = 'rejected'"))[FRIDAY]
     assert report.numbers == {"answered_count": 0, "review_count": 0, "rejected_count": 6}
-    assert (report.pictures, report.tables) == ({}, {})
+    assert (report.images, report.tables) == ({}, {})
 
 
 def test_days_told_of_together_are_told_of_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:
@@ -250,7 +250,7 @@ def test_rejected_files_are_told_by_reason_and_named_on_a_sheet_of_their_own(pre
     assert list(reports) == [FRIDAY], "on Saturday all was well"
     report = reports[FRIDAY]
     assert "| truncated | 2 |" in report.tables["rejected"]
-    sheet = open_sheet(report.pictures["rejected_files"])
+    sheet = open_sheet(report.images["rejected_files"])
     assert sheet.width <= MAX_WIDTH
 
 
@@ -260,7 +260,7 @@ def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predi
         "predicted_label", F.when(F.col("predicted_label").isNotNull(), label)
     )
     report = describe_predictions(images)(friday)[FRIDAY]
-    assert open_sheet(report.pictures["contact_sheet"]).width <= MAX_WIDTH
+    assert open_sheet(report.images["contact_sheet"]).width <= MAX_WIDTH
     (row,) = report.tables["labels"].splitlines()[2:]
     assert row.count("|") == 3
     assert not set("<>![]()`:/\x00\u202e") & set(row)
@@ -326,10 +326,10 @@ def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
         "audit_count": SHEET_SIZE + 6,
         "novel_below": 0.25,
     }
-    sheet = open_sheet(report.pictures["contact_sheet"])
+    sheet = open_sheet(report.images["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
-    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4))[FRIDAY].pictures["contact_sheet"])
+    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4))[FRIDAY].images["contact_sheet"])
     assert sheet.height < one_row.height * SHEET_SIZE / 4
 
 

@@ -20,7 +20,7 @@ from pipeline.embed.decode import (
     TRUNCATED,
     UNSUPPORTED,
     Picture,
-    UnreadablePictureError,
+    UnreadableImageError,
     decode,
     load,
 )
@@ -98,12 +98,12 @@ def try_decode(content: bytes) -> Picture | str:
     """The picture or the reason; whatever else comes out of a stranger's bytes fails the test."""
     try:
         return decode(content, SIZE)
-    except UnreadablePictureError as error:
+    except UnreadableImageError as error:
         return str(error)
 
 
 def reason_of(content: bytes) -> str:
-    with pytest.raises(UnreadablePictureError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode(content, SIZE)
     return str(caught.value)
 
@@ -492,13 +492,13 @@ def test_a_worker_without_memory_says_so_instead_of_blaming_the_picture(tmp_path
     code = f"""
 import resource
 from pathlib import Path
-from pipeline.embed.decode import UnreadablePictureError, decode
+from pipeline.embed.decode import UnreadableImageError, decode
 content = Path({str(file)!r}).read_bytes()
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**26,) * 2)
 try:
     decode(content, 224)
-except UnreadablePictureError as error:
+except UnreadableImageError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

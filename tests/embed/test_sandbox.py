@@ -17,7 +17,7 @@ from poisons import POISONS, load_or_die, poison, wait_for_ever
 from pipeline.embed import child, embedding
 from pipeline.embed.backbone import Backbone, Embed, load_backbone
 from pipeline.embed.child import Work
-from pipeline.embed.embedding import CRASHED, embed_pictures
+from pipeline.embed.embedding import CRASHED, embed_images
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.embed.sandbox import (
     CRASHED_BACKBONE,
@@ -28,7 +28,7 @@ from pipeline.embed.sandbox import (
     keep_harmless,
     open_sandbox,
 )
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 
 LIMITS = replace(DEFAULT_LIMITS, seconds=2.0, memory_bytes=2**28)
 BATCH_SIZE = 4
@@ -53,15 +53,15 @@ def photos(make_photo: MakePhoto) -> list[bytes]:
 
 
 def embed(box: Sandbox, contents: list[bytes]) -> list[dict]:
-    return box.embed(pa.array(contents, pa.binary()), Stopwatch()).to_pylist()
+    return box.embed(pa.array(contents, pa.binary()), CpuTimer()).to_pylist()
 
 
 def test_features_are_those_of_the_same_pictures_embedded_without_a_sandbox(
     box: Sandbox, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     contents = [*photos, b"", b"no picture"]
-    expected = embed_pictures(contents, load_backbone(tiny_backbone.path), SIZE, BATCH_SIZE)
-    assert box.embed(pa.array(contents, pa.binary()), Stopwatch()).equals(expected)
+    expected = embed_images(contents, load_backbone(tiny_backbone.path), SIZE, BATCH_SIZE)
+    assert box.embed(pa.array(contents, pa.binary()), CpuTimer()).equals(expected)
 
 
 @pytest.mark.parametrize("name", POISONS)
@@ -137,7 +137,7 @@ def test_a_graph_that_is_not_there_is_an_error_that_names_it(photos: list[bytes]
 
 
 def test_a_child_answers_batch_after_batch_and_opens_the_graph_once(box: Sandbox, photos: list[bytes]) -> None:
-    first, later = Stopwatch(), Stopwatch()
+    first, later = CpuTimer(), CpuTimer()
     contents = pa.array(photos, pa.binary())
     box.embed(contents, first)
     for _ in range(5):
@@ -164,10 +164,10 @@ import pyarrow as pa
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.embed.child import Work
 from pipeline.embed.sandbox import Sandbox
-from pipeline.storage.cpu_timer import Stopwatch
+from pipeline.storage.cpu_timer import CpuTimer
 opened = open({str(secret)!r})
 box = Sandbox(Work({tiny_backbone.path!r}, {SIZE}, 1, DEFAULT_LIMITS))
-box.embed(pa.array([b""]), Stopwatch())
+box.embed(pa.array([b""]), CpuTimer())
 print(box._child._pid, flush=True)
 time.sleep(60)
 """

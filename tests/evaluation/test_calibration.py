@@ -6,11 +6,11 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.calibration import calibrate, choose_threshold, fit_temperature, soften, soften_column
-from pipeline.evaluation.labelled_predictions import Answers
-from pipeline.evaluation.reliability import bin_answers, calibration_error, chance_error
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.reliability import bin_predictions, calibration_error, chance_error
 
 
-def draw_answers(count: int, temperature: float, seed: int = 1, classes: int = 5) -> Answers:
+def draw_answers(count: int, temperature: float, seed: int = 1, classes: int = 5) -> LabelledPredictions:
     """Answers whose true temperature is this: the labels are drawn from probabilities that were softened by it."""
     random = np.random.default_rng(seed)
     logits = random.normal(0, 3, (count, classes))
@@ -19,7 +19,7 @@ def draw_answers(count: int, temperature: float, seed: int = 1, classes: int = 5
     names = np.array([f"label {number}" for number in range(classes)], object)
     drawn = (true.cumsum(axis=1) > random.random((count, 1))).argmax(axis=1)
     ids = np.array([f"{number:064}" for number in range(count)], object)
-    return Answers(ids, names[drawn], names[shares.argmax(axis=1)], tuple(names), shares)
+    return LabelledPredictions(ids, names[drawn], names[shares.argmax(axis=1)], tuple(names), shares)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -31,9 +31,9 @@ def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> No
 def test_an_answer_too_sure_is_calibrated_on_other_pictures_too() -> None:
     calibration = calibrate(draw_answers(3000, 2.5), 0.7)
     others = draw_answers(20_000, 2.5, seed=99)
-    raw = calibration_error(bin_answers(others.confidence, others.is_right))
+    raw = calibration_error(bin_predictions(others.confidence, others.is_right))
     confidence = soften(others.probabilities, calibration.temperature).max(axis=1)
-    assert calibration_error(bin_answers(confidence, others.is_right)) < 0.02 < 0.1 < raw
+    assert calibration_error(bin_predictions(confidence, others.is_right)) < 0.02 < 0.1 < raw
     assert (confidence >= calibration.threshold).mean() == pytest.approx(calibration.coverage, abs=0.03)
 
 
@@ -75,7 +75,7 @@ def test_nothing_to_learn_from_promises_nothing() -> None:
 def test_few_pictures_without_a_mistake_make_nothing_certain() -> None:
     shares = np.tile([0.9, 0.1], (60, 1))
     names = np.full(60, "a", object)
-    calibration = calibrate(Answers(names, names, names, ("a", "b"), shares), 0.95)
+    calibration = calibrate(LabelledPredictions(names, names, names, ("a", "b"), shares), 0.95)
     assert soften(shares, calibration.temperature).max(axis=1).mean() == pytest.approx(61 / 62, abs=1e-6)
     assert calibration.threshold is not None
 
@@ -84,7 +84,7 @@ def test_a_label_that_nobody_can_answer_tells_nothing_of_the_temperature_and_cou
     answers = draw_answers(500, 1.0)
     labels = answers.labels.copy()
     labels[:250] = "unheard of"
-    doubted = Answers(answers.image_ids, labels, answers.predicted, answers.classes, answers.probabilities)
+    doubted = LabelledPredictions(answers.image_ids, labels, answers.predicted, answers.classes, answers.probabilities)
     assert fit_temperature(doubted.probabilities, doubted.label_index) == fit_temperature(
         answers.probabilities[250:], answers.label_index[250:]
     )
@@ -108,6 +108,8 @@ def test_the_error_of_true_confidences_stays_within_chance() -> None:
         random = np.random.default_rng(seed)
         confidence = random.uniform(0.5, 1, 150)
         is_right = random.random(150) < confidence
-        beyond += calibration_error(bin_answers(confidence, is_right)) > chance_error(confidence, draws=200)
+        beyond += calibration_error(bin_predictions(confidence, is_right)) > chance_error(confidence, draws=200)
     assert beyond <= 6
-    assert calibration_error(bin_answers(confidence, random.random(150) < confidence - 0.3)) > chance_error(confidence)
+    assert calibration_error(bin_predictions(confidence, random.random(150) < confidence - 0.3)) > chance_error(
+        confidence
+    )

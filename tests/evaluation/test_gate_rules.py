@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.gate_rules import (
-    Contestant,
+    Candidate,
     judge_accuracy,
     judge_calibration,
     judge_classes,
@@ -15,7 +15,7 @@ from pipeline.evaluation.gate_rules import (
     judge_withdrawal,
 )
 from pipeline.evaluation.intervals import sign_test
-from pipeline.evaluation.labelled_predictions import Answers
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
 CLASSES = ("apple", "pear", "plum")
 
@@ -26,7 +26,7 @@ def contestant(
     classes: tuple[str, ...] = CLASSES,
     sure: float = 0.95,
     **costs: float,
-) -> Contestant:
+) -> Candidate:
     """Answers 120 pictures, 40 of each class, and errs at these."""
     labels = np.repeat(np.array(CLASSES, object), 40)
     predicted = np.array([classes[0] if label != classes[0] else classes[1] for label in labels], object)
@@ -35,8 +35,8 @@ def contestant(
     shares = np.full((120, len(classes)), (1 - sure) / (len(classes) - 1))
     shares[np.arange(120), [classes.index(each) for each in predicted]] = sure
     ids = np.array([f"{number:064}" for number in range(120)], object)
-    answers = Answers(ids, labels, predicted, classes, shares)
-    return Contestant(version, answers, costs.get("megabytes", 10.0), costs.get("seconds", 0.01))
+    answers = LabelledPredictions(ids, labels, predicted, classes, shares)
+    return Candidate(version, answers, costs.get("megabytes", 10.0), costs.get("seconds", 0.01))
 
 
 def test_the_first_candidate_is_held_against_nothing() -> None:
@@ -85,8 +85,8 @@ def test_the_classifier_in_use_passes_as_its_own_candidate() -> None:
 
 def test_holdouts_without_a_common_picture_prove_nothing() -> None:
     old = contestant(set(range(100)), "old")
-    moved = Answers(old.answers.image_ids + "x", *list(vars(old.answers).values())[1:])
-    verdict = judge_improvement(contestant(), Contestant("old", moved, 1, None))
+    moved = LabelledPredictions(old.answers.image_ids + "x", *list(vars(old.answers).values())[1:])
+    verdict = judge_improvement(contestant(), Candidate("old", moved, 1, None))
     assert not verdict.passed
     assert "answered by both" in verdict.told
 
@@ -138,12 +138,12 @@ def test_a_class_found_less_often_than_before_is_refused_even_above_its_floor() 
 def test_a_class_of_few_pictures_is_not_judged_and_that_is_said() -> None:
     few = contestant({0, 1, 2, 3, 4, 5, 6, 7})
     kept = np.r_[0:8, 40:120]
-    answers = Answers(
+    answers = LabelledPredictions(
         *(getattr(few.answers, name)[kept] for name in ("image_ids", "labels", "predicted")),
         few.answers.classes,
         few.answers.probabilities[kept],
     )
-    verdict = judge_classes(Contestant("new", answers, 1, None), None, 0.5)
+    verdict = judge_classes(Candidate("new", answers, 1, None), None, 0.5)
     assert verdict.passed
     assert "1 classes have fewer than 10 pictures" in verdict.told
 

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.label_issues import SCHEMA, describe_label_issues, rank_labels
-from pipeline.evaluation.labelled_predictions import Answers
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.storage.schema import parse_schema
 
 CLASSES = ("apple", "pear", "plum")
@@ -26,7 +26,7 @@ def images(spark: SparkSession) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
-def answers() -> Answers:
+def answers() -> LabelledPredictions:
     """Answers that are mostly sure, and right of what the picture shows."""
     random = np.random.default_rng(3)
     shows = np.arange(300) % 3
@@ -34,11 +34,11 @@ def answers() -> Answers:
     shares[np.arange(300), shows] += 0.6
     filed = np.array([CLASSES[(number + (number in FLIPPED)) % 3] for number in range(300)], object)
     ids = np.array([name(number) for number in range(300)], object)
-    return Answers(ids, filed, np.array(CLASSES, object)[shares.argmax(axis=1)], CLASSES, shares)
+    return LabelledPredictions(ids, filed, np.array(CLASSES, object)[shares.argmax(axis=1)], CLASSES, shares)
 
 
 @pytest.fixture(scope="module")
-def ranked(spark: SparkSession, images: DataFrame, answers: Answers) -> DataFrame:
+def ranked(spark: SparkSession, images: DataFrame, answers: LabelledPredictions) -> DataFrame:
     twins = spark.createDataFrame([(name(4), name(5)), (name(6), name(9))], "image_id string, twin_id string")
     return rank_labels(images, twins, [answers]).cache()
 
@@ -72,11 +72,11 @@ def test_flipped_labels_come_next_with_what_the_picture_shows(ranked: DataFrame)
     assert all(row["margin"] > 0 for row in ranked.where("reason = 'agreement'").collect())
 
 
-def test_a_label_that_no_classifier_knows_is_doubted(spark: SparkSession, answers: Answers) -> None:
+def test_a_label_that_no_classifier_knows_is_doubted(spark: SparkSession, answers: LabelledPredictions) -> None:
     images = spark.createDataFrame([(name(7), "7.jpg", "quince")], "image_id string, path string, label string")
     labels = answers.labels.copy()
     labels[7] = "quince"
-    strange = Answers(answers.image_ids, labels, answers.predicted, CLASSES, answers.probabilities)
+    strange = LabelledPredictions(answers.image_ids, labels, answers.predicted, CLASSES, answers.probabilities)
     nothing = spark.createDataFrame([], "image_id string, twin_id string")
     (row,) = rank_labels(images, nothing, [strange]).collect()
     assert (row["suggested_label"], row["reason"]) == ("pear", "disagreement")
@@ -87,4 +87,4 @@ def test_the_page_counts_what_is_doubted_and_names_what_is_confused(ranked: Data
     report = describe_label_issues(shown)(ranked)
     assert report.numbers == {"conflict_count": 4, "disagreement_count": len(FLIPPED)}
     assert "| apple | plum | 1 |" in report.tables["confused_labels"]
-    assert report.pictures["worst_labels"].startswith(b"\xff\xd8")
+    assert report.images["worst_labels"].startswith(b"\xff\xd8")

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.intervals import interval_of_share
-from pipeline.evaluation.labelled_predictions import Answers
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.scores import confusion_table, evaluate, measure_reliability, score
 from pipeline.reports.markdown import markdown_table, plain
 
@@ -57,12 +57,12 @@ def test_nothing_to_score_is_an_error(counts: dict[tuple[str, str], int]) -> Non
 CALIBRATION = Calibration(1.0, 0.7, 0.95, None, 0.0, 0)
 
 
-def make_answers(confidence: list[float], is_right: list[bool]) -> Answers:
+def make_answers(confidence: list[float], is_right: list[bool]) -> LabelledPredictions:
     """Answers `yes` to pictures that are `yes` or `no`."""
     shares = np.array([[1 - share, share] for share in confidence])
     labels = np.array(["yes" if right else "no" for right in is_right], object)
     ids = np.array([f"{number:064}" for number in range(len(labels))], object)
-    return Answers(ids, labels, np.full(len(labels), "yes", object), ("no", "yes"), shares)
+    return LabelledPredictions(ids, labels, np.full(len(labels), "yes", object), ("no", "yes"), shares)
 
 
 def test_every_share_has_the_interval_of_its_own_count() -> None:

@@ -20,9 +20,9 @@ from pipeline.embed.decode import EMPTY, TOO_MANY_PIXELS, TRUNCATED
 from pipeline.embed.golden_set import KEY, read_golden_set
 from pipeline.images import features
 from pipeline.images.embedding_costs import describe_embedded
-from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, Sources, find_pictures
+from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, Sources, find_images
 from pipeline.images.features import embed_stored, extract_features
-from pipeline.storage.rows import Rows
+from pipeline.storage.rows import LazyRows
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.commits import Appended, without_promises
@@ -108,8 +108,8 @@ def serve_only(cache: FeatureCache, images: StoredRows, backbone: Backbone) -> E
     return cache.embed(images, replace(backbone, path="/there/is/no/graph.onnx"))
 
 
-def embed_all(images: StoredRows, backbone: Backbone) -> Rows:
-    return embed_stored(images, find_pictures(images), backbone, CACHE_SCHEMA)
+def embed_all(images: StoredRows, backbone: Backbone) -> LazyRows:
+    return embed_stored(images, find_images(images), backbone, CACHE_SCHEMA)
 
 
 def test_the_same_picture_twice_in_a_day_is_embedded_once(

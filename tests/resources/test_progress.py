@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from resources.spark import progress
-from resources.spark.progress import JobProgress, tell_parts, tell_seconds
+from resources.spark.progress import JobProgress, format_seconds, log_progress
 from resources.spark.session import SparkResource
 
 
@@ -28,7 +28,7 @@ def test_what_is_over_soon_is_not_told_of() -> None:
 
 @pytest.mark.parametrize(("seconds", "told"), [(38.4, "38 s"), (300, "5 min"), (9000, "2.5 h")])
 def test_time_left_is_told_as_people_say_it(seconds: float, told: str) -> None:
-    assert tell_seconds(seconds) == told
+    assert format_seconds(seconds) == told
 
 
 def test_work_of_many_short_jobs_is_told_of_in_the_step_that_does_it(
@@ -39,7 +39,7 @@ def test_work_of_many_short_jobs_is_told_of_in_the_step_that_does_it(
 
     @dg.asset
     def fitted(context: dg.AssetExecutionContext, spark: SparkResource) -> None:
-        tell = tell_parts(context, "fits")
+        tell = log_progress(context, "fits")
         for done in (1, 2, 3, 4):
             time.sleep(0.2)
             tell(done, 4)

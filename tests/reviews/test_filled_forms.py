@@ -13,12 +13,14 @@ HEADER = "day,image_id,path,predicted_label,confidence,reason,classifier,label"
 LINE = f"2026-11-20,{DIGEST},a.jpg,red,0.500,audit,v1,blue"
 
 
-def answers_of(text: str | bytes) -> list[dict]:
+def predictions_of(text: str | bytes) -> list[dict]:
     return list(parse_form("monday.csv", text if isinstance(text, bytes) else text.encode()))
 
 
 def test_a_filled_line_is_an_answer_and_an_empty_one_is_none() -> None:
-    (answer,) = answers_of(f"{HEADER}\n{LINE}\n{LINE.removesuffix('blue')}\n{LINE.removesuffix('blue')}  \n,,,,,,,\n\n")
+    (answer,) = predictions_of(
+        f"{HEADER}\n{LINE}\n{LINE.removesuffix('blue')}\n{LINE.removesuffix('blue')}  \n,,,,,,,\n\n"
+    )
     assert answer == {
         "file": "monday.csv",
         "line": 2,
@@ -36,12 +38,12 @@ def test_a_filled_line_is_an_answer_and_an_empty_one_is_none() -> None:
 def test_all_spreadsheets_are_read(delimiter: str, mark: str, end: str) -> None:
     cells = LINE.replace("blue", "blå").split(",")
     cells[2] = f'"a{end}; ""b"", .jpg"'
-    (answer,) = answers_of(f"{mark}{HEADER.replace(',', delimiter)}{end}{delimiter.join(cells)}{end}")
+    (answer,) = predictions_of(f"{mark}{HEADER.replace(',', delimiter)}{end}{delimiter.join(cells)}{end}")
     assert (answer["label"], answer["days"], answer["told_label"]) == ("blå", [date(2026, 11, 20)], "red")
 
 
 def test_columns_may_stand_in_any_order_and_only_three_are_needed() -> None:
-    (answer,) = answers_of(f"Label, IMAGE_ID ,note,day\nblue,{DIGEST.upper()},x,2026-11-20\n")
+    (answer,) = predictions_of(f"Label, IMAGE_ID ,note,day\nblue,{DIGEST.upper()},x,2026-11-20\n")
     assert (answer["label"], answer["image_id"], answer["told_label"]) == ("blue", DIGEST, None)
 
 
@@ -57,12 +59,12 @@ def test_columns_may_stand_in_any_order_and_only_three_are_needed() -> None:
     ],
 )
 def test_a_day_that_a_spreadsheet_rewrote_is_all_that_it_can_mean(cell: str, days: list[str]) -> None:
-    (answer,) = answers_of(f"{HEADER}\n{LINE.replace('2026-11-20', cell)}\n")
+    (answer,) = predictions_of(f"{HEADER}\n{LINE.replace('2026-11-20', cell)}\n")
     assert [str(day) for day in answer["days"]] == days
 
 
 def test_a_label_that_was_copied_from_a_guarded_cell_is_the_label() -> None:
-    (answer,) = answers_of(f"{HEADER}\n{LINE.replace('blue', chr(39) + '=x')}\n")
+    (answer,) = predictions_of(f"{HEADER}\n{LINE.replace('blue', chr(39) + '=x')}\n")
     assert answer["label"] == "=x"
 
 
@@ -87,7 +89,7 @@ def test_a_label_that_was_copied_from_a_guarded_cell_is_the_label() -> None:
 )
 def test_what_is_no_form_is_refused_with_file_line_and_cure(content: bytes, told: str) -> None:
     with pytest.raises(ReviewError, match=told):
-        answers_of(content)
+        predictions_of(content)
 
 
 def test_all_forms_below_the_folder_are_read_and_what_is_none_is_named(tmp_path: Path) -> None:

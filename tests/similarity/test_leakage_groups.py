@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from assets.definitions import build_definitions
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
-from pipeline.similarity.leakage_groups import describe_groups, group_pictures, split_groups
+from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
 from pipeline.training.classifier import ClassifierParams, fit_classifier
 from resources.lake.lake import Lake
 from resources.settings import Settings, read_settings
@@ -43,7 +43,7 @@ def split(
         for image_id, (said, group) in pictures.items()
     ]
     images = spark.createDataFrame(rows, IMAGES)
-    members = group_pictures(spark.createDataFrame(pairs, "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame(pairs, "image_id string, twin_id string"), images)
     before = None if former is None else spark.createDataFrame(list(former.items()), "image_id string, split string")
     found = split_groups(images, members, before).collect()
     assert len(found) == len(pictures)
@@ -98,19 +98,19 @@ def test_twins_in_the_folders_of_both_sides_are_left_out_of_training(spark: Spar
 
 def test_a_picture_in_two_groups_by_hand_joins_them(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN, None, "x"), (A, TRAIN, None, "y"), (B, TRAIN, None, "y")], IMAGES)
-    members = group_pictures(spark.createDataFrame([], "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame([], "image_id string, twin_id string"), images)
     assert sorted(map(tuple, members.collect())) == [(A, A, "x"), (B, A, "x")]
 
 
 def test_a_name_that_looks_like_a_picture_is_a_name(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN, None, B), (C, TRAIN, None, B), (B, TRAIN, None, None)], IMAGES)
-    members = group_pictures(spark.createDataFrame([], "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame([], "image_id string, twin_id string"), images)
     assert {row["image_id"] for row in members.collect()} == {A, C}
 
 
 def test_a_table_of_a_former_version_keeps_every_side(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN), (B, HOLDOUT), (C, TRAIN)], "image_id string, split string")
-    members = group_pictures(spark.createDataFrame([(B, C)], "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame([(B, C)], "image_id string, twin_id string"), images)
     sides = {row["image_id"]: row["split"] for row in split_groups(images, members, None).collect()}
     assert sides == {A: TRAIN, B: HOLDOUT, C: None}
 
@@ -139,10 +139,10 @@ def test_the_page_counts_groups_and_shows_the_largest(spark: SparkSession, make_
     report = describe_groups(features)(features)
     assert report.numbers == {"group_count": 1, "grouped_count": 3, "moved_count": 1, "left_out_count": 1}
     assert report.tables["largest_groups"].splitlines()[2] == f"| {A[:12]} | 3 | 0 | 2 | x_y |"
-    assert report.pictures["groups"].startswith(b"\xff\xd8")
+    assert report.images["groups"].startswith(b"\xff\xd8")
     alone = describe_groups(features)(features.where(F.col("group") == D))
     assert alone.numbers["group_count"] == 0
-    assert not alone.pictures
+    assert not alone.images
 
 
 # The graph

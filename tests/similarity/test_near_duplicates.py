@@ -15,9 +15,15 @@ from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.images.features import extract_features
 from pipeline.networks.known_photos import load_known_photos
 from pipeline.similarity import candidate_pairs as neighbours
-from pipeline.similarity.alignment import correlate_pictures, shrink_picture
-from pipeline.similarity.candidate_pairs import LEAST_SIMILARITY, NEIGHBOUR_COUNT, find_neighbours, fit_whitening
-from pipeline.similarity.near_duplicates import LEAST_CORRELATION, SCHEMA, describe_twins, find_conflicts, find_twins
+from pipeline.similarity.alignment import correlate_images, shrink_image
+from pipeline.similarity.candidate_pairs import LEAST_SIMILARITY, NEIGHBOUR_COUNT, find_candidate_pairs, fit_whitening
+from pipeline.similarity.near_duplicates import (
+    LEAST_CORRELATION,
+    SCHEMA,
+    describe_near_duplicates,
+    find_conflicts,
+    find_near_duplicates,
+)
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "smaller": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS),
@@ -29,10 +35,10 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def correlate(one: bytes, other: bytes) -> float:
-    first, second = (shrink_picture(content, DEFAULT_LIMITS.pixels) for content in (one, other))
+    first, second = (shrink_image(content, DEFAULT_LIMITS.pixels) for content in (one, other))
     assert first is not None
     assert second is not None
-    return correlate_pictures(first, second)
+    return correlate_images(first, second)
 
 
 def make_images(spark: SparkSession, contents: list[bytes], labels: list[str]) -> DataFrame:
@@ -75,8 +81,8 @@ def test_pictures_without_structure_are_no_twins_and_no_error() -> None:
 
 
 def test_what_cannot_be_decoded_is_no_evidence() -> None:
-    assert shrink_picture(b"not a picture", DEFAULT_LIMITS.pixels) is None
-    assert shrink_picture(save(paint(1)), 100) is None
+    assert shrink_image(b"not a picture", DEFAULT_LIMITS.pixels) is None
+    assert shrink_image(save(paint(1)), 100) is None
 
 
 # Neighbours
@@ -96,9 +102,9 @@ def test_neighbours_are_found_across_blocks_each_pair_once(
     features = scatter(spark, vectors)
     ids = [row["image_id"] for row in features.collect()]
     planted = {tuple(sorted((ids[n], ids[200 + n]))) for n in range(100)}
-    whole = find_neighbours(features).collect()
+    whole = find_candidate_pairs(features).collect()
     monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
-    split = find_neighbours(features).collect()
+    split = find_candidate_pairs(features).collect()
     for rows in (whole, split):
         pairs = [(row["image_id"], row["twin_id"]) for row in rows]
         assert {pair for pair, row in zip(pairs, rows, strict=True) if row["similarity"] >= LEAST_SIMILARITY} == planted
@@ -114,9 +120,9 @@ def test_of_pictures_that_are_hardly_alike_the_nearest_alone_is_a_neighbour(
     features = scatter(spark, vectors)
     ids = [row["image_id"] for row in features.collect()]
     planted = {tuple(sorted((ids[n], ids[200 + n]))) for n in range(100)}
-    whole = pairs_of(find_neighbours(features))
+    whole = pairs_of(find_candidate_pairs(features))
     monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
-    assert whole == pairs_of(find_neighbours(features)), "however many blocks there are"
+    assert whole == pairs_of(find_candidate_pairs(features)), "however many blocks there are"
     assert len(planted & whole) >= 80, "by the other rule three would be"
     assert len(whole) <= 300
 
@@ -127,7 +133,7 @@ def test_a_crowd_of_alike_pictures_stays_small_and_hangs_together(spark: SparkSe
     vectors[100:] = random.normal(size=32) + random.normal(scale=0.001, size=(300, 32))
     features = scatter(spark, vectors)
     crowd = sorted(row["image_id"] for row in features.collect()[100:])
-    found = pairs_of(find_neighbours(features))
+    found = pairs_of(find_candidate_pairs(features))
     assert len(found) <= 400 * (NEIGHBOUR_COUNT + 1)
     assert {(crowd[0], other) for other in crowd[1:]} <= found
 
@@ -138,7 +144,7 @@ def test_pictures_that_differ_in_nothing_are_alike() -> None:
 
 
 def test_no_picture_has_no_neighbour(spark: SparkSession) -> None:
-    assert find_neighbours(spark.createDataFrame([], "image_id string, features array<float>")).collect() == []
+    assert find_candidate_pairs(spark.createDataFrame([], "image_id string, features array<float>")).collect() == []
 
 
 # Both
@@ -152,13 +158,13 @@ def test_planted_twins_are_found_and_nothing_else_and_two_labels_are_told(
     changed = [save(change(image), 70) for change, image in zip(CHANGES.values(), paintings, strict=False)]
     images = make_images(spark, originals + changed, ["a"] * 12 + ["b"])
     ids = [hashlib.sha256(content).hexdigest() for content in originals + changed]
-    twins = find_twins(extract_features(images, tiny_backbone), images).cache()
+    twins = find_near_duplicates(extract_features(images, tiny_backbone), images).cache()
     assert twins.schema.simpleString() == spark.createDataFrame([], SCHEMA).schema.simpleString()
     assert pairs_of(twins) == {tuple(sorted((ids[n], ids[8 + n]))) for n in range(5)}
     (conflict,) = find_conflicts(twins, images).collect()
     assert {conflict["image_id"], conflict["twin_id"]} == {ids[4], ids[12]}
     assert {conflict["label"], conflict["twin_label"]} == {"a", "b"}
-    report = describe_twins(images)(twins)
+    report = describe_near_duplicates(images)(twins)
     assert report.numbers == {"twin_pair_count": 5, "conflict_count": 1}
-    assert report.pictures["most_doubtful_twins"].startswith(b"\xff\xd8")
+    assert report.images["most_doubtful_twins"].startswith(b"\xff\xd8")
     twins.unpersist()

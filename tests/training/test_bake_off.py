@@ -15,7 +15,7 @@ from pipeline.images.features import extract_features
 from pipeline.images.labels import label_features, list_training_files, read_training_images
 from pipeline.networks.export import export_backbone
 from pipeline.networks.pretrained import Pretrained
-from pipeline.training.bake_off import judge_backbones, sample_pictures
+from pipeline.training.bake_off import judge_backbones, sample_images
 from pipeline.training.contenders import (
     Contender,
     contender_table,
@@ -64,7 +64,7 @@ def judge(
     def embed(backbone: Backbone) -> DataFrame:
         return label_features(extract_features(training_images, backbone), training_images)
 
-    pictures = sample_pictures(training_images, 8)
+    pictures = sample_images(training_images, 8)
     search = replace(SEARCH, **changes)
     return judge_backbones(backbones, embed, pictures, search, judgements.recall, judgements.keep, told.append)
 
@@ -145,7 +145,7 @@ def test_the_page_shows_table_and_plot_inline(spark: SparkSession) -> None:
     table = report.tables["contenders"]
     assert len(table) < 1000, "longer Markdown hides behind a link"
     assert table.splitlines()[2] == "| xception fp32|0.890 ±0.020|0.800|50|0.28|1280|18 |"
-    plot = Image.open(io.BytesIO(report.pictures["pareto"]))
+    plot = Image.open(io.BytesIO(report.images["pareto"]))
     assert plot.format == "JPEG"
     assert plot.width <= 440, "wider pictures are cut off"
 
@@ -163,8 +163,8 @@ def test_intervals_are_wilson_s(share: float, support: int, low: float, high: fl
 
 
 def test_a_sample_is_always_the_same_and_of_the_train_side(training_images: DataFrame) -> None:
-    sample = sample_pictures(training_images, 8)
-    assert sample == sample_pictures(training_images.repartition(5), 8)
+    sample = sample_images(training_images, 8)
+    assert sample == sample_images(training_images.repartition(5), 8)
     train = training_images.where("split = 'train'")
     assert {bytes(row["content"]) for row in train.collect()} >= set(sample)
     assert len(set(sample)) == 8

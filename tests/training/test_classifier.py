@@ -22,7 +22,7 @@ from pipeline.images.features import extract_features
 from pipeline.images.labels import label_features, list_training_files, read_training_images
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile, StoredRows
-from pipeline.training.classifier import Classifier, answer_holdout, fit_classifier, predict
+from pipeline.training.classifier import Classifier, fit_classifier, predict, predict_holdout
 from pipeline.training.classifier_report import describe_classifier
 from pipeline.training.fitting import ClassifierParams, _probabilities
 from pipeline.training.heads import HeadError, build_head
@@ -151,7 +151,7 @@ def test_rows_without_features_are_not_answered_and_not_fitted_on(features: Data
     assert predict(more, classifier).count() == 95
     params = HEADS["logistic_regression"]
     assert version_of(more, params) == version_of(features, params)
-    assert len(answer_holdout(more, classifier)) == classifier.report["holdout_count"]
+    assert len(predict_holdout(more, classifier)) == classifier.report["holdout_count"]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_cosines_are_of_so_many_pictures_at_most(spark: SparkSession, monkeypatc
 def test_a_sample_is_of_the_pictures_with_the_least_digests(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision_costs, "MAX_PICTURES", 2)
+    monkeypatch.setattr(precision_costs, "MAX_IMAGES", 2)
     rows = [("c", "x"), ("b", "x"), ("b", "y"), ("a", "x"), (None, "x")]
     assert sample_labelled(spark.createDataFrame(rows, "image_id string, label string")) == ["a", "b"]
 
