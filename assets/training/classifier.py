@@ -8,8 +8,8 @@ from pyspark.sql import DataFrame
 
 from assets.training.gate import VERDICTS, WITHDRAWN
 from pipeline.embed.backbone import Backbone
-from pipeline.evaluation.accuracy_plot import SHOWN, draw_accuracies
 from pipeline.evaluation.gate_rules import PromotionError
+from pipeline.evaluation.plots import SHOWN_CLASSIFIERS, draw_accuracies
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
 from pipeline.storage.stored_rows import StoredRows
@@ -142,7 +142,7 @@ def _go_back(version: str, store: ModelStore) -> Classifier:
 def _tell_versions(promoted: str, store: ModelStore) -> Report:
     """The versions to which one can go back, and how good they were."""
     former = [version for version in store.list_versions("classifier") if version != promoted]
-    read = ((version, store.read_evaluation(version)) for version in [promoted, *former[: SHOWN - 1]])
+    read = ((version, store.read_evaluation(version)) for version in [promoted, *former[: SHOWN_CLASSIFIERS - 1]])
     reports = [(version, report) for version, report in read if report]
     rows = [[version, f"{report['accuracy']:.3f}"] for version, report in reports if version != promoted][:10]
     if not rows:

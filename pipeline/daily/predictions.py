@@ -6,8 +6,9 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from pipeline.reports.contact_sheet import DOUBTFUL, GOOD, Tile, draw_contact_sheet, read_tiles_by_day
+from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, read_tiles_by_day
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import DOUBTFUL, GOOD
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day, by_day, count_by_day
 from pipeline.storage.schema import parse_schema

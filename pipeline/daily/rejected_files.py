@@ -9,8 +9,9 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from pipeline.reports.contact_sheet import DOUBTFUL, Tile, draw_contact_sheet
+from pipeline.reports.contact_sheet import Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day, by_day, count_by_day
 

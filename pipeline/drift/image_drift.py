@@ -17,8 +17,9 @@ from pyspark.sql import functions as F
 from pipeline.drift.embedding_space import Likeness, learn_likeness
 from pipeline.drift.permutation_test import Difference, Sample, compare_samples, prepare_sample
 from pipeline.images.split import HOLDOUT, TRAIN
-from pipeline.reports.contact_sheet import DOUBTFUL, draw_contact_sheet, read_tiles
+from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.similarity.samples import sample_days, sample_labelled
 

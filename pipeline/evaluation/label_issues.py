@@ -14,8 +14,9 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.reports.contact_sheet import DOUBTFUL, draw_contact_sheet, read_tiles
+from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.storage.counting import count_by
 from pipeline.storage.schema import parse_schema

@@ -8,6 +8,7 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 from pyspark.sql import DataFrame, Row
 
+from pipeline.reports.palette import INK
 from pipeline.reports.thumbnails import draw_thumbnails, read_contents, square_thumbnail
 from pipeline.storage.counting import Day
 
@@ -16,10 +17,6 @@ CAPTION: Final = 30
 GAP: Final = 6
 COLUMNS: Final = 4
 """The value column of an asset's page shows about 490 pixels; wider pictures are cut off."""
-
-PLAIN: Final = "#334155"
-GOOD: Final = "#15803d"
-DOUBTFUL: Final = "#b45309"
 
 NO_BYTES: Final = b""
 """Of a picture whose day was emptied: its tile is empty too."""
@@ -37,7 +34,7 @@ class Tile:
 
     content: bytes
     caption: str
-    colour: str = PLAIN
+    colour: str = INK
 
 
 def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from pipeline.embed.decode import UnreadableImageError, decode
 from pipeline.embed.letterbox import fit
+from pipeline.reports.palette import PALE
 
 
 def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, bytes]:
@@ -63,4 +64,4 @@ def square_thumbnail(content: bytes, side: int) -> Image.Image:
 
 
 def _empty(side: int) -> Image.Image:
-    return Image.new("RGB", (side, side), "#e2e8f0")
+    return Image.new("RGB", (side, side), PALE)

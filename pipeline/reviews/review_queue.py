@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.daily.predictions import REVIEW, SHEET_SIZE
-from pipeline.reports.contact_sheet import DOUBTFUL, GOOD, PLAIN, draw_contact_sheet, read_tiles_by_day
+from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles_by_day
+from pipeline.reports.palette import DOUBTFUL, GOOD, INK
 from pipeline.reports.report import Report
 from pipeline.reviews.audit import AuditSize, draw_audit
 from pipeline.storage.counting import Day, by_day
@@ -30,7 +31,7 @@ SCHEMA: Final = """
 UNCERTAIN: Final = "uncertain"
 NOVEL: Final = "novel"
 AUDIT: Final = "audit"
-COLOURS: Final = {UNCERTAIN: DOUBTFUL, NOVEL: PLAIN, AUDIT: GOOD}
+COLOURS: Final = {UNCERTAIN: DOUBTFUL, NOVEL: INK, AUDIT: GOOD}
 
 
 def queue_for_review(

@@ -12,8 +12,9 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
-from pipeline.reports.contact_sheet import DOUBTFUL, PLAIN, draw_contact_sheet, read_tiles
+from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
 from pipeline.storage.counting import only_row
 from pipeline.storage.schema import parse_schema
@@ -158,5 +159,5 @@ def describe_groups(images: DataFrame) -> Callable[[DataFrame], Report]:
 
 
 def _caption(row: Row) -> tuple[str, str]:
-    colour = PLAIN if row["split"] else DOUBTFUL
+    colour = INK if row["split"] else DOUBTFUL
     return f"{row['group'][:6]} {row['split'] or 'left out'}\n{row['label'] or 'two labels'}", colour

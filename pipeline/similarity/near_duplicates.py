@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.images.features import distinct_images
-from pipeline.reports.contact_sheet import DOUBTFUL, PLAIN, draw_contact_sheet, read_tiles
+from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
+from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
 from pipeline.similarity.alignment import SIDE, correlate_images, shrink_image
 from pipeline.similarity.candidate_pairs import SCHEMA as NEIGHBOURS_SCHEMA
@@ -108,7 +109,7 @@ def _sides(pair: Row) -> list[Row]:
 
 
 def _caption(side: Row) -> tuple[str, str]:
-    colour = PLAIN if side["correlation"] >= LEAST_CORRELATION else DOUBTFUL
+    colour = INK if side["correlation"] >= LEAST_CORRELATION else DOUBTFUL
     return f"{side['image_id'][:12]}\ncorrelation {side['correlation']:.2f}", colour
 
 

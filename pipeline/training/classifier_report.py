@@ -5,10 +5,11 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from pipeline.evaluation.reliability_plot import draw_reliability
+from pipeline.evaluation.plots import draw_reliability
 from pipeline.evaluation.scores import confusion_table
-from pipeline.reports.contact_sheet import DOUBTFUL, Tile, draw_contact_sheet
+from pipeline.reports.contact_sheet import Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.reports.thumbnails import read_contents
 from pipeline.training.classifier import Classifier

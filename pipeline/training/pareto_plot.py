@@ -1,24 +1,17 @@
 """The Pareto plot: accuracy against speed; what no other contender beats is green and joined by a line."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-WIDTH: Final = 440
-"""Pixels that the value column of an asset's page shows; wider pictures are cut off."""
+from pipeline.reports.figures import FONT_SIZE, new_figure, style_axes, to_jpeg
+from pipeline.reports.palette import FAINT, GOOD, INK, MUTED
 
-HEIGHT: Final = 380
-DPI: Final = 96
-BEST: Final = "#15803d"
-BEATEN: Final = "#64748b"
-FAINT: Final = "#cbd5e1"
 MARKERS: Final = {"fp32": "o", "int8": "s"}
 
 
@@ -45,23 +38,21 @@ class Point:
 
 def draw_pareto(points: Sequence[Point]) -> bytes:
     """Draws the points, and returns a JPEG of 440 by 380 pixels."""
-    figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, layout="constrained")
+    figure = new_figure(380)
     axes = figure.subplots()
     for backbone in dict.fromkeys(point.backbone for point in points):
         _draw_backbone(axes, [point for point in points if point.backbone == backbone])
     front = sorted((point.speed, point.accuracy) for point in points if point.is_best)
-    axes.plot(*zip(*front, strict=True), color=BEST, linewidth=1.2, zorder=3)
+    axes.plot(*zip(*front, strict=True), color=GOOD, linewidth=1.2, zorder=3)
     _label_axes(axes)
-    file = io.BytesIO()
-    figure.savefig(file, format="jpeg", pil_kwargs={"quality": 92})
-    return file.getvalue()
+    return to_jpeg(figure)
 
 
 def _draw_backbone(axes: Axes, points: Sequence[Point]) -> None:
     axes.plot([p.speed for p in points], [p.accuracy for p in points], color=FAINT, linewidth=1, zorder=2)
     for point in points:
         axes.vlines(point.speed, *point.interval, color=FAINT, linewidth=0.7, zorder=1)
-        colour = BEST if point.is_best else BEATEN
+        colour = GOOD if point.is_best else MUTED
         axes.plot(point.speed, point.accuracy, MARKERS[point.precision], color=colour, markersize=5, zorder=4)
     named = min(points, key=lambda point: point.speed)
     axes.annotate(
@@ -72,8 +63,8 @@ def _draw_backbone(axes: Axes, points: Sequence[Point]) -> None:
         ha="right",
         va="center",
         path_effects=[withStroke(linewidth=2, foreground="white")],
-        fontsize=7.5,
-        color=BEST if any(point.is_best for point in points) else "#334155",
+        fontsize=FONT_SIZE - 0.5,
+        color=GOOD if any(point.is_best for point in points) else INK,
         zorder=5,
     )
 
@@ -84,10 +75,9 @@ def _label_axes(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("pictures a second and core, decoding included", fontsize=8)
-    axes.set_ylabel("accuracy on the holdout, 95 % interval", fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    marks = [Line2D([], [], marker=mark, color=BEATEN, linestyle="", markersize=5) for mark in MARKERS.values()]
-    marks.append(Line2D([], [], color=BEST, linewidth=1.2))
-    axes.legend(marks, [*MARKERS, "not beaten"], fontsize=7.5, frameon=False, ncols=3, loc="lower left")
+    axes.set_xlabel("pictures a second and core, decoding included", fontsize=FONT_SIZE)
+    axes.set_ylabel("accuracy on the holdout, 95 % interval", fontsize=FONT_SIZE)
+    style_axes(axes)
+    marks = [Line2D([], [], marker=mark, color=MUTED, linestyle="", markersize=5) for mark in MARKERS.values()]
+    marks.append(Line2D([], [], color=GOOD, linewidth=1.2))
+    axes.legend(marks, [*MARKERS, "not beaten"], fontsize=FONT_SIZE - 0.5, frameon=False, ncols=3, loc="lower left")

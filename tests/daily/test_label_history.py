@@ -9,7 +9,7 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from pipeline.daily.label_history import DAYS, MOST_TICKS, choose_step, describe_history, draw_history, list_days
-from pipeline.evaluation.accuracy_plot import draw_accuracies
+from pipeline.evaluation.plots import draw_accuracies
 from resources.lake.lake import Lake
 
 LAST = date(2026, 11, 22)
