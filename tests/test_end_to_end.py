@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
-from resources.lake.image_traces import PictureTraces
+from resources.lake.image_traces import ImageTraces
 from resources.settings import Settings, read_settings
 
 DAILY_TABLES = {"images", "image_features", "predictions", "review_queue"}
@@ -212,7 +212,7 @@ def test_every_day_has_its_report(predicted: dg.ExecuteInProcessResult) -> None:
 def test_a_picture_that_was_answered_and_one_that_was_learned_from_are_explained(
     deployment: Deployment, predicted: dg.ExecuteInProcessResult
 ) -> None:
-    traces, version = PictureTraces(deployment.settings.lake), deployment.pointer()["classifier"]
+    traces, version = ImageTraces(deployment.settings.lake), deployment.pointer()["classifier"]
     answered = traces.find(f"/landing/days/{FULL}/red.jpg")
     assert {row["path"] for row in answered.answers} == {"red.jpg", "_red again.JPG"}
     assert {row["classifier"] for row in answered.answers} == {version}

@@ -10,9 +10,9 @@ import sys
 from deltalake.exceptions import DeltaError
 
 from pipeline.daily.trace_text import write_trace
-from pipeline.daily.traces import UnknownPictureError
+from pipeline.daily.traces import UnknownImageError
 from pipeline.reports.markdown import harmless
-from resources.lake.image_traces import PictureTraces
+from resources.lake.image_traces import ImageTraces
 from resources.settings import SettingError, read_settings
 
 EPILOG = """\
@@ -37,8 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        trace = PictureTraces(read_settings().lake).find(options.image)
-    except UnknownPictureError as error:
+        trace = ImageTraces(read_settings().lake).find(options.image)
+    except UnknownImageError as error:
         sys.exit("\n".join(harmless(line) for line in str(error).split("\n")))
     except (SettingError, DeltaError) as error:
         sys.exit(harmless(str(error)))

@@ -25,7 +25,7 @@ NEVER: Final = "never in use"
 GONE: Final = "no longer stored"
 
 
-class UnknownPictureError(LookupError):
+class UnknownImageError(LookupError):
     """No picture, or several; the text says which ones come near."""
 
 
@@ -164,27 +164,27 @@ def parse_wanted(text: str) -> Wanted:
     return Wanted(text, digits if is_digest else "", dated, tuple(dict.fromkeys([readable, *ends])))
 
 
-def choose_picture(wanted: Wanted, sightings: Sequence[Sighting]) -> Sighting:
+def choose_image(wanted: Wanted, sightings: Sequence[Sighting]) -> Sighting:
     """The one picture that was meant: the day that was named counts first, then the longest of the paths that fit.
 
     Raises:
-        UnknownPictureError: where there is none, or several are left.
+        UnknownImageError: where there is none, or several are left.
     """
     if not sightings:
-        raise UnknownPictureError(f"this lake knows no picture {wanted.text!r}")
+        raise UnknownImageError(f"this lake has no image {wanted.text!r}")
     ranks = [_rank(wanted, each) for each in sightings]
     fitting = [each for each, rank in zip(sightings, ranks, strict=True) if rank == max(ranks)]
     pictures = {each.image_id or (each.day, each.path): each for each in fitting}
     if len(pictures) > 1:
-        found = "\n".join(tell_sighting(each) for each in list(pictures.values())[:10])
-        raise UnknownPictureError(
+        found = "\n".join(format_sighting(each) for each in list(pictures.values())[:10])
+        raise UnknownImageError(
             f"{wanted.text!r} names {len(pictures)} pictures: say the day before the path, as in 2026-11-22/a.jpg,"
             f" or the image_id\n{found}"
         )
     return next(iter(pictures.values()))
 
 
-def tell_sighting(sighting: Sighting) -> str:
+def format_sighting(sighting: Sighting) -> str:
     """A line for one place."""
     where = f"{sighting.day}/{sighting.path}" if sighting.day else sighting.path
     return f"  {(sighting.image_id or 'unreadable')[:16]:16}  {where!r}"

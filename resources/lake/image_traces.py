@@ -21,11 +21,11 @@ from pipeline.daily.traces import (
     Row,
     Sighting,
     Trace,
-    UnknownPictureError,
+    UnknownImageError,
     Wanted,
-    choose_picture,
+    choose_image,
+    format_sighting,
     parse_wanted,
-    tell_sighting,
 )
 from resources.lake.commits import open_table
 from resources.models.classifier_records import ClassifierRecords
@@ -46,7 +46,7 @@ NEAR_COUNT: Final = 5
 
 
 @dataclass(frozen=True)
-class PictureTraces:
+class ImageTraces:
     """What the lake of this folder or URI knows of pictures."""
 
     lake: str
@@ -59,7 +59,7 @@ class PictureTraces:
                 machine with the same bytes.
 
         Raises:
-            UnknownPictureError: where there is none, or several.
+            UnknownImageError: where there is none, or several.
         """
         wanted = parse_wanted(text)
         sightings = self._look_for(wanted)
@@ -68,8 +68,8 @@ class PictureTraces:
                 wanted = parse_wanted(hashlib.file_digest(file, "sha256").hexdigest())
             sightings = self._look_for(wanted)
         if not sightings:
-            raise UnknownPictureError("\n".join([f"this lake knows no picture {text!r}", *self._tell_near(wanted)]))
-        return self._trace(choose_picture(wanted, sightings))
+            raise UnknownImageError("\n".join([f"this lake has no image {text!r}", *self._tell_near(wanted)]))
+        return self._trace(choose_image(wanted, sightings))
 
     def _look_for(self, wanted: Wanted) -> list[Sighting]:
         path = ds.field("path").isin(wanted.paths)
@@ -170,7 +170,7 @@ class PictureTraces:
         if wanted.prefix:
             near = pc.starts_with(ds.field("image_id"), wanted.prefix[:8])
         found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), near)]
-        shown = [tell_sighting(each) for each in found[:NEAR_COUNT]]
+        shown = [format_sighting(each) for each in found[:NEAR_COUNT]]
         return [f"what comes near ({len(found)}):", *shown] if found else []
 
 

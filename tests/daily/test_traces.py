@@ -18,10 +18,10 @@ from pyarrow import fs
 from servers import free_port
 
 from pipeline.daily.trace_text import SHOWN_ROWS, align, write_trace
-from pipeline.daily.traces import FORMER, GONE, IN_USE, UnknownPictureError, parse_wanted
+from pipeline.daily.traces import FORMER, GONE, IN_USE, UnknownImageError, parse_wanted
 from pipeline.reports.markdown import harmless
 from pipeline.training.training_set import TRAINING_SET
-from resources.lake.image_traces import PictureTraces
+from resources.lake.image_traces import ImageTraces
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
@@ -139,16 +139,16 @@ def run(lake: Path, *arguments: str) -> subprocess.CompletedProcess:
     ],
 )
 def test_a_picture_is_found_by_its_digest_and_by_the_end_of_its_path(lake: Path, text: str) -> None:
-    assert PictureTraces(str(lake)).find(text).image_id == COAT
+    assert ImageTraces(str(lake)).find(text).image_id == COAT
 
 
 def test_a_file_that_lies_elsewhere_is_known_by_its_bytes(lake: Path, tmp_path: Path) -> None:
     (tmp_path / "from a letter.jpg").write_bytes(b"coat")
-    assert PictureTraces(str(lake)).find(str(tmp_path / "from a letter.jpg")).image_id == COAT
+    assert ImageTraces(str(lake)).find(str(tmp_path / "from a letter.jpg")).image_id == COAT
 
 
 def test_all_days_answers_and_classifiers_of_a_picture_are_told(lake: Path) -> None:
-    trace = PictureTraces(str(lake)).find(COAT)
+    trace = ImageTraces(str(lake)).find(COAT)
     assert [(row["day"], row["path"]) for row in trace.arrivals] == [
         (FRIDAY, "cam1/coat.jpg"),
         (SATURDAY, "again/coat.jpg"),
@@ -163,7 +163,7 @@ def test_all_days_answers_and_classifiers_of_a_picture_are_told(lake: Path) -> N
 
 
 def test_the_classifiers_that_learned_from_it_or_from_its_twins_are_named(lake: Path) -> None:
-    trace = PictureTraces(str(lake)).find(COAT)
+    trace = ImageTraces(str(lake)).find(COAT)
     states = {each.version: each.state for each in trace.classifiers}
     assert (states[NEW], states[OLD]) == (IN_USE, FORMER)
     told = json.loads(trace.to_json())
@@ -171,43 +171,43 @@ def test_the_classifiers_that_learned_from_it_or_from_its_twins_are_named(lake: 
     assert told["judged_on_it"] == []
     assert told["saw_a_twin"] == [OLD], "a twin of a twin is one"
     assert told["not_known"] == [MUTE]
-    shoe = json.loads(PictureTraces(str(lake)).find(SHOE).to_json())
+    shoe = json.loads(ImageTraces(str(lake)).find(SHOE).to_json())
     assert (shoe["learned_from_it"], shoe["judged_on_it"]) == ([], [NEW])
 
 
 def test_a_picture_that_no_table_has_any_more_is_found_in_what_classifiers_remember(lake: Path) -> None:
-    trace = PictureTraces(str(lake)).find("jacket/9.jpg")
+    trace = ImageTraces(str(lake)).find("jacket/9.jpg")
     assert trace.image_id == TWIN_OF_TWIN
     assert [each.version for each in trace.learned] == [OLD]
 
 
 def test_a_classifier_that_answered_and_is_gone_is_told_as_gone(lake: Path) -> None:
-    trace = PictureTraces(str(lake)).find("2026-11-21/cam1/coat.jpg")
+    trace = ImageTraces(str(lake)).find("2026-11-21/cam1/coat.jpg")
     assert {each.version: each.state for each in trace.classifiers}[LOST] == GONE
     assert LOST in trace.unknown
 
 
 def test_a_file_that_could_not_be_read_is_told_by_its_day_and_path(lake: Path) -> None:
-    told = write_trace(PictureTraces(str(lake)).find("gone.jpg"))
+    told = write_trace(ImageTraces(str(lake)).find("gone.jpg"))
     assert "rejected (vanished)" in told
     assert "the bytes could not be read" in told
 
 
 def test_a_day_that_was_not_predicted_yet_is_looked_through(lake: Path) -> None:
-    trace = PictureTraces(str(lake)).find("late.jpg")
+    trace = ImageTraces(str(lake)).find("late.jpg")
     assert (trace.arrivals[0]["length"], trace.answers) == (48211, [])
 
 
 def test_one_path_of_two_days_with_two_pictures_is_asked_back(lake: Path) -> None:
-    with pytest.raises(UnknownPictureError, match="names 2 pictures: say the day") as refused:
-        PictureTraces(str(lake)).find("cam1/coat.jpg")
+    with pytest.raises(UnknownImageError, match="names 2 pictures: say the day") as refused:
+        ImageTraces(str(lake)).find("cam1/coat.jpg")
     assert COAT[:16] in str(refused.value)
     assert SHOE[:16] in str(refused.value)
 
 
 def test_a_day_that_is_named_is_not_taken_for_another(lake: Path) -> None:
-    with pytest.raises(UnknownPictureError, match="knows no picture") as refused:
-        PictureTraces(str(lake)).find("/data/days/2026-11-20/again/coat.jpg")
+    with pytest.raises(UnknownImageError, match="has no image") as refused:
+        ImageTraces(str(lake)).find("/data/days/2026-11-20/again/coat.jpg")
     assert "2026-11-21/again/coat.jpg" in str(refused.value), "it comes near"
 
 
@@ -224,10 +224,10 @@ def test_a_lake_in_an_object_store_says_the_same(lake: Path, tmp_path: Path, mon
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
         try:
             copy_to_store(lake, "photos/a lake", f"127.0.0.1:{port}")
-            stored = json.loads(PictureTraces("s3://photos/a lake").find(COAT[:12]).to_json())
+            stored = json.loads(ImageTraces("s3://photos/a lake").find(COAT[:12]).to_json())
         finally:
             server.terminate()
-    folder = json.loads(PictureTraces(str(lake)).find(COAT[:12]).to_json())
+    folder = json.loads(ImageTraces(str(lake)).find(COAT[:12]).to_json())
     assert {each["version"] for each in stored["classifiers"]} == {each["version"] for each in folder["classifiers"]}
     for name in folder.keys() - {"classifiers"}:  # which were stored at another time
         assert stored[name] == folder[name], name
@@ -247,15 +247,15 @@ def copy_to_store(folder: Path, place: str, endpoint: str) -> None:
 
 
 def test_a_lake_without_tables_knows_no_picture(tmp_path: Path) -> None:
-    with pytest.raises(UnknownPictureError, match="knows no picture"):
-        PictureTraces(str(tmp_path)).find("a.jpg")
+    with pytest.raises(UnknownImageError, match="has no image"):
+        ImageTraces(str(tmp_path)).find("a.jpg")
 
 
 def test_the_command_starts_no_jvm_and_needs_no_dagster(lake: Path) -> None:
     code = (
         "import sys; from pipeline.daily.trace_text import write_trace;"
-        " from resources.lake.image_traces import PictureTraces;"
-        " import assets.commands.explain; print(write_trace(PictureTraces(sys.argv[1]).find(sys.argv[2])));"
+        " from resources.lake.image_traces import ImageTraces;"
+        " import assets.commands.explain; print(write_trace(ImageTraces(sys.argv[1]).find(sys.argv[2])));"
         " from pyspark import SparkContext; assert SparkContext._gateway is None; assert 'dagster' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, str(lake), COAT], cwd=ROOT, capture_output=True, text=True)
@@ -265,7 +265,7 @@ def test_the_command_starts_no_jvm_and_needs_no_dagster(lake: Path) -> None:
 def test_the_command_leaves_with_one_and_says_what_comes_near(lake: Path) -> None:
     done = run(lake, "nowhere/coat.jpg.png")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "knows no picture" in done.stderr
+    assert "has no image" in done.stderr
     assert run(lake, "--help").returncode == 0
 
 
