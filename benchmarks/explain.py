@@ -102,7 +102,7 @@ def make_lake(lake: str, day_count: int, row_count: int) -> None:
     listed = pa.table(sides, schema=TRAINING_SET)
     write_whole(f"{lake}/training_images", add_pictures(listed.drop_columns("split")))
     write_whole(f"{lake}/training_features", add_vectors(listed.drop_columns("path")))
-    twins = pa.table({"image_id": ids[0:600:2], "twin_id": ids[1:600:2], "correlation": [0.97] * 300})
+    twins = pa.table({"image_id": ids[0:600:2], "near_duplicate_id": ids[1:600:2], "correlation": [0.97] * 300})
     write_whole(f"{lake}/training_twins", twins)
     for number in range(CLASSIFIERS):
         write_classifier(Path(lake, "models", "classifier", f"{number:016x}"), listed)

@@ -91,7 +91,7 @@ def _name(number: int) -> str:
 
 
 def _recall(pairs: pa.Table, count: int) -> float:
-    found = set(zip(pairs["image_id"].to_pylist(), pairs["twin_id"].to_pylist(), strict=True))
+    found = set(zip(pairs["image_id"].to_pylist(), pairs["near_duplicate_id"].to_pylist(), strict=True))
     first_twin = count - count // TWIN_EVERY
     planted = [tuple(sorted((_name(n), _name(n - first_twin)))) for n in range(first_twin, count)]
     return sum(pair in found for pair in planted) / len(planted)

@@ -86,7 +86,7 @@ def _judge_twins(spark: SparkSession, root: Path, backbone: Backbone, random: np
     images = read_training_images(spark, list_training_files(str(root))).cache()
     paths = dict(images.select("image_id", "path").toPandas().itertuples(index=False))
     twins = find_near_duplicates(extract_features(images, backbone).cache(), images).cache()
-    pairs = [(paths[row["image_id"]], paths[row["twin_id"]]) for row in twins.collect()]
+    pairs = [(paths[row["image_id"]], paths[row["near_duplicate_id"]]) for row in twins.collect()]
     groups = _number_groups(pairs)
     found = {copy: source in groups and groups.get(copy) == groups[source] for copy, (source, _) in sources.items()}
     # two files that the set itself has of one photo are the same source
@@ -101,7 +101,7 @@ def _judge_twins(spark: SparkSession, root: Path, backbone: Backbone, random: np
         print(f"  {name}: {sum(ours)} of {len(ours)}")
     print(f"pairs that the set has of itself: {len(own)}; with two labels:")
     for row in find_conflicts(twins, images).collect():
-        print("  " + " and ".join(paths[row[side]] for side in ("image_id", "twin_id")))
+        print("  " + " and ".join(paths[row[side]] for side in ("image_id", "near_duplicate_id")))
 
 
 def _number_groups(pairs: Sequence[tuple[str, str]]) -> dict[str, int]:

@@ -158,7 +158,10 @@ def _write_twins(trace: Trace) -> list[str]:
         return []
     pairs = align(
         ["twin", "of", "correlation"],
-        ([_short(row["image_id"]), _short(row["twin_id"]), _share(row["correlation"])] for row in trace.twins),
+        (
+            [_short(row["image_id"]), _short(row["near_duplicate_id"]), _share(row["correlation"])]
+            for row in trace.twins
+        ),
     )
     return [*pairs, "models that saw one of them:", *_write_seen(trace, trace.twin_ids, "none")]
 

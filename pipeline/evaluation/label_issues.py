@@ -41,7 +41,7 @@ def rank_labels(training_images: DataFrame, twins: DataFrame, answers: Sequence[
 
     Args:
         training_images: with `image_id`, `path` and `label`.
-        twins: pairs of near-duplicates, `image_id` and `twin_id`.
+        twins: pairs of near-duplicates, `image_id` and `near_duplicate_id`.
         answers: calibrated, of classifiers that did not learn the labels of these pictures.
     """
     files = training_images.where(F.col("image_id").isNotNull()).select("image_id", "path", "label")
@@ -99,10 +99,10 @@ def _tell_margins(answers: LabelledPredictions) -> pa.Table:
 def _find_conflicts(files: DataFrame, twins: DataFrame) -> DataFrame:
     """`image_id`, `label` and `other`: another label under which the same picture or a near-duplicate is filed."""
     filed = files.select("image_id", "label").distinct()
-    both_ways = twins.select("image_id", "twin_id").union(twins.select("twin_id", "image_id"))
-    kin = both_ways.union(filed.select("image_id", F.col("image_id").alias("twin_id")))
-    theirs = filed.select(F.col("image_id").alias("twin_id"), F.col("label").alias("other"))
-    pairs = filed.join(kin, "image_id").join(theirs, "twin_id").where(F.col("label") != F.col("other"))
+    both_ways = twins.select("image_id", "near_duplicate_id").union(twins.select("near_duplicate_id", "image_id"))
+    kin = both_ways.union(filed.select("image_id", F.col("image_id").alias("near_duplicate_id")))
+    theirs = filed.select(F.col("image_id").alias("near_duplicate_id"), F.col("label").alias("other"))
+    pairs = filed.join(kin, "image_id").join(theirs, "near_duplicate_id").where(F.col("label") != F.col("other"))
     return pairs.groupBy("image_id", "label").agg(F.min("other").alias("other"))
 
 

@@ -17,7 +17,7 @@ from pipeline.similarity.samples import sample_vectors
 
 SCHEMA: Final = """
     image_id string comment 'the one with the smaller digest, from training_images.image_id',
-    twin_id string comment 'the other one, from training_images.image_id',
+    near_duplicate_id string comment 'the other one, from training_images.image_id',
     similarity double comment 'cosine of the whitened embeddings, -1 to 1'
 """
 LEAST_SIMILARITY: Final = 0.55
@@ -153,18 +153,22 @@ def _pair(
 def _keep_nearest(alike: DataFrame, floor: float) -> DataFrame:
     """Of what the blocks found, once more the nearest and the first of every picture; every pair once."""
     alike = alike.distinct()
-    rank = F.row_number().over(Window.partitionBy("image_id").orderBy(F.desc("similarity"), "twin_id"))
+    rank = F.row_number().over(Window.partitionBy("image_id").orderBy(F.desc("similarity"), "near_duplicate_id"))
     is_alike = F.col("similarity") >= floor
-    first = F.min(F.when(is_alike, F.col("twin_id"))).over(Window.partitionBy("image_id"))
+    first = F.min(F.when(is_alike, F.col("near_duplicate_id"))).over(Window.partitionBy("image_id"))
     kept = alike.withColumns({"rank": rank, "first": first})
-    is_one = (F.col("rank") <= NEIGHBOUR_COUNT) | (F.col("twin_id") == F.col("first"))
+    is_one = (F.col("rank") <= NEIGHBOUR_COUNT) | (F.col("near_duplicate_id") == F.col("first"))
     kept = kept.where((F.col("rank") == 1) | (is_alike & is_one))
-    pair = kept.select(F.least("image_id", "twin_id"), F.greatest("image_id", "twin_id"), "similarity")
+    pair = kept.select(
+        F.least("image_id", "near_duplicate_id"), F.greatest("image_id", "near_duplicate_id"), "similarity"
+    )
     return (
-        pair.toDF("image_id", "twin_id", "similarity")
-        .groupBy("image_id", "twin_id")
+        pair.toDF("image_id", "near_duplicate_id", "similarity")
+        .groupBy("image_id", "near_duplicate_id")
         .agg(F.max("similarity").alias("similarity"))
     )
 
 
-_SCHEMA: Final = pa.schema([("image_id", pa.string()), ("twin_id", pa.string()), ("similarity", pa.float64())])
+_SCHEMA: Final = pa.schema(
+    [("image_id", pa.string()), ("near_duplicate_id", pa.string()), ("similarity", pa.float64())]
+)

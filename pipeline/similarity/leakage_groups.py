@@ -37,13 +37,15 @@ def group_images(twins: DataFrame, training_images: DataFrame) -> DataFrame:
     Bound: the driver holds about 500 bytes for each pair, and for each picture with a name.
 
     Args:
-        twins: pairs, with `image_id` and `twin_id`.
+        twins: pairs, with `image_id` and `near_duplicate_id`.
         training_images: with `image_id`, and perhaps with `group`, a name or null.
 
     Returns:
         The columns of `MEMBERS_SCHEMA`; a picture without twins and without a name is not there.
     """
-    pairs = [(row["image_id"], row["twin_id"]) for row in twins.select("image_id", "twin_id").collect()]
+    pairs = [
+        (row["image_id"], row["near_duplicate_id"]) for row in twins.select("image_id", "near_duplicate_id").collect()
+    ]
     edges: list[tuple[Node, Node]] = [(("picture", one), ("picture", other)) for one, other in pairs]
     if "group" in training_images.columns:  # a table of a former version has no names
         named = training_images.where(F.col("image_id").isNotNull() & F.col("group").isNotNull())

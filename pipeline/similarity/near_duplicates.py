@@ -48,17 +48,17 @@ def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int
         max_pixels: that a picture may have.
     """
     spark = images.sparkSession
-    pairs = find_candidate_pairs(features).orderBy("image_id", "twin_id").toArrow()
+    pairs = find_candidate_pairs(features).orderBy("image_id", "near_duplicate_id").toArrow()
     if pairs.num_rows == 0:
         return spark.createDataFrame([], parse_schema(SCHEMA))
-    either = spark.createDataFrame(pairs).withColumn("either", F.explode(F.array("image_id", "twin_id")))
+    either = spark.createDataFrame(pairs).withColumn("either", F.explode(F.array("image_id", "near_duplicate_id")))
     wanted = distinct_images(images, ["image_id"]).join(
         F.broadcast(either.select(F.col("either").alias("image_id")).distinct()), "image_id", "left_semi"
     )
     shrunk = wanted.select("image_id", "content").mapInArrow(_shrink(max_pixels), "either string, pixels binary")
-    met = either.join(shrunk, "either").groupBy("image_id", "twin_id", "similarity")
+    met = either.join(shrunk, "either").groupBy("image_id", "near_duplicate_id", "similarity")
     both = met.agg(F.sort_array(F.collect_list("pixels")).alias("pixels")).where(F.size("pixels") == 2)
-    scored = both.repartition("image_id", "twin_id").mapInArrow(_correlate, parse_schema(SCHEMA))
+    scored = both.repartition("image_id", "near_duplicate_id").mapInArrow(_correlate, parse_schema(SCHEMA))
     return scored.where(_are_twins())
 
 
@@ -73,10 +73,10 @@ def find_conflicts(twins: DataFrame, labelled: DataFrame) -> DataFrame:
         The columns of `twins`, with `label` and `twin_label` behind them.
     """
     labels = labelled.where(F.col("label").isNotNull()).select("image_id", "label").distinct()
-    twin_labels = labels.toDF("twin_id", "twin_label")
+    twin_labels = labels.toDF("near_duplicate_id", "twin_label")
     return (
         twins.join(labels, "image_id")
-        .join(twin_labels, "twin_id")
+        .join(twin_labels, "near_duplicate_id")
         .where("label <> twin_label")
         .select(*twins.columns, "label", "twin_label")
     )
@@ -93,7 +93,7 @@ def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]
         count = twins.count()
         if count == 0:
             return Report(numbers={"twin_pair_count": 0, "conflict_count": 0})
-        conflict_count = find_conflicts(twins, images).select("image_id", "twin_id").distinct().count()
+        conflict_count = find_conflicts(twins, images).select("image_id", "near_duplicate_id").distinct().count()
         doubtful = twins.orderBy("correlation", "image_id").limit(SHEET_PAIRS).collect()
         tiles = read_tiles(images, [side for pair in doubtful for side in _sides(pair)], _caption)
         return Report(
@@ -105,7 +105,7 @@ def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]
 
 
 def _sides(pair: Row) -> list[Row]:
-    return [Row(image_id=pair[side], correlation=pair["correlation"]) for side in ("image_id", "twin_id")]
+    return [Row(image_id=pair[side], correlation=pair["correlation"]) for side in ("image_id", "near_duplicate_id")]
 
 
 def _caption(side: Row) -> tuple[str, str]:
@@ -137,5 +137,7 @@ def _correlate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for pair in batch["pixels"].to_pylist()
         ]
         correlations = pa.array([correlate_images(*pair) for pair in pictures], pa.float64())
-        columns = [batch[name] for name in ("image_id", "twin_id", "similarity")]
-        yield pa.RecordBatch.from_arrays([*columns, correlations], ["image_id", "twin_id", "similarity", "correlation"])
+        columns = [batch[name] for name in ("image_id", "near_duplicate_id", "similarity")]
+        yield pa.RecordBatch.from_arrays(
+            [*columns, correlations], ["image_id", "near_duplicate_id", "similarity", "correlation"]
+        )

@@ -40,7 +40,7 @@ COLUMNS: Final = {
     "reviews": ("day", "image_id", "label", "predicted_label", "origin", "problem"),
     "training_images": ("image_id", "path", "label", "origin", "length", "modified_at", "read_error"),
     "training_features": (*("image_id", "label", "split", "group", "width", "height", "format", "error", "backbone"),),
-    "training_twins": ("image_id", "twin_id", "similarity", "correlation"),
+    "training_twins": ("image_id", "near_duplicate_id", "similarity", "correlation"),
 }
 NEAR_COUNT: Final = 5
 
@@ -120,9 +120,11 @@ class ImageTraces:
         while waiting:
             one = waiting.pop(0)
             for pair in pairs:
-                other = {pair["image_id"]: pair["twin_id"], pair["twin_id"]: pair["image_id"]}.get(one)
+                other = {pair["image_id"]: pair["near_duplicate_id"], pair["near_duplicate_id"]: pair["image_id"]}.get(
+                    one
+                )
                 if other and other not in reached:
-                    reached[other] = {**pair, "image_id": other, "twin_id": one}
+                    reached[other] = {**pair, "image_id": other, "near_duplicate_id": one}
                     waiting.append(other)
         return [pair for pair in reached.values() if pair]
 

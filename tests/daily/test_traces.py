@@ -111,7 +111,11 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     store(lake, "training_features", [{"image_id": COAT, "label": "jacket", "split": "train", "group": COAT}])
     pairs = [(COAT, COAT_TWIN), (TWIN_OF_TWIN, COAT_TWIN)]
-    store(lake, "training_twins", [{"image_id": one, "twin_id": other, "correlation": 0.97} for one, other in pairs])
+    store(
+        lake,
+        "training_twins",
+        [{"image_id": one, "near_duplicate_id": other, "correlation": 0.97} for one, other in pairs],
+    )
     store_classifier(lake, NEW, [(COAT, "jacket/1.jpg", "jacket", "train"), (SHOE, "shoe/1.jpg", "shoe", "holdout")])
     store_classifier(lake, OLD, [(TWIN_OF_TWIN, "jacket/9.jpg", "jacket", "train"), (COAT, "x.jpg", "jacket", None)])
     store_classifier(lake, MUTE, None)

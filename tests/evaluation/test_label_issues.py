@@ -39,7 +39,7 @@ def answers() -> LabelledPredictions:
 
 @pytest.fixture(scope="module")
 def ranked(spark: SparkSession, images: DataFrame, answers: LabelledPredictions) -> DataFrame:
-    twins = spark.createDataFrame([(name(4), name(5)), (name(6), name(9))], "image_id string, twin_id string")
+    twins = spark.createDataFrame([(name(4), name(5)), (name(6), name(9))], "image_id string, near_duplicate_id string")
     return rank_labels(images, twins, [answers]).cache()
 
 
@@ -77,7 +77,7 @@ def test_a_label_that_no_classifier_knows_is_doubted(spark: SparkSession, answer
     labels = answers.labels.copy()
     labels[7] = "quince"
     strange = LabelledPredictions(answers.image_ids, labels, answers.predicted, CLASSES, answers.probabilities)
-    nothing = spark.createDataFrame([], "image_id string, twin_id string")
+    nothing = spark.createDataFrame([], "image_id string, near_duplicate_id string")
     (row,) = rank_labels(images, nothing, [strange]).collect()
     assert (row["suggested_label"], row["reason"]) == ("pear", "disagreement")
 

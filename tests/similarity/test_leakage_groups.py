@@ -43,7 +43,7 @@ def split(
         for image_id, (said, group) in pictures.items()
     ]
     images = spark.createDataFrame(rows, IMAGES)
-    members = group_images(spark.createDataFrame(pairs, "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame(pairs, "image_id string, near_duplicate_id string"), images)
     before = None if former is None else spark.createDataFrame(list(former.items()), "image_id string, split string")
     found = split_groups(images, members, before).collect()
     assert len(found) == len(pictures)
@@ -98,19 +98,19 @@ def test_twins_in_the_folders_of_both_sides_are_left_out_of_training(spark: Spar
 
 def test_a_picture_in_two_groups_by_hand_joins_them(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN, None, "x"), (A, TRAIN, None, "y"), (B, TRAIN, None, "y")], IMAGES)
-    members = group_images(spark.createDataFrame([], "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame([], "image_id string, near_duplicate_id string"), images)
     assert sorted(map(tuple, members.collect())) == [(A, A, "x"), (B, A, "x")]
 
 
 def test_a_name_that_looks_like_a_picture_is_a_name(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN, None, B), (C, TRAIN, None, B), (B, TRAIN, None, None)], IMAGES)
-    members = group_images(spark.createDataFrame([], "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame([], "image_id string, near_duplicate_id string"), images)
     assert {row["image_id"] for row in members.collect()} == {A, C}
 
 
 def test_a_table_of_a_former_version_keeps_every_side(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN), (B, HOLDOUT), (C, TRAIN)], "image_id string, split string")
-    members = group_images(spark.createDataFrame([(B, C)], "image_id string, twin_id string"), images)
+    members = group_images(spark.createDataFrame([(B, C)], "image_id string, near_duplicate_id string"), images)
     sides = {row["image_id"]: row["split"] for row in split_groups(images, members, None).collect()}
     assert sides == {A: TRAIN, B: HOLDOUT, C: None}
 

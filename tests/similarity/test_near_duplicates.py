@@ -50,7 +50,7 @@ def make_images(spark: SparkSession, contents: list[bytes], labels: list[str]) -
 
 
 def pairs_of(frame: DataFrame) -> set[tuple[str, str]]:
-    return {(row["image_id"], row["twin_id"]) for row in frame.collect()}
+    return {(row["image_id"], row["near_duplicate_id"]) for row in frame.collect()}
 
 
 # Pixels
@@ -106,7 +106,7 @@ def test_neighbours_are_found_across_blocks_each_pair_once(
     monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
     split = find_candidate_pairs(features).collect()
     for rows in (whole, split):
-        pairs = [(row["image_id"], row["twin_id"]) for row in rows]
+        pairs = [(row["image_id"], row["near_duplicate_id"]) for row in rows]
         assert {pair for pair, row in zip(pairs, rows, strict=True) if row["similarity"] >= LEAST_SIMILARITY} == planted
         assert len(pairs) == len(set(pairs))
 
@@ -162,7 +162,7 @@ def test_planted_twins_are_found_and_nothing_else_and_two_labels_are_told(
     assert twins.schema.simpleString() == spark.createDataFrame([], SCHEMA).schema.simpleString()
     assert pairs_of(twins) == {tuple(sorted((ids[n], ids[8 + n]))) for n in range(5)}
     (conflict,) = find_conflicts(twins, images).collect()
-    assert {conflict["image_id"], conflict["twin_id"]} == {ids[4], ids[12]}
+    assert {conflict["image_id"], conflict["near_duplicate_id"]} == {ids[4], ids[12]}
     assert {conflict["label"], conflict["twin_label"]} == {"a", "b"}
     report = describe_near_duplicates(images)(twins)
     assert report.numbers == {"twin_pair_count": 5, "conflict_count": 1}
