@@ -6,7 +6,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-MODULES = sorted(path for room in ("assets", "benchmarks", "pipeline", "resources") for path in (ROOT / room).rglob("*.py"))
+MODULES = sorted(
+    path for room in ("assets", "benchmarks", "pipeline", "resources") for path in (ROOT / room).rglob("*.py")
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE_FILE = re.compile(r"`((?:assets|benchmarks|docs|pipeline|resources|tests)/[\w./-]+\.\w+)`")
 CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
