@@ -14,10 +14,10 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev ui-read-only explain bench test test-all test-faults test-ui check format lock
+.PHONY: help setup demo dev ui-read-only explain bench test test-all test-faults test-ui check docs-configuration format lock
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 setup: .venv/installed ## make the environment in .venv
 
@@ -83,6 +83,9 @@ check: setup ## format, lint, types, import rules, definitions
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -W ignore -m dagster definitions validate -w workspace.yaml --log-level warning
 	@$(BIN)/dg check defs --no-check-yaml
+
+docs-configuration: setup ## write docs/configuration.md from the declaration of the settings
+	@$(BIN)/python -m assets.commands.configuration
 
 format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

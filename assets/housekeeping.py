@@ -1,26 +1,28 @@
-"""Housekeeping: what nobody needs any more is removed, from the lake and from Dagster's own memory.
+"""Housekeeping: removes what nobody needs any more, from the lake and from Dagster's history.
 
-It starts no Spark, and so waits for no run that does.
+It starts no Spark, so it waits for no run that does.
 """
+
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from resources.instance.run_history import forget_runs
 from resources.lake.lake import Lake
-from resources.retention import Retention
+from resources.settings import Settings
 
 
 @dg.op
-def empty_old_pictures(context: dg.OpExecutionContext, lake: Lake, retention: Retention) -> None:
-    """Lets go the bytes of pictures after DAYLIGHT_KEEP_PICTURES_DAYS; rows, features and predictions stay."""
-    before = retention.pictures_before
-    days = lake.empty_days(before) if before else []
+def empty_old_pictures(context: dg.OpExecutionContext, lake: Lake, settings: dg.ResourceParam[Settings]) -> None:
+    """Purges image bytes older than DAYLIGHT_KEEP_IMAGES_DAYS; rows, features and predictions stay."""
+    kept = settings.keep_images_days
+    days = lake.empty_days(days_ago(kept).date().isoformat()) if kept else []
     context.add_output_metadata({"days": len(days), "which": ", ".join(days)})
 
 
 @dg.op
 def collect_leftovers(context: dg.OpExecutionContext, lake: Lake) -> None:
-    """Removes files that no table refers to any more, and drafts of models, a week after they were written."""
+    """Removes orphaned files of tables, and drafts of models, a week after they were written."""
     collected = lake.collect_leftovers()
     for table, count in collected.items():
         context.log.info(f"{table}: {count} files removed")
@@ -28,15 +30,15 @@ def collect_leftovers(context: dg.OpExecutionContext, lake: Lake) -> None:
 
 
 @dg.op
-def forget_old_runs(context: dg.OpExecutionContext, retention: Retention) -> None:
-    """Forgets runs after DAYLIGHT_KEEP_RUNS_DAYS, but for those in which an asset or a day was last made."""
-    before = retention.runs_before
-    context.add_output_metadata({"runs": forget_runs(context.instance, before) if before else 0})
+def forget_old_runs(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
+    """Deletes runs older than DAYLIGHT_KEEP_RUNS_DAYS, except the latest run of each asset and day."""
+    kept = settings.keep_runs_days
+    context.add_output_metadata({"runs": forget_runs(context.instance, days_ago(kept)) if kept else 0})
 
 
 @dg.job
 def housekeeping() -> None:
-    """Frees the disk of leftovers, which readers keep for a week, and of what is older than the settings say."""
+    """Frees disk space: orphaned files after a week, image bytes and runs as the settings allow."""
     empty_old_pictures()
     collect_leftovers()
     forget_old_runs()
@@ -44,5 +46,15 @@ def housekeeping() -> None:
 
 @dg.schedule(job=housekeeping, cron_schedule="15 5 * * 0", execution_timezone="UTC")
 def every_sunday() -> dg.RunRequest:
-    """Collects leftovers on Sundays at 05:15 UTC."""
+    """Runs housekeeping on Sundays at 05:15 UTC."""
     return dg.RunRequest()
+
+
+def build() -> dg.Definitions:
+    """Collects the job and its schedule."""
+    return dg.Definitions(jobs=[housekeeping], schedules=[every_sunday])
+
+
+def days_ago(days: int) -> datetime:
+    """Returns the moment that many days before now."""
+    return datetime.now(UTC) - timedelta(days=days)

@@ -1,17 +1,22 @@
-"""Days: the partitions of every daily asset, from DAYLIGHT_START_DAY to today."""
+"""Daily partitions, and the declaration that all assets with days share."""
 
+from datetime import date
 from functools import partial
 
 import dagster as dg
 
-from resources.settings import read_settings
+from resources.settings import Settings
 from resources.spark.session import POOL
 
-days = dg.DailyPartitionsDefinition(start_date=read_settings().start_day.isoformat(), end_offset=1)
+
+def days_since(start: date) -> dg.DailyPartitionsDefinition:
+    """Makes one partition per day, from the start to today."""
+    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1)
+
 
 daily_asset = partial(
     dg.asset,
-    partitions_def=days,
+    partitions_def=days_since(Settings.model_fields["start_day"].default),  # `assets.daily.build` sets the real one
     pool=POOL,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="daily",

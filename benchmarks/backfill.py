@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
@@ -73,7 +72,7 @@ def _run(lake: Path, days: dict[date, list[Path]]) -> tuple[float, int, float]:
             target.mkdir(parents=True)
             for number, photo in enumerate(photos):
                 shutil.copy(photo, target / f"{number:05} {photo.name}")
-        settings = replace(read_settings(), landing=str(root / "landing"), lake=str(root / "lake"))
+        settings = read_settings().replace(landing=str(root / "landing"), lake=str(root / "lake"))
         job = build_definitions(settings).resolve_job_def("daily")
         first, *_, last = [*days, *days]
         tags = {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}

@@ -16,7 +16,7 @@ from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.images.image_files import read_days
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
-from resources.limits import FileLimits
+from resources.settings import Settings
 from resources.spark.session import SparkResource
 
 FIRST_DAY: Final = date(2026, 1, 1)
@@ -45,7 +45,7 @@ def _embed_day(spark: SparkSession, lake: Lake, backbone: Backbone, folder: str,
     days = [day.isoformat()]
     lake.write("images", read_days(spark, {day: folder}), days)
     started = time.monotonic()
-    embedded = FeatureCache(lake=lake, limits=FileLimits()).embed(lake.read(spark, "images", days), backbone)
+    embedded = FeatureCache(lake=lake, settings=Settings()).embed(lake.read(spark, "images", days), backbone)
     lake.write("image_features", embedded.rows, days)
     return {
         "featurization_seconds": time.monotonic() - started,

@@ -1,167 +1,247 @@
-"""Settings of a deployment: the one place that reads the environment, when asked and not at import."""
+"""Settings of a deployment, each declared once: type, default, bounds and description.
 
-import math
+They come from `DAYLIGHT_` variables or from `daylight.yaml` beside `dagster.yaml`; the environment wins. Both are read
+by `read_settings`, never at import. Options of one launch do not belong here: those are the `dg.Config` of an asset.
+"""
+
+import difflib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Literal, get_args
+
+import yaml
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.evaluation.gate_rules import Thresholds
 from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.reviews.audit import AuditSize
-from pipeline.storage.object_stores import StoreError, check_uri, is_uri
+from pipeline.storage.object_stores import check_uri, is_uri
 
-MOST_DAYS: Final = 36_525
-"""A century: what is longer lies before the calendar of dates."""
+PREFIX: Final = "DAYLIGHT_"
+FILE_NAME: Final = "daylight.yaml"
+RENAMED: Final = {"audit_least": "audit_min", "audit_most": "audit_max", "keep_pictures_days": "keep_images_days"}
+"""Current setting names by former name."""
 
 
 class SettingError(ValueError):
-    """A setting that cannot be used; the text names the variable and the cure."""
+    """A setting that cannot be used; the text gives its name, its value and the cure."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the environment says; every field has a default that works on a laptop."""
+def _resolve_path(path: str) -> str:
+    return str(Path(path).expanduser().resolve()) if path and not is_uri(path) else path
 
-    landing: str
-    training: str
-    label_pattern: str
-    lake: str
-    backbone: str
-    weights: str
-    features_tensor: str
-    pixel_scaling: str
-    precision: str
-    start_day: date
-    spark_master: str
-    accuracy_floor: float
-    recall_floor: float
-    max_calibration_error: float
-    max_slowdown: float
-    max_growth: float
-    core_hour_dollars: float
-    limits: Limits
-    max_rejected_share: float
-    audit_size: AuditSize
-    keep_runs_days: int
-    keep_pictures_days: int
+
+def _resolve_folder(folder: str) -> str:
+    if not is_uri(folder):
+        return _resolve_path(folder)
+    check_uri(folder)
+    return folder.rstrip("/")
+
+
+def _resolve_name_or_path(text: str) -> str:
+    return _resolve_path(text) if "/" in text or "." in text else text
+
+
+Folder = Annotated[str, AfterValidator(_resolve_folder)]
+File = Annotated[str, AfterValidator(_resolve_path)]
+NameOrPath = Annotated[str, AfterValidator(_resolve_name_or_path)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Days = Annotated[int, Field(ge=0, le=36_524)]
+
+
+class Settings(BaseSettings):
+    """All settings of a deployment. Every default works on a laptop."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
+    )
+
+    landing: Folder = Field(default="landing", description="Landing zone: folder or URI with `days/<YYYY-MM-DD>/`.")
+    training: Folder = Field(
+        default_factory=lambda settings: f"{settings['landing']}/training",
+        examples=["<landing>/training"],
+        description="Folder or URI of the labelled images.",
+    )
+    label_pattern: str = Field(
+        default="", description="Regular expression with a group `label`, searched for in the paths of labelled images."
+    )
+    lake: Folder = Field(default="lake", description="Folder or URI of the tables and models.")
+    backbone: NameOrPath = Field(
+        default="efficientnet-lite0", description="Backbone: a name in the catalogue, or the path of your own network."
+    )
+    weights: File = Field(default="", description="File of weights, or folder with one file per backbone.")
+    features_tensor: str = Field(default="", description="Tensor or layer at which your own network is cut.")
+    pixel_scaling: Literal[("", *SCALINGS)] = Field(  # type: ignore[valid-type]
+        default="", description="Pixel scaling that your own network expects; empty: detected."
+    )
+    precision: Literal["auto", "fp32", "int8"] = Field(
+        default="auto", description="Precision of the backbone; `auto`: measured once on the labelled images."
+    )
+    start_day: date = Field(default=date(2026, 1, 1), description="First day of the daily partitions.")
+    spark_master: str = Field(
+        default="local[*]", description="Spark master: `local[*]`, `spark://host:7077`, or `sc://host` (Connect)."
+    )
+    accuracy_floor: Share = Field(default=0.8, description="Minimum accuracy of a candidate on the holdout.")
+    recall_floor: Share = Field(default=0.5, description="Minimum recall of every class on the holdout.")
+    max_calibration_error: Share = Field(default=0.05, description="Maximum expected calibration error of a candidate.")
+    max_slowdown: Positive = Field(
+        default=1.5, description="Maximum CPU time per image, as a multiple of the classifier in use."
+    )
+    max_growth: Positive = Field(
+        default=2.0, description="Maximum size of the backbone, as a multiple of the classifier in use."
+    )
+    core_hour_dollars: Positive = Field(default=0.05, description="Price of one core for one hour, in dollars.")
+    max_bytes: Size = Field(default=DEFAULT_LIMITS.bytes, description="Maximum file size, in bytes.")
+    max_pixels: Size = Field(default=DEFAULT_LIMITS.pixels, description="Maximum number of pixels of an image.")
+    max_seconds: Positive = Field(
+        default=DEFAULT_LIMITS.seconds, description="Maximum time to decode and embed an image, in seconds."
+    )
+    max_memory_bytes: int = Field(
+        default=DEFAULT_LIMITS.memory_bytes,
+        ge=1,
+        le=2**40 - 1,
+        description="Maximum memory of the process that decodes and embeds, in bytes.",
+    )
+    max_rejected_share: Share = Field(default=0.05, description="Maximum share of rejected files of a day.")
+    audit_share: Share = Field(
+        default=AuditSize.share, description="Share of a day's answered images drawn at random for review."
+    )
+    audit_min: Count = Field(default=AuditSize.least, description="Minimum number of images drawn a day.")
+    audit_max: Count = Field(default=AuditSize.most, description="Maximum number of images drawn a day.")
+    keep_runs_days: Days = Field(
+        default=0, description="Days to keep runs that no page needs; 0: for ever. Applied by the job `housekeeping`."
+    )
+    keep_images_days: Days = Field(
+        default=0,
+        description="Days to keep image bytes in the table `images`; 0: for ever. Applied by the job `housekeeping`.",
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of one file."""
+        return Limits(self.max_bytes, self.max_pixels, self.max_seconds, self.max_memory_bytes)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Thresholds of the gate."""
+        return Thresholds(
+            accuracy=self.accuracy_floor,
+            class_recall=self.recall_floor,
+            calibration_error=self.max_calibration_error,
+            slowdown=self.max_slowdown,
+            growth=self.max_growth,
+        )
+
+    @property
+    def audit_size(self) -> AuditSize:
+        """Size of the daily audit."""
+        return AuditSize(self.audit_share, self.audit_min, self.audit_max)
 
     @property
     def backbone_version(self) -> str:
-        """All words that decide which graph is made: where one of them changes, the UI shows the backbone unsynced."""
-        words = (self.backbone, self.precision, self.weights, self.features_tensor, self.pixel_scaling)
-        return " ".join(word for word in words if word)
+        """Code version of the asset `backbone`: every setting that determines its graph."""
+        parts = (self.backbone, self.precision, self.weights, self.features_tensor, self.pixel_scaling)
+        return " ".join(part for part in parts if part)
+
+    def replace(self, **changes: object) -> "Settings":
+        """Returns a copy with these fields changed; they are not validated."""
+        return self.model_copy(update=changes)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Reads arguments, then the environment, then `daylight.yaml`; the first one wins."""
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file())
 
 
 def read_settings() -> Settings:
-    """Reads the `DAYLIGHT_` variables; an empty one counts as none.
+    """Reads the environment and `daylight.yaml`; an empty value counts as unset.
 
     Raises:
-        SettingError: where one of them cannot be used.
+        SettingError: if a name is unknown or a value cannot be used.
     """
-    landing = _text("DAYLIGHT_LANDING", "landing")
-    return Settings(
-        landing=_folder("DAYLIGHT_LANDING", "landing"),
-        training=_folder("DAYLIGHT_TRAINING", f"{landing}/training"),
-        label_pattern=_text("DAYLIGHT_LABEL_PATTERN", ""),
-        lake=_folder("DAYLIGHT_LAKE", "lake"),
-        backbone=_name_or_path("DAYLIGHT_BACKBONE", "efficientnet-lite0"),
-        weights=_path_or_none("DAYLIGHT_WEIGHTS"),
-        features_tensor=_text("DAYLIGHT_FEATURES_TENSOR", ""),
-        pixel_scaling=_one_of("DAYLIGHT_PIXEL_SCALING", "", ("", *SCALINGS)),
-        precision=_one_of("DAYLIGHT_PRECISION", "auto", ("auto", "fp32", "int8")),
-        start_day=_day("DAYLIGHT_START_DAY", "2026-01-01"),
-        spark_master=_text("DAYLIGHT_SPARK_MASTER", "local[*]"),
-        accuracy_floor=_share("DAYLIGHT_ACCURACY_FLOOR", "0.8"),
-        recall_floor=_share("DAYLIGHT_RECALL_FLOOR", "0.5"),
-        max_calibration_error=_share("DAYLIGHT_MAX_CALIBRATION_ERROR", "0.05"),
-        max_slowdown=_number("DAYLIGHT_MAX_SLOWDOWN", "1.5", _is_positive, "a number above 0"),
-        max_growth=_number("DAYLIGHT_MAX_GROWTH", "2", _is_positive, "a number above 0"),
-        core_hour_dollars=_number("DAYLIGHT_CORE_HOUR_DOLLARS", "0.05", _is_positive, "a number above 0"),
-        limits=Limits(
-            bytes=_count("DAYLIGHT_MAX_BYTES", DEFAULT_LIMITS.bytes),
-            pixels=_count("DAYLIGHT_MAX_PIXELS", DEFAULT_LIMITS.pixels),
-            seconds=_number("DAYLIGHT_MAX_SECONDS", f"{DEFAULT_LIMITS.seconds:g}", _is_positive, "a number above 0"),
-            memory_bytes=_count("DAYLIGHT_MAX_MEMORY_BYTES", DEFAULT_LIMITS.memory_bytes, 2**40),
-        ),
-        max_rejected_share=_share("DAYLIGHT_MAX_REJECTED_SHARE", "0.05"),
-        audit_size=AuditSize(
-            share=_share("DAYLIGHT_AUDIT_SHARE", f"{AuditSize.share:g}"),
-            least=_count("DAYLIGHT_AUDIT_LEAST", AuditSize.least, least=0),
-            most=_count("DAYLIGHT_AUDIT_MOST", AuditSize.most, least=0),
-        ),
-        keep_runs_days=_count("DAYLIGHT_KEEP_RUNS_DAYS", 0, MOST_DAYS, least=0),
-        keep_pictures_days=_count("DAYLIGHT_KEEP_PICTURES_DAYS", 0, MOST_DAYS, least=0),
-    )
-
-
-def _text(variable: str, default: str) -> str:
-    return os.environ.get(variable) or default
-
-
-def _name_or_path(variable: str, default: str) -> str:
-    """A word as it is; what has a slash or a dot is a path."""
-    value = _text(variable, default)
-    return _absolute(value) if "/" in value or "." in value else value
-
-
-def _path_or_none(variable: str) -> str:
-    value = _text(variable, "")
-    return _absolute(value) if value else ""
-
-
-def _folder(variable: str, default: str) -> str:
-    """A folder, or a URI without a slash at its end."""
-    value = _text(variable, default)
-    if not is_uri(value):
-        return _absolute(value)
+    for variable, value in sorted(os.environ.items()):
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and value and name not in Settings.model_fields:
+            raise SettingError(_explain_unknown(variable, name, lambda known: f"{PREFIX}{known.upper()}"))
     try:
-        check_uri(value)
-    except StoreError as error:
-        raise SettingError(f"{variable} cannot be used: {error}") from error
-    return value.rstrip("/")
+        return Settings()
+    except ValidationError as error:
+        raise SettingError(_explain(error.errors()[0])) from None  # pydantic's own text repeats the value
 
 
-def _absolute(folder: str) -> str:
-    return folder if is_uri(folder) else str(Path(folder).expanduser().resolve())
+def describe_bounds(field: FieldInfo) -> str:
+    """Describes the values that a setting accepts, as the object of "write"; empty for any text."""
+    bounds = {
+        name: getattr(each, name) for each in field.metadata for name in ("ge", "gt", "le") if hasattr(each, name)
+    }
+    if choices := get_args(field.annotation):
+        return " or ".join(filter(None, choices))
+    if field.annotation is date:
+        return "a day"
+    if field.annotation is int:
+        return f"a whole number from {bounds['ge']} to {bounds['le']}"
+    if field.annotation is float:
+        return "a number above 0" if "gt" in bounds else "a share between 0 and 1"
+    return ""
 
 
-def _one_of(variable: str, default: str, choices: tuple[str, ...]) -> str:
-    value = _text(variable, default)
-    if value not in choices:
-        raise SettingError(f"{variable} is {value!r}; it can be {' or '.join(filter(None, choices))}")
-    return value
+def format_default(field: FieldInfo) -> str:
+    """Writes the default of a setting as a user would."""
+    if field.default_factory:
+        return str(field.examples[0]) if field.examples else ""
+    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
 
 
-def _day(variable: str, default: str) -> date:
-    value = _text(variable, default)
+def _read_file() -> dict[str, Any]:
+    """Reads `daylight.yaml`; all scalars stay text, as in the environment."""
+    file = Path(os.environ.get("DAGSTER_HOME") or ".", FILE_NAME)
+    if not file.exists():
+        return {}
     try:
-        return date.fromisoformat(value)
-    except ValueError as error:
-        raise SettingError(f"{variable} is {value!r}; write a day such as {default}") from error
+        content = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader) or {}  # noqa: S506 makes text alone
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise SettingError(f"{file} is not a mapping: write one setting per line, such as lake: /data/lake")
+    return {name: value for name, value in content.items() if value != ""}
 
 
-def _number(variable: str, default: str, is_allowed: Callable[[float], bool], wish: str) -> float:
-    value = _text(variable, default)
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not is_allowed(number):
-        raise SettingError(f"{variable} is {value!r}; write {wish} such as {default}")
-    return number
+def _explain(error: ErrorDetails) -> str:
+    """Explains an error of pydantic in one sentence."""
+    name = str(error["loc"][0])
+    variable = f"{PREFIX}{name.upper()}"
+    key = variable if os.environ.get(variable) else f"{name} in {FILE_NAME}"
+    if error["type"] == "extra_forbidden":
+        return _explain_unknown(key, name, lambda known: known)
+    if error["type"] == "value_error":
+        return f"{key} cannot be used: {error['ctx']['error']}"
+    field = Settings.model_fields[name]
+    bounds = describe_bounds(field)
+    if get_args(field.annotation):
+        return f"{key} is {error['input']!r}; it can be {bounds}"
+    example = format_default(field)
+    return f"{key} is {error['input']!r}; write {bounds or 'one text'}{f' such as {example}' if example else ''}"
 
 
-def _share(variable: str, default: str) -> float:
-    return _number(variable, default, lambda number: 0 <= number <= 1, "a share between 0 and 1")
-
-
-def _count(variable: str, default: int, limit: int = 2**31, least: int = 1) -> int:
-    wish = f"a whole number from {least} to {limit - 1}"
-    return int(_number(variable, str(default), lambda number: number.is_integer() and least <= number < limit, wish))
-
-
-def _is_positive(number: float) -> bool:
-    return 0 < number < math.inf
+def _explain_unknown(key: str, name: str, spell: Callable[[str], str]) -> str:
+    if name in RENAMED:
+        return f"{key} is now called {spell(RENAMED[name])}: rename it"
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    cure = f"did you mean {spell(close[0])}?" if close else "docs/configuration.md lists all settings"
+    return f"{key} is not a setting: {cure}"

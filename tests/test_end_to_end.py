@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -33,7 +32,7 @@ class Deployment:
     def run(self, job: str, *days: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
         """Runs a job; `changes` are of the settings."""
         tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
-        definitions = build_definitions(replace(self.settings, **changes))
+        definitions = build_definitions(self.settings.replace(**changes))
         ops = {"ops": {"classifier_candidate": {"config": config}}} if config else {}
         return definitions.resolve_job_def(job).execute_in_process(
             run_config=ops, instance=self.instance, tags=tags, raise_on_error=False
@@ -58,8 +57,7 @@ def deployment(
     tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, training_folder: Path, make_photo: MakePhoto
 ) -> Iterator[Deployment]:
     root = tmp_path_factory.mktemp("deployment")
-    settings = replace(
-        read_settings(),
+    settings = read_settings().replace(
         landing=str(root / "landing"),
         training=str(training_folder),
         lake=str(root / "lake"),

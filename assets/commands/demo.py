@@ -7,7 +7,6 @@ where to look. The photos are five groups of the Grocery Store Dataset.
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -32,7 +31,7 @@ def main() -> None:
         photos = unpack_demo_photos(settings.landing)
     except DemoError as error:
         sys.exit(str(error))
-    settings = replace(settings, training=f"{settings.landing}/training", label_pattern="")
+    settings = settings.replace(training=f"{settings.landing}/training", label_pattern="")
     print(f"{photos.training_count} labelled photos lie in {settings.training}")
     print(f"{len(photos.labels)} photos arrived in {settings.landing}/days on {', '.join(photos.days)}")
 

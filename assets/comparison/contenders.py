@@ -14,7 +14,7 @@ from pipeline.training.heads import HeadName, Normalization
 from resources.lake.feature_cache import FeatureCache
 from resources.models.catalogue import BackboneCatalogue
 from resources.models.judgements import Judgements
-from resources.prices import Prices
+from resources.settings import Settings
 from resources.spark.session import POOL
 
 
@@ -44,7 +44,7 @@ def contenders(
     catalogue: BackboneCatalogue,
     feature_cache: FeatureCache,
     judgements: Judgements,
-    prices: Prices,
+    settings: dg.ResourceParam[Settings],
 ) -> Table:
     """Backbones and precisions on the same pictures, split and search for a head: how good, how fast, how dear.
 
@@ -63,5 +63,5 @@ def contenders(
     )
     return Table(
         tabulate_contenders(training_images.spark, judged),
-        describe_whole(describe_contenders(prices.core_hour_dollars)),
+        describe_whole(describe_contenders(settings.core_hour_dollars)),
     )

@@ -15,7 +15,7 @@ from resources.instance.day_costs import find_cost
 from resources.instance.pages import show_numbers
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
-from resources.prices import Prices
+from resources.settings import Settings
 from resources.spark.session import SparkResource
 
 
@@ -30,7 +30,7 @@ def daily_report(
     lake: Lake,
     spark: SparkResource,
     model_store: ModelStore,
-    prices: Prices,
+    settings: dg.ResourceParam[Settings],
 ) -> None:
     """Page of the day for a manager: counts beside four weeks before, what waits for a person, drift, model and cost.
 
@@ -40,7 +40,7 @@ def daily_report(
     days = context.partition_keys
     history = lake.read_known(spark.spark_session, "predictions", parse_schema(PREDICTIONS_SCHEMA), days_before(days))
     tables = DayTables(history.frame, predictions, review_queue, images, image_features, training_features)
-    cost = partial(find_cost, context.instance, core_hour_dollars=prices.core_hour_dollars)
+    cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     for report in make_reports(days, tables, model_store.read_evaluation, cost):
         page = write_page(report)
         metadata = {

@@ -1,46 +1,25 @@
-"""What arrived: labelled pictures to learn from, and every day's files to answer."""
+"""The asset `images`: the files that arrived on a day."""
 
 import dagster as dg
 
 from assets.partitions import daily_asset
-from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.image_files import describe_images, read_days
-from pipeline.images.labels import describe_training_images, list_training_files, read_training_images
-from pipeline.reports.report import Table, describe_whole
-from pipeline.reviews import reviews
-from pipeline.reviews.reviewed_images import days_of, list_reviewed, read_reviewed_images
-from pipeline.storage.schema import parse_schema
-from resources.lake.lake import Lake
+from pipeline.reports.report import Table
 from resources.landing import LandingZone
-from resources.limits import FileLimits
-from resources.spark.session import POOL, SparkResource
-
-
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"], deps=["reviews"])
-def training_images(landing_zone: LandingZone, limits: FileLimits, lake: Lake, spark: SparkResource) -> Table:
-    """Labelled pictures, one row per file or reviewed picture, bytes included.
-
-    The label comes from the folder, from `manifest.csv`, from a pattern or from a review. `train`, `validation` or
-    `test` above the label says the split; otherwise the digest of the bytes does, for ever. A column `group` of the
-    manifest names what must lie on one side, such as a shop, a camera or a session.
-    """
-    session = spark.spark_session
-    files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)
-    labelled = read_training_images(session, files, limits.max_bytes)
-    reviewed = list_reviewed(lake.read_known(session, "reviews", parse_schema(reviews.SCHEMA), None))
-    if reviewed.num_rows:
-        stored = lake.read_known(session, "images", parse_schema(IMAGES_SCHEMA), days_of(reviewed))
-        labelled = labelled.unionByName(read_reviewed_images(stored, reviewed))
-    return Table(labelled, describe_whole(describe_training_images(files)))
+from resources.settings import Settings
+from resources.spark.session import SparkResource
 
 
 @daily_asset(kinds={"spark", "deltalake"})
 def images(
-    context: dg.AssetExecutionContext, landing_zone: LandingZone, limits: FileLimits, spark: SparkResource
+    context: dg.AssetExecutionContext,
+    landing_zone: LandingZone,
+    settings: dg.ResourceParam[Settings],
+    spark: SparkResource,
 ) -> Table:
     """Files that arrived on the day, one row each, bytes included.
 
     Every file in the folder of the day is a row, whatever its name and whether or not it is a picture.
     """
     folders = landing_zone.day_folders(context.partition_keys)
-    return Table(read_days(spark.spark_session, folders, limits.max_bytes), describe_images)
+    return Table(read_days(spark.spark_session, folders, settings.max_bytes), describe_images)

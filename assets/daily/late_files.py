@@ -6,7 +6,7 @@ from typing import Final
 
 import dagster as dg
 
-from assets.automation import daily
+from assets.daily import daily
 from pipeline.images.late_files import FACTS, Arrivals, compare_files
 from pipeline.storage.files import list_files
 from resources.lake.lake import Lake

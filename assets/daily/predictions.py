@@ -16,7 +16,7 @@ from pipeline.daily.row_conservation import DayCount, count_days, count_table
 from pipeline.reports.report import Table, describe_all
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
-from resources.limits import FileLimits
+from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
 
 FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=30))
@@ -46,10 +46,10 @@ def every_file_has_an_answer_or_a_reason(
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def rejected_files_are_few(
-    context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, limits: FileLimits
+    context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
     """Share of rejected files is at most DAYLIGHT_MAX_REJECTED_SHARE, on every day of the run."""
-    quota = limits.max_rejected_share
+    quota = settings.max_rejected_share
     fault = f"more than {quota:.1%} rejected files (DAYLIGHT_MAX_REJECTED_SHARE)"
     return _judge(_count_days(context, lake, spark), lambda count: count.rejected_share <= quota, fault)
 

@@ -8,8 +8,8 @@ from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms
 from pipeline.reviews.review_queue import describe_review_queue, queue_for_review
 from pipeline.similarity.novelty import choose_reference, measure_similarity
-from resources.audit import Audit
 from resources.lake.lake import Lake
+from resources.settings import Settings
 
 
 @daily_asset(kinds={"spark", "deltalake"})
@@ -18,16 +18,16 @@ def review_queue(
     images: DataFrame,
     image_features: DataFrame,
     training_features: DataFrame,
-    audit: Audit,
+    settings: dg.ResourceParam[Settings],
 ) -> Table:
     """Pictures of the day that are worth a person's look: uncertain, unlike all training pictures, or drawn at random.
 
     The random sample tells the accuracy in production: DAYLIGHT_AUDIT_SHARE of the answered pictures, at least
-    DAYLIGHT_AUDIT_LEAST and at most DAYLIGHT_AUDIT_MOST.
+    DAYLIGHT_AUDIT_MIN and at most DAYLIGHT_AUDIT_MAX.
     """
     reference = choose_reference(training_features)
     similarities = measure_similarity(image_features, reference)
-    queue = queue_for_review(predictions, similarities, reference.threshold, audit.size)
+    queue = queue_for_review(predictions, similarities, reference.threshold, settings.audit_size)
     return Table(queue, describe_review_queue(images, reference.threshold))
 
 

@@ -11,7 +11,6 @@ from pipeline.training.precision import MAX_LOSS, describe_precision, loses_litt
 from resources.instance.pages import show_numbers, show_report
 from resources.models.catalogue import BackboneCatalogue
 from resources.models.precision import Precisions
-from resources.settings import read_settings
 from resources.spark.session import POOL
 
 
@@ -31,7 +30,6 @@ class BackboneConfig(dg.Config):
     owners=["team:vision"],
     deps=["training_images"],
     io_manager_key="models",
-    code_version=read_settings().backbone_version,
 )
 def backbone(config: BackboneConfig, catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[Backbone]:
     """Frozen, pretrained network from uint8 pixels to a feature vector, as one ONNX file.

@@ -9,8 +9,8 @@ from pipeline.training.classifier import Classifier
 from pipeline.training.end_to_end_graph import refuse_fusion
 from pipeline.training.graph_parity import MAX_DIFFERENCE, measure_fused_parity
 from resources.instance.pages import show_numbers
-from resources.limits import FileLimits
 from resources.models.store import ModelStore
+from resources.settings import Settings
 from resources.spark.session import POOL
 
 
@@ -30,7 +30,7 @@ def fused_graph_answers_as_the_classifier(
     training_images: StoredRows,
     training_features: DataFrame,
     model_store: ModelStore,
-    limits: FileLimits,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.AssetCheckResult:
     """classifier.onnx gives the classifier's labels, and its probabilities within 0.00001, on the whole holdout.
 
@@ -44,7 +44,7 @@ def fused_graph_answers_as_the_classifier(
         told = "there is no classifier.onnx: materialize classifier_candidate anew"
         return dg.AssetCheckResult(passed=False, description=told, metadata={"file": place})
     parity = measure_fused_parity(
-        graph, classifier_candidate, backbone, training_images, training_features, limits.of_a_file
+        graph, classifier_candidate, backbone, training_images, training_features, settings.limits
     )
     return dg.AssetCheckResult(
         passed=parity.holds,

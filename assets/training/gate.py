@@ -24,10 +24,10 @@ from pipeline.evaluation.gate_rules import (
 )
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier, predict_holdout
-from resources.gate import Gate
 from resources.instance.pages import show_numbers
 from resources.lake.feature_cache import FeatureCache
 from resources.models.store import ModelStore
+from resources.settings import Settings
 from resources.spark.session import POOL
 
 VERDICTS: Final = "verdicts"
@@ -76,7 +76,7 @@ def gate_of_promotion(
     training_images: StoredRows,
     feature_cache: FeatureCache,
     model_store: ModelStore,
-    gate: Gate,
+    settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.AssetCheckResult]:
     """Holds the candidate against the classifier in use, on the same holdout."""
     present = model_store.find_classifier("classifier")
@@ -85,7 +85,7 @@ def gate_of_promotion(
     if present is not None:
         features = _features_for(present, training_features, training_images, feature_cache, model_store)
         theirs = _enter(present, features, model_store)
-    limits = gate.limits
+    limits = settings.thresholds
     verdicts = (
         judge_accuracy(ours, limits.accuracy),
         judge_holdout(ours, _former_holdout(present, ours.version), config.new_holdout),

@@ -1,10 +1,9 @@
-"""Embeddings of what arrived, by the one frozen backbone; no picture is ever embedded twice."""
+"""Embeddings of the labelled images, and the pairs of them that are near-duplicates."""
 
 import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
-from assets.partitions import daily_asset
 from pipeline.embed.backbone import Backbone
 from pipeline.images.embedding_costs import describe_embedded, report_costs
 from pipeline.images.labels import label_features
@@ -14,7 +13,7 @@ from pipeline.similarity.near_duplicates import describe_near_duplicates, find_n
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
-from resources.prices import Prices
+from resources.settings import Settings
 from resources.spark.session import POOL
 
 
@@ -29,7 +28,7 @@ class SplitConfig(dg.Config):
 
 @dg.asset(pool=POOL, group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
 def training_twins(
-    training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, prices: Prices
+    training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, settings: dg.ResourceParam[Settings]
 ) -> Table:
     """Pairs of labelled pictures that show the very same: saved anew, cut, scaled, mirrored or turned a little.
 
@@ -39,9 +38,9 @@ def training_twins(
     embedded = feature_cache.embed(training_images, backbone)
     images = training_images.frame
     return Table(
-        find_near_duplicates(embedded.rows.frame, images, feature_cache.limits.max_pixels),
+        find_near_duplicates(embedded.rows.frame, images, settings.max_pixels),
         describe_whole(
-            describe_near_duplicates(images), lambda _: report_costs(embedded, None, prices.core_hour_dollars)
+            describe_near_duplicates(images), lambda _: report_costs(embedded, None, settings.core_hour_dollars)
         ),
     )
 
@@ -54,7 +53,7 @@ def training_features(
     backbone: Backbone,
     feature_cache: FeatureCache,
     lake: Lake,
-    prices: Prices,
+    settings: dg.ResourceParam[Settings],
 ) -> Table:
     """Embeddings of the labelled pictures, one row per distinct picture, split so that twins and groups stay together.
 
@@ -67,15 +66,5 @@ def training_features(
     sides = split_groups(images, group_images(training_twins, images), former.frame if former else None)
     return Table(
         label_features(embedded.rows.frame, images, sides),
-        describe_all(describe_embedded(embedded, prices.core_hour_dollars), describe_whole(describe_groups(images))),
+        describe_all(describe_embedded(embedded, settings.core_hour_dollars), describe_whole(describe_groups(images))),
     )
-
-
-@daily_asset(kinds={"spark", "onnx", "deltalake"})
-def image_features(images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, prices: Prices) -> Table:
-    """Embeddings of the day's pictures, one row per distinct picture.
-
-    A picture that cannot be decoded is a row with the reason why.
-    """
-    embedded = feature_cache.embed(images, backbone)
-    return Table(embedded.rows, describe_embedded(embedded, prices.core_hour_dollars))

@@ -25,7 +25,7 @@ from pipeline.images.features import COLUMNS, SCHEMA, embed_stored
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Appended, Lake, LakeError
-from resources.limits import FileLimits
+from resources.settings import Settings
 
 TABLE: Final = "feature_cache"
 
@@ -34,7 +34,7 @@ class FeatureCache(dg.ConfigurableResource):
     """Features by picture, backbone and decoder, for ever."""
 
     lake: Lake = Field(description="Where the cache lives, as the table feature_cache.")
-    limits: FileLimits = Field(description="What a picture may take.")
+    settings: dg.ResourceDependency[Settings]
 
     def embed(self, images: StoredRows, backbone: Backbone, ids: Collection[str] | None = None) -> Embedded:
         """Embeds the distinct pictures that were never embedded with this backbone, and serves the others.
@@ -53,13 +53,15 @@ class FeatureCache(dg.ConfigurableResource):
         """
         pictures = find_images(images, ids)
         cached = self._read(images.spark, backbone)
-        found = find_cached(cached, pictures["image_id"], self.limits.max_pixels)
+        found = find_cached(cached, pictures["image_id"], self.settings.max_pixels)
         missing = find_missing(pictures, found)
         self._check_bytes(missing)
         made = self._append(images, missing, backbone) if missing.num_rows else None
         if made:
             cached = self._read(images.spark, backbone)
-            new = find_cached(cached.among(made.files), missing["image_id"], self.limits.max_pixels, even_fleeting=True)
+            new = find_cached(
+                cached.among(made.files), missing["image_id"], self.settings.max_pixels, even_fleeting=True
+            )
             found = pa.concat_tables([found, new])
         schema = SCHEMA if "day" in images.schema.names else COLUMNS
         return Embedded(
@@ -76,12 +78,12 @@ class FeatureCache(dg.ConfigurableResource):
         if emptied:
             raise LakeError(
                 f"pictures of {', '.join(emptied)} were never embedded like this, and their bytes are kept no longer"
-                f" (DAYLIGHT_KEEP_PICTURES_DAYS): materialize images for the day too, which reads the landing zone anew"
+                f" (DAYLIGHT_KEEP_IMAGES_DAYS): materialize images for the day too, which reads the landing zone anew"
             )
 
     def _append(self, images: StoredRows, places: pa.Table, backbone: Backbone) -> Appended:
         """Embeds and writes in one worker: what a task embeds becomes a file of the cache."""
-        rows = embed_stored(images, places, backbone, CACHE_SCHEMA, self.limits.of_a_file)
+        rows = embed_stored(images, places, backbone, CACHE_SCHEMA, self.settings.limits)
         return self.lake.append(TABLE, rows, "backbone", backbone.digest)
 
     def _read(self, spark: SparkSession, backbone: Backbone) -> StoredRows:

@@ -1,7 +1,8 @@
+import os
 import subprocess
 import sys
 import tomllib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -12,9 +13,9 @@ from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 import assets
 import pipeline
 import resources
-from assets.automation import every_morning
+from assets.daily import every_morning
 from assets.definitions import build_definitions
-from resources.settings import read_settings
+from resources.settings import Settings, read_settings
 from resources.spark.session import POOL
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +137,23 @@ def test_candidates_backbones_and_days_are_held_up_by_blocking_checks(definition
         ("predictions", "pictures_are_like_those_trained_on"): False,
         ("predictions", "answers_are_mixed_as_on_the_holdout"): False,
     }
+
+
+def test_definitions_follow_the_settings_they_are_built_from() -> None:
+    settings = Settings().replace(start_day=date(2026, 2, 3), backbone="resnet50", precision="fp32")
+    built = build_definitions(settings)
+    for name in DAILY:
+        assert built.resolve_assets_def(name).partitions_def.get_first_partition_key() == "2026-02-03"
+    assert built.resolve_job_def("daily").partitions_def.get_first_partition_key() == "2026-02-03"
+    assert built.resolve_assets_def("backbone").code_versions_by_key == {dg.AssetKey("backbone"): "resnet50 fp32"}
+    assert built.resources["settings"] is settings
+
+
+def test_nothing_reads_the_environment_at_import() -> None:
+    code = "import assets.definitions, assets.daily.predictions, assets.training.backbone"
+    broken = {"PATH": os.environ["PATH"], "DAYLIGHT_START_DAY": "never", "DAYLIGHT_NO_SUCH_SETTING": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=broken)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_morning_asks_for_yesterday() -> None:

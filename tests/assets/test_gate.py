@@ -7,7 +7,6 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -32,8 +31,7 @@ class Shop:
 
     def __init__(self, root: Path, recall_floor: float = 0.5) -> None:
         self.training = root / "training"
-        self.settings: Settings = replace(
-            read_settings(),
+        self.settings: Settings = read_settings().replace(
             landing=str(root / "landing"),
             training=str(self.training),
             lake=str(root / "lake"),

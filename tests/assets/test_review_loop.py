@@ -4,7 +4,6 @@ import csv
 import io
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -91,8 +90,7 @@ def deployment(
     """Trained; two days; their forms sent back; the pictures of Monday cleared away; trained; Tuesday once more."""
     root = tmp_path_factory.mktemp("reviews")
     onnx.save(make_tiny_graph(), root / "tiny.onnx")
-    settings = replace(
-        read_settings(),
+    settings = read_settings().replace(
         landing=str(root / "landing"),
         training=str(training_folder),
         lake=str(root / "lake"),

@@ -28,7 +28,7 @@ from pipeline.storage.stored_rows import StoredRows
 from resources.lake.commits import Appended, without_promises
 from resources.lake.feature_cache import TABLE, FeatureCache
 from resources.lake.lake import Lake
-from resources.limits import FileLimits
+from resources.settings import Settings
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 STAGES = {"start", "read", "decode", "resize", "infer", "hand over", "write"}
@@ -39,7 +39,7 @@ MakeImages = Callable[..., StoredRows]
 
 @pytest.fixture
 def cache(tmp_path: Path) -> FeatureCache:
-    return FeatureCache(lake=Lake(root=str(tmp_path / "lake")), limits=FileLimits())
+    return FeatureCache(lake=Lake(root=str(tmp_path / "lake")), settings=Settings())
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
 def test_a_picture_rejected_for_its_pixels_is_tried_again_when_more_are_allowed(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    strict = FeatureCache(lake=cache.lake, limits=FileLimits(max_pixels=1_000))
+    strict = FeatureCache(lake=cache.lake, settings=Settings(max_pixels=1_000))
     (row,) = strict.embed(make_images(photos[0]), tiny_backbone).rows.frame.collect()
     assert (row["error"], row["width"], row["height"], row["features"]) == (TOO_MANY_PIXELS, 48, 40, None)
     assert strict.embed(make_images(photos[0]), tiny_backbone).miss_count == 0, "the limit is the same"
@@ -260,7 +260,7 @@ def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
             assert quick.miss_count == len(quick.rows.frame.collect()) == 3
             return super()._append(images, places, backbone)
 
-    embedded = OvertakenCache(lake=cache.lake, limits=cache.limits).embed(make_images(*photos[1:]), tiny_backbone)
+    embedded = OvertakenCache(lake=cache.lake, settings=cache.settings).embed(make_images(*photos[1:]), tiny_backbone)
     assert embedded.miss_count == len(embedded.rows.frame.collect()) == 3
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 6
     later = serve_only(cache, make_images(*photos), tiny_backbone)

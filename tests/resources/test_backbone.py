@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -41,8 +40,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, training_folder: Path, ne
     root = tmp_path_factory.mktemp("deployment")
     day = root / "landing" / "days" / DAY
     shutil.copytree(training_folder / "red", day)
-    return replace(
-        read_settings(),
+    return read_settings().replace(
         landing=str(root / "landing"),
         training=str(training_folder),
         lake=str(root / "lake"),
@@ -64,7 +62,7 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 @pytest.fixture(scope="module")
 def run(settings: Settings, instance: dg.DagsterInstance) -> Run:
     def run(job: str, day: str = "", **changes: object) -> dg.ExecuteInProcessResult:
-        job_def = build_definitions(replace(settings, **changes)).resolve_job_def(job)
+        job_def = build_definitions(settings.replace(**changes)).resolve_job_def(job)
         config = {"ops": {"gate": {"config": {"accept_equal": True}}}} if job == "training" else {}
         return job_def.execute_in_process(config, instance=instance, partition_key=day or None, raise_on_error=False)
 
@@ -73,7 +71,7 @@ def run(settings: Settings, instance: dg.DagsterInstance) -> Run:
 
 def make_backbone(settings: Settings, instance: dg.DagsterInstance, **changes: object) -> dg.ExecuteInProcessResult:
     """Materializes the backbone and its checks alone."""
-    definitions = build_definitions(replace(settings, **changes))
+    definitions = build_definitions(settings.replace(**changes))
     job = definitions.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("backbone")], raise_on_error=False)
 
@@ -257,7 +255,7 @@ def test_a_change_of_the_backbone_is_safe_and_seen_and_going_back_is_served_from
 ) -> None:
     assert stale_assets(settings, instance) == {}
 
-    changed = replace(settings, backbone=networks["convolutions"])
+    changed = settings.replace(backbone=networks["convolutions"])
     assert make_backbone(changed, instance).success
     marked = stale_assets(changed, instance)
     assert {"training_features", "image_features"} <= marked.keys(), marked
@@ -295,7 +293,7 @@ def test_labelled_pictures_that_changed_put_what_is_made_of_them_out_of_date_and
     """The backbone is told from them, but its version is its digest."""
     shutil.copytree(settings.training, tmp_path, dirs_exist_ok=True)
     (tmp_path / "red" / "another.jpg").write_bytes(make_photo("red", 4000))
-    changed = replace(settings, training=str(tmp_path))
+    changed = settings.replace(training=str(tmp_path))
     job = build_definitions(changed).resolve_implicit_global_asset_job_def()
     images = [dg.AssetKey("training_images")]
     assert job.execute_in_process(instance=instance, asset_selection=images).success

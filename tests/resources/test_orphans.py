@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from assets.housekeeping import housekeeping
 from resources.lake.lake import Lake
 from resources.lake.orphans import LEFTOVER_HOURS, draft_name
-from resources.retention import Retention
+from resources.settings import Settings
 
 DAY = "2026-11-20"
 
@@ -65,7 +65,7 @@ def test_the_job_says_what_it_removed(lake: Lake) -> None:
     orphan = Path(lake.folder("images")) / "orphan.parquet"
     orphan.write_bytes(b"half a file")
     age(orphan)
-    result = housekeeping.execute_in_process(resources={"lake": lake, "retention": Retention()})
+    result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()})
     outputs = {event.step_key: event for event in result.all_events if event.is_successful_output}
     output = outputs["collect_leftovers"]
     assert {name: value.value for name, value in output.step_output_data.metadata.items()} == {

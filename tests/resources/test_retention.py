@@ -11,15 +11,14 @@ from conftest import MakePhoto
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from assets.housekeeping import housekeeping
+from assets.housekeeping import days_ago, housekeeping
 from pipeline.embed.backbone import Backbone
 from pipeline.images.image_files import read_days
 from resources.instance.run_history import forget_runs
 from resources.lake.commits import LakeError
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
-from resources.limits import FileLimits
-from resources.retention import Retention
+from resources.settings import Settings
 
 OLD, NEW = "2026-11-01", "2026-11-20"
 
@@ -94,13 +93,12 @@ def test_a_day_that_is_read_again_has_its_bytes_again(lake: Lake, landing: Path,
 def test_an_emptied_day_is_served_from_the_cache_and_refused_where_bytes_are_needed(
     lake: Lake, spark: SparkSession, tiny_backbone: Backbone
 ) -> None:
-    limits = FileLimits(max_bytes=2**27, max_pixels=10**8, max_seconds=30, max_memory_bytes=2**30, max_rejected_share=1)
-    cache = FeatureCache(lake=lake, limits=limits)
+    cache = FeatureCache(lake=lake, settings=Settings(max_pixels=10**8))
     kept = cache.embed(lake.read(spark, "images", [NEW]), tiny_backbone).rows.frame.count()
     lake.empty_days("2026-11-21")
     again = cache.embed(lake.read(spark, "images", [NEW]), tiny_backbone)
     assert (again.rows.frame.count(), again.miss_count) == (kept, 0)
-    with pytest.raises(LakeError, match=f"{OLD}.*DAYLIGHT_KEEP_PICTURES_DAYS.*materialize images"):
+    with pytest.raises(LakeError, match=f"{OLD}.*DAYLIGHT_KEEP_IMAGES_DAYS.*materialize images"):
         cache.embed(lake.read(spark, "images", [OLD]), tiny_backbone)
 
 
@@ -187,24 +185,33 @@ def test_the_verdict_of_a_check_stays_when_its_run_goes(tmp_path: Path) -> None:
         )
 
 
-def test_nothing_is_let_go_where_nobody_says_so() -> None:
-    forever = Retention()
-    assert (forever.runs_before, forever.pictures_before) == (None, None)
-    week = Retention(runs_days=7, pictures_days=7)
-    assert week.pictures_before == (datetime.now(UTC) - timedelta(days=7)).date().isoformat()
+def test_nothing_is_removed_by_default(lake: Lake, tmp_path: Path) -> None:
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()}, instance=instance)
+    assert metadata_of(result)["empty_old_pictures"] == {"days": 0, "which": ""}
+    assert metadata_of(result)["forget_old_runs"] == {"runs": 0}
+    assert lake.list_emptied([OLD, NEW]) == []
+
+
+def test_days_are_counted_back_from_today() -> None:
+    assert days_ago(7).date() == datetime.now(UTC).date() - timedelta(days=7)
+
+
+def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, dict]:
+    return {
+        event.step_key: {name: value.value for name, value in event.step_output_data.metadata.items()}
+        for event in result.all_events
+        if event.is_successful_output
+    }
 
 
 def test_housekeeping_tells_what_it_let_go(lake: Lake, tmp_path: Path) -> None:
     long_ago = (datetime.now(UTC).date() - datetime.fromisoformat(NEW).date()).days
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         result = housekeeping.execute_in_process(
-            resources={"lake": lake, "retention": Retention(runs_days=1, pictures_days=max(1, long_ago))},
+            resources={"lake": lake, "settings": Settings(keep_runs_days=1, keep_images_days=max(1, long_ago))},
             instance=instance,
         )
-    told = {
-        event.step_key: {name: value.value for name, value in event.step_output_data.metadata.items()}
-        for event in result.all_events
-        if event.is_successful_output
-    }
+    told = metadata_of(result)
     assert told["empty_old_pictures"] == {"days": 1, "which": OLD}
     assert told["forget_old_runs"] == {"runs": 0}

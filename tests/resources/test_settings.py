@@ -1,79 +1,61 @@
-"""Settings: every variable has a default that works on a laptop, and a bad value names its variable."""
+"""Settings: declared once, read from the environment or a file; a bad name or value is one sentence with the cure."""
 
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from assets.commands.configuration import PAGE, write_configuration
 from pipeline.embed.limits import Limits
+from pipeline.evaluation.gate_rules import Thresholds
 from pipeline.reviews.audit import AuditSize
 from resources.settings import SettingError, Settings, read_settings
 
-VARIABLES = (
-    "DAYLIGHT_LANDING",
-    "DAYLIGHT_TRAINING",
-    "DAYLIGHT_LABEL_PATTERN",
-    "DAYLIGHT_LAKE",
-    "DAYLIGHT_BACKBONE",
-    "DAYLIGHT_PRECISION",
-    "DAYLIGHT_START_DAY",
-    "DAYLIGHT_SPARK_MASTER",
-    "DAYLIGHT_ACCURACY_FLOOR",
-    "DAYLIGHT_WEIGHTS",
-    "DAYLIGHT_FEATURES_TENSOR",
-    "DAYLIGHT_PIXEL_SCALING",
-    "DAYLIGHT_CORE_HOUR_DOLLARS",
-    "DAYLIGHT_MAX_BYTES",
-    "DAYLIGHT_MAX_PIXELS",
-    "DAYLIGHT_MAX_SECONDS",
-    "DAYLIGHT_MAX_MEMORY_BYTES",
-    "DAYLIGHT_MAX_REJECTED_SHARE",
-    "DAYLIGHT_RECALL_FLOOR",
-    "DAYLIGHT_MAX_CALIBRATION_ERROR",
-    "DAYLIGHT_MAX_SLOWDOWN",
-    "DAYLIGHT_MAX_GROWTH",
-    "DAYLIGHT_AUDIT_SHARE",
-    "DAYLIGHT_AUDIT_LEAST",
-    "DAYLIGHT_AUDIT_MOST",
-    "DAYLIGHT_KEEP_RUNS_DAYS",
-    "DAYLIGHT_KEEP_PICTURES_DAYS",
-)
+VARIABLES = tuple(f"DAYLIGHT_{name.upper()}" for name in Settings.model_fields)
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty environment in an empty folder."""
-    for variable in VARIABLES:
+    for variable in [*VARIABLES, "DAGSTER_HOME"]:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path.resolve()
 
 
 def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
-    assert read_settings() == Settings(
-        landing=str(folder / "landing"),
-        training=str(folder / "landing" / "training"),
-        label_pattern="",
-        lake=str(folder / "lake"),
-        backbone="efficientnet-lite0",
-        weights="",
-        features_tensor="",
-        pixel_scaling="",
-        precision="auto",
-        start_day=date(2026, 1, 1),
-        spark_master="local[*]",
-        accuracy_floor=0.8,
-        recall_floor=0.5,
-        max_calibration_error=0.05,
-        max_slowdown=1.5,
-        max_growth=2.0,
-        core_hour_dollars=0.05,
-        limits=Limits(bytes=2**27, pixels=89_478_485, seconds=30.0, memory_bytes=2**30),
-        max_rejected_share=0.05,
-        audit_size=AuditSize(share=0.02, least=10, most=100),
-        keep_runs_days=0,
-        keep_pictures_days=0,
-    )
+    settings = read_settings()
+    assert settings.model_dump() == {
+        "landing": str(folder / "landing"),
+        "training": str(folder / "landing" / "training"),
+        "label_pattern": "",
+        "lake": str(folder / "lake"),
+        "backbone": "efficientnet-lite0",
+        "weights": "",
+        "features_tensor": "",
+        "pixel_scaling": "",
+        "precision": "auto",
+        "start_day": date(2026, 1, 1),
+        "spark_master": "local[*]",
+        "accuracy_floor": 0.8,
+        "recall_floor": 0.5,
+        "max_calibration_error": 0.05,
+        "max_slowdown": 1.5,
+        "max_growth": 2.0,
+        "core_hour_dollars": 0.05,
+        "max_bytes": 2**27,
+        "max_pixels": 89_478_485,
+        "max_seconds": 30.0,
+        "max_memory_bytes": 2**30,
+        "max_rejected_share": 0.05,
+        "audit_share": 0.02,
+        "audit_min": 10,
+        "audit_max": 100,
+        "keep_runs_days": 0,
+        "keep_images_days": 0,
+    }
+    assert settings.limits == Limits(bytes=2**27, pixels=89_478_485, seconds=30.0, memory_bytes=2**30)
+    assert settings.audit_size == AuditSize(0.02, 10, 100)
 
 
 def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,69 +65,97 @@ def test_an_empty_variable_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> No
     assert read_settings() == defaults
 
 
+VALUES = {
+    "landing": "in",
+    "training": "labelled",
+    "label_pattern": "(?P<label>x)",
+    "lake": "/out",
+    "backbone": "other.onnx",
+    "weights": "weights.h5",
+    "features_tensor": "pool5",
+    "pixel_scaling": "caffe",
+    "precision": "int8",
+    "start_day": "2025-02-28",
+    "spark_master": "spark://h:7077",
+    "accuracy_floor": "0.25",
+    "recall_floor": "0.75",
+    "max_calibration_error": "0.3",
+    "max_slowdown": "3",
+    "max_growth": "4",
+    "core_hour_dollars": "0.04",
+    "max_bytes": "1000",
+    "max_pixels": "2000",
+    "max_seconds": "0.5",
+    "max_memory_bytes": "3000",
+    "max_rejected_share": "0.1",
+    "audit_share": "0.5",
+    "audit_min": "0",
+    "audit_max": "7",
+    "keep_runs_days": "90",
+    "keep_images_days": "30",
+}
+
+
 def test_every_variable_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = (
-        *("in", "labelled", "(?P<label>x)", "/out", "other.onnx", "int8", "2025-02-28", "spark://h:7077", "0.25"),
-        *(
-            "weights.h5",
-            "pool5",
-            "caffe",
-            "0.04",
-            "1000",
-            "2000",
-            "0.5",
-            "3000",
-            "0.1",
-            "0.75",
-            "0.3",
-            "3",
-            "4",
-            "0.5",
-            "0",
-            "7",
-            "90",
-            "30",
-        ),
-    )
-    for variable, value in zip(VARIABLES, values, strict=True):
-        monkeypatch.setenv(variable, value)
-    assert read_settings() == Settings(
-        landing=str(folder / "in"),
-        training=str(folder / "labelled"),
-        label_pattern="(?P<label>x)",
-        lake="/out",
-        backbone=str(folder / "other.onnx"),
-        weights=str(folder / "weights.h5"),
-        features_tensor="pool5",
-        pixel_scaling="caffe",
-        precision="int8",
-        start_day=date(2025, 2, 28),
-        spark_master="spark://h:7077",
-        accuracy_floor=0.25,
-        recall_floor=0.75,
-        max_calibration_error=0.3,
-        max_slowdown=3.0,
-        max_growth=4.0,
-        core_hour_dollars=0.04,
-        limits=Limits(bytes=1000, pixels=2000, seconds=0.5, memory_bytes=3000),
-        max_rejected_share=0.1,
-        audit_size=AuditSize(share=0.5, least=0, most=7),
-        keep_runs_days=90,
-        keep_pictures_days=30,
+    for name, value in VALUES.items():
+        monkeypatch.setenv(f"DAYLIGHT_{name.upper()}", value)
+    assert_all_are_read(folder)
+
+
+def test_every_setting_can_stand_in_the_file(folder: Path) -> None:
+    (folder / "daylight.yaml").write_text("".join(f"{name}: {value}\n" for name, value in VALUES.items()))
+    assert_all_are_read(folder)
+
+
+def assert_all_are_read(folder: Path) -> None:
+    settings = read_settings()
+    assert settings.model_dump() == {
+        "landing": str(folder / "in"),
+        "training": str(folder / "labelled"),
+        "label_pattern": "(?P<label>x)",
+        "lake": "/out",
+        "backbone": str(folder / "other.onnx"),
+        "weights": str(folder / "weights.h5"),
+        "features_tensor": "pool5",
+        "pixel_scaling": "caffe",
+        "precision": "int8",
+        "start_day": date(2025, 2, 28),
+        "spark_master": "spark://h:7077",
+        "accuracy_floor": 0.25,
+        "recall_floor": 0.75,
+        "max_calibration_error": 0.3,
+        "max_slowdown": 3.0,
+        "max_growth": 4.0,
+        "core_hour_dollars": 0.04,
+        "max_bytes": 1000,
+        "max_pixels": 2000,
+        "max_seconds": 0.5,
+        "max_memory_bytes": 3000,
+        "max_rejected_share": 0.1,
+        "audit_share": 0.5,
+        "audit_min": 0,
+        "audit_max": 7,
+        "keep_runs_days": 90,
+        "keep_images_days": 30,
+    }
+    assert settings.limits == Limits(bytes=1000, pixels=2000, seconds=0.5, memory_bytes=3000)
+    assert settings.audit_size == AuditSize(0.5, 0, 7)
+    assert settings.thresholds == Thresholds(
+        accuracy=0.25, class_recall=0.75, calibration_error=0.3, slowdown=3.0, growth=4.0
     )
 
 
-def test_labelled_pictures_lie_in_the_landing_zone_unless_said_otherwise(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labelled_images_lie_in_the_landing_zone_by_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAYLIGHT_LANDING", "arrivals")
     assert read_settings().training == str(folder / "arrivals" / "training")
     monkeypatch.setenv("DAYLIGHT_LANDING", "s3://bucket/landing")
     assert read_settings().training == "s3://bucket/landing/training"
 
 
-def test_all_words_that_decide_of_the_graph_are_its_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one changes, the UI shows the backbone as out of date."""
+def test_every_setting_that_determines_the_graph_changes_its_version(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one changes, the UI shows the backbone as out of date."""
     versions = {read_settings().backbone_version}
     for variable, value in (
         ("DAYLIGHT_BACKBONE", "resnet50"),
@@ -201,8 +211,8 @@ def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkey
         ("DAYLIGHT_MAX_SECONDS", "0", "write a number above 0 such as 30"),
         ("DAYLIGHT_MAX_MEMORY_BYTES", "1 GiB", "write a whole number from 1 to"),
         ("DAYLIGHT_AUDIT_SHARE", "2%", "write a share between 0 and 1 such as 0.02"),
-        ("DAYLIGHT_AUDIT_LEAST", "-1", "write a whole number from 0 to 2147483647 such as 10"),
-        ("DAYLIGHT_AUDIT_MOST", "many", "write a whole number from 0 to 2147483647 such as 100"),
+        ("DAYLIGHT_AUDIT_MIN", "-1", "write a whole number from 0 to 2147483647 such as 10"),
+        ("DAYLIGHT_AUDIT_MAX", "many", "write a whole number from 0 to 2147483647 such as 100"),
         ("DAYLIGHT_MAX_REJECTED_SHARE", "5", "write a share between 0 and 1 such as 0.05"),
     ],
 )
@@ -234,3 +244,77 @@ def test_a_key_in_a_uri_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SettingError, match=r"DAYLIGHT_LAKE cannot be used: .* AWS_\*") as caught:
         read_settings()
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "cure"),
+    [
+        ("DAYLIGHT_AUDIT_LEAST", "is now called DAYLIGHT_AUDIT_MIN: rename it"),
+        ("DAYLIGHT_AUDIT_MOST", "is now called DAYLIGHT_AUDIT_MAX: rename it"),
+        ("DAYLIGHT_KEEP_PICTURES_DAYS", "is now called DAYLIGHT_KEEP_IMAGES_DAYS: rename it"),
+        ("DAYLIGHT_LANDNG", "is not a setting: did you mean DAYLIGHT_LANDING?"),
+        ("DAYLIGHT_COLOUR", "is not a setting: docs/configuration.md lists all settings"),
+    ],
+)
+def test_an_unknown_variable_is_an_error_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch, variable: str, cure: str
+) -> None:
+    monkeypatch.setenv(variable, "7")
+    with pytest.raises(SettingError) as caught:
+        read_settings()
+    assert str(caught.value) == f"{variable} {cure}"
+
+
+def test_an_unknown_variable_without_a_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAYLIGHT_AUDIT_LEAST", "")
+    assert read_settings().audit_min == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("audit_share: 5", "audit_share in daylight.yaml is '5'; write a share between 0 and 1 such as 0.02"),
+        ("audit_share: true", "audit_share in daylight.yaml is 'true'; write a share between 0 and 1 such as 0.02"),
+        ("lake: [a, b]", "lake in daylight.yaml is ['a', 'b']; write one text such as lake"),
+        ("audit_least: 3", "audit_least in daylight.yaml is now called audit_min: rename it"),
+        ("landng: in", "landng in daylight.yaml is not a setting: did you mean landing?"),
+        ("- lake", "is not a mapping: write one setting per line, such as lake: /data/lake"),
+        ("lake: {", "is not YAML: while parsing a flow node"),
+    ],
+)
+def test_a_fault_in_the_file_is_one_sentence_with_the_cure(folder: Path, text: str, message: str) -> None:
+    (folder / "daylight.yaml").write_text(text)
+    with pytest.raises(SettingError) as caught:
+        read_settings()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_environment_wins_over_the_file_and_an_empty_value_counts_as_unset(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "daylight.yaml").write_text("backbone: resnet50\naudit_min: 3\nprecision:\n")
+    monkeypatch.setenv("DAYLIGHT_BACKBONE", "vgg19")
+    monkeypatch.setenv("DAYLIGHT_AUDIT_MIN", "")
+    settings = read_settings()
+    assert (settings.backbone, settings.audit_min, settings.precision) == ("vgg19", 3, "auto")
+
+
+def test_the_file_lies_beside_dagster_yaml(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = folder / "home"
+    home.mkdir()
+    (home / "daylight.yaml").write_text("backbone: resnet50\n")
+    assert read_settings().backbone == "efficientnet-lite0"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    assert read_settings().backbone == "resnet50"
+
+
+def test_every_setting_has_a_description_of_one_line() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+        assert "\n" not in field.description, name
+
+
+def test_the_page_of_settings_is_fresh() -> None:
+    assert PAGE.read_text(encoding="utf-8") == write_configuration(), "run make docs-configuration"

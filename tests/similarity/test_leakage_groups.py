@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -155,8 +154,7 @@ def settings(tmp_path: Path) -> Settings:
         (tmp_path / "training" / label).mkdir(parents=True)
         for seed in seeds:
             (tmp_path / "training" / label / f"{seed}.jpg").write_bytes(save(paint(seed)))
-    return replace(
-        read_settings(),
+    return read_settings().replace(
         training=str(tmp_path / "training"),
         lake=str(tmp_path / "lake"),
         backbone=str(tmp_path / "tiny.onnx"),

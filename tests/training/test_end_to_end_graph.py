@@ -32,8 +32,8 @@ from pipeline.training.end_to_end_graph import FusionError, add_graph, fuse
 from pipeline.training.fitting import ClassifierParams
 from pipeline.training.graph_parity import MAX_DIFFERENCE, FusedParity, measure_fused_parity
 from resources.lake.lake import Lake
-from resources.limits import FileLimits
 from resources.models.store import FUSED, ModelStore
+from resources.settings import Settings
 from resources.spark.session import SparkResource
 
 # MLlib's OneVsRest never closes its pool of threads
@@ -303,7 +303,7 @@ def check(store: ModelStore, tiny_backbone: Backbone, images: StoredRows, featur
             training_images=images,
             training_features=features,
             model_store=store,
-            limits=FileLimits(),
+            settings=Settings(),
         )
 
     return check

@@ -108,8 +108,7 @@ def test_a_sample_is_of_the_pictures_with_the_least_digests(
 @pytest.fixture
 def settings(tmp_path: Path, training_folder: Path) -> Settings:
     onnx.save(make_convolutions(), tmp_path / "convolutions.onnx")
-    return replace(
-        read_settings(),
+    return read_settings().replace(
         training=str(training_folder),
         lake=str(tmp_path / "lake"),
         backbone=str(tmp_path / "convolutions.onnx"),
@@ -132,7 +131,7 @@ def make(settings: Settings, instance: dg.DagsterInstance, spark: SparkSession) 
     """Materializes assets with their checks; `changes` are of the settings."""
 
     def make(*assets: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
-        job = build_definitions(replace(settings, **changes)).resolve_implicit_global_asset_job_def()
+        job = build_definitions(settings.replace(**changes)).resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
             run_config={"ops": {"backbone": {"config": config}}} if config else {},
             instance=instance,
