@@ -1,4 +1,4 @@
-"""Scores a photo with a fused graph, without Daylight: python score_photo.py classifier.onnx photo.jpg."""
+"""Scores a photo with the end-to-end graph, without Daylight: python score_photo.py classifier.onnx photo.jpg."""
 
 import sys
 
