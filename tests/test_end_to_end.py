@@ -148,7 +148,7 @@ def test_a_day_with_too_many_rejected_files_is_red_and_its_rows_are_all_there(
     result = deployment.run("daily", FULL, max_rejected_share=0.3)
     assert not result.success
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    assert checks["every_file_has_an_answer_or_a_reason"].passed
+    assert checks["every_file_has_a_prediction_or_a_reason"].passed
     assert not checks["rejected_files_are_few"].passed
     assert f"{FULL} (3 of 9 rejected)" in checks["rejected_files_are_few"].description
     assert not result.asset_materializations_for_node("review_queue"), "nobody is sent a day that is red"

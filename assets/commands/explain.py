@@ -11,7 +11,7 @@ from deltalake.exceptions import DeltaError
 
 from pipeline.daily.trace_text import write_trace
 from pipeline.daily.traces import UnknownImageError
-from pipeline.reports.markdown import harmless
+from pipeline.reports.markdown import escape_invisible
 from resources.lake.image_traces import ImageTraces
 from resources.settings import SettingError, read_settings
 
@@ -39,9 +39,9 @@ def main() -> None:
     try:
         trace = ImageTraces(read_settings().lake).find(options.image)
     except UnknownImageError as error:
-        sys.exit("\n".join(harmless(line) for line in str(error).split("\n")))
+        sys.exit("\n".join(escape_invisible(line) for line in str(error).split("\n")))
     except (SettingError, DeltaError) as error:
-        sys.exit(harmless(str(error)))
+        sys.exit(escape_invisible(str(error)))
     sys.stdout.write(f"{trace.to_json() if options.json else write_trace(trace)}\n")
 
 

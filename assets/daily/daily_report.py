@@ -1,4 +1,4 @@
-"""The report of a day, as one page for people who do not open Dagster."""
+"""The daily report: one HTML page for readers without access to Dagster."""
 
 from functools import partial
 
@@ -7,8 +7,8 @@ from pyspark.sql import DataFrame
 
 from assets.partitions import daily_asset
 from pipeline.daily.daily_report import DayTables, make_reports
-from pipeline.daily.daily_report_page import write_page
-from pipeline.daily.day_counts import days_before
+from pipeline.daily.daily_report_page import render_page
+from pipeline.daily.day_counts import with_days_before
 from pipeline.daily.predictions import SCHEMA as PREDICTIONS_SCHEMA
 from pipeline.storage.schema import parse_schema
 from resources.instance.day_costs import find_cost
@@ -32,17 +32,17 @@ def daily_report(
     model_store: ModelStore,
     settings: dg.ResourceParam[Settings],
 ) -> None:
-    """Page of the day for a manager: counts beside four weeks before, what waits for a person, drift, model and cost.
+    """One HTML page a day for managers: counts compared with four weeks, review queue, drift, classifier and cost.
 
-    One HTML file in the lake that asks for nothing else: it can be opened, mailed and printed. A day that is run again
-    makes its page anew.
+    The file has no external resources, so it can be mailed and printed. Running the day again replaces it.
     """
     days = context.partition_keys
-    history = lake.read_known(spark.spark_session, "predictions", parse_schema(PREDICTIONS_SCHEMA), days_before(days))
+    schema = parse_schema(PREDICTIONS_SCHEMA)
+    history = lake.read_known(spark.spark_session, "predictions", schema, with_days_before(days))
     tables = DayTables(history.frame, predictions, review_queue, images, image_features, training_features)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     for report in make_reports(days, tables, model_store.read_evaluation, cost):
-        page = write_page(report)
+        page = render_page(report)
         metadata = {
             "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),
             **show_numbers({"kilobytes": len(page.encode()) / 1000} | report.numbers),

@@ -1,4 +1,4 @@
-"""Every day's answers, and whether all files have one."""
+"""Predictions of each day, and the checks that no file is lost and few are rejected."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -12,7 +12,7 @@ from assets.partitions import daily_asset
 from pipeline.daily.label_history import describe_history
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import describe_rejected
-from pipeline.daily.row_conservation import DayCount, count_days, count_table
+from pipeline.daily.row_conservation import DayOutcome, count_outcomes, outcome_table
 from pipeline.reports.report import Table, describe_all
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
@@ -20,14 +20,14 @@ from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
 
 FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=30))
-"""A morning's run may be late by six hours; a day that nobody answered is a fault."""
+"""Warns when the morning's run is six hours late, fails after twelve."""
 
 
 @daily_asset(kinds={"spark", "deltalake"}, freshness_policy=FRESH)
 def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier, lake: Lake) -> Table:
-    """Answers of the day, one row per file: label, confidence, decision, and which models said so.
+    """One row per file of the day: predicted label, confidence, decision, classifier and backbone.
 
-    Files that cannot be decoded are rows too, rejected with their reason.
+    Files that cannot be decoded are rejected with a reason.
     """
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     return Table(
@@ -37,36 +37,36 @@ def predictions(images: DataFrame, image_features: DataFrame, classifier: Classi
 
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)
-def every_file_has_an_answer_or_a_reason(
+def every_file_has_a_prediction_or_a_reason(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
-    """Files that arrived are as many as answers and rejections, on every day of the run."""
-    return _judge(_count_days(context, lake, spark), lambda count: count.is_whole, "lost or doubled files")
+    """The number of files equals predictions plus rejections on every day of the run."""
+    return _judge(_count_outcomes(context, lake, spark), lambda each: each.is_conserved, "lost or duplicated files")
 
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)
 def rejected_files_are_few(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    """Share of rejected files is at most DAYLIGHT_MAX_REJECTED_SHARE, on every day of the run."""
+    """The share of rejected files is at most DAYLIGHT_MAX_REJECTED_SHARE on every day of the run."""
     quota = settings.max_rejected_share
     fault = f"more than {quota:.1%} rejected files (DAYLIGHT_MAX_REJECTED_SHARE)"
-    return _judge(_count_days(context, lake, spark), lambda count: count.rejected_share <= quota, fault)
+    return _judge(_count_outcomes(context, lake, spark), lambda each: each.rejected_share <= quota, fault)
 
 
-def _count_days(context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource) -> list[DayCount]:
-    """Of the days of the run; of all that were ever predicted, where the check is run by itself."""
+def _count_outcomes(context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource) -> list[DayOutcome]:
+    """Counts the days of the run, or all predicted days if the check runs on its own."""
     has_days = context.has_partition_key or context.has_partition_key_range
     days = list(context.partition_keys) if has_days else lake.list_days("predictions")
-    images, answers = (lake.read(spark.spark_session, table, days) for table in ("images", "predictions"))
-    return count_days(images, answers, [date.fromisoformat(day) for day in days])
+    images, predicted = (lake.read(spark.spark_session, table, days) for table in ("images", "predictions"))
+    return count_outcomes(images, predicted, [date.fromisoformat(day) for day in days])
 
 
-def _judge(counts: list[DayCount], is_good: Callable[[DayCount], bool], fault: str) -> dg.AssetCheckResult:
-    bad = [count for count in counts if not is_good(count)]
-    days = ", ".join(f"{count.day} ({count.rejected_count} of {count.file_count} rejected)" for count in bad)
+def _judge(outcomes: list[DayOutcome], is_good: Callable[[DayOutcome], bool], fault: str) -> dg.AssetCheckResult:
+    bad = [each for each in outcomes if not is_good(each)]
+    days = ", ".join(f"{each.day} ({each.rejected_count} of {each.file_count} rejected)" for each in bad)
     return dg.AssetCheckResult(
         passed=not bad,
-        description=f"{fault}: {days}" if bad else f"{len(counts)} days",
-        metadata={"days": dg.MetadataValue.md(count_table(bad or counts[-10:]))},
+        description=f"{fault}: {days}" if bad else f"{len(outcomes)} days",
+        metadata={"days": dg.MetadataValue.md(outcome_table(bad or outcomes[-10:]))},
     )

@@ -1,1 +1,4 @@
-"""A day's predictions, their row conservation, the report of the day, and the trace of one image."""
+"""A day's predictions and their row conservation, the daily report, and the trace of one image.
+
+How a prediction is computed belongs to `training`, drift to `drift`.
+"""

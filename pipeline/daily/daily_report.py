@@ -1,6 +1,6 @@
-"""The daily report: what a day's predictions say to somebody who runs the business, beside the four weeks before.
+"""The daily report as plain values: a day's predictions compared with the four weeks before.
 
-Plain values. What is counted is `day_counts.py`, the page that they become `daily_report_page.py`.
+`day_counts.py` counts, `daily_report_page.py` renders the page.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from pipeline.daily.day_counts import (
     DayCounts,
     choose_queued,
     count_confidences,
-    count_days,
+    count_predictions,
     count_queued,
     counts_before,
     list_rejected,
@@ -26,21 +26,21 @@ from pipeline.drift.label_shift import MixShift, compare_mix, count_answers, cou
 from pipeline.reports.thumbnails import draw_thumbnails
 
 THUMBNAIL: Final = 168
-"""Pixels of a picture's side: half as many again as the page gives it, for sharp screens."""
+"""Pixels of a thumbnail's side, 1.5 times its size on the page, for high-density screens."""
 
-MOST_BYTES: Final = 500_000
-"""Of all pictures of a page, which is a third longer as text."""
+MAX_BYTES: Final = 500_000
+"""Total size of a page's thumbnails, before base64 adds a third."""
 
 
 @dataclass(frozen=True)
 class DayCost:
-    """What embedding the pictures of a day took.
+    """Cost of embedding the images of a day.
 
     Attributes:
-        embedded_count: distinct pictures that were not in the cache.
-        cached_count: those that were.
-        dollars: at the price of that time; None where nothing was embedded, or nobody noted it.
-        cpu_seconds: for these dollars; None as they are.
+        embedded_count: distinct images that were not in the cache.
+        cached_count: distinct images from the cache.
+        dollars: cost at the price of that time; None if nothing was embedded or recorded.
+        cpu_seconds: CPU time behind `dollars`; None if that is None.
     """
 
     embedded_count: int
@@ -51,21 +51,21 @@ class DayCost:
 
 @dataclass(frozen=True)
 class DayReport:
-    """What is told of a day.
+    """Everything that the page of a day shows.
 
     Attributes:
         day: the day.
-        counts: of the day.
-        before: of those of the `USUAL_DAYS` days before it that had files, one of each.
-        confidences: answers by confidence, in `BINS` equal bins from 0 to 1.
-        rejected: `path` and `error` of the first rejected files, `SHOWN_REJECTED` at most.
-        queued: pictures in the review queue, by reason.
-        shown: rows of the queue with a picture, `SHOWN_QUEUED` at most.
-        images: small JPEGs by `image_id`.
-        evaluations: `evaluation.json` of the classifiers that answered, by version; None of one that is gone.
-        drift: of the pictures.
-        mix: of the answers, by version of the classifier.
-        cost: of the features; None where nobody noted it.
+        counts: counts of the day.
+        before: counts of each of the `USUAL_DAYS` before it that had files.
+        confidences: predictions by confidence, in `BINS` equal bins from 0 to 1.
+        rejected: `path` and `error` of the first `SHOWN_REJECTED` rejected files.
+        queued: images in the review queue, by reason.
+        shown: the first `SHOWN_QUEUED` rows of the queue.
+        images: thumbnails as JPEG, by `image_id`.
+        evaluations: `evaluation.json` of the classifiers of the day, by version; None if deleted.
+        drift: image drift.
+        label_shifts: label shift for each version of the classifier.
+        cost: cost of the features; None if not recorded.
     """
 
     day: date
@@ -78,21 +78,21 @@ class DayReport:
     images: Mapping[str, bytes]
     evaluations: Mapping[str, Mapping[str, Any] | None]
     drift: DayDrift
-    mix: Sequence[MixShift]
+    label_shifts: Sequence[MixShift]
     cost: DayCost | None
 
     @property
     def usual_files(self) -> float | None:
-        """Files of a day before, on average."""
+        """Mean number of files on the days before."""
         return sum(each.file_count for each in self.before) / len(self.before) if self.before else None
 
     def usual_share(self, decision: str) -> float | None:
-        """Share of a decision in all files of the days before."""
+        """Share of a decision among the files of the days before."""
         total = sum(each.file_count for each in self.before)
         return sum(each.decisions.get(decision, 0) for each in self.before) / total if total else None
 
-    def usual_mix(self) -> dict[str, float]:
-        """Share of each label in all answers of the days before; nothing where there were none."""
+    def usual_label_shares(self) -> dict[str, float]:
+        """Share of each label among the predictions of the days before; empty without any."""
         labels: Counter[str] = Counter()
         for each in self.before:
             labels.update(each.labels)
@@ -100,29 +100,29 @@ class DayReport:
 
     @property
     def alarms(self) -> list[str]:
-        """What somebody should look at."""
+        """Descriptions of drift and label shift that passed their thresholds."""
         drift = [self.drift.told] if self.drift.is_alarm else []
-        return drift + [each.told for each in self.mix if each.is_alarm]
+        return drift + [each.told for each in self.label_shifts if each.is_alarm]
 
     @property
     def numbers(self) -> dict[str, float | int]:
-        """To be drawn as lines over the days, of several mixes the least likely; of a check, Dagster draws none."""
-        told = {"drift": measure_drift(self.drift), "mix": oddest_numbers(self.mix)}
-        lines = {f"{kind}_{name}": value for kind, numbers in told.items() for name, value in numbers.items()}
+        """Numbers that Dagster plots over the days; for several classifiers, the largest label shift."""
+        kinds = {"drift": measure_drift(self.drift), "label_shift": oddest_numbers(self.label_shifts)}
+        lines = {f"{kind}_{name}": value for kind, numbers in kinds.items() for name, value in numbers.items()}
         return {"alarm_count": len(self.alarms), **lines}
 
 
 @dataclass(frozen=True)
 class DayTables:
-    """What reports are told from.
+    """Tables that reports are made from.
 
     Attributes:
-        history: of `predictions`, the days of the reports and those before them.
-        predictions: of the days.
-        review_queue: of the days.
-        images: of the days.
-        image_features: of the days.
-        training_features: all.
+        history: `predictions` of the reports' days and of the days before them.
+        predictions: rows of the reports' days.
+        review_queue: rows of the reports' days.
+        images: rows of the reports' days.
+        image_features: rows of the reports' days.
+        training_features: the whole table.
     """
 
     history: DataFrame
@@ -139,28 +139,29 @@ def make_reports(
     evaluate: Callable[[str], Mapping[str, Any] | None],
     find_cost: Callable[[str], DayCost | None],
 ) -> Iterator[DayReport]:
-    """Makes the report of every day, one after the other; days are counted together, and their pictures read at once.
+    """Yields the report of each day. All days are counted, and their thumbnails drawn, in one pass.
 
     Args:
-        days: as YYYY-MM-DD.
-        tables: of these days.
-        evaluate: from the version of a classifier to its `evaluation.json`, or None.
-        find_cost: from a day to what its features took, or None.
+        days: days as YYYY-MM-DD.
+        tables: tables of these days.
+        evaluate: returns the `evaluation.json` of a classifier's version, or None.
+        find_cost: returns the cost of a day's features, or None.
     """
-    counts, confidences = count_days(tables.history), count_confidences(tables.predictions)
+    counts, confidences = count_predictions(tables.history), count_confidences(tables.predictions)
     rejected, queued = list_rejected(tables.predictions), count_queued(tables.review_queue)
     chosen = choose_queued(tables.review_queue)
-    small = draw_thumbnails(tables.images, {row["image_id"] for rows in chosen.values() for row in rows}, THUMBNAIL)
-    answers = count_answers(tables.predictions)
+    image_ids = {row["image_id"] for rows in chosen.values() for row in rows}
+    thumbnails = draw_thumbnails(tables.images, image_ids, THUMBNAIL)
+    label_counts = count_answers(tables.predictions)
     drifts = find_drifts(days, tables.image_features, read_reference(tables.training_features))
     for text, drift in zip(days, drifts, strict=True):
         day = date.fromisoformat(text)
         found = counts.get(day, DayCounts())
         evaluations = {version: evaluate(version) for version in found.classifiers}
-        mixes = [
+        shifts = [
             compare_mix(text, labels, count_holdout_answers(evaluations[version]))
-            for (answered_day, version), labels in answers.items()
-            if answered_day == text
+            for (counted_day, version), labels in label_counts.items()
+            if counted_day == text
         ]
         yield DayReport(
             day,
@@ -170,21 +171,21 @@ def make_reports(
             rejected.get(day, []),
             queued.get(day, {}),
             chosen.get(day, []),
-            _take_pictures(chosen.get(day, []), small),
+            _take_thumbnails(chosen.get(day, []), thumbnails),
             evaluations,
             drift,
-            mixes,
+            shifts,
             find_cost(text),
         )
 
 
-def _take_pictures(chosen: Sequence[Row], small: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Small pictures by `image_id`, in their order, as many as `MOST_BYTES` hold."""
+def _take_thumbnails(chosen: Sequence[Row], thumbnails: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Takes thumbnails by `image_id`, in order, until `MAX_BYTES` are reached."""
     taken, total = {}, 0
     for row in chosen:
-        if picture := small.get(row["image_id"]):
-            total += len(picture)
-            if total > MOST_BYTES:
+        if thumbnail := thumbnails.get(row["image_id"]):
+            total += len(thumbnail)
+            if total > MAX_BYTES:
                 break
-            taken[row["image_id"]] = picture
+            taken[row["image_id"]] = thumbnail
     return taken

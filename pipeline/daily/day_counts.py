@@ -1,6 +1,6 @@
-"""Day counts: how many files of a day were answered, as what and how surely, and which of them are shown in a report.
+"""Counts and examples of a daily report: decisions, labels, confidences, rejected files and queued images.
 
-Counted by Spark, for all days of a run at once; a few rows of each day reach the driver.
+Spark counts all days of a run at once; only a few rows a day reach the driver.
 """
 
 from collections import Counter
@@ -16,8 +16,10 @@ from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW
 from pipeline.storage.counting import Day, by_day
 
 USUAL_DAYS: Final = 28
+"""Days before a report's day that it is compared with."""
+
 BINS: Final = 20
-"""Of the confidences."""
+"""Bars of the confidence histogram."""
 
 SHOWN_REJECTED: Final = 12
 SHOWN_QUEUED: Final = 36
@@ -25,13 +27,13 @@ SHOWN_QUEUED: Final = 36
 
 @dataclass(frozen=True)
 class DayCounts:
-    """What the predictions of a day are.
+    """Counts of a day's predictions.
 
     Attributes:
         decisions: files by decision.
         labels: files by predicted label.
         reasons: rejected files by reason.
-        classifiers: answered and other files by version of the classifier.
+        classifiers: files by version of the classifier.
     """
 
     decisions: Mapping[str, int] = field(default_factory=Counter)
@@ -41,28 +43,28 @@ class DayCounts:
 
     @property
     def file_count(self) -> int:
-        """Of all decisions."""
+        """Files with any decision."""
         return sum(self.decisions.values())
 
     @property
-    def answer_count(self) -> int:
-        """Files with a label, given or up for review."""
+    def predicted_count(self) -> int:
+        """Files with a predicted label."""
         return self.decisions.get(ANSWERED, 0) + self.decisions.get(REVIEW, 0)
 
 
-def days_before(days: Sequence[str]) -> list[str]:
-    """These days and the `USUAL_DAYS` before each of them, as YYYY-MM-DD, in order."""
+def with_days_before(days: Sequence[str]) -> list[str]:
+    """Adds the `USUAL_DAYS` before each day; days are YYYY-MM-DD, the result is sorted."""
     wanted = {date.fromisoformat(day) - timedelta(ago) for day in days for ago in range(USUAL_DAYS + 1)}
     return sorted(str(day) for day in wanted)
 
 
-def count_days(predictions: DataFrame) -> dict[date, DayCounts]:
-    """Counts the files of every day; one Spark job, and a few rows of each day to the driver."""
+def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
+    """Counts the files of each day in one Spark job."""
     counts: dict[date, DayCounts] = {}
     for row in predictions.groupBy("day", "decision", "predicted_label", "error", "classifier").count().collect():
         day = counts.setdefault(row["day"], DayCounts(Counter(), Counter(), Counter(), Counter()))
-        told = ((day.decisions, "decision"), (day.labels, "predicted_label"), (day.classifiers, "classifier"))
-        for counter, name in told:
+        counters = ((day.decisions, "decision"), (day.labels, "predicted_label"), (day.classifiers, "classifier"))
+        for counter, name in counters:
             if row[name] is not None:
                 counter[row[name]] += row["count"]  # type: ignore[index]
         if row["decision"] == REJECTED:
@@ -71,12 +73,12 @@ def count_days(predictions: DataFrame) -> dict[date, DayCounts]:
 
 
 def counts_before(counts: Mapping[date, DayCounts], day: date) -> list[DayCounts]:
-    """Those of the `USUAL_DAYS` days before a day."""
+    """Selects the counts of the `USUAL_DAYS` before a day."""
     return [each for other, each in counts.items() if timedelta() < day - other <= timedelta(USUAL_DAYS)]
 
 
 def count_confidences(predictions: DataFrame) -> dict[date, list[int]]:
-    """Counts answers by day and confidence, in `BINS` bins."""
+    """Counts predictions by day and confidence, in `BINS` equal bins from 0 to 1."""
     place = F.least(F.floor(F.col("confidence") * BINS), F.lit(BINS - 1)).cast("int").alias("bin")
     bins: dict[date, list[int]] = {}
     for row in predictions.where("confidence is not null").groupBy("day", place).count().collect():
@@ -85,7 +87,7 @@ def count_confidences(predictions: DataFrame) -> dict[date, list[int]]:
 
 
 def list_rejected(predictions: DataFrame) -> dict[Day, list[Row]]:
-    """The first `SHOWN_REJECTED` rejected files of every day, by path, with `path` and `error`."""
+    """Lists `path` and `error` of the first `SHOWN_REJECTED` rejected files of each day, by path."""
     rank = F.row_number().over(Window.partitionBy("day").orderBy("path"))
     rejected = predictions.where(F.col("decision") == REJECTED).select("day", "path", "error")
     first = rejected.withColumn("rank", rank).where(F.col("rank") <= SHOWN_REJECTED)
@@ -93,7 +95,7 @@ def list_rejected(predictions: DataFrame) -> dict[Day, list[Row]]:
 
 
 def count_queued(review_queue: DataFrame) -> dict[date, dict[str, int]]:
-    """Counts the pictures of the queue by day and reason."""
+    """Counts queued images by day and reason."""
     counts: dict[date, dict[str, int]] = {}
     for row in review_queue.groupBy("day", "reason").count().collect():
         counts.setdefault(row["day"], {})[row["reason"]] = row["count"]
@@ -101,7 +103,7 @@ def count_queued(review_queue: DataFrame) -> dict[date, dict[str, int]]:
 
 
 def choose_queued(review_queue: DataFrame) -> dict[Day, list[Row]]:
-    """The `SHOWN_QUEUED` least certain pictures of every day's queue, as many of each reason as can be."""
+    """Chooses the `SHOWN_QUEUED` least confident images of each day's queue, taking reasons in turn."""
     by_reason = F.row_number().over(Window.partitionBy("day", "reason").orderBy("confidence", "image_id"))
     ranked = review_queue.withColumn("turn", by_reason)
     rank = F.row_number().over(Window.partitionBy("day").orderBy("turn", "reason"))

@@ -1,4 +1,4 @@
-"""Predictions: one row per file of a day, whatever became of it: answered, up for review, or rejected."""
+"""Predictions: one row per file of a day, with the decision `answered`, `review` or `rejected`."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,43 +15,46 @@ from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict
 
 SCHEMA: Final = f"""
-    day date comment 'the day on which the picture arrived, from images.day',
+    day date comment 'day the image arrived, from images.day',
     image_id string comment 'SHA-256 of the bytes, from images.image_id; null where the file could not be read',
     path string comment 'path of the file below the folder of the day, from images.path', {PREDICTION_COLUMNS},
     decision string comment 'answered, review (confidence below the threshold) or rejected (no features)',
     error string comment 'why the file was rejected, from image_features.error or images.read_error; else null',
-    classifier string comment 'version of the classifier that answered',
+    classifier string comment 'version of the classifier',
     backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone'
 """
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
 REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"
-"""The reason where the features of the day were made before the file came."""
+"""Reason of a file that arrived after the features of its day were made."""
 
 SHEET_SIZE: Final = 24
+"""Images on a contact sheet."""
+
+_PREDICTED: Final = ("predicted_label", "confidence", "probabilities")
 
 
 def predict_images(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> DataFrame:
-    """Answers every file of the days given, lazily, in the columns of `SCHEMA`.
+    """Predicts every file, lazily, in the columns of `SCHEMA`.
 
     Args:
         images: files of one day or more.
-        image_features: of the same days; one row per distinct picture.
-        classifier: of the same backbone as the features.
+        image_features: features of the same days, one row per distinct image.
+        classifier: a classifier for the backbone of these features.
 
     Raises:
-        SparkRuntimeException: when run, where the features are of another backbone.
+        SparkRuntimeException: when Spark runs it, if the features come from another backbone.
     """
     files = images.select("day", "image_id", "path", "read_error")
-    pictures = predict(image_features, classifier).select("day", "image_id", *_ANSWERS)
+    predicted = predict(image_features, classifier).select("day", "image_id", *_PREDICTED)
     errors = image_features.select("day", "image_id", F.col("error").alias("decode_error"))
-    answered = files.join(errors, ["day", "image_id"], "left").join(pictures, ["day", "image_id"], "left")
+    joined = files.join(errors, ["day", "image_id"], "left").join(predicted, ["day", "image_id"], "left")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
-    is_sure = F.col("confidence") >= F.lit(classifier.calibration.threshold)  # null, so never true, without one
-    decision = F.when(is_sure, ANSWERED).when(F.col("confidence").isNotNull(), REVIEW).otherwise(REJECTED)
-    return answered.select(
-        *("day", "image_id", "path", *_ANSWERS),
+    is_accepted = F.col("confidence") >= F.lit(classifier.calibration.threshold)  # null without a threshold
+    decision = F.when(is_accepted, ANSWERED).when(F.col("confidence").isNotNull(), REVIEW).otherwise(REJECTED)
+    return joined.select(
+        *("day", "image_id", "path", *_PREDICTED),
         decision.alias("decision"),
         error.alias("error"),
         F.lit(classifier.version).alias("classifier"),
@@ -60,37 +63,37 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
 
 
 def describe_predictions(images: DataFrame) -> Callable[[DataFrame], dict[Day, Report]]:
-    """Counts by decision and by label, and a contact sheet, of every day.
+    """Reports counts by decision and label, and a contact sheet, for each day.
 
     Args:
-        images: of the same days, for the pictures of the sheet.
+        images: files of the same days, with the bytes that the sheets show.
     """
 
     def describe(predictions: DataFrame) -> dict[Day, Report]:
-        answers = predictions.where("predicted_label is not null")
-        decisions, labels = count_by_day(predictions, "decision"), count_by_day(answers, "predicted_label")
-        tiles = read_tiles_by_day(images, _choose_tiles(answers), caption)
+        predicted = predictions.where("predicted_label is not null")
+        decisions, labels = count_by_day(predictions, "decision"), count_by_day(predicted, "predicted_label")
+        tiles = read_tiles_by_day(images, _choose_tiles(predicted), caption)
         summaries = predictions.groupBy("day").agg(
             F.any_value("classifier").alias("classifier"),
             F.avg("confidence").alias("mean_confidence"),
             F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
         )
         return {
-            row["day"]: _tell(row, decisions[row["day"]], labels.get(row["day"], []), tiles.get(row["day"], []))
+            row["day"]: _report(row, decisions[row["day"]], labels.get(row["day"], []), tiles.get(row["day"], []))
             for row in summaries.collect()
         }
 
     return describe
 
 
-def _choose_tiles(answers: DataFrame) -> dict[Day, list[Row]]:
-    """At most `SHEET_SIZE` pictures of every day, told from their digests; labels together, the surest first."""
+def _choose_tiles(predicted: DataFrame) -> dict[Day, list[Row]]:
+    """Samples at most `SHEET_SIZE` images a day by digest, ordered by label, then by falling confidence."""
     rank = F.row_number().over(Window.partitionBy("day").orderBy("image_id"))
-    first = answers.dropDuplicates(["day", "image_id"]).withColumn("rank", rank).where(F.col("rank") <= SHEET_SIZE)
+    first = predicted.dropDuplicates(["day", "image_id"]).withColumn("rank", rank).where(F.col("rank") <= SHEET_SIZE)
     return by_day(sorted(first.collect(), key=lambda row: (row["predicted_label"], -row["confidence"])))
 
 
-def _tell(summary: Row, decisions: Sequence[Row], labels: Sequence[Row], tiles: Sequence[Tile]) -> Report:
+def _report(summary: Row, decisions: Sequence[Row], labels: Sequence[Row], tiles: Sequence[Tile]) -> Report:
     counts = {row["decision"]: row["count"] for row in decisions}
     answered, review = counts.get(ANSWERED, 0), counts.get(REVIEW, 0)
     shares = {
@@ -113,9 +116,6 @@ def _tell(summary: Row, decisions: Sequence[Row], labels: Sequence[Row], tiles: 
 
 
 def caption(row: Row) -> tuple[str, str]:
-    """Text and colour of a predicted image on a contact sheet."""
+    """Returns text and colour of a predicted image's caption on a contact sheet."""
     colour = GOOD if "decision" in row and row["decision"] == ANSWERED else DOUBTFUL
     return f"{row['predicted_label']}\n{row['confidence']:.0%}", colour
-
-
-_ANSWERS: Final = ("predicted_label", "confidence", "probabilities")

@@ -1,6 +1,6 @@
-"""Rejected files: how many of a day were rejected for which reason, and which, as a sheet of their names.
+"""Rejected files of a day: counts by reason, and a sheet of their names.
 
-Their bytes are never opened again: one of them may have crashed its decoder.
+Their bytes are never decoded again, since they may crash the decoder.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SHEET_SIZE: Final = 24
 
 
 def describe_rejected(predictions: DataFrame) -> dict[Day, Report]:
-    """A table of the reasons, and a sheet of names, of every day on which not all is well."""
+    """Reports reasons and file names for each day with rejected files."""
     rejected = predictions.where("error is not null")
     counts = count_by_day(rejected, "error")
     if not counts:
@@ -27,14 +27,14 @@ def describe_rejected(predictions: DataFrame) -> dict[Day, Report]:
     rank = F.row_number().over(Window.partitionBy("day", "error").orderBy("path"))
     first = rejected.select("day", "path", "error", rank.alias("rank")).where(F.col("rank") <= SHEET_SIZE)
     named = by_day(first.collect())
-    return {day: _tell([(row["error"], row["count"]) for row in rows], named[day]) for day, rows in counts.items()}
+    return {day: _report([(row["error"], row["count"]) for row in rows], named[day]) for day, rows in counts.items()}
 
 
-def _tell(counts: Sequence[tuple[str, int]], named: Sequence[Row]) -> Report:
-    """As many names of each reason as can be."""
-    each = -(-SHEET_SIZE // len(counts))
+def _report(counts: Sequence[tuple[str, int]], named: Sequence[Row]) -> Report:
+    """Shows the same number of names for each reason, as far as there are any."""
+    max_names = -(-SHEET_SIZE // len(counts))
     reasons = [reason for reason, _ in counts]
-    shown = (row for row in named if row["rank"] <= each)
+    shown = (row for row in named if row["rank"] <= max_names)
     chosen = sorted(shown, key=lambda row: (reasons.index(row["error"]), row["rank"]))
     tiles = [Tile(b"", f"{row['path'].rpartition('/')[2]}\n{row['error']}", DOUBTFUL) for row in chosen[:SHEET_SIZE]]
     return Report(

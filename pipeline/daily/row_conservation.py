@@ -1,4 +1,4 @@
-"""Conservation: whether every file of a day became one row, with an answer or a reason; no file is ever lost."""
+"""Row conservation: every file of a day becomes one row, with a prediction or a reason."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,44 +13,46 @@ from pipeline.storage.stored_rows import StoredRows
 
 
 @dataclass(frozen=True)
-class DayCount:
-    """What became of the files of a day.
+class DayOutcome:
+    """Files and predictions of a day.
 
     Attributes:
-        day: of the files.
+        day: day the files arrived.
         file_count: rows of `images`.
-        answered_count: rows of `predictions` with an answer, be it up for review or not.
-        rejected_count: rows of `predictions` with a reason.
+        predicted_count: rows of `predictions` with a prediction, `answered` or `review`.
+        rejected_count: rejected rows of `predictions`.
     """
 
     day: date
     file_count: int
-    answered_count: int
+    predicted_count: int
     rejected_count: int
 
     @property
-    def is_whole(self) -> bool:
-        """Whether no file was lost or doubled."""
-        return self.file_count == self.answered_count + self.rejected_count
+    def is_conserved(self) -> bool:
+        """Whether no file was lost or duplicated."""
+        return self.file_count == self.predicted_count + self.rejected_count
 
     @property
     def rejected_share(self) -> float:
-        """Of the files; 0 of a day without any."""
+        """Share of the files that were rejected; 0 on a day without files."""
         return self.rejected_count / max(1, self.file_count)
 
 
-def count_days(images: StoredRows, predictions: StoredRows, days: Sequence[date]) -> list[DayCount]:
-    """Counts files and answers of every day; the driver reads one column of `predictions`."""
+def count_outcomes(images: StoredRows, predictions: StoredRows, days: Sequence[date]) -> list[DayOutcome]:
+    """Counts files and predictions for each day; the driver reads one column of `predictions`."""
     files: Counter[date | None] = Counter()
     for file in images.files:
         files[file.day] += file.row_count
     decisions = predictions.locate(["decision"], lambda rows: pa.chunked_array([[True] * rows.num_rows], pa.bool_()))
     rows = Counter(zip(decisions["day"].to_pylist(), decisions["decision"].to_pylist(), strict=True))
     totals = Counter(decisions["day"].to_pylist())
-    return [DayCount(day, files[day], totals[day] - rows[day, REJECTED], rows[day, REJECTED]) for day in days]
+    return [DayOutcome(day, files[day], totals[day] - rows[day, REJECTED], rows[day, REJECTED]) for day in days]
 
 
-def count_table(counts: Sequence[DayCount]) -> str:
-    """The counts as a table in Markdown."""
-    rows = [[str(c.day), c.file_count, c.answered_count, c.rejected_count, f"{c.rejected_share:.1%}"] for c in counts]
-    return markdown_table(["day", "files", "answered", "rejected", "share"], rows)
+def outcome_table(outcomes: Sequence[DayOutcome]) -> str:
+    """Returns the counts as a Markdown table."""
+    rows = [
+        [str(c.day), c.file_count, c.predicted_count, c.rejected_count, f"{c.rejected_share:.1%}"] for c in outcomes
+    ]
+    return markdown_table(["day", "files", "predicted", "rejected", "rejected share"], rows)

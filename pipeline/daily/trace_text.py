@@ -6,7 +6,7 @@ from typing import Final
 
 from pipeline.daily.traces import ClassifierTrace, Row, Trace
 from pipeline.images.split import HOLDOUT, TRAIN
-from pipeline.reports.markdown import harmless
+from pipeline.reports.markdown import escape_invisible
 
 SHOWN_ROWS: Final = 20
 LEFT_OUT: Final = "left out"
@@ -33,7 +33,7 @@ def write_trace(trace: Trace) -> str:
 
 def align(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Lines of columns, at most `SHOWN_ROWS` and how many more there are."""
-    lines = [list(header), *([harmless(_tell(cell)) for cell in row] for row in rows)]
+    lines = [list(header), *([escape_invisible(_tell(cell)) for cell in row] for row in rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
     told = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
     more = len(told) - 1 - SHOWN_ROWS
@@ -101,7 +101,7 @@ def _write_side(trace: Trace) -> list[str]:
     side = trace.side or {}
     told = f"side {side.get('split') or LEFT_OUT}, label {_tell(side.get('label'))}" if side else "no features yet"
     files = align(["label", "told by", "path"], ([r["label"], r.get("origin"), r["path"]] for r in trace.labelled))
-    return [harmless(told), *files]
+    return [escape_invisible(told), *files]
 
 
 def _write_classifiers(trace: Trace) -> list[str]:
@@ -116,7 +116,9 @@ def _write_making(classifier: ClassifierTrace, trace: Trace) -> list[str]:
     lines = [_tell_scores(classifier.report)] if classifier.report else []
     if classifier.list_place is None:
         return [*lines, "which pictures it learned from is not known"]
-    lines.append(f"its {sum(row['file_count'] for row in classifier.counts)} files: {harmless(classifier.list_place)}")
+    lines.append(
+        f"its {sum(row['file_count'] for row in classifier.counts)} files: {escape_invisible(classifier.list_place)}"
+    )
     lines.append(_tell_membership(classifier, trace))
     return lines + align(["label", TRAIN, HOLDOUT, LEFT_OUT], _count_labels(classifier))
 
@@ -141,7 +143,7 @@ def _tell_membership(classifier: ClassifierTrace, trace: Trace) -> str:
     rows = classifier.saw([trace.image_id])
     if not rows:
         return "this picture was not in its training set"
-    return harmless(f"this picture was in its training set: {rows[0]['split']} as {_tell(rows[0]['label'])}")
+    return escape_invisible(f"this picture was in its training set: {rows[0]['split']} as {_tell(rows[0]['label'])}")
 
 
 def _write_seen(trace: Trace, image_ids: Sequence[str | None], none: str) -> list[str]:

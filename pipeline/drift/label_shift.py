@@ -12,7 +12,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.reports.markdown import markdown_table, plain
+from pipeline.reports.markdown import escape_markdown, markdown_table
 from pipeline.reports.report import Report
 
 DEAL_COUNT: Final = 9_999
@@ -67,7 +67,8 @@ class MixShift:
         if np.isnan(self.p_value):
             few = "answers" if self.answer_count < LEAST_ANSWERS else "holdout pictures of the classifier that answered"
             return f"too small, fewer than {LEAST_ANSWERS} {few}"
-        return f"{plain(self.label)} is {self.share:.0%} of the answers, {self.expected_share:.0%} on the holdout"
+        label = escape_markdown(self.label)
+        return f"{label} is {self.share:.0%} of the answers, {self.expected_share:.0%} on the holdout"
 
     @property
     def told(self) -> str:

@@ -12,7 +12,7 @@ from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.reliability import Bin, bin_predictions, calibration_error, chance_error
-from pipeline.reports.markdown import markdown_table, plain
+from pipeline.reports.markdown import escape_markdown, markdown_table
 
 Interval = tuple[float, float]
 
@@ -187,7 +187,7 @@ def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> str:
     """The confusion matrix as a Markdown table: a row for each label, a column for each answer."""
     labels = list(confusion)
     rows = [[label, *(confusion[label].get(answer) or "·" for answer in labels)] for label in labels]
-    return markdown_table(["label ↓ answer →", *map(plain, labels)], rows)
+    return markdown_table(["label ↓ answer →", *map(escape_markdown, labels)], rows)
 
 
 def _f1(matrices: np.ndarray) -> np.ndarray:

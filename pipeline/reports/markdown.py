@@ -1,21 +1,24 @@
-"""Markdown for the UI: tables in which untrusted text stays text."""
+"""Markdown for the UI, with untrusted text escaped."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 
 def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table, in which no text of a stranger becomes Markdown."""
-    lines = [list(map(str, header)), ["---"] * len(header), *([plain(str(cell)) for cell in row] for row in rows)]
+    """Returns a Markdown table; the cells of `rows` may be untrusted text."""
+    cells = ([escape_markdown(str(cell)) for cell in row] for row in rows)
+    lines = [list(map(str, header)), ["---"] * len(header), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def plain(text: str) -> str:
-    """Text from a folder or a file name, with everything but letters, digits and a few signs made harmless."""
-    harmless = "".join(letter if letter.isalnum() or letter in " -.,%·±" else "_" for letter in text)
-    return re.sub(r"(?i)www\.", "www_", harmless)  # Markdown would make a link of it
+def escape_markdown(text: str) -> str:
+    """Replaces all but letters, digits and harmless punctuation by underscores."""
+    safe = "".join(letter if letter.isalnum() or letter in " -.,%·±" else "_" for letter in text)
+    return re.sub(r"(?i)www\.", "www_", safe)  # Markdown renders it as a link
 
 
-def harmless(text: str) -> str:
-    """Text in which every sign that does not show, such as one that moves a cursor, stands as an escape."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+def escape_invisible(text: str) -> str:
+    """Replaces unprintable characters, such as those that move a terminal's cursor, by escape sequences."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

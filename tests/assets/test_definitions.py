@@ -131,7 +131,7 @@ def test_candidates_backbones_and_days_are_held_up_by_blocking_checks(definition
         ("classifier_candidate", "candidate_costs_little_more"): True,
         ("classifier_candidate", "candidate_was_not_withdrawn"): True,
         ("classifier_candidate", "fused_graph_answers_as_the_classifier"): True,
-        ("predictions", "every_file_has_an_answer_or_a_reason"): True,
+        ("predictions", "every_file_has_a_prediction_or_a_reason"): True,
         ("predictions", "rejected_files_are_few"): True,
         ("reviews", "every_answer_is_used"): False,
         ("predictions", "pictures_are_like_those_trained_on"): False,

@@ -13,9 +13,9 @@ from conftest import MakePhoto
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.daily import predictions
-from pipeline.daily.daily_report import MOST_BYTES, DayCost, DayReport, DayTables, make_reports
-from pipeline.daily.daily_report_page import POLICY, write_page
-from pipeline.daily.day_counts import SHOWN_QUEUED, SHOWN_REJECTED, USUAL_DAYS, days_before
+from pipeline.daily.daily_report import MAX_BYTES, DayCost, DayReport, DayTables, make_reports
+from pipeline.daily.daily_report_page import POLICY, render_page
+from pipeline.daily.day_counts import SHOWN_QUEUED, SHOWN_REJECTED, USUAL_DAYS, with_days_before
 from pipeline.drift.image_drift import DayDrift
 from pipeline.drift.label_shift import compare_mix
 from pipeline.drift.permutation_test import Difference
@@ -98,7 +98,7 @@ def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto
 
 @pytest.fixture(scope="module")
 def page(reports: dict[date, DayReport]) -> str:
-    return write_page(reports[SUNDAY])
+    return render_page(reports[SUNDAY])
 
 
 def test_counts_are_of_the_day_and_what_is_usual_of_the_four_weeks_before(reports: dict[date, DayReport]) -> None:
@@ -109,19 +109,19 @@ def test_counts_are_of_the_day_and_what_is_usual_of_the_four_weeks_before(report
     assert sum(report.confidences) == 80
     assert report.confidences[-1] == 30
     assert report.usual_files == 10
-    assert report.usual_mix() == {"hat": 1.0}
+    assert report.usual_label_shares() == {"hat": 1.0}
     assert report.usual_share("review") == 0.0
 
 
 def test_a_day_and_the_four_weeks_before_it_are_asked_for() -> None:
-    days = days_before(["2026-11-22", "2026-11-21"])
+    days = with_days_before(["2026-11-22", "2026-11-21"])
     assert (days[0], days[-1], len(days)) == ("2026-10-24", "2026-11-22", USUAL_DAYS + 2)
 
 
 def test_what_is_shown_is_bounded(reports: dict[date, DayReport], page: str) -> None:
     report = reports[SUNDAY]
     assert (len(report.rejected), len(report.shown)) == (SHOWN_REJECTED, SHOWN_QUEUED)
-    assert 0 < sum(map(len, report.images.values())) <= MOST_BYTES
+    assert 0 < sum(map(len, report.images.values())) <= MAX_BYTES
     assert len(page.encode()) < 1_000_000
     assert f"and {20 - SHOWN_REJECTED} more" in page
     assert f"and {50 - SHOWN_QUEUED} more" in page
@@ -161,29 +161,41 @@ def test_a_page_tells_the_classifier_the_cost_and_the_drift(page: str) -> None:
 def test_another_mix_of_answers_is_told_on_top(reports: dict[date, DayReport]) -> None:
     report = reports[SUNDAY]
     assert report.alarms == []
-    moved = replace(report, mix=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
+    moved = replace(report, label_shifts=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
     (alarm,) = moved.alarms
-    tags = [(tag, each.get("class")) for tag, each in Elements(write_page(moved)).found]
+    tags = [(tag, each.get("class")) for tag, each in Elements(render_page(moved)).found]
     assert alarm.endswith("62% moved (alarm from 10%)")
     assert ("p", "alarm") in tags
 
 
+def test_a_page_lists_a_deleted_classifier_and_a_missing_cost(reports: dict[date, DayReport]) -> None:
+    page = render_page(
+        replace(reports[SUNDAY], evaluations={"v0": None, "v1": {**EVALUATION, "calibration": {}}}, cost=None)
+    )
+    text = Elements(page).text
+    assert "This version was deleted, so its accuracy is unknown." in text
+    assert "target precision" not in text
+    assert "No cost was recorded for this day." in text
+
+
 def test_what_could_be_judged_is_a_number_to_be_drawn(reports: dict[date, DayReport]) -> None:
     report = reports[SUNDAY]
-    moved = replace(report, mix=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
+    moved = replace(report, label_shifts=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
     assert (report.numbers["alarm_count"], moved.numbers["alarm_count"]) == (0, 1)
-    assert moved.numbers["mix_p_value"] <= 0.0025
+    assert moved.numbers["label_shift_p_value"] <= 0.0025
     calm = compare_mix(str(SUNDAY), report.counts.labels, report.counts.labels)
-    both = replace(moved, mix=[*moved.mix, calm])
-    assert both.numbers["mix_p_value"] == moved.numbers["mix_p_value"], "of two classifiers the odder one counts"
+    both = replace(moved, label_shifts=[*moved.label_shifts, calm])
+    assert both.numbers["label_shift_p_value"] == moved.numbers["label_shift_p_value"], (
+        "of two classifiers the odder one counts"
+    )
     assert "drift_p_value" not in moved.numbers, "the day is too small"
     compared = DayDrift(str(SUNDAY), 20, Difference(0.4, 1.5, "mean", np.empty(0), 0.1, np.empty(0)), "like it")
     assert replace(report, drift=compared).numbers["drift_p_value"] == 0.4
 
 
 def test_an_empty_day_says_so(reports: dict[date, DayReport]) -> None:
-    text = Elements(write_page(reports[SUNDAY + timedelta(1)])).text
-    assert "No picture arrived on this day. Usually 55 files come." in text
+    text = Elements(render_page(reports[SUNDAY + timedelta(1)])).text
+    assert "No images arrived on this day. Usually 55 files arrive." in text
     assert "answered" not in text
 
 

@@ -1,4 +1,4 @@
-"""Plots over time: they fit the page, and labels of strangers neither stop nor change them."""
+"""Plots over time fit the page, and untrusted labels neither break nor change them."""
 
 import io
 from datetime import date
@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from pipeline.daily.label_history import DAYS, MOST_TICKS, choose_step, describe_history, draw_history, list_days
+from pipeline.daily.label_history import DAYS, MAX_TICKS, describe_history, list_days, plot_history
 from pipeline.evaluation.plots import draw_accuracies
+from pipeline.reports.figures import to_jpeg
 from resources.lake.lake import Lake
 
 LAST = date(2026, 11, 22)
@@ -17,34 +18,45 @@ MAX_WIDTH = 480
 HOSTILE = ["$\\frac{1}{0}$", "_hidden", "x" * 300, "名前 🍎", "a\x1b[2J\nb", "<svg>", "", "%s", "plain", "two", "three"]
 
 
-def open_picture(jpeg: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(jpeg))
-    picture.load()
-    return picture
+def open_image(jpeg: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(jpeg))
+    image.load()
+    return image
 
 
-def test_the_days_of_a_plot_end_with_the_day_of_the_page() -> None:
+def test_a_plot_ends_with_the_day_of_its_page() -> None:
     days = list_days(LAST)
     assert (days[0], days[-1], len(days)) == ("2026-10-24", "2026-11-22", DAYS)
 
 
 @pytest.mark.parametrize("labels", [["red"], ["red", "green"], HOSTILE], ids=["one", "two", "hostile"])
-def test_a_plot_fits_the_page_whatever_labels_are_called(labels: list[str]) -> None:
+def test_a_plot_fits_the_page_with_any_labels(labels: list[str]) -> None:
     days = list_days(LAST)
     counts = {(day, label): 1 + place for day in days[::2] for place, label in enumerate(labels)}
-    assert open_picture(draw_history(days, {**counts, (days[0], None): 9})).width <= MAX_WIDTH
+    assert open_image(to_jpeg(plot_history(days, {**counts, (days[0], None): 9}))).width <= MAX_WIDTH
 
 
-@pytest.mark.parametrize("most", [3, 250, 251, 600, 10_000, 10**7])
-def test_a_label_of_one_file_stops_no_plot_however_large_the_others_are(most: int) -> None:
+@pytest.mark.parametrize("largest", [3, 250, 251, 600, 10_000, 10**7])
+def test_a_label_of_one_file_among_many_can_be_plotted(largest: int) -> None:
     days = list_days(LAST)
-    counts = {(days[-1], f"rare {number}"): 1 for number in range(3)} | {(days[-1], "usual"): most}
-    assert open_picture(draw_history(days, counts)).width <= MAX_WIDTH
+    counts = {(days[-1], f"rare {number}"): 1 for number in range(3)} | {(days[-1], "usual"): largest}
+    assert open_image(to_jpeg(plot_history(days, counts))).width <= MAX_WIDTH
 
 
 def test_ticks_are_few_and_round() -> None:
-    assert [choose_step(most) for most in (1, 6, 7, 13, 61, 599, 12_345)] == [1, 1, 2, 5, 20, 100, 5_000]
-    assert all(2 <= -(-most // choose_step(most)) <= MOST_TICKS for most in range(2, 5_000))
+    steps = []
+    for largest in (1, 6, 7, 13, 61, 599, 12_345):
+        (axes,) = plot_history(["2026-11-22"], {("2026-11-22", "red"): largest}).axes
+        ticks = [tick for tick in axes.get_yticks() if 0 < tick <= axes.get_ylim()[1]]
+        assert 1 <= len(ticks) <= MAX_TICKS
+        steps.append(int(ticks[0]))
+    assert steps == [1, 2, 2, 5, 20, 200, 5_000]
+
+
+def test_a_backfill_draws_the_newest_day_alone(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(date(2026, 11, day),) for day in range(1, 23)], "day date")
+    reports = describe_history(lambda days: {(day, "red"): 1 for day in days})(rows)
+    assert list(reports) == [LAST]
 
 
 def test_rejected_files_alone_make_no_plot(spark: SparkSession) -> None:
@@ -65,4 +77,4 @@ def test_rows_are_counted_by_day_and_label_without_spark(spark: SparkSession, tm
 def test_accuracies_of_few_and_of_many_trainings_fit_the_page() -> None:
     for count in (1, 2, 60):
         reports = [(f"{number:016x}", {"accuracy": 0.8, "holdout_count": 100}) for number in range(count)]
-        assert open_picture(draw_accuracies(reports)).width <= MAX_WIDTH
+        assert open_image(draw_accuracies(reports)).width <= MAX_WIDTH

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
-from pipeline.daily.row_conservation import DayCount, count_days, count_table
+from pipeline.daily.row_conservation import DayOutcome, count_outcomes, outcome_table
 from pipeline.storage.stored_rows import StoredFile, StoredRows
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
@@ -31,15 +31,15 @@ def store(spark: SparkSession, tmp_path: Path):
 def test_files_are_counted_by_day_and_by_what_became_of_them(store) -> None:
     images = store("images", {FRIDAY: [""] * 4, SATURDAY: [""]})
     predictions = store("predictions", {FRIDAY: ["answered", "review", "rejected", "answered"], SATURDAY: ["rejected"]})
-    friday, saturday, sunday = count_days(images, predictions, [FRIDAY, SATURDAY, date(2026, 11, 22)])
-    assert friday == DayCount(FRIDAY, 4, 3, 1)
-    assert saturday == DayCount(SATURDAY, 1, 0, 1)
-    assert (friday.is_whole, friday.rejected_share, saturday.rejected_share) == (True, 0.25, 1.0)
-    assert (sunday.file_count, sunday.is_whole, sunday.rejected_share) == (0, True, 0.0), "an empty day is whole"
-    assert "| 2026-11-20 | 4 | 3 | 1 | 25.0% |" in count_table([friday])
+    friday, saturday, sunday = count_outcomes(images, predictions, [FRIDAY, SATURDAY, date(2026, 11, 22)])
+    assert friday == DayOutcome(FRIDAY, 4, 3, 1)
+    assert saturday == DayOutcome(SATURDAY, 1, 0, 1)
+    assert (friday.is_conserved, friday.rejected_share, saturday.rejected_share) == (True, 0.25, 1.0)
+    assert (sunday.file_count, sunday.is_conserved, sunday.rejected_share) == (0, True, 0.0), "an empty day is whole"
+    assert "| 2026-11-20 | 4 | 3 | 1 | 25.0% |" in outcome_table([friday])
 
 
 @pytest.mark.parametrize("answers", [["answered"], ["answered", "rejected", "answered"]])
 def test_a_day_that_lost_or_doubled_a_file_is_not_whole(store, answers: list[str]) -> None:
-    (count,) = count_days(store("images", {FRIDAY: [""] * 2}), store("predictions", {FRIDAY: answers}), [FRIDAY])
-    assert not count.is_whole
+    (count,) = count_outcomes(store("images", {FRIDAY: [""] * 2}), store("predictions", {FRIDAY: answers}), [FRIDAY])
+    assert not count.is_conserved

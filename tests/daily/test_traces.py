@@ -19,7 +19,7 @@ from servers import free_port
 
 from pipeline.daily.trace_text import SHOWN_ROWS, align, write_trace
 from pipeline.daily.traces import FORMER, GONE, IN_USE, UnknownImageError, parse_wanted
-from pipeline.reports.markdown import harmless
+from pipeline.reports.markdown import escape_invisible
 from pipeline.training.training_set import TRAINING_SET
 from resources.lake.image_traces import ImageTraces
 
@@ -283,8 +283,8 @@ def test_names_of_strangers_move_no_cursor(lake: Path) -> None:
 
 
 def test_harmless_text_is_escaped_and_plain_text_is_not() -> None:
-    assert harmless("Ünï 名 🦊.jpg") == "Ünï 名 🦊.jpg"
-    assert harmless("a\x1b[2J\u202eb\n") == "a\\x1b[2J\\u202eb\\n"
+    assert escape_invisible("Ünï 名 🦊.jpg") == "Ünï 名 🦊.jpg"
+    assert escape_invisible("a\x1b[2J\u202eb\n") == "a\\x1b[2J\\u202eb\\n"
 
 
 def test_long_lists_are_cut_and_it_is_said_so() -> None:

@@ -7,7 +7,7 @@ from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.scores import confusion_table, evaluate, measure_reliability, score
-from pipeline.reports.markdown import markdown_table, plain
+from pipeline.reports.markdown import escape_markdown, markdown_table
 
 COUNTS = {("apple", "apple"): 3, ("apple", "pear"): 1, ("pear", "pear"): 2, ("pear", "apple"): 2}
 
@@ -141,8 +141,8 @@ def test_a_hostile_label_stays_one_harmless_cell(label: str) -> None:
     header, rule, *rows = table.splitlines()
     assert len(rows) == 2
     assert {line.count("|") for line in (header, rule, *rows)} == {4}
-    assert not set("<>![]()`\\:/&*\n") & set(plain(label))
-    assert table.count(plain(label)) == 2
+    assert not set("<>![]()`\\:/&*\n") & set(escape_markdown(label))
+    assert table.count(escape_markdown(label)) == 2
 
 
 def test_labels_of_any_script_stay_readable_in_a_table() -> None:

@@ -105,7 +105,7 @@ def test_a_day_that_is_launched_has_its_numbers_pictures_and_checks(pages: WebPa
     assert told["contact_sheet"].startswith(f"![contact_sheet](../logs/{predicted}/")
     checks = [event["evaluation"] for event in pages.events_of(predicted, "AssetCheckEvaluationEvent")]
     assert {check["checkName"] for check in checks if check["success"]} == {
-        "every_file_has_an_answer_or_a_reason",
+        "every_file_has_a_prediction_or_a_reason",
         "rejected_files_are_few",
         "pictures_are_like_those_trained_on",
         "answers_are_mixed_as_on_the_holdout",
