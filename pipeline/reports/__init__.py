@@ -1,4 +1,4 @@
-"""Plain values that a page shows: numbers, Markdown, thumbnails, contact sheets and figures.
+"""Parts of a page: numbers, Markdown, thumbnails, contact sheets and figures.
 
-What is reported belongs to the package that measures it.
+What to report belongs to the package that measures it.
 """

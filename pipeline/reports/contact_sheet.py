@@ -1,4 +1,4 @@
-"""Contact sheets: many small pictures with a caption each, as one JPEG that fits on an asset's page."""
+"""Contact sheets: captioned thumbnails as one JPEG that fits an asset's page."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -13,23 +13,29 @@ from pipeline.reports.thumbnails import draw_thumbnails, read_contents, square_t
 from pipeline.storage.counting import Day
 
 TILE: Final = 112
+"""Pixels of a thumbnail's side."""
+
 CAPTION: Final = 30
+"""Pixels below a thumbnail."""
+
 GAP: Final = 6
+"""Pixels between tiles."""
+
 COLUMNS: Final = 4
-"""The value column of an asset's page shows about 490 pixels; wider pictures are cut off."""
+"""Tiles in a row. The value column of an asset's page cuts off images wider than about 490 pixels."""
 
 NO_BYTES: Final = b""
-"""Of a picture whose day was emptied: its tile is empty too."""
+"""Content of an image that was purged; its tile is empty."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a sheet.
+    """One image of a sheet.
 
     Attributes:
-        content: the bytes of its file; what cannot be decoded is an empty tile.
-        caption: two lines at most.
-        colour: of the caption.
+        content: bytes of the file; an undecodable file becomes an empty tile.
+        caption: one or two lines.
+        colour: colour of the caption.
     """
 
     content: bytes
@@ -38,7 +44,7 @@ class Tile:
 
 
 def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
-    """Draws the tiles in rows of four, and returns a JPEG of at most 478 pixels width."""
+    """Draws the tiles in rows of four; returns a JPEG 478 pixels wide."""
     rows = -(-len(tiles) // COLUMNS)
     width, height = TILE + GAP, TILE + CAPTION + GAP
     sheet = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP), "white")
@@ -55,12 +61,12 @@ def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
 
 
 def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row], tuple[str, str]]) -> list[Tile]:
-    """Reads the bytes of a few chosen pictures, in their order.
+    """Makes a tile of each chosen image, in order.
 
     Args:
-        images: with `image_id` and `content`.
-        chosen: rows with `image_id`; a few dozen at most.
-        caption: from a chosen row to its text and colour.
+        images: rows with `image_id` and `content`.
+        chosen: at most a few dozen rows with `image_id`.
+        caption: returns the text and colour of a chosen row's caption.
     """
     contents = read_contents(images, [row["image_id"] for row in chosen])
     return [Tile(contents.get(row["image_id"], NO_BYTES), *caption(row)) for row in chosen]
@@ -69,15 +75,16 @@ def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row]
 def read_tiles_by_day(
     images: DataFrame, chosen: Mapping[Day, Sequence[Row]], caption: Callable[[Row], tuple[str, str]]
 ) -> dict[Day, list[Tile]]:
-    """As `read_tiles`, of many days in one reading; of every picture the driver keeps what a tile needs."""
-    small = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE)
+    """Like `read_tiles` for many days in one pass; the workers draw the thumbnails."""
+    thumbnails = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE)
     return {
-        day: [Tile(small.get(row["image_id"], NO_BYTES), *caption(row)) for row in rows] for day, rows in chosen.items()
+        day: [Tile(thumbnails.get(row["image_id"], NO_BYTES), *caption(row)) for row in rows]
+        for day, rows in chosen.items()
     }
 
 
 def fit_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """A stranger's text in one line of so many pixels; what does not fit is cut off, and what cannot be seen told."""
+    """Shortens untrusted text to one line of `width` pixels; unprintable characters become question marks."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     if font.getlength(text) <= width:
         return text

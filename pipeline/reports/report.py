@@ -1,6 +1,6 @@
-"""Reports: what a reader of an asset's page is told about a table or a model once it is stored.
+"""Reports: plain values that describe a stored table or model on its asset's page.
 
-Plain values; how Dagster shows them is `resources/lake/tables.py`.
+How Dagster shows them belongs to `resources/`.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,19 +14,18 @@ from pipeline.storage.rows import LazyRows
 
 Number = float | int
 
-
 _PARTS: Final = ("numbers", "texts", "tables", "images")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is told of one day, or of a whole table.
+    """Description of one day, or of a whole table.
 
     Attributes:
-        numbers: drawn as lines over time; shares from 0 to 1.
-        texts: short plain facts.
-        tables: Markdown, by title.
-        images: JPEG, by title.
+        numbers: numbers that Dagster plots over time; shares are from 0 to 1.
+        texts: short plain texts.
+        tables: Markdown tables by title.
+        images: JPEGs by title.
     """
 
     numbers: Mapping[str, Number] = field(default_factory=dict)
@@ -37,12 +36,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Table:
-    """A frame to be stored, and how to tell of it afterwards: counting it before would run the backbone twice.
+    """A frame to store, and a function that describes the stored rows.
+
+    Describing the lazy frame instead would run the backbone twice.
 
     Attributes:
-        frame: lazy; rows, where they are written by the workers that make them.
-        describe: from the stored rows to the reports of their days; days are counted together, since a Spark job for
-            each would take longer than their pictures.
+        frame: lazy frame, or rows that the workers write themselves.
+        describe: returns a report for each day of the stored rows. It counts all days together, because one Spark job
+            a day would take longer than the images.
     """
 
     frame: DataFrame | LazyRows
@@ -50,23 +51,23 @@ class Table:
 
 
 def join_reports(*reports: Report) -> Report:
-    """All that several reports tell, in their order."""
+    """Merges reports in order."""
     return Report(*({k: v for each in reports for k, v in getattr(each, name).items()} for name in _PARTS))
 
 
 def describe_whole(*describes: Callable[[DataFrame], Report]) -> Callable[[DataFrame], Mapping[Day, Report]]:
-    """The description of a table without days, that tells what several do."""
+    """Joins several descriptions of a table without days."""
     return lambda rows: {None: join_reports(*(describe(rows) for describe in describes))}
 
 
 def describe_all(
     *describes: Callable[[DataFrame], Mapping[Day, Report]],
 ) -> Callable[[DataFrame], Mapping[Day, Report]]:
-    """One description of stored rows that tells of every day what several do."""
+    """Joins several descriptions of a table with days."""
 
     def describe(rows: DataFrame) -> Mapping[Day, Report]:
-        told = [each(rows) for each in describes]
-        days = dict.fromkeys(day for reports in told for day in reports)
-        return {day: join_reports(*(reports.get(day, Report()) for reports in told)) for day in days}
+        described = [each(rows) for each in describes]
+        days = dict.fromkeys(day for reports in described for day in reports)
+        return {day: join_reports(*(reports.get(day, Report()) for reports in described)) for day in days}
 
     return describe
