@@ -41,10 +41,10 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 TEXT, VECTOR = pa.string(), pa.list_(pa.float32())
 WORK = """
 import sys, time
-from pipeline.daily.trace_text import write_trace
+from pipeline.daily.trace_text import format_trace
 from resources.lake.image_traces import ImageTraces
 started, cpu_started = time.perf_counter(), time.process_time()
-told = write_trace(ImageTraces(sys.argv[1]).find(sys.argv[2]))
+told = format_trace(ImageTraces(sys.argv[1]).find(sys.argv[2]))
 print(time.perf_counter() - started, time.process_time() - cpu_started, len(told))
 """
 

@@ -214,9 +214,9 @@ def test_a_picture_that_was_answered_and_one_that_was_learned_from_are_explained
     answered = traces.find(f"/landing/days/{FULL}/red.jpg")
     assert {row["path"] for row in answered.answers} == {"red.jpg", "_red again.JPG"}
     assert {row["classifier"] for row in answered.answers} == {version}
-    assert answered.learned == []
+    assert answered.seen_by == []
     learned = traces.find("red/0.jpg")
-    assert [each.version for each in learned.learned] == [version]
+    assert [each.version for each in learned.seen_by] == [version]
     assert learned.classifiers[0].state == "in use"
     assert sum(row["file_count"] for row in answered.classifiers[0].counts) == 30 * len(COLOURS)
 

@@ -9,7 +9,7 @@ import sys
 
 from deltalake.exceptions import DeltaError
 
-from pipeline.daily.trace_text import write_trace
+from pipeline.daily.trace_text import format_trace
 from pipeline.daily.traces import UnknownImageError
 from pipeline.reports.markdown import escape_invisible
 from resources.lake.image_traces import ImageTraces
@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit("\n".join(escape_invisible(line) for line in str(error).split("\n")))
     except (SettingError, DeltaError) as error:
         sys.exit(escape_invisible(str(error)))
-    sys.stdout.write(f"{trace.to_json() if options.json else write_trace(trace)}\n")
+    sys.stdout.write(f"{trace.to_json() if options.json else format_trace(trace)}\n")
 
 
 if __name__ == "__main__":

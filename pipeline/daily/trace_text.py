@@ -1,4 +1,4 @@
-"""The trace of a picture in words, for a person at a terminal; names of strangers move no cursor there."""
+"""Formats the trace of an image for a terminal; escapes characters in untrusted names that would move its cursor."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,41 +10,43 @@ from pipeline.reports.markdown import escape_invisible
 
 SHOWN_ROWS: Final = 20
 LEFT_OUT: Final = "left out"
-_NAMES: Final = 12
-"""Digits of a digest that tell it from others."""
+_DIGEST_LENGTH: Final = 12
 
 
-def write_trace(trace: Trace) -> str:
-    """Tells all, the answers first and what it was learned from last, in sections of aligned lines."""
+def format_trace(trace: Trace) -> str:
+    """Formats a trace as sections of aligned lines, predictions before training sets."""
     sections = [
-        ("picture", [trace.image_id or "not known: the bytes could not be read"]),
-        ("arrived", _write_arrivals(trace)),
-        ("features", _write_features(trace)),
-        ("answers", _write_answers(trace)),
-        ("reviews", _write_reviews(trace)),
-        ("training set now", _write_side(trace)),
-        ("answered by", _write_classifiers(trace)),
-        ("models that saw it", _write_seen(trace, [trace.image_id], "none of those whose training set is known")),
-        ("twins of it", _write_twins(trace)),
-        ("not known", _write_unknown(trace)),
+        ("image", [trace.image_id or "unknown: the bytes could not be read"]),
+        ("arrivals", _format_arrivals(trace)),
+        ("features", _format_features(trace)),
+        ("predictions", _format_predictions(trace)),
+        ("reviews", _format_reviews(trace)),
+        ("current training set", _format_training_row(trace)),
+        ("classifiers of the predictions", _format_classifiers(trace)),
+        (
+            "classifiers trained or evaluated on it",
+            _format_members(trace, [trace.image_id], "none with a known training set"),
+        ),
+        ("near-duplicates", _format_near_duplicates(trace)),
+        ("unknown training sets", _format_unknown(trace)),
     ]
     return "\n\n".join("\n".join([name.upper(), *(f"  {line}" for line in lines)]) for name, lines in sections if lines)
 
 
 def align(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Lines of columns, at most `SHOWN_ROWS` and how many more there are."""
-    lines = [list(header), *([escape_invisible(_tell(cell)) for cell in row] for row in rows)]
+    """Aligns columns, and cuts off after `SHOWN_ROWS` rows."""
+    lines = [list(header), *([escape_invisible(_format_cell(cell)) for cell in row] for row in rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
-    told = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-    more = len(told) - 1 - SHOWN_ROWS
-    return told if more <= 0 else [*told[: SHOWN_ROWS + 1], f"and {more} more (--json has them)"]
+    aligned = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    more = len(aligned) - 1 - SHOWN_ROWS
+    return aligned if more <= 0 else [*aligned[: SHOWN_ROWS + 1], f"and {more} more (use --json to list all)"]
 
 
-def _write_arrivals(trace: Trace) -> list[str]:
+def _format_arrivals(trace: Trace) -> list[str]:
     if not trace.arrivals:
-        return ["on no day that is stored" + (", but among the labelled pictures" if trace.labelled else "")]
+        return ["on no stored day" + (", but it is a labelled image" if trace.labelled else "")]
     return align(
-        ["day", "bytes", "changed (UTC)", "path"],
+        ["day", "bytes", "modified (UTC)", "path"],
         (
             [row["day"], row["length"], row["modified_at"], row["path"] + _bracket(row["read_error"])]
             for row in trace.arrivals
@@ -52,12 +54,12 @@ def _write_arrivals(trace: Trace) -> list[str]:
     )
 
 
-def _write_features(trace: Trace) -> list[str]:
-    rows = trace.features or ([trace.side] if trace.side else [])
+def _format_features(trace: Trace) -> list[str]:
+    rows = trace.features or ([trace.training_row] if trace.training_row else [])
     if not rows:
-        return ["none were made: its days have not got so far, or its bytes could not be read"]
+        return ["none: not computed yet, or the bytes could not be read"]
     return align(
-        ["day", "format", "pixels", "backbone", "why there are none"],
+        ["day", "format", "pixels", "backbone", "error"],
         ([r.get("day") or "training", r["format"], _pixels(r), _short(r["backbone"]), r["error"] or ""] for r in rows),
     )
 
@@ -66,9 +68,9 @@ def _pixels(row: Row) -> str:
     return f"{row['width']} x {row['height']}" if row["width"] else ""
 
 
-def _write_answers(trace: Trace) -> list[str]:
-    if not trace.answers:
-        return ["none: it came on no day that was predicted"]
+def _format_predictions(trace: Trace) -> list[str]:
+    if not trace.predictions:
+        return ["none: no day with this image was predicted"]
     return align(
         ["day", "label", "confidence", "decision", "classifier", "backbone", "path"],
         (
@@ -77,58 +79,68 @@ def _write_answers(trace: Trace) -> list[str]:
                 row["decision"] + _bracket(row["error"]),
                 *(row["classifier"], _short(row["backbone"]), row["path"]),
             ]
-            for row in trace.answers
+            for row in trace.predictions
         ),
     )
 
 
-def _write_reviews(trace: Trace) -> list[str]:
+def _format_reviews(trace: Trace) -> list[str]:
     if not trace.queued and not trace.reviews:
-        return ["nobody was asked, and nobody answered"] if trace.answers else []
-    asked = align(
-        ["asked on", "because", "label then"], ([q["day"], q["reason"], q["predicted_label"]] for q in trace.queued)
+        return ["never queued, never reviewed"] if trace.predictions else []
+    queued = align(
+        ["queued on", "reason", "predicted label"],
+        ([q["day"], q["reason"], q["predicted_label"]] for q in trace.queued),
     )
-    answered = align(
-        ["answered of", "label", "form", "not used because"],
+    reviewed = align(
+        ["day", "reviewed label", "form", "problem"],
         ([r["day"], r["label"], r["origin"], r["problem"] or ""] for r in trace.reviews),
     )
-    return (asked if trace.queued else []) + (answered if trace.reviews else ["nobody answered"])
+    return (queued if trace.queued else []) + (reviewed if trace.reviews else ["not reviewed"])
 
 
-def _write_side(trace: Trace) -> list[str]:
+def _format_training_row(trace: Trace) -> list[str]:
     if not trace.labelled:
-        return ["it is not among the labelled pictures"]
-    side = trace.side or {}
-    told = f"side {side.get('split') or LEFT_OUT}, label {_tell(side.get('label'))}" if side else "no features yet"
-    files = align(["label", "told by", "path"], ([r["label"], r.get("origin"), r["path"]] for r in trace.labelled))
-    return [escape_invisible(told), *files]
+        return ["not a labelled image"]
+    row = trace.training_row
+    split = (
+        f"split {row.get('split') or LEFT_OUT}, label {_format_cell(row.get('label'))}" if row else "no features yet"
+    )
+    files = align(["label", "label from", "path"], ([r["label"], r.get("origin"), r["path"]] for r in trace.labelled))
+    return [escape_invisible(split), *files]
 
 
-def _write_classifiers(trace: Trace) -> list[str]:
+def _format_classifiers(trace: Trace) -> list[str]:
     lines: list[str] = []
     for each in trace.classifiers:
-        if each.has_answered:
-            lines += [_head(each), *(f"  {line}" for line in _write_making(each, trace))]
+        if each.has_predicted:
+            stored = f", stored {_format_cell(each.stored_at)} UTC" if each.stored_at else ""
+            lines += [
+                f"{each.version} ({each.state}{stored})",
+                *(f"  {line}" for line in _format_training(each, trace)),
+            ]
     return lines
 
 
-def _write_making(classifier: ClassifierTrace, trace: Trace) -> list[str]:
-    lines = [_tell_scores(classifier.report)] if classifier.report else []
-    if classifier.list_place is None:
-        return [*lines, "which pictures it learned from is not known"]
-    lines.append(
-        f"its {sum(row['file_count'] for row in classifier.counts)} files: {escape_invisible(classifier.list_place)}"
-    )
-    lines.append(_tell_membership(classifier, trace))
+def _format_training(classifier: ClassifierTrace, trace: Trace) -> list[str]:
+    lines = [_format_scores(classifier.report)] if classifier.report else []
+    if classifier.training_set_path is None:
+        return [*lines, "unknown training set"]
+    rows = classifier.rows_of([trace.image_id])
+    membership = f"{rows[0]['split']} as {_format_cell(rows[0]['label'])}" if rows else "not in its training set"
+    file_count = sum(row["file_count"] for row in classifier.counts)
+    lines += [
+        f"training set of {file_count} files: {escape_invisible(classifier.training_set_path)}",
+        escape_invisible(f"this image: {membership}"),
+    ]
     return lines + align(["label", TRAIN, HOLDOUT, LEFT_OUT], _count_labels(classifier))
 
 
-def _tell_scores(report: Row) -> str:
-    interval = report.get("accuracy_interval")  # which former versions did not tell
-    told = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+def _format_scores(report: Row) -> str:
+    interval = report.get("accuracy_interval")  # absent from old versions
+    bounds = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
     return (
-        f"accuracy {report['accuracy']:.3f}{told} on {report['holdout_count']} pictures, learned from"
-        f" {report['train_count']}, features of {_short(report['backbone'])}"
+        f"accuracy {report['accuracy']:.3f}{bounds} on {report['holdout_count']} holdout images,"
+        f" {report['train_count']} training images, backbone {_short(report['backbone'])}"
     )
 
 
@@ -139,47 +151,36 @@ def _count_labels(classifier: ClassifierTrace) -> list[list[object]]:
     return [[label, *(by.get(split, 0) for split in (TRAIN, HOLDOUT, None))] for label, by in sorted(counts.items())]
 
 
-def _tell_membership(classifier: ClassifierTrace, trace: Trace) -> str:
-    rows = classifier.saw([trace.image_id])
-    if not rows:
-        return "this picture was not in its training set"
-    return escape_invisible(f"this picture was in its training set: {rows[0]['split']} as {_tell(rows[0]['label'])}")
-
-
-def _write_seen(trace: Trace, image_ids: Sequence[str | None], none: str) -> list[str]:
+def _format_members(trace: Trace, image_ids: Sequence[str | None], empty: str) -> list[str]:
     rows = [
         [each.version, each.state, each.stored_at, row["split"], row["label"], row["path"]]
         for each in trace.classifiers
-        for row in each.saw(image_ids)
+        for row in each.rows_of(image_ids)
     ]
-    return align(["classifier", "state", "stored (UTC)", "side", "label", "path"], rows) if rows else [none]
+    return align(["classifier", "state", "stored (UTC)", "split", "label", "path"], rows) if rows else [empty]
 
 
-def _write_twins(trace: Trace) -> list[str]:
-    if not trace.twins:
+def _format_near_duplicates(trace: Trace) -> list[str]:
+    if not trace.near_duplicates:
         return []
     pairs = align(
-        ["twin", "of", "correlation"],
+        ["image_id", "near-duplicate of", "correlation"],
         (
             [_short(row["image_id"]), _short(row["near_duplicate_id"]), _share(row["correlation"])]
-            for row in trace.twins
+            for row in trace.near_duplicates
         ),
     )
-    return [*pairs, "models that saw one of them:", *_write_seen(trace, trace.twin_ids, "none")]
-
-
-def _write_unknown(trace: Trace) -> list[str]:
-    if not trace.unknown:
-        return []
     return [
-        "what these classifiers learned from, for they were stored before that was written down, or are gone:",
-        ", ".join(trace.unknown),
+        *pairs,
+        "classifiers trained or evaluated on them:",
+        *_format_members(trace, trace.near_duplicate_ids, "none"),
     ]
 
 
-def _head(classifier: ClassifierTrace) -> str:
-    stored = f", stored {_tell(classifier.stored_at)} UTC" if classifier.stored_at else ""
-    return f"{classifier.version} ({classifier.state}{stored})"
+def _format_unknown(trace: Trace) -> list[str]:
+    if not trace.unknown:
+        return []
+    return ["these classifiers were deleted, or stored before training sets were recorded:", ", ".join(trace.unknown)]
 
 
 def _bracket(text: str | None) -> str:
@@ -191,10 +192,10 @@ def _share(value: float | None) -> str:
 
 
 def _short(digest: str | None) -> str:
-    return (digest or "")[:_NAMES]
+    return (digest or "")[:_DIGEST_LENGTH]
 
 
-def _tell(cell: object) -> str:
+def _format_cell(cell: object) -> str:
     if isinstance(cell, datetime):
         return f"{cell:%Y-%m-%d %H:%M:%S}"
     return "-" if cell is None else str(cell)

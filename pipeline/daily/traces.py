@@ -1,6 +1,6 @@
-"""Traces: all that a lake knows of one picture, from the files it came in to the classifiers that learned from it.
+"""Traces: everything a lake contains about one image, from its files to the classifiers trained on it.
 
-Plain values. Where they are read is `resources/lake/image_traces.py`, how they are told in words `trace_text.py`.
+`resources/lake/image_traces.py` reads traces, `trace_text.py` formats them.
 """
 
 import json
@@ -15,29 +15,29 @@ from pipeline.images.split import TRAIN
 
 Row = dict[str, Any]
 
-LEAST_DIGITS: Final = 8
-"""Of an `image_id` that is cut off."""
+MIN_DIGITS: Final = 8
+"""Shortest prefix of an `image_id` that a query accepts."""
 
 IN_USE: Final = "in use"
 CANDIDATE: Final = "candidate"
 FORMER: Final = "formerly in use"
 NEVER: Final = "never in use"
-GONE: Final = "no longer stored"
+DELETED: Final = "deleted"
 
 
 class UnknownImageError(LookupError):
-    """No picture, or several; the text says which ones come near."""
+    """No image, or more than one, matches a query; the message lists the closest."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What was asked for.
+class ImageQuery:
+    """A parsed query for one image.
 
     Attributes:
-        text: as it was written.
-        prefix: of an `image_id`; empty where it cannot be one.
-        dated: paths below the folder of a day, with the day, if the text names one.
-        paths: that a stored path may be: the text and its ends, the longest first.
+        text: the query as written.
+        prefix: prefix of an `image_id`; empty if the text cannot be one.
+        dated: (day, path below its folder) for each day that the text contains.
+        paths: stored paths that match: the text and its trailing parts, the longest first.
     """
 
     text: str
@@ -48,12 +48,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Sighting:
-    """A place where a wanted picture was found.
+    """A row that matches a query.
 
     Attributes:
-        image_id: None of a file whose bytes could not be read.
-        path: as it is stored.
-        day: on which it arrived; None of a labelled file.
+        image_id: None if the bytes of the file could not be read.
+        path: path as stored.
+        day: day of arrival; None for a labelled file.
     """
 
     image_id: str | None
@@ -63,95 +63,97 @@ class Sighting:
 
 @dataclass(frozen=True)
 class ClassifierTrace:
-    """What is known of a stored classifier, and of one picture in it.
+    """A classifier, and its rows about one image.
 
     Attributes:
-        version: of the classifier.
-        state: `IN_USE`, `CANDIDATE`, `FORMER`, `NEVER` or `GONE`.
-        stored_at: when its files were last written; None where it is gone.
-        report: from `evaluation.json`, without what is long; empty where it is gone.
-        has_answered: whether one of the picture's answers is its.
-        list_place: where the list of its training files lies; None where that is not known.
-        counts: of that list, by label and split; of one that answered alone.
-        members: rows of that list about the picture and its twins.
+        version: version of the classifier.
+        state: `IN_USE`, `CANDIDATE`, `FORMER`, `NEVER` or `DELETED`.
+        stored_at: modification time of its files; None if deleted.
+        report: the short fields of `evaluation.json`; empty if deleted.
+        has_predicted: whether it made one of the image's predictions.
+        training_set_path: location of its training set; None if unknown.
+        counts: files of that training set by label and split, if the classifier made a prediction.
+        members: rows of that training set about the image and its near-duplicates.
     """
 
     version: str
     state: str
     stored_at: datetime | None
     report: Row
-    has_answered: bool
-    list_place: str | None
+    has_predicted: bool
+    training_set_path: str | None
     counts: list[Row] = field(default_factory=list)
     members: list[Row] = field(default_factory=list)
 
-    def saw(self, image_ids: Iterable[str | None]) -> list[Row]:
-        """The rows of its training set about one of these pictures, those that were left out not among them."""
+    def rows_of(self, image_ids: Iterable[str | None]) -> list[Row]:
+        """Rows of its training set about these images, without those left out of both splits."""
         wanted = set(image_ids)
         return [row for row in self.members if row["image_id"] in wanted and row["split"]]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """All that is known of a picture; rows are those of the tables, in their columns.
+    """Everything a lake contains about an image. Rows have the columns of their tables.
 
     Attributes:
-        image_id: None of a file whose bytes could not be read.
-        arrivals: of `images`.
-        features: of `image_features`.
-        answers: of `predictions`.
-        queued: of `review_queue`.
-        reviews: of `reviews`.
-        labelled: of `training_images`, as it is now.
-        side: of `training_features`, as it is now; None where the picture is not there.
-        twins: of `training_twins`, with those that hang on them; each the other picture.
-        classifiers: all that are stored, and those that answered.
+        image_id: None if the bytes of the file could not be read.
+        arrivals: rows of `images`.
+        features: rows of `image_features`.
+        predictions: rows of `predictions`.
+        queued: rows of `review_queue`.
+        reviews: rows of `reviews`.
+        labelled: present rows of `training_images`.
+        training_row: present label and split in the training set; None if the image is not in it.
+        near_duplicates: rows of near-duplicates, direct or through others; `image_id` is the other image.
+        classifiers: all stored classifiers, and the deleted ones that made a prediction.
     """
 
     image_id: str | None
     arrivals: list[Row] = field(default_factory=list)
     features: list[Row] = field(default_factory=list)
-    answers: list[Row] = field(default_factory=list)
+    predictions: list[Row] = field(default_factory=list)
     queued: list[Row] = field(default_factory=list)
     reviews: list[Row] = field(default_factory=list)
     labelled: list[Row] = field(default_factory=list)
-    side: Row | None = None
-    twins: list[Row] = field(default_factory=list)
+    training_row: Row | None = None
+    near_duplicates: list[Row] = field(default_factory=list)
     classifiers: list[ClassifierTrace] = field(default_factory=list)
 
     @property
-    def twin_ids(self) -> list[str]:
-        """Of the other pictures."""
-        return [row["image_id"] for row in self.twins]
+    def near_duplicate_ids(self) -> list[str]:
+        """Ids of the near-duplicates."""
+        return [row["image_id"] for row in self.near_duplicates]
 
     @property
-    def learned(self) -> list[ClassifierTrace]:
-        """The classifiers whose training set, train side or holdout, holds the picture."""
-        return [each for each in self.classifiers if each.saw([self.image_id])]
+    def seen_by(self) -> list[ClassifierTrace]:
+        """Classifiers with the image in their training or holdout split."""
+        return [each for each in self.classifiers if each.rows_of([self.image_id])]
 
     @property
     def unknown(self) -> list[str]:
-        """Versions of which nobody knows what they learned from."""
-        return [each.version for each in self.classifiers if each.list_place is None]
+        """Versions of the classifiers whose training set is unknown."""
+        return [each.version for each in self.classifiers if each.training_set_path is None]
 
     def to_json(self) -> str:
-        """The same for scripts, with what follows from it: `learned_from_it`, `judged_on_it`, `not_known`."""
-        sides = {each.version: {row["split"] for row in each.saw([self.image_id])} for each in self.classifiers}
-        told = {
-            "learned_from_it": [version for version, found in sides.items() if TRAIN in found],
-            "judged_on_it": [version for version, found in sides.items() if found - {TRAIN}],
-            "saw_a_twin": [each.version for each in self.classifiers if each.saw(self.twin_ids)],
-            "not_known": self.unknown,
+        """Formats the trace as JSON, with the classifiers trained and evaluated on the image."""
+        splits = {each.version: {row["split"] for row in each.rows_of([self.image_id])} for each in self.classifiers}
+        derived = {
+            "trained_on_it": [version for version, found in splits.items() if TRAIN in found],
+            "evaluated_on_it": [version for version, found in splits.items() if found - {TRAIN}],
+            "saw_a_near_duplicate": [
+                each.version for each in self.classifiers if each.rows_of(self.near_duplicate_ids)
+            ],
+            "unknown_training_set": self.unknown,
         }
-        return json.dumps(asdict(self) | told, indent=2, default=str)
+        return json.dumps(asdict(self) | derived, indent=2, default=str)
 
 
-def parse_wanted(text: str) -> Wanted:
-    """Tells what a text may name: an `image_id` or the first eight digits of one at least, or a path or its end.
+def parse_query(text: str) -> ImageQuery:
+    """Parses a query: an `image_id`, at least `MIN_DIGITS` digits of one, or a path.
 
-    A path of an object store or of this machine will do, and one that begins with a day.
+    The path may be a URI or a local path, and may contain the day.
     """
-    readable = os.fsencode(text).decode("utf-8", "backslashreplace")  # as names that are not UTF-8 are stored
+    readable = os.fsencode(text).decode("utf-8", "backslashreplace")  # how names that are not UTF-8 are stored
     parts = [part for part in readable.split("/") if part not in ("", ".")]
     ends = tuple("/".join(parts[place:]) for place in range(len(parts)))
     dated = tuple(
@@ -160,40 +162,40 @@ def parse_wanted(text: str) -> Wanted:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", part, re.ASCII) and _is_day(part)
     )
     digits = readable.strip().lower()
-    is_digest = re.fullmatch(f"[0-9a-f]{{{LEAST_DIGITS},64}}", digits, re.ASCII)
-    return Wanted(text, digits if is_digest else "", dated, tuple(dict.fromkeys([readable, *ends])))
+    is_digest = re.fullmatch(f"[0-9a-f]{{{MIN_DIGITS},64}}", digits, re.ASCII)
+    return ImageQuery(text, digits if is_digest else "", dated, tuple(dict.fromkeys([readable, *ends])))
 
 
-def choose_image(wanted: Wanted, sightings: Sequence[Sighting]) -> Sighting:
-    """The one picture that was meant: the day that was named counts first, then the longest of the paths that fit.
+def choose_image(query: ImageQuery, sightings: Sequence[Sighting]) -> Sighting:
+    """Chooses the one image that a query names; a matching day counts first, then the longest matching path.
 
     Raises:
-        UnknownImageError: where there is none, or several are left.
+        UnknownImageError: if no image matches, or several match equally well.
     """
     if not sightings:
-        raise UnknownImageError(f"this lake has no image {wanted.text!r}")
-    ranks = [_rank(wanted, each) for each in sightings]
-    fitting = [each for each, rank in zip(sightings, ranks, strict=True) if rank == max(ranks)]
-    pictures = {each.image_id or (each.day, each.path): each for each in fitting}
-    if len(pictures) > 1:
-        found = "\n".join(format_sighting(each) for each in list(pictures.values())[:10])
+        raise UnknownImageError(f"this lake has no image {query.text!r}")
+    ranks = [_rank(query, each) for each in sightings]
+    best = [each for each, rank in zip(sightings, ranks, strict=True) if rank == max(ranks)]
+    images = {each.image_id or (each.day, each.path): each for each in best}
+    if len(images) > 1:
+        found = "\n".join(format_sighting(each) for each in list(images.values())[:10])
         raise UnknownImageError(
-            f"{wanted.text!r} names {len(pictures)} pictures: say the day before the path, as in 2026-11-22/a.jpg,"
-            f" or the image_id\n{found}"
+            f"{query.text!r} matches {len(images)} images: put the day before the path, as in 2026-11-22/a.jpg,"
+            f" or use the image_id\n{found}"
         )
-    return next(iter(pictures.values()))
+    return next(iter(images.values()))
 
 
 def format_sighting(sighting: Sighting) -> str:
-    """A line for one place."""
-    where = f"{sighting.day}/{sighting.path}" if sighting.day else sighting.path
-    return f"  {(sighting.image_id or 'unreadable')[:16]:16}  {where!r}"
+    """Formats a sighting as one line."""
+    place = f"{sighting.day}/{sighting.path}" if sighting.day else sighting.path
+    return f"  {(sighting.image_id or 'unreadable')[:16]:16}  {place!r}"
 
 
-def _rank(wanted: Wanted, sighting: Sighting) -> tuple[bool, int]:
-    if wanted.prefix and (sighting.image_id or "").startswith(wanted.prefix):
+def _rank(query: ImageQuery, sighting: Sighting) -> tuple[bool, int]:
+    if query.prefix and (sighting.image_id or "").startswith(query.prefix):
         return True, 0
-    return (sighting.day, sighting.path) in wanted.dated, len(sighting.path)
+    return (sighting.day, sighting.path) in query.dated, len(sighting.path)
 
 
 def _is_day(text: str) -> bool:

@@ -18,14 +18,14 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from pipeline.daily.traces import (
+    ImageQuery,
     Row,
     Sighting,
     Trace,
     UnknownImageError,
-    Wanted,
     choose_image,
     format_sighting,
-    parse_wanted,
+    parse_query,
 )
 from resources.lake.commits import open_table
 from resources.models.classifier_records import ClassifierRecords
@@ -61,25 +61,25 @@ class ImageTraces:
         Raises:
             UnknownImageError: where there is none, or several.
         """
-        wanted = parse_wanted(text)
-        sightings = self._look_for(wanted)
+        query = parse_query(text)
+        sightings = self._look_for(query)
         if not sightings and Path(text).is_file():
             with Path(text).open("rb") as file:
-                wanted = parse_wanted(hashlib.file_digest(file, "sha256").hexdigest())
-            sightings = self._look_for(wanted)
+                query = parse_query(hashlib.file_digest(file, "sha256").hexdigest())
+            sightings = self._look_for(query)
         if not sightings:
-            raise UnknownImageError("\n".join([f"this lake has no image {text!r}", *self._tell_near(wanted)]))
-        return self._trace(choose_image(wanted, sightings))
+            raise UnknownImageError("\n".join([f"this lake has no image {text!r}", *self._tell_near(query)]))
+        return self._trace(choose_image(query, sightings))
 
-    def _look_for(self, wanted: Wanted) -> list[Sighting]:
-        path = ds.field("path").isin(wanted.paths)
-        is_named = ds.field("image_id") == wanted.prefix
-        if 0 < len(wanted.prefix) < 64:
-            is_named = pc.starts_with(ds.field("image_id"), wanted.prefix)
-        labelled = is_named | path if wanted.prefix else path
+    def _look_for(self, query: ImageQuery) -> list[Sighting]:
+        path = ds.field("path").isin(query.paths)
+        is_named = ds.field("image_id") == query.prefix
+        if 0 < len(query.prefix) < 64:
+            is_named = pc.starts_with(ds.field("image_id"), query.prefix)
+        labelled = is_named | path if query.prefix else path
         arrived = labelled
-        if wanted.dated:
-            arrived = _any_of([(ds.field("day") == day) & (ds.field("path") == below) for day, below in wanted.dated])
+        if query.dated:
+            arrived = _any_of([(ds.field("day") == day) & (ds.field("path") == below) for day, below in query.dated])
         found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), arrived)]
         if not found:
             unanswered = ds.field("day").isin(self._unanswered_days)
@@ -97,7 +97,7 @@ class ImageTraces:
         days = ds.field("day").isin([*came, *self._unanswered_days])
         arrivals = self._read_all("images", same & days)
         if image_id is None:
-            return Trace(None, arrivals, answers=answers)
+            return Trace(None, arrivals, predictions=answers)
         twins = self._find_twins(image_id)
         return Trace(
             image_id,
@@ -166,11 +166,11 @@ class ImageTraces:
     def _opened(self) -> dict[str, DeltaTable | None]:
         return {}
 
-    def _tell_near(self, wanted: Wanted) -> list[str]:
+    def _tell_near(self, query: ImageQuery) -> list[str]:
         """Files of the same name, or pictures whose digests begin alike."""
-        near = pc.ends_with(ds.field("path"), wanted.paths[-1], ignore_case=True)
-        if wanted.prefix:
-            near = pc.starts_with(ds.field("image_id"), wanted.prefix[:8])
+        near = pc.ends_with(ds.field("path"), query.paths[-1], ignore_case=True)
+        if query.prefix:
+            near = pc.starts_with(ds.field("image_id"), query.prefix[:8])
         found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), near)]
         shown = [format_sighting(each) for each in found[:NEAR_COUNT]]
         return [f"what comes near ({len(found)}):", *shown] if found else []

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow import fs
 
-from pipeline.daily.traces import CANDIDATE, FORMER, GONE, IN_USE, NEVER, ClassifierTrace, Row
+from pipeline.daily.traces import CANDIDATE, DELETED, FORMER, IN_USE, NEVER, ClassifierTrace, Row
 from pipeline.storage.files import open_folder
 from resources.lake.model_files import EVALUATION, TRAINING_SET
 
@@ -38,7 +38,9 @@ class ClassifierRecords:
         stored = {version: files[EVALUATION].mtime for version, files in self._files.items()}
         newest_first = sorted(stored, key=lambda version: (stored[version], version), reverse=True)
         found = [self._trace_one(version, version in answered, members.get(version, [])) for version in newest_first]
-        return found + [ClassifierTrace(each, GONE, None, {}, True, None) for each in sorted(answered - stored.keys())]
+        return found + [
+            ClassifierTrace(each, DELETED, None, {}, True, None) for each in sorted(answered - stored.keys())
+        ]
 
     def list_members(self, keep: pc.Expression) -> Iterator[Row]:
         """Rows of the training sets of all stored classifiers, with `version`."""
@@ -46,7 +48,7 @@ class ClassifierRecords:
             if TRAINING_SET in files:
                 yield from (row | {"version": version} for row in self._list(version).to_table(filter=keep).to_pylist())
 
-    def _trace_one(self, version: str, has_answered: bool, members: list[Row]) -> ClassifierTrace:
+    def _trace_one(self, version: str, has_predicted: bool, members: list[Row]) -> ClassifierTrace:
         report, files = self._read_json(f"classifier/{version}/{EVALUATION}"), self._files[version]
         is_listed = TRAINING_SET in files
         return ClassifierTrace(
@@ -54,9 +56,9 @@ class ClassifierRecords:
             self._states.get(version, NEVER),
             files[EVALUATION].mtime.astimezone(UTC),
             {name: report[name] for name in REPORTED if name in report},
-            has_answered,
+            has_predicted,
             f"{self._folder}/{version}/{TRAINING_SET}" if is_listed else None,
-            self._count(version) if is_listed and has_answered else [],
+            self._count(version) if is_listed and has_predicted else [],
             members,
         )
 

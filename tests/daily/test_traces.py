@@ -1,4 +1,4 @@
-"""Traces: what the lake says of one picture, told from real small tables without Spark."""
+"""Traces of one image, read from real small tables without Spark."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ from deltalake import write_deltalake
 from pyarrow import fs
 from servers import free_port
 
-from pipeline.daily.trace_text import SHOWN_ROWS, align, write_trace
-from pipeline.daily.traces import FORMER, GONE, IN_USE, UnknownImageError, parse_wanted
+from pipeline.daily.trace_text import SHOWN_ROWS, align, format_trace
+from pipeline.daily.traces import DELETED, FORMER, IN_USE, UnknownImageError, parse_query
 from pipeline.reports.markdown import escape_invisible
 from pipeline.training.training_set import TRAINING_SET
 from resources.lake.image_traces import ImageTraces
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-HOSTILE = "\x1b[2Jgone\u202egpj.exe\nPICTURE"
+HOSTILE = "\x1b[2Jgone\u202egpj.exe\nSHOUT"
 NEW, OLD, LOST, MUTE = "aaaa000011112222", "bbbb000011112222", "cccc000011112222", "dddd000011112222"
 
 
@@ -35,12 +35,13 @@ def digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-COAT, SHOE, COAT_TWIN, TWIN_OF_TWIN = map(digest, ("coat", "shoe", "coat, saved anew", "that one, mirrored"))
+COAT, SHOE, COAT_COPY, COPY_OF_COPY = map(digest, ("coat", "shoe", "coat, saved again", "that one, mirrored"))
 
 
-def answer(day: date, path: str, image_id: str | None, **changes: object) -> dict[str, object]:
-    told = {"predicted_label": "coat", "confidence": 0.97, "decision": "answered", "error": None}
-    return {"day": day, "path": path, "image_id": image_id, **told, "classifier": NEW, "backbone": "8d" * 32, **changes}
+def predict(day: date, path: str, image_id: str | None, **changes: object) -> dict[str, object]:
+    row = {"day": day, "path": path, "image_id": image_id, "classifier": NEW, "backbone": "8d" * 32}
+    prediction = {"predicted_label": "coat", "confidence": 0.97, "decision": "answered", "error": None}
+    return row | prediction | changes
 
 
 def arrival(row: Mapping[str, object]) -> dict[str, object]:
@@ -67,20 +68,20 @@ def store_classifier(lake: Path, version: str, members: list[tuple[str, str, str
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two days, two labelled pictures and their twins, and four classifiers, one of which is gone."""
+    """Two days, two labelled images and their near-duplicates, and four classifiers, one of them deleted."""
     lake = tmp_path_factory.mktemp("lake")
-    answers = [
-        answer(FRIDAY, "cam1/coat.jpg", COAT),
-        answer(SATURDAY, "cam1/coat.jpg", SHOE, predicted_label="shoe", classifier=LOST),
-        answer(SATURDAY, "again/coat.jpg", COAT, decision="review", confidence=0.41, classifier=OLD),
-        answer(
+    predictions = [
+        predict(FRIDAY, "cam1/coat.jpg", COAT),
+        predict(SATURDAY, "cam1/coat.jpg", SHOE, predicted_label="shoe", classifier=LOST),
+        predict(SATURDAY, "again/coat.jpg", COAT, decision="review", confidence=0.41, classifier=OLD),
+        predict(
             SATURDAY, "gone.jpg", None, predicted_label=None, confidence=None, decision="rejected", error="vanished"
         ),
-        answer(SATURDAY, HOSTILE, digest("hostile")),
+        predict(SATURDAY, HOSTILE, digest("hostile")),
     ]
-    store(lake, "predictions", answers)
-    unanswered = answer(date(2026, 11, 22), "late.jpg", digest("late"), error=None)
-    store(lake, "images", [arrival(row) for row in [*answers, unanswered]])
+    store(lake, "predictions", predictions)
+    unpredicted = predict(date(2026, 11, 22), "late.jpg", digest("late"), error=None)
+    store(lake, "images", [arrival(row) for row in [*predictions, unpredicted]])
     store(
         lake,
         "image_features",
@@ -99,25 +100,25 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     asked = {"day": SATURDAY, "image_id": COAT, "reason": "uncertain", "predicted_label": "coat", "confidence": 0.41}
     store(lake, "review_queue", [{**asked, "audit_weight": 3.0, "classifier": OLD}])
-    told = {"day": SATURDAY, "image_id": COAT, "label": "jacket", "predicted_label": "coat", "origin": "maria.csv"}
-    store(lake, "reviews", [{**told, "problem": None}])
+    review = {"day": SATURDAY, "image_id": COAT, "label": "jacket", "predicted_label": "coat", "origin": "maria.csv"}
+    store(lake, "reviews", [{**review, "problem": None}])
     store(
         lake,
         "training_images",
         [
             {"image_id": each, "path": path, "label": "jacket", "origin": "folder", "length": 1, "modified_at": NOON}
-            for each, path in ((COAT, "jacket/1.jpg"), (COAT_TWIN, "jacket/2.jpg"))
+            for each, path in ((COAT, "jacket/1.jpg"), (COAT_COPY, "jacket/2.jpg"))
         ],
     )
     store(lake, "training_features", [{"image_id": COAT, "label": "jacket", "split": "train", "group": COAT}])
-    pairs = [(COAT, COAT_TWIN), (TWIN_OF_TWIN, COAT_TWIN)]
+    pairs = [(COAT, COAT_COPY), (COPY_OF_COPY, COAT_COPY)]
     store(
         lake,
         "training_twins",
         [{"image_id": one, "near_duplicate_id": other, "correlation": 0.97} for one, other in pairs],
     )
     store_classifier(lake, NEW, [(COAT, "jacket/1.jpg", "jacket", "train"), (SHOE, "shoe/1.jpg", "shoe", "holdout")])
-    store_classifier(lake, OLD, [(TWIN_OF_TWIN, "jacket/9.jpg", "jacket", "train"), (COAT, "x.jpg", "jacket", None)])
+    store_classifier(lake, OLD, [(COPY_OF_COPY, "jacket/9.jpg", "jacket", "train"), (COAT, "x.jpg", "jacket", None)])
     store_classifier(lake, MUTE, None)
     (lake / "models" / "classifier.json").write_text(json.dumps({"classifier": NEW, "former": [OLD]}))
     return lake
@@ -136,86 +137,88 @@ def run(lake: Path, *arguments: str) -> subprocess.CompletedProcess:
         COAT[:8],
         COAT[:20].upper(),
         "2026-11-20/cam1/coat.jpg",
-        "/data/pictures/days/2026-11-20/cam1/coat.jpg",
+        "/data/images/days/2026-11-20/cam1/coat.jpg",
         "s3://bucket/days/2026-11-21/again/coat.jpg",
         "again/coat.jpg",
         "training/jacket/1.jpg",
     ],
 )
-def test_a_picture_is_found_by_its_digest_and_by_the_end_of_its_path(lake: Path, text: str) -> None:
+def test_an_image_is_found_by_its_digest_and_by_the_end_of_its_path(lake: Path, text: str) -> None:
     assert ImageTraces(str(lake)).find(text).image_id == COAT
 
 
-def test_a_file_that_lies_elsewhere_is_known_by_its_bytes(lake: Path, tmp_path: Path) -> None:
+def test_a_local_file_is_found_by_its_bytes(lake: Path, tmp_path: Path) -> None:
     (tmp_path / "from a letter.jpg").write_bytes(b"coat")
     assert ImageTraces(str(lake)).find(str(tmp_path / "from a letter.jpg")).image_id == COAT
 
 
-def test_all_days_answers_and_classifiers_of_a_picture_are_told(lake: Path) -> None:
+def test_a_trace_has_all_days_predictions_and_classifiers_of_an_image(lake: Path) -> None:
     trace = ImageTraces(str(lake)).find(COAT)
     assert [(row["day"], row["path"]) for row in trace.arrivals] == [
         (FRIDAY, "cam1/coat.jpg"),
         (SATURDAY, "again/coat.jpg"),
     ]
-    assert [(row["decision"], row["classifier"]) for row in trace.answers] == [("answered", NEW), ("review", OLD)]
+    assert [(row["decision"], row["classifier"]) for row in trace.predictions] == [("answered", NEW), ("review", OLD)]
     assert [row["width"] for row in trace.features] == [640, 640]
     assert [row["reason"] for row in trace.queued] == ["uncertain"]
     assert [(row["label"], row["origin"]) for row in trace.reviews] == [("jacket", "maria.csv")]
-    assert trace.side is not None
-    assert trace.side["split"] == "train"
+    assert trace.training_row is not None
+    assert trace.training_row["split"] == "train"
     assert "content" not in trace.arrivals[0]
 
 
-def test_the_classifiers_that_learned_from_it_or_from_its_twins_are_named(lake: Path) -> None:
+def test_a_trace_names_the_classifiers_trained_on_the_image_or_its_near_duplicates(lake: Path) -> None:
     trace = ImageTraces(str(lake)).find(COAT)
     states = {each.version: each.state for each in trace.classifiers}
     assert (states[NEW], states[OLD]) == (IN_USE, FORMER)
-    told = json.loads(trace.to_json())
-    assert told["learned_from_it"] == [NEW]
-    assert told["judged_on_it"] == []
-    assert told["saw_a_twin"] == [OLD], "a twin of a twin is one"
-    assert told["not_known"] == [MUTE]
+    derived = json.loads(trace.to_json())
+    assert derived["trained_on_it"] == [NEW]
+    assert derived["evaluated_on_it"] == []
+    assert derived["saw_a_near_duplicate"] == [OLD], "near-duplicates are transitive"
+    assert derived["unknown_training_set"] == [MUTE]
     shoe = json.loads(ImageTraces(str(lake)).find(SHOE).to_json())
-    assert (shoe["learned_from_it"], shoe["judged_on_it"]) == ([], [NEW])
+    assert (shoe["trained_on_it"], shoe["evaluated_on_it"]) == ([], [NEW])
 
 
-def test_a_picture_that_no_table_has_any_more_is_found_in_what_classifiers_remember(lake: Path) -> None:
+def test_an_image_that_left_all_tables_is_found_in_stored_training_sets(lake: Path) -> None:
     trace = ImageTraces(str(lake)).find("jacket/9.jpg")
-    assert trace.image_id == TWIN_OF_TWIN
-    assert [each.version for each in trace.learned] == [OLD]
+    assert trace.image_id == COPY_OF_COPY
+    assert [each.version for each in trace.seen_by] == [OLD]
 
 
-def test_a_classifier_that_answered_and_is_gone_is_told_as_gone(lake: Path) -> None:
+def test_a_deleted_classifier_is_reported_as_deleted(lake: Path) -> None:
     trace = ImageTraces(str(lake)).find("2026-11-21/cam1/coat.jpg")
-    assert {each.version: each.state for each in trace.classifiers}[LOST] == GONE
+    assert {each.version: each.state for each in trace.classifiers}[LOST] == DELETED
     assert LOST in trace.unknown
 
 
-def test_a_file_that_could_not_be_read_is_told_by_its_day_and_path(lake: Path) -> None:
-    told = write_trace(ImageTraces(str(lake)).find("gone.jpg"))
-    assert "rejected (vanished)" in told
-    assert "the bytes could not be read" in told
+def test_an_unreadable_file_is_found_by_its_day_and_path(lake: Path) -> None:
+    text = format_trace(ImageTraces(str(lake)).find("gone.jpg"))
+    assert "rejected (vanished)" in text
+    assert "the bytes could not be read" in text
 
 
-def test_a_day_that_was_not_predicted_yet_is_looked_through(lake: Path) -> None:
+def test_a_day_without_predictions_is_searched(lake: Path) -> None:
     trace = ImageTraces(str(lake)).find("late.jpg")
-    assert (trace.arrivals[0]["length"], trace.answers) == (48211, [])
+    assert (trace.arrivals[0]["length"], trace.predictions) == (48211, [])
 
 
-def test_one_path_of_two_days_with_two_pictures_is_asked_back(lake: Path) -> None:
-    with pytest.raises(UnknownImageError, match="names 2 pictures: say the day") as refused:
+def test_a_path_of_two_images_on_two_days_is_ambiguous(lake: Path) -> None:
+    with pytest.raises(UnknownImageError, match="matches 2 images: put the day") as refused:
         ImageTraces(str(lake)).find("cam1/coat.jpg")
     assert COAT[:16] in str(refused.value)
     assert SHOE[:16] in str(refused.value)
 
 
-def test_a_day_that_is_named_is_not_taken_for_another(lake: Path) -> None:
+def test_a_query_with_a_day_matches_that_day_only(lake: Path) -> None:
     with pytest.raises(UnknownImageError, match="has no image") as refused:
         ImageTraces(str(lake)).find("/data/days/2026-11-20/again/coat.jpg")
-    assert "2026-11-21/again/coat.jpg" in str(refused.value), "it comes near"
+    assert "2026-11-21/again/coat.jpg" in str(refused.value), "the closest match is listed"
 
 
-def test_a_lake_in_an_object_store_says_the_same(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lake_in_an_object_store_gives_the_same_trace(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     for name, value in {
         "AWS_ACCESS_KEY_ID": "somebody",
@@ -233,7 +236,7 @@ def test_a_lake_in_an_object_store_says_the_same(lake: Path, tmp_path: Path, mon
             server.terminate()
     folder = json.loads(ImageTraces(str(lake)).find(COAT[:12]).to_json())
     assert {each["version"] for each in stored["classifiers"]} == {each["version"] for each in folder["classifiers"]}
-    for name in folder.keys() - {"classifiers"}:  # which were stored at another time
+    for name in folder.keys() - {"classifiers"}:  # whose storing times differ
         assert stored[name] == folder[name], name
 
 
@@ -250,51 +253,51 @@ def copy_to_store(folder: Path, place: str, endpoint: str) -> None:
     fs.copy_files(str(folder), place, destination_filesystem=store)
 
 
-def test_a_lake_without_tables_knows_no_picture(tmp_path: Path) -> None:
+def test_a_lake_without_tables_has_no_image(tmp_path: Path) -> None:
     with pytest.raises(UnknownImageError, match="has no image"):
         ImageTraces(str(tmp_path)).find("a.jpg")
 
 
 def test_the_command_starts_no_jvm_and_needs_no_dagster(lake: Path) -> None:
     code = (
-        "import sys; from pipeline.daily.trace_text import write_trace;"
+        "import sys; from pipeline.daily.trace_text import format_trace;"
         " from resources.lake.image_traces import ImageTraces;"
-        " import assets.commands.explain; print(write_trace(ImageTraces(sys.argv[1]).find(sys.argv[2])));"
+        " import assets.commands.explain; print(format_trace(ImageTraces(sys.argv[1]).find(sys.argv[2])));"
         " from pyspark import SparkContext; assert SparkContext._gateway is None; assert 'dagster' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code, str(lake), COAT], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_command_leaves_with_one_and_says_what_comes_near(lake: Path) -> None:
+def test_the_command_exits_with_one_and_lists_the_closest_matches(lake: Path) -> None:
     done = run(lake, "nowhere/coat.jpg.png")
     assert (done.returncode, done.stdout) == (1, "")
     assert "has no image" in done.stderr
     assert run(lake, "--help").returncode == 0
 
 
-def test_names_of_strangers_move_no_cursor(lake: Path) -> None:
+def test_untrusted_names_move_no_cursor(lake: Path) -> None:
     for arguments in ([digest("hostile")], ["--json", digest("hostile")], ["x" + HOSTILE]):
         done = run(lake, *arguments)
-        told = done.stdout + done.stderr
-        assert "gone" in told
-        assert all(sign.isprintable() or sign == "\n" for sign in told), arguments
-        assert told.count("\nPICTURE") == 0
+        output = done.stdout + done.stderr
+        assert "gone" in output
+        assert all(letter.isprintable() or letter == "\n" for letter in output), arguments
+        assert output.count("\nSHOUT") == 0
 
 
-def test_harmless_text_is_escaped_and_plain_text_is_not() -> None:
+def test_invisible_characters_are_escaped_and_others_are_not() -> None:
     assert escape_invisible("Ünï 名 🦊.jpg") == "Ünï 名 🦊.jpg"
     assert escape_invisible("a\x1b[2J\u202eb\n") == "a\\x1b[2J\\u202eb\\n"
 
 
-def test_long_lists_are_cut_and_it_is_said_so() -> None:
+def test_long_lists_are_cut_off_with_a_notice() -> None:
     lines = align(["number"], [[number] for number in range(SHOWN_ROWS + 5)])
     assert len(lines) == SHOWN_ROWS + 2
-    assert lines[-1] == "and 5 more (--json has them)"
+    assert lines[-1] == "and 5 more (use --json to list all)"
 
 
-def test_what_is_no_digest_and_no_day_is_a_path() -> None:
-    assert parse_wanted("abc").prefix == ""
-    assert parse_wanted("2026-13-45/a.jpg").dated == ()
-    assert parse_wanted("x/2026-11-20/cam1/./a.jpg").dated == ((FRIDAY, "cam1/a.jpg"),)
-    assert parse_wanted(os.fsdecode(b"b\xff.jpg")).paths == ("b\\xff.jpg",), "as such names are stored"
+def test_a_query_that_is_no_digest_and_no_day_is_a_path() -> None:
+    assert parse_query("abc").prefix == ""
+    assert parse_query("2026-13-45/a.jpg").dated == ()
+    assert parse_query("x/2026-11-20/cam1/./a.jpg").dated == ((FRIDAY, "cam1/a.jpg"),)
+    assert parse_query(os.fsdecode(b"b\xff.jpg")).paths == ("b\\xff.jpg",), "how such names are stored"
