@@ -115,8 +115,8 @@ class Settings(BaseSettings):
     audit_share: Share = Field(
         default=AuditSize.share, description="Share of a day's answered images drawn at random for review."
     )
-    audit_min: Count = Field(default=AuditSize.least, description="Minimum number of images drawn a day.")
-    audit_max: Count = Field(default=AuditSize.most, description="Maximum number of images drawn a day.")
+    audit_min: Count = Field(default=AuditSize.min_count, description="Minimum number of images drawn a day.")
+    audit_max: Count = Field(default=AuditSize.max_count, description="Maximum number of images drawn a day.")
     keep_runs_days: Days = Field(
         default=0, description="Days to keep runs that no page needs; 0: for ever. Applied by the job `housekeeping`."
     )

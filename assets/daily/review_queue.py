@@ -1,4 +1,4 @@
-"""What a person should look at, as a table and as a form to fill in."""
+"""The images of a day to review, as a table and as a form to fill in."""
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -20,10 +20,10 @@ def review_queue(
     training_features: DataFrame,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
-    """Pictures of the day that are worth a person's look: uncertain, unlike all training pictures, or drawn at random.
+    """Images of the day to review: uncertain, novel (unlike all training images), or drawn at random for the audit.
 
-    The random sample tells the accuracy in production: DAYLIGHT_AUDIT_SHARE of the answered pictures, at least
-    DAYLIGHT_AUDIT_MIN and at most DAYLIGHT_AUDIT_MAX.
+    The audit estimates the production accuracy. Its size is DAYLIGHT_AUDIT_SHARE of the predicted images, between
+    DAYLIGHT_AUDIT_MIN and DAYLIGHT_AUDIT_MAX.
     """
     reference = choose_reference(training_features)
     similarities = measure_similarity(image_features, reference)
@@ -33,9 +33,9 @@ def review_queue(
 
 @daily_asset(kinds={"csv"})
 def review_form(context: dg.AssetExecutionContext, review_queue: DataFrame, lake: Lake) -> None:
-    """The queue of the day as a CSV file in the lake: fill in its last column, and put it into reviews/ where days/ is.
+    """The day's queue as a CSV file in the lake. Fill in its last column and put it into reviews/, next to days/.
 
-    A day that is run again makes its form anew, and never touches what was sent back.
+    Running the day again replaces this form, but never a filled one.
     """
     for day, form in make_forms(review_queue, context.partition_keys).items():
         metadata = {

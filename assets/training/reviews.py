@@ -1,4 +1,4 @@
-"""What people answered, and how often the classifier was right in production."""
+"""Human answers to review forms, and the production accuracy."""
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -7,7 +7,7 @@ from pipeline.daily import predictions
 from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews import review_queue
 from pipeline.reviews.filled_forms import NO_FORMS, read_forms
-from pipeline.reviews.reviews import describe_reviews, match_answers, tell_problems
+from pipeline.reviews.reviews import describe_reviews, list_problems, match_answers
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.landing import LandingZone
@@ -16,24 +16,26 @@ from resources.spark.session import POOL, SparkResource
 
 @dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
 def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: Lake, spark: SparkResource) -> Table:
-    """Answers of people to the review forms, one row per picture and day, and the accuracy in production.
+    """Human answers to review forms, one row per image and day, and the production accuracy.
 
-    The forms lie in reviews/ of the landing zone. What they are about is looked up in predictions and review_queue as
-    they are stored: the days come from the training, so that they cannot be declared as its sources.
+    Filled forms are read from reviews/ in the landing zone and joined with stored predictions and review_queue. These
+    are not declared as sources, because they depend on the training in turn.
     """
     session, folder = spark.spark_session, landing_zone.review_folder()
     queue = lake.read_known(session, "review_queue", parse_schema(review_queue.SCHEMA), None).frame
     forms = read_forms(folder) if folder else NO_FORMS
     for path in forms.ignored:
-        context.log.warning(f"{path!r} in {folder} was not read, since it is no .csv file")
-    answered = lake.read_known(session, "predictions", parse_schema(predictions.SCHEMA), forms.days).frame
-    return Table(match_answers(forms.answers, answered, queue), describe_whole(describe_reviews(queue)))
+        context.log.warning(f"{path!r} in {folder} was ignored: it is not a .csv file")
+    predicted = lake.read_known(session, "predictions", parse_schema(predictions.SCHEMA), forms.days).frame
+    return Table(match_answers(forms.answers, predicted, queue), describe_whole(describe_reviews(queue)))
 
 
 @dg.asset_check(pool=POOL, asset="reviews")
 def every_answer_is_used(reviews: DataFrame) -> dg.AssetCheckResult:
-    """No answer contradicts another one, and each is about a picture that the lake knows; only a warning."""
-    problems = tell_problems(reviews)
+    """No answers contradict each other, and each refers to a stored prediction; only a warning."""
+    problems = list_problems(reviews)
     return dg.AssetCheckResult(
-        passed=not problems, severity=dg.AssetCheckSeverity.WARN, description="; ".join(problems) or "all are used"
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(problems) or "all answers are used",
     )

@@ -6,7 +6,7 @@ from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.labels import describe_training_images, list_training_files, read_training_images
 from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews import reviews
-from pipeline.reviews.reviewed_images import days_of, list_reviewed, read_reviewed_images
+from pipeline.reviews.reviewed_images import list_days, list_reviewed, read_reviewed_images
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.landing import LandingZone
@@ -29,6 +29,6 @@ def training_images(
     labelled = read_training_images(session, files, settings.max_bytes)
     reviewed = list_reviewed(lake.read_known(session, "reviews", parse_schema(reviews.SCHEMA), None))
     if reviewed.num_rows:
-        stored = lake.read_known(session, "images", parse_schema(IMAGES_SCHEMA), days_of(reviewed))
+        stored = lake.read_known(session, "images", parse_schema(IMAGES_SCHEMA), list_days(reviewed))
         labelled = labelled.unionByName(read_reviewed_images(stored, reviewed))
     return Table(labelled, describe_whole(describe_training_images(files)))

@@ -1,1 +1,4 @@
-"""People in the loop: the review queue, its forms, their answers, the audit sample and production accuracy."""
+"""Human review: the queue, its forms, the answers, the audit sample and the production accuracy.
+
+Novelty belongs to `similarity`, labels that come from reviews to `images`.
+"""

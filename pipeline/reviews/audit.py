@@ -1,6 +1,6 @@
-"""The audit: a simple random sample of every day's answers, and what its labels tell of the accuracy in production.
+"""The audit: a simple random sample of each day's predictions, and the production accuracy estimated from it.
 
-Uncertain and novel pictures are chosen because they are hard; only the sample stands for all the others.
+Uncertain and novel images are queued because they are hard, so only the random sample represents the rest.
 """
 
 import math
@@ -14,22 +14,22 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.intervals import interval_of_share
 
 KEY: Final = "daylight audit"
-"""What is hashed with day and picture, so that the draw has nothing to do with the split, which is the digest's own."""
+"""Salt hashed with day and image, which makes the draw independent of the split by digest."""
 
 
 @dataclass(frozen=True)
 class AuditSize:
-    """How many pictures of a day a person is asked to look at, whatever the answers are.
+    """Size of a day's random sample.
 
     Attributes:
-        share: of the day's distinct pictures that have an answer, 0 to 1.
-        least: at least so many, or all where there are fewer.
-        most: at most so many.
+        share: share of the day's distinct predicted images, 0 to 1.
+        min_count: minimum number of images; all if there are fewer.
+        max_count: maximum number of images.
     """
 
     share: float = 0.02
-    least: int = 10
-    most: int = 100
+    min_count: int = 10
+    max_count: int = 100
 
 
 @dataclass(frozen=True)
@@ -37,61 +37,61 @@ class Stratum:
     """The sample of one day.
 
     Attributes:
-        picture_count: that the sample stands for.
-        answered_count: pictures of the sample that a person labelled; one at least.
-        right_count: of which the label is the predicted one.
+        image_count: images that the sample represents.
+        answered_count: images of the sample with a human label, at least one.
+        correct_count: images whose human label equals the predicted one.
     """
 
-    picture_count: float
+    image_count: float
     answered_count: int
-    right_count: int
+    correct_count: int
 
 
 @dataclass(frozen=True)
 class ProductionAccuracy:
-    """An accuracy with its 95 % interval, shares from 0 to 1."""
+    """Accuracy and its 95 % interval, 0 to 1."""
 
     share: float
     low: float
     high: float
 
 
-def draw_audit(pictures: DataFrame, size: AuditSize) -> DataFrame:
-    """Draws the sample of every day: those with the smallest SHA-256 of key, day and picture.
+def draw_audit(images: DataFrame, size: AuditSize) -> DataFrame:
+    """Draws each day's sample: the images with the smallest SHA-256 of salt, day and image.
 
-    It is the same at every run, and knows neither answers nor paths. Every picture of a day has the same chance.
+    The draw is reproducible, independent of predictions and paths, and equally likely for all images of a day.
 
     Args:
-        pictures: one row for each picture of each day, with `day` and `image_id`.
-        size: of the sample.
+        images: one row per image and day, with `day` and `image_id`.
+        size: size of the sample.
 
     Returns:
-        The same rows with `audit_weight`: how many pictures of the day a drawn one stands for, null for all others.
+        The same rows with `audit_weight`: images of the day that a drawn one represents; null if not drawn.
     """
     day = Window.partitionBy("day")
     draw = F.sha2(F.concat_ws(" ", F.lit(KEY), F.col("day").cast("string"), "image_id"), 256)
     count, rank = F.count("*").over(day), F.row_number().over(day.orderBy(draw, "image_id"))
-    wanted = F.least(F.greatest(F.ceil(F.col("day_count") * size.share), F.lit(size.least)), F.lit(size.most))
-    numbered = pictures.withColumns({"day_count": count, "draw": rank})
+    wanted = F.least(F.greatest(F.ceil(F.col("day_count") * size.share), F.lit(size.min_count)), F.lit(size.max_count))
+    numbered = images.withColumns({"day_count": count, "draw": rank})
     drawn = numbered.withColumn("size", F.least(wanted, "day_count"))
     weight = F.when(F.col("draw") <= F.col("size"), F.col("day_count") / F.col("size"))
     return drawn.withColumn("audit_weight", weight).drop("day_count", "draw", "size")
 
 
 def estimate_accuracy(strata: Sequence[Stratum]) -> ProductionAccuracy | None:
-    """The accuracy over all pictures of these days, told from their samples; None where nobody labelled any.
+    """Estimates the accuracy over all images of these days; None without any label.
 
-    Days are sampled at different rates, so that each counts by its pictures (the stratified estimator), not by its
-    labels. The interval is Wilson's at Kish's effective number of labels, (sum of weights)^2 / (sum of squared
-    weights) with weight = pictures / labels of the day: on one day, or at equal rates, that is the number of labels.
-    Unlike the stratified variance it has a width where no answer was wrong, as small samples of good classifiers have
-    it. It makes no use of a day's sample being a large part of the day: it is about days like these, and rather wide.
-    Unanswered pictures of a sample are taken to be like its answered ones.
+    The stratified estimator weights each day by its images, since days are sampled at different rates. The interval is
+    Wilson's at Kish's effective sample size, (sum of weights)^2 / (sum of squared weights), where a label's weight is
+    images / labels of its day; at equal rates that is the number of labels. Unlike the stratified variance, it has a
+    positive width without any error, which small samples of good classifiers often show. It has no finite-population
+    correction, so it describes days like these and is rather wide. Unlabelled images of a sample are assumed to be like
+    the labelled ones.
     """
     if not strata:
         return None
-    picture_count = sum(each.picture_count for each in strata)
-    share = sum(each.picture_count * each.right_count / each.answered_count for each in strata) / picture_count
-    effective = picture_count**2 / math.fsum(each.picture_count**2 / each.answered_count for each in strata)
+    image_count = sum(each.image_count for each in strata)
+    share = sum(each.image_count * each.correct_count / each.answered_count for each in strata) / image_count
+    effective = image_count**2 / math.fsum(each.image_count**2 / each.answered_count for each in strata)
     low, high = interval_of_share(min(share, 1.0), effective)
     return ProductionAccuracy(share, low, high)

@@ -1,6 +1,6 @@
-"""Filled forms: the CSV files that people sent back, read by the driver, whatever spreadsheet saved them.
+"""Filled review forms: CSV files saved by any spreadsheet, parsed on the driver without the lake.
 
-Nothing here knows the lake. A file that cannot be understood is an error, and not a form without answers.
+An unreadable file is an error, never an empty form.
 """
 
 import csv
@@ -24,19 +24,18 @@ COLUMNS: Final = pa.schema(
         "days": pa.list_(pa.date32()),
         "image_id": pa.string(),
         "label": pa.string(),
-        "told_label": pa.string(),
-        "told_classifier": pa.string(),
+        "form_label": pa.string(),
+        "form_classifier": pa.string(),
     }
 )
-"""One row for each answered line. `days`: all that its cell can mean, for a spreadsheet may have turned it into a date
-of its language."""
+"""Columns of an answered line. `days`: every reading of the date, which a spreadsheet may have reformatted."""
 
-NEEDED: Final = ("day", "image_id", "label")
+REQUIRED: Final = ("day", "image_id", "label")
 MAX_BYTES: Final = 8 * 2**20
-"""Of a form; one of `FORM_ROWS` pictures has about half a megabyte."""
+"""Maximum size of a form; one of `FORM_ROWS` images has about half a megabyte."""
 
 MAX_LABEL: Final = 200
-"""Characters."""
+"""Maximum length of a label, in characters."""
 
 DAY_PATTERNS: Final = (
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y"),
@@ -48,17 +47,17 @@ _SAVE_AS: Final = "save it from the spreadsheet as CSV UTF-8"
 
 
 class ReviewError(ValueError):
-    """A form that cannot be read; the text names the file, the line and the cure."""
+    """A form that cannot be read; the message names the file, the line and the cure."""
 
 
 @dataclass(frozen=True)
 class FilledForms:
-    """What was found in the folder of the reviews.
+    """Contents of the folder of filled forms.
 
     Attributes:
-        answers: in `COLUMNS`; lines without a label are no answers.
-        file_count: of the forms.
-        ignored: paths of the other files, which no spreadsheet hides.
+        answers: lines with a label, in `COLUMNS`.
+        file_count: number of forms.
+        ignored: paths of other files, except hidden ones.
     """
 
     answers: pa.Table
@@ -67,7 +66,7 @@ class FilledForms:
 
     @property
     def days(self) -> list[str]:
-        """All that the answers can be of."""
+        """Every day that an answer may refer to, sorted."""
         return sorted({str(day) for days in self.answers["days"].to_pylist() for day in days})
 
 
@@ -75,11 +74,11 @@ NO_FORMS: Final = FilledForms(COLUMNS.empty_table(), 0, [])
 
 
 def read_forms(folder: str) -> FilledForms:
-    """Reads every `.csv` file below a folder; the driver keeps some 300 bytes of every answer.
+    """Reads every `.csv` file below a folder; the driver holds about 300 bytes per answer.
 
     Raises:
-        FileNotFoundError: where the folder does not exist.
-        ReviewError: where a file is no form, or a line no answer.
+        FileNotFoundError: if the folder does not exist.
+        ReviewError: if a file or a line is invalid.
     """
     filesystem, _ = open_folder(folder)
     shown = [
@@ -92,18 +91,18 @@ def read_forms(folder: str) -> FilledForms:
 
 
 def parse_form(name: str, content: bytes) -> Iterator[dict[str, object]]:
-    """The answers of a form, as rows of `COLUMNS`.
+    """Parses the answers of a form as rows of `COLUMNS`.
 
     Raises:
-        ReviewError: where it is no CSV of UTF-8, lacks a column, or a line has no picture or no day.
+        ReviewError: if the form is not CSV in UTF-8 or lacks a column, or if a line lacks a valid image or day.
     """
     text = _decode(name, content)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]
-        if missing := [column for column in NEEDED if header.count(column) != 1]:
+        if missing := [column for column in REQUIRED if header.count(column) != 1]:
             raise ReviewError(
-                f"{name} needs each of the columns {', '.join(NEEDED)} once: look at {', '.join(missing)}"
+                f"{name} must have each of the columns {', '.join(REQUIRED)} exactly once: check {', '.join(missing)}"
             )
         for cells in reader:
             if len(cells) > len(header):
@@ -118,15 +117,17 @@ def parse_form(name: str, content: bytes) -> Iterator[dict[str, object]]:
 def _answer(place: str, label: str, cell: Mapping[str, str]) -> dict[str, object]:
     image_id = cell.get("image_id", "").strip().lower()
     if not _DIGEST.fullmatch(image_id):
-        raise ReviewError(f"{place} has an image_id that is no SHA-256 in 64 digits: copy it from the form of the day")
+        raise ReviewError(
+            f"{place} has an image_id that is not a SHA-256 of 64 digits: copy it from the form of the day"
+        )
     if not label.isprintable() or len(label) > MAX_LABEL:
-        raise ReviewError(f"{place} has a label with signs that cannot be printed, or of more than {MAX_LABEL}")
+        raise ReviewError(f"{place} has a label with unprintable characters or of more than {MAX_LABEL} characters")
     days = _days(cell.get("day", "").strip())
     if not days:
         raise ReviewError(f"{place} has the day {cell.get('day', '')[:40]!r}: write it as 2026-11-22")
-    told = {f"told_{name.removeprefix('predicted_')}": cell.get(name, "") for name in ("predicted_label", "classifier")}
+    shown = {"form_label": cell.get("predicted_label", ""), "form_classifier": cell.get("classifier", "")}
     return {"days": days, "image_id": image_id, "label": label} | {
-        name: unguard(value) or None for name, value in told.items()
+        name: unguard(value) or None for name, value in shown.items()
     }
 
 
@@ -145,7 +146,7 @@ def _read(filesystem: fs.FileSystem, file: Mapping[str, object]) -> bytes:
         content = bytes(stream.read(MAX_BYTES + 1))
     if len(content) > MAX_BYTES:
         raise ReviewError(
-            f"{file['path']} has more than {MAX_BYTES} bytes, which no form has: split it or take it away"
+            f"{file['path']} is larger than {MAX_BYTES} bytes, the maximum of a form: split it or remove it"
         )
     return content
 
@@ -161,6 +162,6 @@ def _decode(name: str, content: bytes) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """Spreadsheets write the one of their language."""
+    """Detects the delimiter, which depends on the spreadsheet's language."""
     header = text.partition("\n")[0]
     return max(",;\t", key=header.count)

@@ -1,6 +1,6 @@
-"""The accuracy in production: what the answered part of every day's audit tells, over all days, by day, by classifier.
+"""Production accuracy, estimated from the labelled audit samples: over all days, by day and by classifier.
 
-How the sample is drawn, and what it tells of all pictures, is `audit.py`.
+`audit.py` draws the samples and computes the estimate.
 """
 
 from collections import Counter
@@ -20,38 +20,38 @@ SHOWN_DAYS: Final = 14
 
 
 def describe_accuracy(reviews: DataFrame, review_queue: DataFrame) -> Report:
-    """How often the classifier was right, and how many of the drawn pictures were answered.
+    """Reports the production accuracy and the share of the sample that was labelled.
 
     Args:
-        reviews: in the columns of `reviews.SCHEMA`.
-        review_queue: of all days, whose samples may not have been answered.
+        reviews: rows in the columns of `reviews.SCHEMA`.
+        review_queue: queue of all days, with or without answers.
     """
     return _describe_audits(_collect_audits(reviews, review_queue))
 
 
 @dataclass(frozen=True)
 class _Audit:
-    """The sample of a day, or what one of its classifiers had answered of it."""
+    """The sample of a day, or the part predicted by one of its classifiers."""
 
     day: date
     classifier: str | None
-    picture_count: float
+    image_count: float
     drawn_count: int
     answered_count: int
-    right_count: int
+    correct_count: int
 
     @property
     def stratum(self) -> Stratum:
-        return Stratum(self.picture_count, self.answered_count, self.right_count)
+        return Stratum(self.image_count, self.answered_count, self.correct_count)
 
 
 def _collect_audits(reviews: DataFrame, review_queue: DataFrame) -> list[_Audit]:
-    """One for every day and classifier; those of a day share its pictures and its sample by their answers."""
+    """Collects one audit per day and classifier; a day's images are divided in proportion to the answers."""
     answers = reviews.where("problem is null and audit_weight is not null").groupBy("day", "classifier")
-    is_right = F.col("label").eqNullSafe(F.col("predicted_label"))
-    counted = answers.agg(F.count("*").alias("answered"), F.count_if(is_right).alias("right"))
+    is_correct = F.col("label").eqNullSafe(F.col("predicted_label"))
+    counted = answers.agg(F.count("*").alias("answered"), F.count_if(is_correct).alias("correct"))
     samples = review_queue.where(F.col("audit_weight").isNotNull()).groupBy("day")
-    drawn = samples.agg(F.count("*").alias("drawn"), F.sum("audit_weight").alias("pictures"))
+    drawn = samples.agg(F.count("*").alias("drawn"), F.sum("audit_weight").alias("images"))
     rows = drawn.join(counted, "day", "left").orderBy("day", "classifier").collect()
     answered_counts: Counter[date] = Counter()
     for row in rows:
@@ -61,13 +61,13 @@ def _collect_audits(reviews: DataFrame, review_queue: DataFrame) -> list[_Audit]
         answered, all_answered = row["answered"] or 0, answered_counts[row["day"]]
         part = answered / all_answered if all_answered else 1.0
         audits.append(
-            _Audit(row["day"], row["classifier"], row["pictures"] * part, row["drawn"], answered, row["right"] or 0)
+            _Audit(row["day"], row["classifier"], row["images"] * part, row["drawn"], answered, row["correct"] or 0)
         )
     return audits
 
 
 def _describe_audits(audits: Sequence[_Audit]) -> Report:
-    """The accuracy over all days with answers, and how many of those who were asked for one gave it."""
+    """Reports the accuracy over all days with answers, and the share of the sample that was labelled."""
     answered = [each for each in audits if each.answered_count]
     accuracy = estimate_accuracy([each.stratum for each in answered])
     numbers: dict[str, Number] = {
@@ -98,13 +98,13 @@ def _describe_audits(audits: Sequence[_Audit]) -> Report:
 
 
 def _table(title: str, audits: Mapping[str, Sequence[_Audit]]) -> str:
-    """A row for each group, with its accuracy and the 95 % interval of that."""
+    """Returns a row per group with its accuracy and 95 % interval."""
     rows = []
     for name, group in audits.items():
         accuracy = estimate_accuracy([each.stratum for each in group])
         drawn = {each.day: each.drawn_count for each in group}
-        counts = [round(sum(each.picture_count for each in group)), sum(drawn.values())]
+        counts = [round(sum(each.image_count for each in group)), sum(drawn.values())]
         counts.append(sum(each.answered_count for each in group))
         shares = (accuracy.share, accuracy.low, accuracy.high) if accuracy else ()
         rows.append([name, *counts, *(f"{share:.1%}" for share in shares)])
-    return markdown_table([title, "pictures", "drawn", "answered", "accuracy", "at least", "at most"], rows)
+    return markdown_table([title, "images", "drawn", "labelled", "accuracy", "low", "high"], rows)

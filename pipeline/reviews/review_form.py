@@ -1,7 +1,7 @@
-"""Review forms: the queue of a day as a CSV file that a person opens in a spreadsheet, and fills in.
+"""Review forms: a day's queue as a CSV file to fill in with a spreadsheet.
 
-Names of files come from strangers: no cell of a form is a formula, in a spreadsheet that splits lines at commas or in
-one that splits them at semicolons. How a form comes back is `reviews.py`.
+File names are untrusted, so no cell may become a formula, whether a spreadsheet splits lines at commas or semicolons.
+`filled_forms.py` reads the filled forms.
 """
 
 import csv
@@ -16,10 +16,10 @@ from pyspark.sql import functions as F
 
 FORM_COLUMNS: Final = ("day", "image_id", "path", "predicted_label", "confidence", "reason", "classifier", "label")
 FORM_ROWS: Final = 2_000
-"""Of one day, at most: more than a person answers. The table has them all."""
+"""Maximum rows of a form, more than a person labels a day; the table `review_queue` has all."""
 
 _START: Final = r"(^|[;,\"\t\r\n])(\s*)"
-_SIGN: Final = r"(?=['=+\-@\t\r＝＋－＠])"
+_OPERATOR: Final = r"(?=['=+\-@\t\r＝＋－＠])"
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class ReviewForm:
     """The form of a day.
 
     Attributes:
-        text: of the file; its first character is the mark by which Excel knows UTF-8.
-        row_count: of the pictures in it.
-        left_out_count: of the pictures of the queue that are not.
+        text: contents of the file, with the byte order mark that Excel needs to detect UTF-8.
+        row_count: images in the form.
+        left_out_count: images of the queue that are not in the form.
     """
 
     text: str
@@ -38,9 +38,9 @@ class ReviewForm:
 
 
 def make_forms(review_queue: DataFrame, days: Sequence[str]) -> dict[str, ReviewForm]:
-    """Makes the form of every day, the audit first and then the least certain; collects `FORM_ROWS` of each.
+    """Makes the form of each day: the audit first, then the least confident images, `FORM_ROWS` in total.
 
-    A day without a queue has a form without rows, which takes the place of a former one.
+    A day without a queue gets an empty form, which replaces an earlier one.
     """
     day = Window.partitionBy("day")
     rank = F.row_number().over(day.orderBy(F.col("audit_weight").isNull(), "confidence", "image_id"))
@@ -56,21 +56,21 @@ def make_forms(review_queue: DataFrame, days: Sequence[str]) -> dict[str, Review
 
 
 def write_form(rows: Sequence[Row]) -> str:
-    """Writes rows of the queue as CSV, with an empty `label` in each."""
+    """Formats rows of the queue as CSV with an empty column `label`."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(FORM_COLUMNS)
     for row in rows:
-        told = {**row.asDict(), "confidence": f"{row['confidence']:.3f}", "label": ""}
-        writer.writerow([guard(str(told[name] or "")) for name in FORM_COLUMNS])
+        cells = {**row.asDict(), "confidence": f"{row['confidence']:.3f}", "label": ""}
+        writer.writerow([guard(str(cells[name] or "")) for name in FORM_COLUMNS])
     return f"\ufeff{file.getvalue()}"
 
 
 def guard(cell: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe stands before every sign that could begin one."""
-    return re.sub(_START + _SIGN, r"\1\2'", cell)
+    """Puts an apostrophe before every character with which a spreadsheet would begin a formula."""
+    return re.sub(_START + _OPERATOR, r"\1\2'", cell)
 
 
 def unguard(cell: str) -> str:
-    """The text that `guard` was given."""
-    return re.sub(f"{_START}'{_SIGN}", r"\1\2", cell)
+    """Reverts `guard`."""
+    return re.sub(f"{_START}'{_OPERATOR}", r"\1\2", cell)

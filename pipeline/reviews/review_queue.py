@@ -1,6 +1,6 @@
-"""The review queue: the pictures of a day that a person should look at: uncertain, novel, or drawn for the audit.
+"""The review queue: uncertain images, novel images and a random audit sample of each day.
 
-How the sample is drawn is `audit.py`, what is novel `novelty.py`; the file that a person fills in is `review_form.py`.
+`audit.py` draws the sample, `similarity/novelty.py` finds novel images, `review_form.py` writes the form.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from pipeline.storage.counting import Day, by_day
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
-    day date comment 'the day on which the picture arrived, from predictions.day',
+    day date comment 'day the image arrived, from predictions.day',
     image_id string comment 'SHA-256 of the bytes, from predictions.image_id',
     path string comment 'path of its first file below the folder of the day, from predictions.path',
-    predicted_label string comment 'what the classifier would answer, from predictions.predicted_label',
+    predicted_label string comment 'label the classifier predicts, from predictions.predicted_label',
     confidence double comment 'probability of the predicted label, from predictions.confidence',
-    reason string comment 'why a person should look: uncertain, from predictions.decision, else novel, else audit',
+    reason string comment 'why the image is queued: uncertain, from predictions.decision, else novel, else audit',
     similarity double comment 'nearest cosine, from image_features.features and training_features.features; or null',
-    audit_weight double comment 'of the audit: pictures of the day that this one stands for; null outside the sample',
-    classifier string comment 'version of the classifier that answered, from predictions.classifier'
+    audit_weight double comment 'images of the day that this one represents in the audit; null outside the sample',
+    classifier string comment 'version of the classifier, from predictions.classifier'
 """
 UNCERTAIN: Final = "uncertain"
 NOVEL: Final = "novel"
@@ -37,28 +37,28 @@ COLOURS: Final = {UNCERTAIN: DOUBTFUL, NOVEL: INK, AUDIT: GOOD}
 def queue_for_review(
     predictions: DataFrame, similarities: DataFrame, novel_below: float, audit_size: AuditSize
 ) -> DataFrame:
-    """Picks the first file of every picture that a person should look at, lazily, in the columns of `SCHEMA`.
+    """Selects the images to review, lazily, in the columns of `SCHEMA`; of equal images the first file.
 
-    `reason` is the first that holds. The audit is drawn from all pictures that have an answer, before anything is known
-    of the other reasons: `audit_weight` says who is in it, the uncertain and the novel too.
+    `reason` is the first that applies. The audit is drawn from all predicted images, regardless of other reasons, so
+    uncertain and novel images can have an `audit_weight` too.
 
     Args:
-        predictions: of one day or more.
-        similarities: in the columns of `novelty.SCHEMA`, of the same days.
-        novel_below: similarity under which a picture is novel.
-        audit_size: of the sample of each day.
+        predictions: predictions of one or more days.
+        similarities: rows in the columns of `novelty.SCHEMA` for the same days.
+        novel_below: similarity below which an image is novel.
+        audit_size: size of each day's sample.
     """
     first_path = Window.partitionBy("day", "image_id").orderBy("path")
-    answered = predictions.where(F.col("predicted_label").isNotNull())
-    pictures = answered.withColumn("order", F.row_number().over(first_path)).where("order = 1")
-    known = draw_audit(pictures, audit_size).join(similarities, ["day", "image_id"], "left")
+    predicted = predictions.where(F.col("predicted_label").isNotNull())
+    distinct = predicted.withColumn("order", F.row_number().over(first_path)).where("order = 1")
+    candidates = draw_audit(distinct, audit_size).join(similarities, ["day", "image_id"], "left")
     reason = (
         F.when(F.col("decision") == REVIEW, UNCERTAIN)
         .when(F.col("similarity") < novel_below, NOVEL)
         .when(F.col("audit_weight").isNotNull(), AUDIT)
     )
     return (
-        known.withColumn("reason", reason)
+        candidates.withColumn("reason", reason)
         .where(F.col("reason").isNotNull())
         .to(parse_schema(SCHEMA))
         .coalesce(1)
@@ -67,11 +67,11 @@ def queue_for_review(
 
 
 def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[DataFrame], dict[Day, Report]]:
-    """Counts by reason, and a contact sheet on which every reason has its share of the tiles, of every day.
+    """Reports counts by reason, and a contact sheet with tiles of every reason, for each day.
 
     Args:
-        images: of the same days, for the pictures of the sheet.
-        novel_below: similarity under which a picture is novel.
+        images: files of the same days, with the bytes that the sheets show.
+        novel_below: similarity below which an image is novel.
     """
 
     def describe(review_queue: DataFrame) -> dict[Day, Report]:
@@ -92,11 +92,11 @@ def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[Da
 
 
 def choose_tiles(review_queue: DataFrame) -> dict[Day, list[Row]]:
-    """At most `SHEET_SIZE` rows of every day, as many of each reason as can be, in their order; the most striking."""
-    strikes = F.when(F.col("reason") == NOVEL, F.col("similarity")).when(
+    """Chooses at most `SHEET_SIZE` rows a day: reasons in turn, the most extreme first."""
+    extremity = F.when(F.col("reason") == NOVEL, F.col("similarity")).when(
         F.col("reason") == UNCERTAIN, F.col("confidence")
     )
-    rank = F.row_number().over(Window.partitionBy("day", "reason").orderBy(strikes, "image_id"))
+    rank = F.row_number().over(Window.partitionBy("day", "reason").orderBy(extremity, "image_id"))
     turn = F.row_number().over(Window.partitionBy("day").orderBy("rank", "reason"))
     chosen = review_queue.withColumn("rank", rank).withColumn("turn", turn).where(F.col("turn") <= SHEET_SIZE)
     return by_day(sorted(chosen.collect(), key=lambda row: (list(COLOURS).index(row["reason"]), row["rank"])))

@@ -1,6 +1,6 @@
-"""Reviewed images: pictures of the days that a person labelled, as rows of the training images.
+"""Reviewed images: images with a human label, as rows of `training_images`.
 
-Their bytes come from the lake, for the landing zone may have been cleared since.
+Their bytes come from the lake, because the landing zone may have been cleared.
 """
 
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
 FOLDER: Final = "reviews"
-"""The first part of the path of every reviewed picture."""
+"""First part of a reviewed image's path."""
 
 LABELS: Final = pa.schema({"image_id": pa.string(), "day": pa.date32(), "label": pa.string(), "origin": pa.string()})
 
 
 def list_reviewed(reviews: StoredRows) -> pa.Table:
-    """The pictures that a person gave a label, each on the first of its days; collects some 200 bytes of each.
+    """Lists images with a human label, each on its first day; collects about 200 bytes per image.
 
     Returns:
-        In the columns of `LABELS`; without a Spark job where there was never a review.
+        Rows in `LABELS`. Without reviews, no Spark job runs.
     """
     if not reviews.files:
         return LABELS.empty_table()
@@ -41,19 +41,17 @@ def list_reviewed(reviews: StoredRows) -> pa.Table:
     return table.select(LABELS.names).cast(LABELS)
 
 
-def days_of(reviewed: pa.Table) -> list[str]:
-    """The days of these pictures, in order."""
+def list_days(reviewed: pa.Table) -> list[str]:
+    """Lists the days of reviewed images, sorted."""
     return sorted({str(day) for day in reviewed["day"].to_pylist()})
 
 
 def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
-    """Reads reviewed pictures, lazily: one row per picture, in the columns of `labels.SCHEMA`.
-
-    Their split is told by their digest, like that of any picture whose folder does not say it.
+    """Reads reviewed images, lazily: one row per image, in the columns of `labels.SCHEMA`, with the split by digest.
 
     Args:
-        images: of the days of the reviewed pictures, as far as they are stored.
-        reviewed: in the columns of `LABELS`; a picture that is stored no more is left out.
+        images: stored images of the reviewed days.
+        reviewed: rows in `LABELS`; images that are no longer stored are left out.
     """
     ids = reviewed["image_id"].combine_chunks()
     places = images.locate(["image_id", "length"], lambda rows: pc.is_in(rows["image_id"], ids))
@@ -65,17 +63,17 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
         .where(F.col("content").isNotNull())
         .join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
     )
-    told = {
+    columns = {
         "path": F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path"),
         "split": split_by_digest(F.col("image_id")),
         "split_said": F.lit(None).cast("string"),
         "group": F.lit(None).cast("string"),
     }
-    return frame.withColumns(told).to(parse_schema(SCHEMA))
+    return frame.withColumns(columns).to(parse_schema(SCHEMA))
 
 
 def _read_places(images: StoredRows, places: pa.Table) -> DataFrame:
-    """The rows at these places, read by workers."""
+    """Reads the rows at these places on the workers."""
     struct, folder = parse_schema(IMAGES_SCHEMA), images.folder
     schema = to_arrow_schema(struct, timezone="UTC")
     stored = [name for name in schema.names if name != "day"]

@@ -1,7 +1,7 @@
-"""Reviews: what people answered in the forms they sent back, beside what the lake knows of the same pictures.
+"""Reviews: human answers from filled forms, joined with the stored predictions of the same images.
 
-How forms are read is `filled_forms.py`. Whatever a spreadsheet may have changed is taken from the lake: of a form
-itself count which picture, which label, and what the person was told.
+`filled_forms.py` parses the forms. Only the image, the label and the shown prediction come from a form; everything else
+comes from the lake, because a spreadsheet may have altered it.
 """
 
 from collections.abc import Callable
@@ -17,58 +17,58 @@ from pipeline.storage.counting import count_by
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
-    day date comment 'the day on which the picture arrived',
+    day date comment 'day the image arrived',
     image_id string comment 'SHA-256 of the bytes',
     path string comment 'path of its first file below the folder of the day, from predictions.path; null if unknown',
-    predicted_label string comment 'what the classifier had answered when the form was made',
-    confidence double comment 'probability of the label that it answers now, from predictions.confidence',
-    classifier string comment 'version of the classifier that had answered',
-    reason string comment 'why a person was asked, from review_queue.reason; null of a picture outside the queue',
+    predicted_label string comment 'label predicted when the form was made',
+    confidence double comment 'probability of the currently predicted label, from predictions.confidence',
+    classifier string comment 'version of the classifier when the form was made',
+    reason string comment 'why the image was queued, from review_queue.reason; null outside the queue',
     audit_weight double comment 'from review_queue.audit_weight; null outside the audit',
-    label string comment 'what a person says the picture shows, or (none): none of the labels; null if contradictory',
-    origin string comment 'the file of the answer, below the folder of the reviews; all of them if contradictory',
-    problem string comment 'why the answer is not used; null where it is'
+    label string comment 'human label; (none) if no label fits; null if contradictory',
+    origin string comment 'form below the folder of reviews; all forms if contradictory',
+    problem string comment 'why the answer is not used; null if used'
 """
 NONE: Final = "(none)"
-"""The answer to a picture that shows none of the labels: the classifier was wrong, and there is nothing to learn."""
+"""Answer for an image that no label fits: the prediction is wrong, and the image is not used for training."""
 
-UNKNOWN: Final = "unknown picture"
-"""On this day: the folder of the day was changed and the day run again, or it was never run in this lake."""
+UNKNOWN: Final = "unknown image"
+"""The image has no prediction on this day: the day changed since, or was never run in this lake."""
 
-CONTRADICTORY: Final = "answered differently"
+CONTRADICTORY: Final = "contradictory labels"
 
 
 def match_answers(answers: pa.Table, predictions: DataFrame, review_queue: DataFrame) -> DataFrame:
-    """Gives every answered picture of every day one row, lazily, in the columns of `SCHEMA`.
+    """Joins answers with predictions, lazily: one row per answered image and day, in the columns of `SCHEMA`.
 
-    A label is of the picture: two of them, in one form or on two days, contradict each other, and neither is used. The
-    predicted label is the form's, since a day that was run again may have a classifier that learned from the answer;
-    where the lake's is still of the same classifier, the lake's, which no spreadsheet has changed.
+    Labels belong to images: two different ones, in one form or on two days, are contradictory and neither is used. The
+    predicted label comes from the lake if the classifier is still the same. Otherwise it comes from the form, because
+    the day was run again, possibly with a classifier trained on this answer.
 
     Args:
-        answers: in `filled_forms.COLUMNS`; where there are none, nothing else is read.
-        predictions: of the days that the answers name, as far as they are known.
-        review_queue: of the same days.
+        answers: rows in `filled_forms.COLUMNS`; if empty, nothing else is read.
+        predictions: stored predictions of the answers' days.
+        review_queue: queue of the same days.
     """
     spark = predictions.sparkSession
     if not answers.num_rows:
         return spark.createDataFrame([], parse_schema(SCHEMA))
-    asked = spark.createDataFrame(answers).withColumn("day", F.explode("days"))
+    answered = spark.createDataFrame(answers).withColumn("day", F.explode("days"))
     keys = ["day", "image_id"]
-    wanted = predictions.join(F.broadcast(asked.select(keys).distinct()), keys, "left_semi")
+    wanted = predictions.join(F.broadcast(answered.select(keys).distinct()), keys, "left_semi")
     known = wanted.groupBy(keys).agg(
         F.min("path").alias("path"),
-        F.any_value("predicted_label").alias("present_label"),
+        F.any_value("predicted_label").alias("current_label"),
         F.any_value("confidence").alias("confidence"),
-        F.any_value("classifier").alias("present_classifier"),
+        F.any_value("classifier").alias("current_classifier"),
     )
     best_day = Window.partitionBy("file", "line").orderBy(F.col("path").isNull(), "day")
-    found = asked.join(known, keys, "left").withColumn("choice", F.row_number().over(best_day)).where("choice = 1")
+    found = answered.join(known, keys, "left").withColumn("choice", F.row_number().over(best_day)).where("choice = 1")
     labels = F.size(F.collect_set("label").over(Window.partitionBy("image_id")))
-    first = {name: F.min_by(name, "file").alias(name) for name in ("told_label", "told_classifier")}
+    first = {name: F.min_by(name, "file").alias(name) for name in ("form_label", "form_classifier")}
     same = {
         name: F.any_value(name).alias(name)
-        for name in ("path", "confidence", "present_label", "present_classifier", "label", "label_count")
+        for name in ("path", "confidence", "current_label", "current_classifier", "label", "label_count")
     }
     files = F.array_sort(F.collect_set("file")).alias("files")
     rows = found.withColumn("label_count", labels).groupBy(keys).agg(*first.values(), *same.values(), files)
@@ -76,23 +76,23 @@ def match_answers(answers: pa.Table, predictions: DataFrame, review_queue: DataF
     return rows.join(queued, keys, "left").select(*_columns()).to(parse_schema(SCHEMA))
 
 
-def tell_problems(reviews: DataFrame) -> list[str]:
-    """What is wrong with the answers that are not used, a sentence for each kind of problem."""
+def list_problems(reviews: DataFrame) -> list[str]:
+    """Describes the unused answers, one sentence per problem."""
     unused = reviews.where(F.col("problem").isNotNull())
     example = F.min(F.struct("origin", "day", "image_id")).alias("example")
     found = unused.groupBy("problem").agg(F.count("*").alias("count"), example).orderBy("problem").collect()
     return [
-        f"{row['problem']}: {row['count']} answers, such as {row['example']['image_id']} of {row['example']['day']}"
+        f"{row['problem']}: {row['count']} answers, for example {row['example']['image_id']} of {row['example']['day']}"
         f" in {row['example']['origin']!r}"
         for row in found
     ]
 
 
 def describe_reviews(review_queue: DataFrame) -> Callable[[DataFrame], Report]:
-    """How many answers there are, and the accuracy in production, told from the audit alone.
+    """Reports counts of answers, and the production accuracy estimated from the audit.
 
     Args:
-        review_queue: of all days, whose audits may not have been answered.
+        review_queue: queue of all days, with or without answers.
     """
 
     def describe(reviews: DataFrame) -> Report:
@@ -109,14 +109,14 @@ def describe_reviews(review_queue: DataFrame) -> Callable[[DataFrame], Report]:
 
 
 def _columns() -> list[Column | str]:
-    """Those of `SCHEMA`, of an answered picture."""
+    """Columns of `SCHEMA` for an answered image."""
     is_unknown, differs = F.col("path").isNull(), F.col("label_count") > 1
-    is_same = F.col("told_classifier").eqNullSafe(F.col("present_classifier")) | F.col("told_label").isNull()
+    is_same = F.col("form_classifier").eqNullSafe(F.col("current_classifier")) | F.col("form_label").isNull()
     problem = F.when(is_unknown, UNKNOWN).when(differs, CONTRADICTORY)
     return [
         *("day", "image_id", "path", "confidence", "reason", "audit_weight"),
-        F.when(is_same, F.col("present_label")).otherwise(F.col("told_label")).alias("predicted_label"),
-        F.when(is_same, F.col("present_classifier")).otherwise(F.col("told_classifier")).alias("classifier"),
+        F.when(is_same, F.col("current_label")).otherwise(F.col("form_label")).alias("predicted_label"),
+        F.when(is_same, F.col("current_classifier")).otherwise(F.col("form_classifier")).alias("classifier"),
         F.when(~differs, F.col("label")).alias("label"),
         F.when(differs, F.array_join("files", ", ")).otherwise(F.element_at("files", 1)).alias("origin"),
         problem.alias("problem"),

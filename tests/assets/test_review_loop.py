@@ -1,4 +1,4 @@
-"""The whole way of a review, through real jobs: queue, form, what a person sends back, training rows, accuracy."""
+"""A review through real jobs: queue, form, filled form, training rows, accuracy."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ class Deployment:
         self.first: dict[str, list[dict]] = {}
 
     def run(self, job: str, *days: str) -> set[str]:
-        """Runs a job; gives the steps that failed."""
+        """Runs a job; returns the failed steps."""
         tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
         result = (
             build_definitions(self.settings)
@@ -49,19 +49,19 @@ class Deployment:
         return {str(event.step_key) for event in result.all_events if event.is_step_failure}
 
     def rows(self, table: str, *days: str) -> list[dict]:
-        """What a foreign reader finds, without bytes."""
+        """Rows of a table without bytes, read by another library."""
         delta = DeltaTable(Path(self.settings.lake, table))
         columns = [field.name for field in delta.schema().fields if field.name != "content"]
         found = delta.to_pyarrow_table(columns=columns)
         return [row for row in found.to_pylist() if not days or str(row["day"]) in days]
 
     def form(self, day: str) -> list[dict[str, str]]:
-        """As a person finds it by its page."""
+        """The form that the asset's page links to."""
         text = Path(self.pages[f"review_form {day}"]["form"]).read_bytes().decode("utf-8-sig")
         return list(csv.DictReader(io.StringIO(text, newline="")))
 
     def send(self, name: str, lines: list[dict[str, str]], delimiter: str = ",", mark: str = "") -> None:
-        """Puts a filled-in form where the pictures arrive."""
+        """Puts a filled form into the landing zone."""
         file = io.StringIO(newline="")
         writer = csv.DictWriter(file, lines[0].keys(), delimiter=delimiter)
         writer.writeheader()
@@ -73,7 +73,7 @@ class Deployment:
 
 
 def fill_in(deployment: Deployment) -> None:
-    """Monday's form but for one picture of the audit; Tuesday's against all that was answered, as Excel saves it."""
+    """Fills Monday's form except for one audited image; contradicts all of Tuesday's predictions, as Excel saves it."""
     monday, tuesday = deployment.form(MONDAY), deployment.form(TUESDAY)
     for line in monday[1:]:
         line["label"] = NEW_LABEL if line["path"] == STRANGE else line["predicted_label"]
@@ -87,7 +87,7 @@ def fill_in(deployment: Deployment) -> None:
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, training_folder: Path, make_photo: MakePhoto
 ) -> Iterator[Deployment]:
-    """Trained; two days; their forms sent back; the pictures of Monday cleared away; trained; Tuesday once more."""
+    """Training, two days, filled forms, Monday's images removed, training again, Tuesday again."""
     root = tmp_path_factory.mktemp("reviews")
     onnx.save(make_tiny_graph(), root / "tiny.onnx")
     settings = read_settings().replace(
@@ -98,7 +98,7 @@ def deployment(
         pixel_scaling="unit",
         precision="fp32",
         accuracy_floor=0.0,
-        audit_size=AuditSize(share=0.0, least=3, most=3),
+        audit_size=AuditSize(share=0.0, min_count=3, max_count=3),
     )
     monday, tuesday = (root / "landing" / "days" / day for day in (MONDAY, TUESDAY))
     monday.mkdir(parents=True)
@@ -110,7 +110,7 @@ def deployment(
     stripes = Image.new("RGB", (48, 40))
     stripes.paste((250, 250, 0), (0, 0, 48, 20))
     stripes.save(monday / STRANGE)
-    (monday / "twin.jpg").write_bytes((training_folder / "red" / "0.jpg").read_bytes())
+    (monday / "copy.jpg").write_bytes((training_folder / "red" / "0.jpg").read_bytes())
     with dg.instance_for_test(temp_dir=str(root)) as instance:
         deployment = Deployment(settings, instance)
         assert not deployment.run("training")
@@ -118,24 +118,24 @@ def deployment(
         deployment.first = {table: deployment.rows(table) for table in ("training_images", "reviews", "review_queue")}
         fill_in(deployment)
         shutil.rmtree(monday)
-        assert deployment.run("training") == {"gate"}, "what learned from wrong reviews is not promoted"
+        assert deployment.run("training") == {"gate"}, "a classifier trained on wrong reviews is not promoted"
         assert not deployment.run("daily", TUESDAY)
         yield deployment
 
 
-def test_without_reviews_training_is_what_the_folders_say(deployment: Deployment) -> None:
+def test_without_reviews_all_labels_come_from_folders(deployment: Deployment) -> None:
     assert deployment.first["reviews"] == []
     assert {row["origin"] for row in deployment.first["training_images"]} == {"folder"}
 
 
-def test_a_picture_unlike_all_training_pictures_is_asked_for_and_a_training_twin_is_not(deployment: Deployment) -> None:
+def test_a_novel_image_is_queued_and_a_copy_of_a_training_image_is_not(deployment: Deployment) -> None:
     queued = {row["path"]: row for row in deployment.first["review_queue"] if str(row["day"]) == MONDAY}
     assert queued[STRANGE]["similarity"] < deployment.pages[f"review_queue {MONDAY}"]["novel_below"]
     assert queued[STRANGE]["reason"] in ("novel", "uncertain")
-    assert "twin.jpg" not in queued or queued["twin.jpg"]["reason"] == "audit"
+    assert "copy.jpg" not in queued or queued["copy.jpg"]["reason"] == "audit"
 
 
-def test_the_reasons_of_a_queue_are_those_of_its_pictures(deployment: Deployment) -> None:
+def test_queued_images_have_the_right_reasons(deployment: Deployment) -> None:
     decisions = {(row["day"], row["path"]): row["decision"] for row in deployment.rows("predictions", MONDAY)}
     for row in deployment.first["review_queue"]:
         if str(row["day"]) == MONDAY:
@@ -145,7 +145,7 @@ def test_the_reasons_of_a_queue_are_those_of_its_pictures(deployment: Deployment
     assert sum(1 for row in deployment.first["review_queue"] if row["audit_weight"] == 2.0) == 3, "of Monday's six"
 
 
-def test_reviewed_pictures_are_training_rows_with_their_origin_though_their_files_are_gone(
+def test_reviewed_images_are_training_rows_even_without_their_files(
     deployment: Deployment,
 ) -> None:
     reviewed = {row["path"]: row for row in deployment.rows("training_images") if row["origin"] != "folder"}
@@ -162,8 +162,8 @@ def test_reviewed_pictures_are_training_rows_with_their_origin_though_their_file
     assert sorted(map(str, others)) == sorted(map(str, deployment.first["training_images"]))
 
 
-def test_the_accuracy_in_production_is_that_of_the_audit_and_its_interval_holds_it(deployment: Deployment) -> None:
-    """Monday's sample stands for six pictures, and its two answers are right, or one of them is the stripes."""
+def test_the_production_accuracy_is_that_of_the_audit(deployment: Deployment) -> None:
+    """Monday's sample represents six images; its two answers agree, unless one of them is the stripes."""
     right = [
         row["label"] == row["predicted_label"] for row in deployment.rows("reviews", MONDAY) if row["audit_weight"]
     ]
@@ -175,7 +175,7 @@ def test_the_accuracy_in_production_is_that_of_the_audit_and_its_interval_holds_
     assert {row["predicted_label"] for row in deployment.rows("reviews", TUESDAY)} == set(COLOURS)
 
 
-def test_a_day_that_is_run_again_draws_the_same_sample_and_leaves_what_was_sent_alone(deployment: Deployment) -> None:
+def test_running_a_day_again_draws_the_same_sample_and_keeps_filled_forms(deployment: Deployment) -> None:
     def sample(rows: list[dict]) -> dict[str, float]:
         return {row["path"]: row["audit_weight"] for row in rows if row["audit_weight"]}
 
@@ -185,7 +185,7 @@ def test_a_day_that_is_run_again_draws_the_same_sample_and_leaves_what_was_sent_
     assert [line["label"] for line in deployment.form(TUESDAY)] == [""] * 3, "the form is new, and empty"
 
 
-def test_a_hostile_name_is_no_formula_in_the_form(deployment: Deployment) -> None:
+def test_a_hostile_name_is_no_formula_in_a_form(deployment: Deployment) -> None:
     lines = Path(deployment.settings.lake, "review_forms", f"{MONDAY}.csv").read_text(encoding="utf-8-sig").splitlines()
     assert any("'=" in line for line in lines)
     starts = {cell.strip('" ')[:1] for line in lines for delimiter in ",;" for cell in line.split(delimiter)}

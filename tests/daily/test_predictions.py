@@ -40,7 +40,7 @@ HOSTILE = [
     "x" * 250,
 ]
 MAX_WIDTH = 480
-NO_AUDIT = AuditSize(share=0.0, least=0, most=0)
+NO_AUDIT = AuditSize(share=0.0, min_count=0, max_count=0)
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +297,7 @@ def test_a_picture_has_the_first_reason_that_holds_and_counts_in_the_audit_whate
     predicted: DataFrame, similarities: DataFrame
 ) -> None:
     doubted = doubt(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
-    everyone = AuditSize(share=1.0, least=0, most=1000)
+    everyone = AuditSize(share=1.0, min_count=0, max_count=1000)
     queued = queue_for_review(doubted, similarities, 0.5, everyone).where(F.col("day") == FRIDAY).collect()
     reasons = {row["path"]: row["reason"] for row in queued}
     assert len(reasons) == len(queued) == len(HOSTILE) + 1, "rejected files are nobody's answers"

@@ -1,4 +1,4 @@
-"""Filled forms: whatever spreadsheet saved them is understood, and what is no form is refused in words."""
+"""Filled forms from any spreadsheet are parsed, and invalid ones are refused with a cure."""
 
 from datetime import date
 from pathlib import Path
@@ -13,38 +13,36 @@ HEADER = "day,image_id,path,predicted_label,confidence,reason,classifier,label"
 LINE = f"2026-11-20,{DIGEST},a.jpg,red,0.500,audit,v1,blue"
 
 
-def predictions_of(text: str | bytes) -> list[dict]:
+def answers_of(text: str | bytes) -> list[dict]:
     return list(parse_form("monday.csv", text if isinstance(text, bytes) else text.encode()))
 
 
-def test_a_filled_line_is_an_answer_and_an_empty_one_is_none() -> None:
-    (answer,) = predictions_of(
-        f"{HEADER}\n{LINE}\n{LINE.removesuffix('blue')}\n{LINE.removesuffix('blue')}  \n,,,,,,,\n\n"
-    )
+def test_a_filled_line_is_an_answer_and_an_empty_one_is_not() -> None:
+    (answer,) = answers_of(f"{HEADER}\n{LINE}\n{LINE.removesuffix('blue')}\n{LINE.removesuffix('blue')}  \n,,,,,,,\n\n")
     assert answer == {
         "file": "monday.csv",
         "line": 2,
         "days": [date(2026, 11, 20)],
         "image_id": DIGEST,
         "label": "blue",
-        "told_label": "red",
-        "told_classifier": "v1",
+        "form_label": "red",
+        "form_classifier": "v1",
     }
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
-def test_all_spreadsheets_are_read(delimiter: str, mark: str, end: str) -> None:
+def test_forms_of_all_spreadsheets_are_read(delimiter: str, mark: str, end: str) -> None:
     cells = LINE.replace("blue", "blå").split(",")
     cells[2] = f'"a{end}; ""b"", .jpg"'
-    (answer,) = predictions_of(f"{mark}{HEADER.replace(',', delimiter)}{end}{delimiter.join(cells)}{end}")
-    assert (answer["label"], answer["days"], answer["told_label"]) == ("blå", [date(2026, 11, 20)], "red")
+    (answer,) = answers_of(f"{mark}{HEADER.replace(',', delimiter)}{end}{delimiter.join(cells)}{end}")
+    assert (answer["label"], answer["days"], answer["form_label"]) == ("blå", [date(2026, 11, 20)], "red")
 
 
-def test_columns_may_stand_in_any_order_and_only_three_are_needed() -> None:
-    (answer,) = predictions_of(f"Label, IMAGE_ID ,note,day\nblue,{DIGEST.upper()},x,2026-11-20\n")
-    assert (answer["label"], answer["image_id"], answer["told_label"]) == ("blue", DIGEST, None)
+def test_columns_may_have_any_order_and_only_three_are_required() -> None:
+    (answer,) = answers_of(f"Label, IMAGE_ID ,note,day\nblue,{DIGEST.upper()},x,2026-11-20\n")
+    assert (answer["label"], answer["image_id"], answer["form_label"]) == ("blue", DIGEST, None)
 
 
 @pytest.mark.parametrize(
@@ -58,27 +56,30 @@ def test_columns_may_stand_in_any_order_and_only_three_are_needed() -> None:
         ("03/04/2026", ["2026-03-04", "2026-04-03"]),
     ],
 )
-def test_a_day_that_a_spreadsheet_rewrote_is_all_that_it_can_mean(cell: str, days: list[str]) -> None:
-    (answer,) = predictions_of(f"{HEADER}\n{LINE.replace('2026-11-20', cell)}\n")
+def test_a_reformatted_day_is_read_in_every_possible_way(cell: str, days: list[str]) -> None:
+    (answer,) = answers_of(f"{HEADER}\n{LINE.replace('2026-11-20', cell)}\n")
     assert [str(day) for day in answer["days"]] == days
 
 
-def test_a_label_that_was_copied_from_a_guarded_cell_is_the_label() -> None:
-    (answer,) = predictions_of(f"{HEADER}\n{LINE.replace('blue', chr(39) + '=x')}\n")
+def test_a_label_copied_from_a_guarded_cell_is_unguarded() -> None:
+    (answer,) = answers_of(f"{HEADER}\n{LINE.replace('blue', chr(39) + '=x')}\n")
     assert answer["label"] == "=x"
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (b"", r"monday.csv needs each of the columns .* look at day, image_id, label"),
-        (b"day,label\n2026-11-20,x\n", r"look at image_id"),
-        (b"day,image_id,label,label\n", r"look at label"),
+        (b"", r"monday.csv must have each of the columns .* check day, image_id, label"),
+        (b"day,label\n2026-11-20,x\n", r"check image_id"),
+        (b"day,image_id,label,label\n", r"check label"),
         (f"{HEADER}\n{LINE},more\n".encode(), r"monday.csv, line 2, has more cells than the header"),
-        (f"{HEADER}\n{LINE}\n{LINE.replace(DIGEST, '1.2E+63')}\n".encode(), r"line 3, has an image_id that is no SHA"),
+        (
+            f"{HEADER}\n{LINE}\n{LINE.replace(DIGEST, '1.2E+63')}\n".encode(),
+            r"line 3, has an image_id that is not a SHA",
+        ),
         (f"{HEADER}\n{LINE.replace('2026-11-20', 'Monday')}\n".encode(), r"the day 'Monday': write it as 2026"),
         (f"{HEADER}\n{LINE.replace('2026-11-20', '2026-02-30')}\n".encode(), r"line 2, has the day '2026-02-30'"),
-        (f"{HEADER}\n2026-11-20\n{LINE}\x07\n".encode(), r"line 3, has a label with signs that cannot be printed"),
+        (f"{HEADER}\n2026-11-20\n{LINE}\x07\n".encode(), r"line 3, has a label with unprintable characters"),
         (f"{HEADER}\n{LINE}{'x' * 200}\n".encode(), r"or of more than 200"),
         (f"{HEADER}\n{LINE.replace('a.jpg', chr(34) + 'a')}".encode(), r"is not CSV \(unexpected end of data\): save"),
         (f"{HEADER}\n{LINE.replace('a.jpg', 'x' * 200_000)}\n".encode(), r"is not CSV \(field larger"),
@@ -87,12 +88,12 @@ def test_a_label_that_was_copied_from_a_guarded_cell_is_the_label() -> None:
         (b"PK\x03\x04\x00\x00day", r"is not a text file"),
     ],
 )
-def test_what_is_no_form_is_refused_with_file_line_and_cure(content: bytes, told: str) -> None:
-    with pytest.raises(ReviewError, match=told):
-        predictions_of(content)
+def test_an_invalid_form_is_refused_with_file_line_and_cure(content: bytes, message: str) -> None:
+    with pytest.raises(ReviewError, match=message):
+        answers_of(content)
 
 
-def test_all_forms_below_the_folder_are_read_and_what_is_none_is_named(tmp_path: Path) -> None:
+def test_all_forms_below_the_folder_are_read_and_other_files_are_listed(tmp_path: Path) -> None:
     (tmp_path / "anna").mkdir()
     for name in ("b.csv", "anna/A.CSV", ".~lock.b.csv#", "._b.csv", "~$b.xlsx", "b.xlsx"):
         (tmp_path / name).write_text(f"{HEADER}\n{LINE}\n")
@@ -101,13 +102,13 @@ def test_all_forms_below_the_folder_are_read_and_what_is_none_is_named(tmp_path:
     assert (forms.file_count, forms.ignored, forms.days) == (2, ["b.xlsx"], ["2026-11-20"])
 
 
-def test_a_file_that_no_form_can_be_is_refused_without_reading_it_whole(tmp_path: Path) -> None:
+def test_a_huge_file_is_refused_without_reading_it_whole(tmp_path: Path) -> None:
     with (tmp_path / "huge.csv").open("wb") as file:
         file.truncate(2**30)
-    with pytest.raises(ReviewError, match=f"huge.csv has more than {MAX_BYTES} bytes"):
+    with pytest.raises(ReviewError, match=f"huge.csv is larger than {MAX_BYTES} bytes"):
         read_forms(str(tmp_path))
 
 
-def test_a_folder_without_forms_is_no_error_and_has_no_answers(tmp_path: Path) -> None:
+def test_a_folder_without_forms_has_no_answers(tmp_path: Path) -> None:
     assert read_forms(str(tmp_path)) == NO_FORMS
     assert NO_FORMS.answers.schema == filled_forms.COLUMNS

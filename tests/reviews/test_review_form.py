@@ -1,4 +1,4 @@
-"""Review forms: no cell is a formula, whatever a file is called, and what comes back is what was written."""
+"""Review forms contain no formula, whatever the file names, and parsing restores the written text."""
 
 import csv
 import io
@@ -47,7 +47,7 @@ def row(path: str, label: str = "red") -> Row:
 
 
 def cells_of(text: str, delimiter: str) -> list[str]:
-    """All cells as a spreadsheet splits them; one that takes quotes for text finds more of them."""
+    """All cells as spreadsheets split them, with and without support for quotes."""
     quoted = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     plain = [cell for line in text.splitlines() for cell in line.split(delimiter)]
     return [cell for line in quoted for cell in line] + plain
@@ -55,7 +55,7 @@ def cells_of(text: str, delimiter: str) -> list[str]:
 
 @pytest.mark.parametrize("path", HOSTILE, ids=repr)
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
-def test_no_cell_is_a_formula_however_lines_are_split(path: str, delimiter: str) -> None:
+def test_no_cell_is_a_formula_with_any_delimiter(path: str, delimiter: str) -> None:
     text = write_form([row(path), row("x.jpg", path)]).removeprefix("\ufeff")
     assert not [
         cell for cell in cells_of(text, delimiter) if cell.strip().strip('"').strip()[:1] in set("=+-@＝") - {""}
@@ -63,12 +63,12 @@ def test_no_cell_is_a_formula_however_lines_are_split(path: str, delimiter: str)
 
 
 @pytest.mark.parametrize("cell", [*HOSTILE, *HARMLESS], ids=repr)
-def test_what_was_guarded_comes_back_as_it_was(cell: str) -> None:
+def test_unguard_reverts_guard(cell: str) -> None:
     assert unguard(guard(cell)) == cell
 
 
 @pytest.mark.parametrize("cell", HARMLESS, ids=repr)
-def test_harmless_text_is_written_as_it_is(cell: str) -> None:
+def test_harmless_text_is_unchanged(cell: str) -> None:
     assert guard(cell) == cell
 
 
@@ -80,11 +80,11 @@ def test_a_form_opens_in_excel_and_has_an_empty_label_in_its_last_column() -> No
     assert line == ["2026-11-20", DIGEST, 'a, "b"\nc.jpg', "red", "0.250", "audit", "0123456789abcdef", ""]
 
 
-def test_a_form_as_it_was_made_holds_no_answer() -> None:
+def test_an_unfilled_form_has_no_answers() -> None:
     assert list(parse_form("x.csv", write_form([row("a.jpg"), row("b.jpg")]).encode())) == []
 
 
-def test_every_day_has_its_form_the_audit_first_and_no_longer_than_a_person_answers(
+def test_every_day_has_a_form_of_limited_length_with_the_audit_first(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(review_form, "FORM_ROWS", 3)

@@ -1,4 +1,4 @@
-"""Reviews: answers beside what the lake knows of the pictures, and the accuracy that the audit alone tells."""
+"""Reviews join answers with stored predictions, and estimate the accuracy from the audit alone."""
 
 from datetime import date
 
@@ -16,22 +16,22 @@ from pipeline.reviews.reviews import (
     UNKNOWN,
     describe_reviews,
     match_answers,
-    tell_problems,
+    list_problems,
 )
 from pipeline.storage.schema import parse_schema
 
 MONDAY, APRIL, MARCH = date(2026, 11, 16), date(2026, 4, 3), date(2026, 3, 4)
 
 
-def answer(picture: str, label: str, file: str = "a.csv", **changes: object) -> dict:
-    same = {"file": file, "line": ord(picture), "days": [MONDAY], "told_label": "red", "told_classifier": "new"}
-    return {**same, "image_id": picture, "label": label, **changes}
+def answer(image: str, label: str, file: str = "a.csv", **changes: object) -> dict:
+    defaults = {"file": file, "line": ord(image), "days": [MONDAY], "form_label": "red", "form_classifier": "new"}
+    return {**defaults, "image_id": image, "label": label, **changes}
 
 
 ANSWERS = [
     answer("a", "red"),
-    answer("b", "blue", told_label="RED"),
-    answer("c", "blue", told_classifier="old", told_label="green"),
+    answer("b", "blue", form_label="RED"),
+    answer("c", "blue", form_classifier="old", form_label="green"),
     answer("d", "red"),
     answer("d", "blue", "b.csv"),
     answer("e", "red"),
@@ -47,8 +47,8 @@ ANSWERS = [
 
 @pytest.fixture(scope="module")
 def queue(spark: SparkSession) -> DataFrame:
-    """What people were asked: of the audit `b`, `c`, `h`, and two pictures that nobody answered."""
-    asked = [
+    """Queued images: `b`, `c`, `h` and two unanswered ones are in the audit."""
+    queued = [
         ("a", "uncertain", None),
         ("b", "audit", 20.0),
         ("c", "uncertain", 20.0),
@@ -56,23 +56,21 @@ def queue(spark: SparkSession) -> DataFrame:
         ("y", "audit", 20.0),
         ("z", "audit", 20.0),
     ]
-    rows = [
-        (MONDAY, picture, f"{picture}.jpg", "red", 0.9, reason, 0.8, weight, "new") for picture, reason, weight in asked
-    ]
+    rows = [(MONDAY, image, f"{image}.jpg", "red", 0.9, reason, 0.8, weight, "new") for image, reason, weight in queued]
     rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new")]
     return spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
 
 
 @pytest.fixture(scope="module")
 def matched(spark: SparkSession, queue: DataFrame) -> DataFrame:
-    known = [(MONDAY, picture) for picture in "abcdehij"] + [(APRIL, "e"), (APRIL, "g")]
+    known = [(MONDAY, image) for image in "abcdehij"] + [(APRIL, "e"), (APRIL, "g")]
     rows = [
-        (day, picture, path, "red", 0.9, None, "answered", None, "new", "backbone")
-        for day, picture in known
-        for path in (f"{picture} again.jpg", f"{picture}.jpg")
+        (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone")
+        for day, image in known
+        for path in (f"{image} again.jpg", f"{image}.jpg")
     ]
-    answered = spark.createDataFrame(rows, parse_schema(predictions.SCHEMA))
-    return match_answers(pa.Table.from_pylist(ANSWERS, COLUMNS), answered, queue).cache()
+    stored = spark.createDataFrame(rows, parse_schema(predictions.SCHEMA))
+    return match_answers(pa.Table.from_pylist(ANSWERS, COLUMNS), stored, queue).cache()
 
 
 @pytest.fixture(scope="module")
@@ -80,32 +78,32 @@ def rows(matched: DataFrame) -> dict[tuple[date, str], Row]:
     return {(row["day"], row["image_id"]): row for row in matched.collect()}
 
 
-def test_every_answered_picture_of_every_day_is_one_row(matched: DataFrame, rows: dict[tuple[date, str], Row]) -> None:
-    assert rows.keys() == {(MONDAY, picture) for picture in "abcdefhij"} | {(APRIL, "e"), (APRIL, "g")}
+def test_every_answered_image_and_day_is_one_row(matched: DataFrame, rows: dict[tuple[date, str], Row]) -> None:
+    assert rows.keys() == {(MONDAY, image) for image in "abcdefhij"} | {(APRIL, "e"), (APRIL, "g")}
     assert matched.count() == len(rows)
     assert matched.schema == parse_schema(SCHEMA)
 
 
-def test_an_answer_stands_beside_why_it_was_asked_for(rows: dict[tuple[date, str], Row]) -> None:
+def test_an_answer_is_joined_with_the_reason_for_review(rows: dict[tuple[date, str], Row]) -> None:
     row = rows[MONDAY, "a"]
     assert (row["label"], row["reason"], row["audit_weight"], row["origin"]) == ("red", "uncertain", None, "a.csv")
     assert (row["path"], row["problem"]) == ("a again.jpg", None)
-    assert rows[MONDAY, "c"]["audit_weight"] == 20, "an uncertain picture that was drawn counts in the audit"
-    assert (rows[MONDAY, "j"]["reason"], rows[MONDAY, "j"]["problem"]) == (None, None), "nobody asked, and it counts"
+    assert rows[MONDAY, "c"]["audit_weight"] == 20, "an uncertain image that was drawn belongs to the audit"
+    assert (rows[MONDAY, "j"]["reason"], rows[MONDAY, "j"]["problem"]) == (None, None), "it was not queued, and is used"
 
 
-def test_the_answer_of_the_same_classifier_is_the_lake_s_which_no_spreadsheet_changed(
+def test_the_prediction_of_the_same_classifier_comes_from_the_lake(
     rows: dict[tuple[date, str], Row],
 ) -> None:
     assert (rows[MONDAY, "b"]["predicted_label"], rows[MONDAY, "b"]["classifier"]) == ("red", "new")
 
 
-def test_a_day_that_was_run_again_does_not_change_what_had_been_answered(rows: dict[tuple[date, str], Row]) -> None:
-    """The classifier of today may have learned from this very review."""
+def test_running_a_day_again_does_not_change_a_reviewed_prediction(rows: dict[tuple[date, str], Row]) -> None:
+    """The current classifier may be trained on this review."""
     assert (rows[MONDAY, "c"]["predicted_label"], rows[MONDAY, "c"]["classifier"]) == ("green", "old")
 
 
-def test_two_labels_of_a_picture_contradict_each_other_in_two_files_and_on_two_days(
+def test_two_labels_of_an_image_are_contradictory_across_files_and_days(
     rows: dict[tuple[date, str], Row],
 ) -> None:
     assert (rows[MONDAY, "d"]["label"], rows[MONDAY, "d"]["problem"]) == (None, CONTRADICTORY)
@@ -115,25 +113,25 @@ def test_two_labels_of_a_picture_contradict_each_other_in_two_files_and_on_two_d
     ] * 2
 
 
-def test_the_same_answer_in_two_files_is_one(rows: dict[tuple[date, str], Row]) -> None:
+def test_equal_answers_in_two_files_are_one(rows: dict[tuple[date, str], Row]) -> None:
     row = rows[MONDAY, "i"]
     assert (row["label"], row["problem"], row["origin"]) == ("red", None, "a.csv")
 
 
-def test_a_picture_that_the_lake_does_not_know_is_a_row_that_says_so(rows: dict[tuple[date, str], Row]) -> None:
+def test_an_image_without_a_prediction_is_reported_as_unknown(rows: dict[tuple[date, str], Row]) -> None:
     assert (rows[MONDAY, "f"]["problem"], rows[MONDAY, "f"]["path"]) == (UNKNOWN, None)
 
 
-def test_a_day_that_can_mean_two_is_the_one_that_has_the_picture(rows: dict[tuple[date, str], Row]) -> None:
+def test_an_ambiguous_day_is_the_one_with_the_image(rows: dict[tuple[date, str], Row]) -> None:
     assert rows[APRIL, "g"]["problem"] is None
     assert (MARCH, "g") not in rows
 
 
-def test_the_accuracy_is_the_audit_s_alone(matched: DataFrame, queue: DataFrame) -> None:
-    """Of the audit, `b`, `c` and `h` were answered, all against the classifier; `a`, `i` and `j` do not count."""
+def test_the_accuracy_is_estimated_from_the_audit_alone(matched: DataFrame, queue: DataFrame) -> None:
+    """`b`, `c` and `h` of the audit were answered, all against the classifier; `a`, `i` and `j` do not count."""
     report = describe_reviews(queue)(matched)
-    told = {name: report.numbers[name] for name in ("production_accuracy", "audited_count", "response_share")}
-    assert told == {"production_accuracy": 0.0, "audited_count": 3, "response_share": 3 / 5}
+    numbers = {name: report.numbers[name] for name in ("production_accuracy", "audited_count", "response_share")}
+    assert numbers == {"production_accuracy": 0.0, "audited_count": 3, "response_share": 3 / 5}
     assert (report.numbers["audited_day_count"], report.numbers["unanswered_day_count"]) == (1, 1)
     counts = {name: report.numbers[f"{name}_count"] for name in ("answer", "unknown", "contradictory")}
     assert counts == {"answer": 11, "unknown": 1, "contradictory": 3}
@@ -143,12 +141,12 @@ def test_the_accuracy_is_the_audit_s_alone(matched: DataFrame, queue: DataFrame)
     assert versions == {"new", "old"}
 
 
-def test_problems_are_told_with_a_file(matched: DataFrame) -> None:
-    contradictory, unknown = tell_problems(matched)
-    assert contradictory == f"{CONTRADICTORY}: 3 answers, such as e of 2026-04-03 in 'a.csv'"
-    assert unknown == f"{UNKNOWN}: 1 answers, such as f of 2026-11-16 in 'a.csv'"
+def test_problems_are_described_with_a_file(matched: DataFrame) -> None:
+    contradictory, unknown = list_problems(matched)
+    assert contradictory == f"{CONTRADICTORY}: 3 answers, for example e of 2026-04-03 in 'a.csv'"
+    assert unknown == f"{UNKNOWN}: 1 answers, for example f of 2026-11-16 in 'a.csv'"
 
 
 def test_without_answers_there_are_no_rows_and_no_problems(spark: SparkSession, queue: DataFrame) -> None:
     none = match_answers(NO_FORMS.answers, spark.createDataFrame([], parse_schema(predictions.SCHEMA)), queue)
-    assert none.collect() == tell_problems(none) == []
+    assert none.collect() == list_problems(none) == []
