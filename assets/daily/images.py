@@ -17,9 +17,6 @@ def images(
     settings: dg.ResourceParam[Settings],
     spark: SparkResource,
 ) -> Table:
-    """Files that arrived on the day, one row each, bytes included.
-
-    Every file in the folder of the day is a row, whatever its name and whether or not it is a picture.
-    """
+    """One row, bytes included, for each file that arrived on the day, whatever its name and contents."""
     folders = landing_zone.day_folders(context.partition_keys)
     return Table(read_days(spark.spark_session, folders, settings.max_bytes), describe_images)

@@ -1,4 +1,4 @@
-"""Late files: a sensor that runs a day again where files came after it was answered, that day and no other."""
+"""Late files: a sensor that runs a day again when files arrive after its predictions."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -13,35 +13,35 @@ from resources.lake.lake import Lake
 from resources.landing import LandingError, LandingZone
 
 WATCHED_DAYS: Final = 14
-"""Before today, whose files are not late."""
+"""Days before today that the sensor watches; today's files are never late."""
 
 SECONDS: Final = 120
 
 
 @dg.sensor(job=daily, minimum_interval_seconds=SECONDS)
 def late_files(context: dg.SensorEvaluationContext, lake: Lake, landing_zone: LandingZone) -> dg.SensorResult:
-    """Runs a day of the last two weeks again, once its late files have lain unchanged from one tick to the next.
+    """Runs a day of the last two weeks again once its late files are unchanged between two ticks.
 
-    A day of which files were removed since is left as it is, for their answers would go.
+    A day with removed files is not run again, because that would delete their predictions.
     """
     late = {}
     for day in _recent_days(lake):
         arrivals = _compare(day, lake, landing_zone)
         if arrivals.late and arrivals.gone:
-            context.log.warning(_tell_gone(day, arrivals))
+            context.log.warning(_describe_missing(day, arrivals))
         elif arrivals.late:
             late[day] = arrivals
     before = json.loads(context.cursor or "{}")
     settled = [day for day, arrivals in late.items() if before.get(day) == arrivals.digest]
     return dg.SensorResult(
         run_requests=[_request(day, late[day]) for day in settled],
-        skip_reason=None if settled else f"days with late files that have not settled: {len(late)}",
+        skip_reason=None if settled else f"{len(late)} days have late files that may still change",
         cursor=json.dumps({day: arrivals.digest for day, arrivals in late.items()}),
     )
 
 
 def _recent_days(lake: Lake) -> list[str]:
-    """Those that were read before."""
+    """Lists the watched days that are stored."""
     today = datetime.now(UTC).date()
     return lake.list_written("images", [str(today - timedelta(days=ago)) for ago in range(1, WATCHED_DAYS + 1)])
 
@@ -52,7 +52,7 @@ def _compare(day: str, lake: Lake, landing_zone: LandingZone) -> Arrivals:
         (folder,) = landing_zone.day_folders([day]).values()
         return compare_files(list_files(folder), stored)
     except LandingError:
-        return compare_files(stored.slice(0, 0), stored)  # a folder that was cleared away has no late files
+        return compare_files(stored.slice(0, 0), stored)  # a deleted folder has no late files
 
 
 def _request(day: str, arrivals: Arrivals) -> dg.RunRequest:
@@ -60,8 +60,8 @@ def _request(day: str, arrivals: Arrivals) -> dg.RunRequest:
     return dg.RunRequest(run_key=key, partition_key=day, tags={"reason": f"late files: {len(arrivals.late)}"})
 
 
-def _tell_gone(day: str, arrivals: Arrivals) -> str:
+def _describe_missing(day: str, arrivals: Arrivals) -> str:
     return (
-        f"{day} has {len(arrivals.late)} late files, and {len(arrivals.gone)} that were answered are gone, such as"
-        f" {arrivals.gone[0]!r}: put these back, or run the day by hand, which drops their answers"
+        f"{day} has {len(arrivals.late)} late files, but {len(arrivals.gone)} predicted files are missing, for example"
+        f" {arrivals.gone[0]!r}: restore them, or run the day by hand, which deletes their predictions"
     )

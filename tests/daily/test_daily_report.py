@@ -1,4 +1,4 @@
-"""The daily report: counts that add up, four weeks to compare with, a page that asks for nothing and runs nothing."""
+"""The daily report: correct counts, four weeks to compare with, a page without scripts or external resources."""
 
 import re
 from collections.abc import Callable
@@ -38,7 +38,7 @@ EVALUATION = {
 
 
 class Elements(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
+    """Elements and attributes of a page, and its text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -53,15 +53,15 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def answer(day: date, number: int, **changes: object) -> dict[str, object]:
-    told = {"predicted_label": "coat", "confidence": 0.975, "decision": "answered", "error": None}
+def predict(day: date, number: int, **changes: object) -> dict[str, object]:
+    prediction = {"predicted_label": "coat", "confidence": 0.975, "decision": "answered", "error": None}
     where = {"day": day, "image_id": f"{day.day:02}{number:03}", "path": f"{number}.jpg"}
-    return {**where, **told, "classifier": "v1", "backbone": "8d", **changes}
+    return {**where, **prediction, "classifier": "v1", "backbone": "8d", **changes}
 
 
 def reject(day: date, number: int, **changes: object) -> dict[str, object]:
     nothing = {"predicted_label": None, "confidence": None, "decision": "rejected", "error": "truncated"}
-    return answer(day, number, **nothing, **changes)
+    return predict(day, number, **nothing, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,12 @@ def frame(spark: SparkSession) -> Callable[[str, list[dict]], DataFrame]:
 
 @pytest.fixture(scope="module")
 def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto) -> dict[date, DayReport]:
-    """Of a full day and of an empty one."""
-    full = [answer(SUNDAY, number) for number in range(30)]
-    full += [answer(SUNDAY, 30 + n, predicted_label=HOSTILE, decision="review", confidence=0.3) for n in range(50)]
+    """Reports of a full day and of an empty one."""
+    full = [predict(SUNDAY, number) for number in range(30)]
+    full += [predict(SUNDAY, 30 + n, predicted_label=HOSTILE, decision="review", confidence=0.3) for n in range(50)]
     full += [reject(SUNDAY, 100 + number, path=f"{HOSTILE} {number:02}") for number in range(20)]
-    before = [answer(MONDAY, number, predicted_label="hat") for number in range(10)]
-    before += [answer(SUNDAY - timedelta(USUAL_DAYS + 1), 1, predicted_label="too long ago")]
+    before = [predict(MONDAY, number, predicted_label="hat") for number in range(10)]
+    before += [predict(SUNDAY - timedelta(USUAL_DAYS + 1), 1, predicted_label="too long ago")]
     queue = [{**row, "reason": "uncertain"} for row in full if row["decision"] == "review"]
     photos = [{**row, "content": make_photo("red", place)} for place, row in enumerate(queue)]
     tables = DayTables(
@@ -101,7 +101,7 @@ def page(reports: dict[date, DayReport]) -> str:
     return render_page(reports[SUNDAY])
 
 
-def test_counts_are_of_the_day_and_what_is_usual_of_the_four_weeks_before(reports: dict[date, DayReport]) -> None:
+def test_counts_cover_the_day_and_usual_values_the_four_weeks_before(reports: dict[date, DayReport]) -> None:
     report = reports[SUNDAY]
     assert report.counts.decisions == {"answered": 30, "review": 50, "rejected": 20}
     assert report.counts.labels == {"coat": 30, HOSTILE: 50}
@@ -113,12 +113,12 @@ def test_counts_are_of_the_day_and_what_is_usual_of_the_four_weeks_before(report
     assert report.usual_share("review") == 0.0
 
 
-def test_a_day_and_the_four_weeks_before_it_are_asked_for() -> None:
+def test_a_report_reads_its_day_and_the_four_weeks_before() -> None:
     days = with_days_before(["2026-11-22", "2026-11-21"])
     assert (days[0], days[-1], len(days)) == ("2026-10-24", "2026-11-22", USUAL_DAYS + 2)
 
 
-def test_what_is_shown_is_bounded(reports: dict[date, DayReport], page: str) -> None:
+def test_a_page_is_bounded(reports: dict[date, DayReport], page: str) -> None:
     report = reports[SUNDAY]
     assert (len(report.rejected), len(report.shown)) == (SHOWN_REJECTED, SHOWN_QUEUED)
     assert 0 < sum(map(len, report.images.values())) <= MAX_BYTES
@@ -127,7 +127,7 @@ def test_what_is_shown_is_bounded(reports: dict[date, DayReport], page: str) -> 
     assert f"and {50 - SHOWN_QUEUED} more" in page
 
 
-def test_a_page_asks_for_nothing_and_runs_nothing(page: str) -> None:
+def test_a_page_has_no_scripts_and_no_external_resources(page: str) -> None:
     elements = Elements(page).found
     assert {"script", "link", "iframe", "object", "base", "form", "a", "svg"}.isdisjoint(tag for tag, _ in elements)
     policies = [each["content"] for tag, each in elements if tag == "meta" and "http-equiv" in each]
@@ -139,9 +139,9 @@ def test_a_page_asks_for_nothing_and_runs_nothing(page: str) -> None:
     assert not re.search(r"@import|url\(|javascript:", page)
 
 
-def test_names_of_strangers_are_text_that_shows(page: str) -> None:
+def test_untrusted_names_are_visible_text(page: str) -> None:
     elements = Elements(page)
-    assert "<script>alert(1)</script>" in elements.text, "as it is called"
+    assert "<script>alert(1)</script>" in elements.text, "as the file is named"
     assert "\\u202e\\x1b[2J" in elements.text
     assert not set("\u202e\x1b") & set(page)
     assert {tag for tag, _ in elements.found} <= {
@@ -150,7 +150,7 @@ def test_names_of_strangers_are_text_that_shows(page: str) -> None:
     }
 
 
-def test_a_page_tells_the_classifier_the_cost_and_the_drift(page: str) -> None:
+def test_a_page_shows_the_classifier_the_cost_and_the_drift(page: str) -> None:
     text = Elements(page).text
     assert "91.3% (95 % interval 89.0% to 93.0%)" in text
     assert "900.0 CPU-seconds, $0.01" in text
@@ -158,7 +158,7 @@ def test_a_page_tells_the_classifier_the_cost_and_the_drift(page: str) -> None:
     assert "Sunday, 22 November 2026" in text
 
 
-def test_another_mix_of_answers_is_told_on_top(reports: dict[date, DayReport]) -> None:
+def test_a_label_shift_is_an_alarm_at_the_top(reports: dict[date, DayReport]) -> None:
     report = reports[SUNDAY]
     assert report.alarms == []
     moved = replace(report, label_shifts=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
@@ -178,7 +178,7 @@ def test_a_page_lists_a_deleted_classifier_and_a_missing_cost(reports: dict[date
     assert "No cost was recorded for this day." in text
 
 
-def test_what_could_be_judged_is_a_number_to_be_drawn(reports: dict[date, DayReport]) -> None:
+def test_only_days_that_were_judged_have_numbers_to_plot(reports: dict[date, DayReport]) -> None:
     report = reports[SUNDAY]
     moved = replace(report, label_shifts=[compare_mix(str(SUNDAY), report.counts.labels, {"coat": 80})])
     assert (report.numbers["alarm_count"], moved.numbers["alarm_count"]) == (0, 1)
@@ -186,24 +186,24 @@ def test_what_could_be_judged_is_a_number_to_be_drawn(reports: dict[date, DayRep
     calm = compare_mix(str(SUNDAY), report.counts.labels, report.counts.labels)
     both = replace(moved, label_shifts=[*moved.label_shifts, calm])
     assert both.numbers["label_shift_p_value"] == moved.numbers["label_shift_p_value"], (
-        "of two classifiers the odder one counts"
+        "the larger shift of two classifiers counts"
     )
     assert "drift_p_value" not in moved.numbers, "the day is too small"
     compared = DayDrift(str(SUNDAY), 20, Difference(0.4, 1.5, "mean", np.empty(0), 0.1, np.empty(0)), "like it")
     assert replace(report, drift=compared).numbers["drift_p_value"] == 0.4
 
 
-def test_an_empty_day_says_so(reports: dict[date, DayReport]) -> None:
+def test_an_empty_day_has_a_short_page(reports: dict[date, DayReport]) -> None:
     text = Elements(render_page(reports[SUNDAY + timedelta(1)])).text
     assert "No images arrived on this day. Usually 55 files arrive." in text
     assert "answered" not in text
 
 
-def test_the_cost_of_a_day_is_its_part_of_the_run_and_none_where_nobody_noted_it() -> None:
-    told = {"embedded_count": 50, "cache_hit_count": 7, "dollars_per_million": 0.2, "cpu_seconds": 999.0}
+def test_the_cost_of_a_day_is_its_part_of_the_run_and_none_if_not_recorded() -> None:
+    metadata = {"embedded_count": 50, "cache_hit_count": 7, "dollars_per_million": 0.2, "cpu_seconds": 999.0}
     with dg.instance_for_test() as instance:
         assert find_cost(instance, "2026-11-22", 0.05) is None
-        event = dg.AssetMaterialization("image_features", partition="2026-11-22", metadata=told)
+        event = dg.AssetMaterialization("image_features", partition="2026-11-22", metadata=metadata)
         instance.report_runless_asset_event(event)
         cost = find_cost(instance, "2026-11-22", 0.05)
         assert cost is not None

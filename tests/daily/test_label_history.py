@@ -59,7 +59,7 @@ def test_a_backfill_draws_the_newest_day_alone(spark: SparkSession) -> None:
     assert list(reports) == [LAST]
 
 
-def test_rejected_files_alone_make_no_plot(spark: SparkSession) -> None:
+def test_a_day_of_rejected_files_has_no_plot(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(LAST,)], "day date")
     assert describe_history(lambda days: {(days[-1], None): 3})(rows) == {}
     assert len(describe_history(lambda days: {(days[-1], "red"): 3})(rows)[LAST].images) == 1

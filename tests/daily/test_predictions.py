@@ -45,7 +45,7 @@ NO_AUDIT = AuditSize(share=0.0, min_count=0, max_count=0)
 
 @pytest.fixture(scope="module")
 def landing(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Path:
-    """Two days: one with pictures, equal ones and broken ones; one that shares a picture with it."""
+    """Two days: one with images, equal images and broken files; one that shares an image with it."""
     root = tmp_path_factory.mktemp("days")
     friday, saturday = root / str(FRIDAY), root / str(SATURDAY)
     (friday / "shop" / "till").mkdir(parents=True)
@@ -58,14 +58,14 @@ def landing(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> 
     (friday / "broken.jpg").write_bytes(make_photo("blue", 2)[:300])
     (friday / "broken too.jpg").write_bytes(make_photo("blue", 2)[:300])
     (friday / "empty.jpg").write_bytes(b"")
-    (friday / "notes.txt").write_text("not a picture")
+    (friday / "notes.txt").write_text("not an image")
     (saturday / "red.jpg").write_bytes(make_photo("red", 1))
     return root
 
 
 @pytest.fixture(scope="module")
 def images(spark: SparkSession, landing: Path) -> DataFrame:
-    """All files of both days, and two more of Friday that could not be read."""
+    """All files of both days, and two unreadable ones of Friday."""
     found = read_days(spark, {day: str(landing / str(day)) for day in (FRIDAY, SATURDAY)}).frame
     rows = [
         Row(FRIDAY, None, "gone.jpg", 9, None, None, VANISHED),
@@ -96,14 +96,14 @@ def rows(predicted: DataFrame) -> dict[tuple[date, str], Row]:
     return {(row["day"], row["path"]): row for row in predicted.collect()}
 
 
-DOUBTED = 0.6
+THRESHOLD = 0.6
 
 
-def doubt(predicted: DataFrame, confidence: str) -> DataFrame:
-    """The same answers with another confidence, and the decision that follows from it."""
-    doubted = predicted.withColumn("confidence", F.when(F.col("confidence").isNotNull(), F.expr(confidence)))
-    decision = F.when(F.col("confidence") < DOUBTED, "review").otherwise(F.col("decision"))
-    return doubted.withColumn("decision", decision)
+def set_confidence(predicted: DataFrame, confidence: str) -> DataFrame:
+    """Replaces the confidence of predictions, and their decision accordingly."""
+    changed = predicted.withColumn("confidence", F.when(F.col("confidence").isNotNull(), F.expr(confidence)))
+    decision = F.when(F.col("confidence") < THRESHOLD, "review").otherwise(F.col("decision"))
+    return changed.withColumn("decision", decision)
 
 
 def open_sheet(jpeg: bytes) -> Image.Image:
@@ -123,14 +123,14 @@ def test_every_file_of_every_day_has_one_row(
     assert predicted.count() == len(rows)
 
 
-def test_columns_are_those_of_the_schema_with_its_comments(predicted: DataFrame) -> None:
+def test_columns_match_the_schema_with_comments(predicted: DataFrame) -> None:
     expected = StructType.fromDDL(predictions.SCHEMA)
     assert predicted.columns == expected.fieldNames()
     assert predicted.schema.simpleString() == expected.simpleString()
     assert all(field.metadata["comment"] for field in predicted.schema)
 
 
-def test_a_file_is_answered_or_rejected_with_its_reason(rows: dict[tuple[date, str], Row]) -> None:
+def test_a_file_is_predicted_or_rejected_with_a_reason(rows: dict[tuple[date, str], Row]) -> None:
     for row in rows.values():
         rejected = row["decision"] == "rejected"
         assert rejected == (row["error"] is not None)
@@ -146,9 +146,7 @@ def test_a_file_is_answered_or_rejected_with_its_reason(rows: dict[tuple[date, s
     }
 
 
-def test_a_file_that_could_be_read_keeps_its_digest_and_one_that_could_not_has_none(
-    rows: dict[tuple[date, str], Row], landing: Path
-) -> None:
+def test_only_an_unreadable_file_has_no_digest(rows: dict[tuple[date, str], Row], landing: Path) -> None:
     for (day, path), row in rows.items():
         if path in ("gone.jpg", "film.jpg"):
             assert row["image_id"] is None
@@ -156,18 +154,18 @@ def test_a_file_that_could_be_read_keeps_its_digest_and_one_that_could_not_has_n
             assert row["image_id"] == hashlib.sha256((landing / str(day) / path).read_bytes()).hexdigest()
 
 
-def test_equal_pictures_have_equal_answers_on_every_path_and_day(rows: dict[tuple[date, str], Row]) -> None:
+def test_equal_images_have_equal_predictions_on_every_path_and_day(rows: dict[tuple[date, str], Row]) -> None:
     places = [(FRIDAY, "red.jpg"), (FRIDAY, "again.jpg"), (FRIDAY, "shop/till/once more.jpg"), (SATURDAY, "red.jpg")]
-    answers = {(rows[place]["predicted_label"], rows[place]["confidence"]) for place in places}
-    assert len(answers) == 1
-    assert {label for label, _ in answers} == {"red"}
+    predicted = {(rows[place]["predicted_label"], rows[place]["confidence"]) for place in places}
+    assert len(predicted) == 1
+    assert {label for label, _ in predicted} == {"red"}
 
 
-def test_pictures_are_answered_whatever_they_are_called(rows: dict[tuple[date, str], Row]) -> None:
+def test_images_with_hostile_names_are_predicted(rows: dict[tuple[date, str], Row]) -> None:
     assert {rows[FRIDAY, name]["predicted_label"] for name in HOSTILE} == {"green"}
 
 
-def test_every_row_says_which_models_answered(rows: dict[tuple[date, str], Row], classifier: Classifier) -> None:
+def test_every_row_names_its_classifier_and_backbone(rows: dict[tuple[date, str], Row], classifier: Classifier) -> None:
     assert {(row["classifier"], row["backbone"]) for row in rows.values()} == {
         (classifier.version, classifier.backbone)
     }
@@ -190,7 +188,7 @@ def test_the_decision_follows_from_the_confidence(
     assert seen == {"answered", "review", "rejected"}
 
 
-def test_a_file_that_came_after_the_features_were_made_is_rejected_with_a_reason(
+def test_a_file_newer_than_the_features_is_rejected_with_a_reason(
     images: DataFrame, image_features: DataFrame, classifier: Classifier
 ) -> None:
     stale = image_features.where(F.col("day") != FRIDAY)
@@ -207,7 +205,7 @@ def test_features_of_another_backbone_fail_the_day(
 
 
 def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: DataFrame) -> None:
-    friday = doubt(predicted.where(F.col("day") == FRIDAY), "if(predicted_label = 'red', 0.5d, 0.9d)")
+    friday = set_confidence(predicted.where(F.col("day") == FRIDAY), "if(predicted_label = 'red', 0.5d, 0.9d)")
     report = describe_predictions(images)(friday)[FRIDAY]
     counts = {name: report.numbers[name] for name in ("answered_count", "review_count", "rejected_count")}
     assert counts == {"answered_count": len(HOSTILE), "review_count": 3, "rejected_count": 6}
@@ -217,17 +215,17 @@ def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: 
     assert report.texts["classifier"] == predicted.first()["classifier"]
 
 
-def test_a_sheet_shows_each_picture_once_and_fits_on_the_page(images: DataFrame, predicted: DataFrame) -> None:
+def test_a_sheet_shows_each_image_once_and_fits_the_page(images: DataFrame, predicted: DataFrame) -> None:
     friday = predicted.where(F.col("day") == FRIDAY)
     sheet = open_sheet(describe_predictions(images)(friday)[FRIDAY].images["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
-    assert len(HOSTILE) + 1 == 9, "three rows of four, the last with one picture"
+    assert len(HOSTILE) + 1 == 9, "three rows of four, the last with one image"
     tile_height = sheet.height / 3
     rightmost = sheet.crop((sheet.width // 2, int(2 * tile_height), sheet.width, sheet.height))
-    assert min(low for low, _ in rightmost.getextrema()) > 240, "equal pictures are drawn once"
+    assert min(low for low, _ in rightmost.getextrema()) > 240, "equal images are drawn once"
     red = sheet.crop((20, int(2 * tile_height) + 30, 100, int(2 * tile_height) + 90)).resize((1, 1)).getpixel((0, 0))
-    assert red[0] > 2 * max(red[1:]), "labels stand together, in order"
+    assert red[0] > 2 * max(red[1:]), "tiles are ordered by label"
 
 
 def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
@@ -236,7 +234,7 @@ def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame,
     assert (report.images, report.tables) == ({}, {})
 
 
-def test_days_told_of_together_are_told_of_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:
+def test_days_described_together_are_described_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:
     describe = describe_all(describe_predictions(images), describe_rejected)
     together = describe(predicted)
     assert together.keys() == {FRIDAY, SATURDAY}
@@ -245,16 +243,16 @@ def test_days_told_of_together_are_told_of_as_each_alone(images: DataFrame, pred
         assert alone(predicted.where(F.col("day") == day)) == {day: together[day]}
 
 
-def test_rejected_files_are_told_by_reason_and_named_on_a_sheet_of_their_own(predicted: DataFrame) -> None:
+def test_rejected_files_are_counted_by_reason_and_named_on_a_sheet(predicted: DataFrame) -> None:
     reports = describe_rejected(predicted)
-    assert list(reports) == [FRIDAY], "on Saturday all was well"
+    assert list(reports) == [FRIDAY], "Saturday has no rejected file"
     report = reports[FRIDAY]
     assert "| truncated | 2 |" in report.tables["rejected"]
     sheet = open_sheet(report.images["rejected_files"])
     assert sheet.width <= MAX_WIDTH
 
 
-def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predicted: DataFrame) -> None:
+def test_hostile_labels_are_escaped(images: DataFrame, predicted: DataFrame) -> None:
     label = "<script>|![x](http://evil.example)`\n\x00\u202e" + "w" * 500
     friday = predicted.where(F.col("day") == FRIDAY).withColumn(
         "predicted_label", F.when(F.col("predicted_label").isNotNull(), label)
@@ -268,17 +266,17 @@ def test_hostile_labels_are_drawn_and_told_without_harm(images: DataFrame, predi
 
 @pytest.fixture(scope="module")
 def similarities(predicted: DataFrame) -> DataFrame:
-    """Every picture is much like a training picture, but the red one of Friday."""
+    """Every image is similar to a training image, except the red one of Friday."""
     similarity = F.expr(f"if(predicted_label = 'red' and day = '{FRIDAY}', 0.1, 0.9)").cast("float")
-    pictures = predicted.where("predicted_label is not null").dropDuplicates(["day", "image_id"])
-    return pictures.select("day", "image_id", similarity.alias("similarity"))
+    distinct = predicted.where("predicted_label is not null").dropDuplicates(["day", "image_id"])
+    return distinct.select("day", "image_id", similarity.alias("similarity"))
 
 
-def test_the_queue_holds_each_uncertain_picture_once_the_least_certain_first(
+def test_the_queue_has_each_uncertain_image_once_by_rising_confidence(
     predicted: DataFrame, rows: dict[tuple[date, str], Row], similarities: DataFrame
 ) -> None:
-    doubted = doubt(predicted, "if(predicted_label = 'red', 0.5d, if(path like '%.hidden%', 0.4d, 0.9d))")
-    queue = queue_for_review(doubted, similarities, 0.0, NO_AUDIT)
+    uncertain = set_confidence(predicted, "if(predicted_label = 'red', 0.5d, if(path like '%.hidden%', 0.4d, 0.9d))")
+    queue = queue_for_review(uncertain, similarities, 0.0, NO_AUDIT)
     assert queue.columns == StructType.fromDDL(review_queue.SCHEMA).fieldNames()
     queued = queue.collect()
     assert [(row["day"], row["predicted_label"], row["confidence"], row["reason"]) for row in queued] == [
@@ -289,36 +287,34 @@ def test_the_queue_holds_each_uncertain_picture_once_the_least_certain_first(
     assert all(rows[row["day"], row["path"]]["image_id"] == row["image_id"] for row in queued)
 
 
-def test_a_day_without_doubts_has_an_empty_queue(predicted: DataFrame, similarities: DataFrame) -> None:
-    assert queue_for_review(doubt(predicted, "0.9d"), similarities, 0.0, NO_AUDIT).collect() == []
+def test_a_day_of_confident_predictions_has_an_empty_queue(predicted: DataFrame, similarities: DataFrame) -> None:
+    assert queue_for_review(set_confidence(predicted, "0.9d"), similarities, 0.0, NO_AUDIT).collect() == []
 
 
-def test_a_picture_has_the_first_reason_that_holds_and_counts_in_the_audit_whatever_that_is(
+def test_an_image_has_the_first_reason_that_applies_and_can_be_in_the_audit_too(
     predicted: DataFrame, similarities: DataFrame
 ) -> None:
-    doubted = doubt(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
+    uncertain = set_confidence(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
     everyone = AuditSize(share=1.0, min_count=0, max_count=1000)
-    queued = queue_for_review(doubted, similarities, 0.5, everyone).where(F.col("day") == FRIDAY).collect()
+    queued = queue_for_review(uncertain, similarities, 0.5, everyone).where(F.col("day") == FRIDAY).collect()
     reasons = {row["path"]: row["reason"] for row in queued}
-    assert len(reasons) == len(queued) == len(HOSTILE) + 1, "rejected files are nobody's answers"
+    assert len(reasons) == len(queued) == len(HOSTILE) + 1, "rejected files are not queued"
     assert {path for path, reason in reasons.items() if reason == "uncertain"} == {".hidden.jpg"}
     assert {path for path, reason in reasons.items() if reason == "novel"} == {"again.jpg"}
     assert [row["audit_weight"] for row in queued] == [1.0] * len(queued)
 
 
-def test_a_day_that_nobody_compared_has_no_novel_picture(spark: SparkSession, predicted: DataFrame) -> None:
+def test_a_day_without_similarities_has_no_novel_image(spark: SparkSession, predicted: DataFrame) -> None:
     none = spark.createDataFrame([], parse_schema(novelty.SCHEMA))
-    assert queue_for_review(doubt(predicted, "0.9d"), none, 0.5, NO_AUDIT).collect() == []
+    assert queue_for_review(set_confidence(predicted, "0.9d"), none, 0.5, NO_AUDIT).collect() == []
 
 
-def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
-    spark: SparkSession, make_photo: MakePhoto, predicted: DataFrame
-) -> None:
+def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: MakePhoto, predicted: DataFrame) -> None:
     contents = [make_photo("blue", seed, (8, 8)) for seed in range(SHEET_SIZE + 6)]
     photos = [(FRIDAY, hashlib.sha256(content).hexdigest(), content) for content in contents]
     images = spark.createDataFrame(photos, "day date, image_id string, content binary")
-    told = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
-    queue = images.selectExpr("day", "image_id", *told, "'uncertain' as reason")
+    columns = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
+    queue = images.selectExpr("day", "image_id", *columns, "'uncertain' as reason")
     report = describe_review_queue(images, 0.25)(queue)[FRIDAY]
     assert report.numbers == {
         "uncertain_count": SHEET_SIZE + 6,
@@ -333,7 +329,7 @@ def test_the_sheet_of_a_queue_is_bounded_however_long_the_queue(
     assert sheet.height < one_row.height * SHEET_SIZE / 4
 
 
-def test_every_reason_has_its_share_of_the_sheet_the_most_striking_first(spark: SparkSession) -> None:
+def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: SparkSession) -> None:
     counts = {"uncertain": 100, "novel": 12, "audit": 3}
     rows = [
         (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v")

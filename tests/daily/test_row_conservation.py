@@ -1,4 +1,4 @@
-"""Conservation: a file that was lost or doubled is seen, and so is a day of which too much was rejected."""
+"""Row conservation detects lost and duplicated files, and days with many rejections."""
 
 from datetime import date
 from pathlib import Path
@@ -28,18 +28,20 @@ def store(spark: SparkSession, tmp_path: Path):
     return make
 
 
-def test_files_are_counted_by_day_and_by_what_became_of_them(store) -> None:
+def test_files_are_counted_by_day_and_outcome(store) -> None:
     images = store("images", {FRIDAY: [""] * 4, SATURDAY: [""]})
     predictions = store("predictions", {FRIDAY: ["answered", "review", "rejected", "answered"], SATURDAY: ["rejected"]})
     friday, saturday, sunday = count_outcomes(images, predictions, [FRIDAY, SATURDAY, date(2026, 11, 22)])
     assert friday == DayOutcome(FRIDAY, 4, 3, 1)
     assert saturday == DayOutcome(SATURDAY, 1, 0, 1)
     assert (friday.is_conserved, friday.rejected_share, saturday.rejected_share) == (True, 0.25, 1.0)
-    assert (sunday.file_count, sunday.is_conserved, sunday.rejected_share) == (0, True, 0.0), "an empty day is whole"
+    assert (sunday.file_count, sunday.is_conserved, sunday.rejected_share) == (0, True, 0.0), (
+        "an empty day is conserved"
+    )
     assert "| 2026-11-20 | 4 | 3 | 1 | 25.0% |" in outcome_table([friday])
 
 
 @pytest.mark.parametrize("answers", [["answered"], ["answered", "rejected", "answered"]])
-def test_a_day_that_lost_or_doubled_a_file_is_not_whole(store, answers: list[str]) -> None:
+def test_a_day_with_a_lost_or_duplicated_file_is_not_conserved(store, answers: list[str]) -> None:
     (count,) = count_outcomes(store("images", {FRIDAY: [""] * 2}), store("predictions", {FRIDAY: answers}), [FRIDAY])
     assert not count.is_conserved

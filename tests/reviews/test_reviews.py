@@ -15,8 +15,8 @@ from pipeline.reviews.reviews import (
     SCHEMA,
     UNKNOWN,
     describe_reviews,
-    match_answers,
     list_problems,
+    match_answers,
 )
 from pipeline.storage.schema import parse_schema
 
