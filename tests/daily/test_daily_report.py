@@ -1,15 +1,18 @@
 """The daily report: correct counts, four weeks to compare with, a page without scripts or external resources."""
 
 import re
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
 import pytest
 from conftest import MakePhoto
+from hatchling.builders.wheel import WheelBuilder
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.daily import predictions
@@ -166,6 +169,12 @@ def test_a_label_shift_is_an_alarm_at_the_top(reports: dict[date, DayReport]) ->
     tags = [(tag, each.get("class")) for tag, each in Elements(render_page(moved)).found]
     assert alarm.endswith("62% moved (alarm from 10%)")
     assert ("p", "alarm") in tags
+
+
+def test_a_wheel_contains_the_template_and_the_style(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(Path(__file__).parents[2])).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(wheel) as files:
+        assert {"pipeline/daily/daily_report.html.j2", "pipeline/daily/daily_report.css"} <= set(files.namelist())
 
 
 def test_a_page_lists_a_deleted_classifier_and_a_missing_cost(reports: dict[date, DayReport]) -> None:
