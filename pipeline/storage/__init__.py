@@ -1,1 +1,1 @@
-"""How workers write and read the rows and files of tables. Knows no image, no model and no asset."""
+"""Rows and files of tables: how workers write and read them. Nothing specific to images, models or assets."""

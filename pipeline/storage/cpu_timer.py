@@ -1,14 +1,14 @@
-"""The cpu_timer of a task: which stage its CPU-seconds went to."""
+"""CPU timer: attributes the CPU time of a task to its stages."""
 
 import time
 from collections import defaultdict
 
 
 class CpuTimer:
-    """Gives the CPU time of its thread since the last lap to a stage, so that all laps together are all of it.
+    """Attributes the CPU time of its thread since the last lap to a stage; the laps add up to the total.
 
     Attributes:
-        seconds: of CPU, by stage.
+        seconds: CPU-seconds by stage.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class CpuTimer:
         self._last = time.thread_time()
 
     def lap(self, stage: str) -> None:
-        """Ends a lap, which was of this stage."""
+        """Ends a lap and attributes it to this stage."""
         now = time.thread_time()
         self.seconds[stage] += now - self._last
         self._last = now

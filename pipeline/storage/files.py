@@ -1,6 +1,6 @@
-"""Files: what lies in a folder of a laptop or of an object store, whatever the names.
+"""Files: complete listings of local folders and object stores, whatever the file names.
 
-Spark's own listing drops names such as `_DSC0001.JPG` in silence, and `pyarrow.fs` dies of names that are not UTF-8.
+Spark's own listing silently drops names such as `_DSC0001.JPG`, and `pyarrow.fs` fails on names that are not UTF-8.
 """
 
 import errno
@@ -18,26 +18,26 @@ from pipeline.storage.object_stores import is_uri, open_store
 
 
 def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
-    """Opens a folder, or a URI that `pyarrow.fs` knows (`s3://`, `gs://`, `abfss://`), as file system and path."""
+    """Opens a folder or a URI (`s3://`, `gs://`, `abfss://`) as file system and path."""
     if is_uri(folder):
         return open_store(folder)
     return fs.LocalFileSystem(), os.path.abspath(folder)
 
 
 def spark_path(path: str) -> str:
-    """A file as Spark names it, which takes brackets for a pattern."""
+    """Escapes a path for Spark, which treats brackets as a glob pattern."""
     return re.sub(r"([][{}*?])", r"\\\1", path)
 
 
 def list_files(folder: str) -> pa.Table:
-    """Lists every file below a folder, sorted by path; hidden ones and odd names too.
+    """Lists every file below a folder, sorted by path, including hidden files and unusual names.
 
     Returns:
-        A table of `folder`, `location` (the name of the file for its file system, in bytes: not every name is text),
-        `path` (below the folder), `length` in bytes and `modified_at`.
+        A table of `folder`, `location` (full name in its file system, as bytes since names may not be text), `path`
+        (below the folder), `length` in bytes and `modified_at`.
 
     Raises:
-        FileNotFoundError: where the folder does not exist.
+        FileNotFoundError: if the folder does not exist.
     """
     filesystem, root = open_folder(folder)
     files = sorted(_scan(root) if isinstance(filesystem, fs.LocalFileSystem) else _select(filesystem, root))
@@ -54,7 +54,7 @@ def list_files(folder: str) -> pa.Table:
 
 
 def time_of(status: os.stat_result) -> datetime:
-    """When a local file was last changed."""
+    """Modification time of a local file."""
     return datetime.fromtimestamp(status.st_mtime, UTC)
 
 
@@ -71,7 +71,7 @@ def _select(filesystem: fs.FileSystem, root: str) -> Iterator[_File]:
 
 
 def _scan(root: str) -> Iterator[_File]:
-    """Lists a local folder: `pyarrow.fs` fails at names that are not UTF-8, and follows a loop of links forty times."""
+    """Lists a local folder: `pyarrow.fs` fails on names that are not UTF-8, and follows a link cycle forty times."""
     waiting, seen = [os.fsencode(root)], set()
     while waiting:
         folder = waiting.pop()
@@ -83,7 +83,7 @@ def _scan(root: str) -> Iterator[_File]:
                 status = entry.stat()
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ELOOP):
-                    continue  # deleted meanwhile, or a link that leads nowhere
+                    continue  # deleted in the meantime, or a dangling link
                 raise
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(entry.path)

@@ -1,7 +1,7 @@
-"""Object stores: from a URI to a file system, with endpoints and keys from the environment and from nowhere else.
+"""Object stores: from a URI to a file system, with endpoints and keys from the environment only.
 
-The variables are those of the vendors' own tools, which delta-rs knows too: `AWS_*`, `AZURE_*` and `GOOGLE_*`. Drivers
-and executors each ask their own environment, so that no key travels with a job.
+The variables are the ones of the vendors' own tools and of delta-rs: `AWS_*`, `AZURE_*` and `GOOGLE_*`. Driver and
+executors each read their own environment, so no key travels with a job.
 """
 
 import os
@@ -17,27 +17,27 @@ VARIABLES: Final = ("AWS_", "AZURE_", "GOOGLE_")
 
 
 class StoreError(ValueError):
-    """A URI that cannot be used; the text says what to write instead, and repeats no key."""
+    """An unusable URI; the text gives the remedy and never repeats a key."""
 
 
 def is_uri(folder: str) -> bool:
-    """Whether a folder is one of an object store."""
+    """Whether a folder is in an object store."""
     return "://" in folder
 
 
 def check_uri(uri: str) -> None:
-    """Refuses URIs with keys or settings in them, which would reach logs and tables.
+    """Refuses URIs that contain keys or settings, which would reach logs and tables.
 
     Raises:
-        StoreError: in words, and without the key.
+        StoreError: if the URI contains one; the text does not repeat it.
     """
     parts = urlsplit(uri)
     is_container = parts.scheme in AZURE_SCHEMES
     if parts.password or parts.query or parts.fragment or (parts.username and not is_container):
         names = ", ".join(f"{name}*" for name in VARIABLES)
         raise StoreError(
-            f"the URI of {parts.scheme}://{parts.hostname or ''} has a key or a setting in it: write the bucket and the"
-            f" path alone, and let the variables {names} say the rest (docs/stores.md)"
+            f"the URI of {parts.scheme}://{parts.hostname or ''} contains a key or a setting: write only the bucket and"
+            f" the path, and set the variables {names} for the rest (docs/stores.md)"
         )
 
 
@@ -45,7 +45,7 @@ def open_store(uri: str) -> tuple[fs.FileSystem, str]:
     """Opens a URI as file system and path.
 
     Raises:
-        StoreError: where the URI holds a key, or Azure's account is not said.
+        StoreError: if the URI contains a key, or names no Azure account.
     """
     check_uri(uri)
     parts = urlsplit(uri)
@@ -61,7 +61,7 @@ def open_store(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def storage_options(folder: str) -> dict[str, str] | None:
-    """What delta-rs must be told of a folder: of an object store, all variables of the vendors, but no signature."""
+    """Options of a folder for delta-rs: in an object store all vendors' variables, except shared access signatures."""
     if not is_uri(folder):
         return None
     options = {
@@ -75,17 +75,17 @@ def storage_options(folder: str) -> dict[str, str] | None:
 
 
 def spark_uri(uri: str) -> str:
-    """The URI as Hadoop writes it."""
+    """Converts a URI to Hadoop's scheme."""
     return uri.replace("s3://", "s3a://", 1) if uri.startswith("s3://") else uri
 
 
 def spark_reads(spark: SparkSession, folder: str) -> bool:
-    """Whether Spark itself can read there: of an object store, whether it has the connector's jars."""
+    """Whether Spark itself can read the folder; for an object store, whether the connector's jars are installed."""
     if not is_uri(folder):
         return True
     jvm = getattr(spark, "_jvm", None)
     if jvm is None:
-        return False  # Spark Connect does not say
+        return False  # unknown on Spark Connect
     scheme = urlsplit(spark_uri(folder)).scheme
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     try:
@@ -98,13 +98,13 @@ def spark_reads(spark: SparkSession, folder: str) -> bool:
 def _open_azure(parts: SplitResult) -> tuple[fs.FileSystem, str]:
     """Opens `abfss://<container>@<account>.dfs.core.windows.net/<path>` or `az://<container>/<path>`.
 
-    By an account's key, or by what Azure's default credential finds; by no shared access signature, since errors of
-    `pyarrow.fs` repeat it.
+    Uses the account key or Azure's default credential, never a shared access signature: errors of `pyarrow.fs` repeat
+    it.
     """
     container, _, host = parts.netloc.rpartition("@")
     account = host.partition(".")[0] if container else os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
     if not account:
-        raise StoreError(f"{parts.geturl()} does not say whose container it is: set AZURE_STORAGE_ACCOUNT_NAME")
+        raise StoreError(f"{parts.geturl()} names no storage account: set AZURE_STORAGE_ACCOUNT_NAME")
     endpoint = urlsplit(os.environ.get("AZURE_STORAGE_ENDPOINT", ""))
     options: dict[str, Any] = {"account_key": os.environ.get("AZURE_STORAGE_ACCOUNT_KEY") or None}
     if endpoint.netloc:

@@ -1,6 +1,6 @@
-"""Parquet: executors write rows under final, unique names; nobody sees the files until the lake commits them.
+"""Parquet writer: executors write rows under final, unique names; the files are invisible until the lake commits them.
 
-Where rows come from is `rows.py`; what a table is, and when a day counts as written, `resources/lake/lake.py`.
+Rows come from `rows.py`; tables and commits are `resources/lake`.
 """
 
 import math
@@ -16,30 +16,29 @@ from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import open_folder
 
 ROW_GROUP_BYTES: Final = 3 * 2**19
-"""Most of a row group of several rows: readers and writers hold whole ones, so that small ones keep workers small."""
+"""Maximum size of a row group with more than one row: readers and writers hold whole row groups in memory."""
 
-ENOUGH_BYTES: Final = 2**20
-"""Of rows that wait to be written."""
+BUFFER_BYTES: Final = 2**20
+"""Size of the buffered rows that triggers a write."""
 
 SAMPLE_ROWS: Final = 32
-CODED_VALUES: Final = 256
+MAX_DICTIONARY_VALUES: Final = 256
 
 
 def write_batches(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, column: str | None, cpu_timer: CpuTimer
 ) -> Iterator[dict[str, object]]:
-    """Writes rows below a folder, under `day=<day>/` where they are partitioned by `day`; runs in the executors.
+    """Writes rows below a folder, under `<column>=<value>/` if the table is partitioned; runs in the executors.
 
     Args:
-        batches: of one task.
-        schema: of the files.
-        folder: of the table.
-        column: by which the table is partitioned, or None; its values as text are plain (days, digests), and unescaped.
-
-        cpu_timer: of the task; writing is a lap of it.
+        batches: rows of one task.
+        schema: schema of the files.
+        folder: folder of the table.
+        column: partition column, or None; its values (days, digests) are not escaped in paths.
+        cpu_timer: timer of the task; gets the laps of writing.
 
     Yields:
-        `path` below the folder, `size` in bytes, number of `rows` and `value` of the column, of every file.
+        `path` below the folder, `size` in bytes, number of `rows` and partition `value`, for each file.
     """
     run = uuid4().hex
     writers: dict[str | None, _FileWriter] = {}
@@ -64,7 +63,7 @@ def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa
 
 
 class _FileWriter:
-    """One Parquet file that grows by row groups of bounded size; what its vectors are like, its first rows tell."""
+    """One Parquet file that grows by row groups of bounded size; its first rows decide how vectors are encoded."""
 
     def __init__(self, folder: str, subfolder: str, first: pa.Table) -> None:
         self.filesystem, root = open_folder(folder)
@@ -72,15 +71,15 @@ class _FileWriter:
         self.file = f"{root}/{self.path}"
         self.filesystem.create_dir(self.file.rpartition("/")[0], recursive=True)
         vectors = [field.name for field in first.schema if field.type == pa.list_(pa.float32())]
-        coded = {name for name in vectors if _has_few_values(first[name])}
+        repetitive = {name for name in vectors if _has_few_values(first[name])}
         texts = [field.name for field in first.schema if field.type == pa.string()]
         self.writer = pq.ParquetWriter(
             self.file,
             first.schema,
             filesystem=self.filesystem,
             compression={leaf: "zstd" for leaf in _leaves(first.schema) if leaf != "content"},  # JPEGs are compressed
-            use_dictionary=[*texts, *map(_element, coded)],
-            use_byte_stream_split=[_element(name) for name in vectors if name not in coded],
+            use_dictionary=[*texts, *map(_element, repetitive)],
+            use_byte_stream_split=[_element(name) for name in vectors if name not in repetitive],
         )
         self.waiting: list[pa.Table] = []
         self.rows = 0
@@ -88,7 +87,7 @@ class _FileWriter:
     def write(self, table: pa.Table) -> None:
         self.waiting.append(table)
         self.rows += table.num_rows
-        if sum(each.nbytes for each in self.waiting) >= ENOUGH_BYTES:
+        if sum(each.nbytes for each in self.waiting) >= BUFFER_BYTES:
             self._flush()
 
     def close(self) -> dict[str, object]:
@@ -107,17 +106,17 @@ class _FileWriter:
 
 
 def _has_few_values(vectors: pa.ChunkedArray) -> bool:
-    """Whether numbers repeat, as those of an int8 graph do, of which there are 256: codes take a third of the bytes."""
-    return pc.count_distinct(pc.list_flatten(vectors.slice(0, SAMPLE_ROWS))).as_py() <= CODED_VALUES
+    """Whether values repeat, as in features of an int8 graph (256 values): a dictionary takes a third of the bytes."""
+    return pc.count_distinct(pc.list_flatten(vectors.slice(0, SAMPLE_ROWS))).as_py() <= MAX_DICTIONARY_VALUES
 
 
 def _element(name: str) -> str:
-    """The numbers of a column of lists, as Parquet names them."""
+    """Parquet's name of the values of a list column."""
     return f"{name}.list.element"
 
 
 def _leaves(schema: pa.Schema) -> Iterator[str]:
-    """The columns as Parquet names them: a list and a map have theirs below."""
+    """Parquet's names of the leaf columns; lists and maps are nested."""
     for field in schema:
         if pa.types.is_list(field.type):
             yield _element(field.name)

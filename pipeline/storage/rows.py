@@ -1,10 +1,10 @@
-"""Rows: what tasks make of a frame, either as another frame or written to files by the very workers that make it.
+"""Lazy rows: the result of a Python function over a frame, either as a frame or written to files by the same workers.
 
-Between two of Spark's Python functions rows go through the JVM and into another process. Pictures and features should
-not: whoever writes what a function makes runs both in one worker (docs/decisions.md).
+Between two of Spark's Python functions, rows pass through the JVM into another process. Image bytes and features should
+not, so the worker that computes rows can also write them (docs/decisions.md).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,20 +19,20 @@ from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.schema import parse_schema
 
 WRITTEN: Final = "path string, size long, rows long, value string, cpu_seconds map<string,double>"
-"""A file that a task wrote: its path below the folder, size in bytes, number of rows, the value of the column in all of
-them, and in one file of the task the CPU-seconds of each of its stages."""
+"""A file that a task wrote: path below the folder, size in bytes, number of rows, partition value of all of them, and,
+in one file per task, the CPU-seconds of the task by stage."""
 
 
 @dataclass(frozen=True)
 class LazyRows:
-    """Rows that are not made yet.
+    """Rows that are not computed yet.
 
     Attributes:
         frame: the rows as a lazy frame.
-        schema: of the rows, comments included.
-        write_to: makes the rows and writes them below a folder, each column as the given schema says, under
-            `<column>=<value>/` where there is one. Gives one row per file, as in `WRITTEN`. Retried and speculated
-            tasks leave orphans and no duplicates: only what finished tasks say reaches the driver.
+        schema: schema of the rows, with comments.
+        write_to: computes the rows and writes them below a folder, from the arguments folder, schema and partition
+            column (or None). Returns one row per file, as in `WRITTEN`. Retried and speculative tasks leave orphaned
+            files and no duplicates: the driver gets the results of finished tasks only.
     """
 
     frame: DataFrame
@@ -40,8 +40,25 @@ class LazyRows:
     write_to: Callable[[str, StructType, str | None], list[Row]]
 
 
+@dataclass(frozen=True)
+class Appended:
+    """Rows that one run added to a table.
+
+    Attributes:
+        files: paths below the folder; never reused.
+        row_count: number of rows in all files.
+        seconds: wall-clock time to compute and write the rows.
+        cpu_seconds: CPU-seconds of all workers, by stage.
+    """
+
+    files: frozenset[str]
+    row_count: int
+    seconds: float
+    cpu_seconds: Mapping[str, float]
+
+
 def rows_of(frame: DataFrame) -> LazyRows:
-    """The rows of any frame: they are handed to workers that write them."""
+    """The rows of an existing frame."""
     return LazyRows(frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
 
 
@@ -50,7 +67,7 @@ def rows_in_arrow(
     make: Callable[[Iterator[pa.RecordBatch], CpuTimer], Iterator[pa.RecordBatch]],
     schema: StructType,
 ) -> LazyRows:
-    """What a function makes of a frame, in batches of Arrow."""
+    """The result of a function over a frame, from Arrow batches."""
     frame = source.mapInArrow(lambda batches: make(batches, CpuTimer()), schema)
     return LazyRows(frame, schema, _write_in_arrow(source, make))
 
@@ -60,15 +77,15 @@ def rows_in_pandas(
     make: Callable[[Iterator[pd.DataFrame], CpuTimer], Iterator[pa.RecordBatch]],
     schema: StructType,
 ) -> LazyRows:
-    """What a function makes of a frame, from batches of pandas."""
+    """The result of a function over a frame, from pandas batches."""
     columns = parse_schema(WRITTEN).fieldNames()
 
-    def show(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def to_pandas(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in make(batches, CpuTimer()):
             yield batch.to_pandas(integer_object_nulls=True)
 
     write = _write_with(source.mapInPandas, make, lambda files: pd.DataFrame(files, columns=columns))
-    return LazyRows(source.mapInPandas(show, schema), schema, write)
+    return LazyRows(source.mapInPandas(to_pandas, schema), schema, write)
 
 
 def _write_in_arrow(
@@ -83,7 +100,7 @@ def _write_with(
     make: Callable[..., Iterator[pa.RecordBatch]],
     pack: Callable[[list[dict[str, object]]], pd.DataFrame | pa.RecordBatch],
 ) -> Callable[[str, StructType, str | None], list[Row]]:
-    """`LazyRows.write_to` by one of Spark's two ways to call Python; `pack` makes its batches of what was written."""
+    """`LazyRows.write_to` for `mapInArrow` or `mapInPandas`; `pack` converts the list of written files to a batch."""
 
     def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
         arrow_schema = to_arrow_schema(stored, timezone="UTC")
@@ -91,7 +108,7 @@ def _write_with(
         def run(batches: Iterator[Any]) -> Iterator[pd.DataFrame | pa.RecordBatch]:
             cpu_timer = CpuTimer()
             files = list(write_batches(make(batches, cpu_timer), arrow_schema, folder, column, cpu_timer))
-            for file in files[:1]:  # the seconds are of the whole task
+            for file in files[:1]:  # the seconds of the whole task
                 file["cpu_seconds"] = dict(cpu_timer.seconds)
             yield pack(files)
 

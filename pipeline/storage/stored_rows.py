@@ -1,7 +1,7 @@
-"""Stored rows: rows of a table of the lake, as a frame, and as the files that hold them.
+"""Stored rows: rows of a table, as a frame or by their place in files.
 
-Through the JVM a picture or a vector is copied four times on its way to Python. Who wants a few columns of many rows,
-or the bytes of some, reads the files: the driver learns where rows lie, and workers read them there.
+Through the JVM, image bytes or a vector are copied four times on the way to Python. To read a few columns of many rows,
+or the bytes of a few, the driver locates rows in the files and workers read them there.
 """
 
 import heapq
@@ -25,15 +25,18 @@ from pipeline.storage.object_stores import spark_reads, spark_uri
 from pipeline.storage.schema import select_columns
 
 LOOKUP_ROWS: Final = 2**20
-"""Rows of which columns are held at once: ids of so many take 70 MB."""
+"""Maximum number of rows that `locate` holds at once; their ids take 70 MB."""
 
 PLACE: Final = ("day", "file", "row_group", "row")
-"""Where a row lies: the day of its file, or null; the file, below the folder; the row group; the row within that."""
+"""Place of a row: day of its file or null, path below the folder, row group, and number within the row group."""
+
+TASKS_AT_ONCE: Final = 4
+"""The number of tasks is a multiple of this, so two or four cores finish together."""
 
 PORTIONS_PER_TASK: Final = 4
 
 TASK_ROWS: Final = 2**13
-"""Rows of a task that reads a table without Spark's connector, about."""
+"""Approximate number of rows of a task that reads a table without Spark's connector."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,9 @@ class StoredFile:
     """A Parquet file of a table.
 
     Attributes:
-        path: below the folder of the table.
-        day: of all its rows, in a table by day.
-        row_count: in it.
+        path: path below the folder of the table.
+        day: day of all its rows; None in a table without days.
+        row_count: number of rows.
     """
 
     path: str
@@ -56,10 +59,10 @@ class StoredRows:
     """Rows of a table, or of some of its days.
 
     Attributes:
-        spark: the session that reads them.
-        folder: of the table.
-        schema: of the table.
-        files: that hold the rows, and no others.
+        spark: session that reads the rows.
+        folder: folder or URI of the table.
+        schema: schema of the table.
+        files: files that hold exactly these rows.
     """
 
     spark: SparkSession
@@ -69,7 +72,7 @@ class StoredRows:
 
     @property
     def frame(self) -> DataFrame:
-        """All rows, lazily."""
+        """All rows as a lazy frame."""
         if not self.files:
             return self.spark.createDataFrame([], self.schema)
         if not spark_reads(self.spark, self.folder):
@@ -77,14 +80,14 @@ class StoredRows:
         folder = spark_uri(self.folder)
         paths = [spark_path(f"{folder}/{file.path}") for file in self.files]
         stored = self.spark.read.schema(self.schema).option("basePath", folder).parquet(*paths)
-        return select_columns(stored, self.schema)  # Spark puts the column of the days last, and leaves out comments
+        return select_columns(stored, self.schema)  # Spark puts `day` last and drops comments
 
     def locate(self, columns: Sequence[str], keep: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
-        """Finds rows and the places where they lie, in the order of the files; read by the driver.
+        """Finds rows and their places, in the order of the files; runs on the driver.
 
         Args:
-            columns: to read.
-            keep: from at most about `LOOKUP_ROWS` rows of these columns to which of them are wanted.
+            columns: columns to read.
+            keep: maps about `LOOKUP_ROWS` rows of these columns to a mask of the wanted ones.
 
         Returns:
             The columns and those of `PLACE`.
@@ -99,7 +102,7 @@ class StoredRows:
         return pa.concat_tables(found)
 
     def _frame_without_connector(self) -> DataFrame:
-        """The same rows, read by Python workers: whole rows, whatever columns are asked for."""
+        """The same rows, read by Python workers, which always read all columns."""
         folder, schema = self.folder, to_arrow_schema(self.schema, timezone="UTC")
         tasks = assign_tasks([file.row_count for file in self.files], TASK_ROWS)
         listed = {
@@ -116,22 +119,22 @@ class StoredRows:
         return select_columns(files.mapInArrow(read, self.schema), self.schema)
 
     def among(self, names: Collection[str]) -> "StoredRows":
-        """Those in files of these paths."""
+        """The rows in files with these paths."""
         return replace(self, files=tuple(file for file in self.files if file.path in names))
 
 
 def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> DataFrame:
-    """Shares rows out between tasks by their weights, in portions that lie together in a file.
+    """Distributes rows over tasks by weight, in portions of neighbouring rows of a file.
 
     Args:
         spark: the session.
-        places: of the rows, with the columns of `PLACE`; one at least.
-        weights: of the rows.
-        task_weight: of a task, about.
+        places: places of the rows, with the columns of `PLACE`; at least one.
+        weights: weights of the rows.
+        task_weight: approximate weight of a task.
 
     Returns:
-        A lazy frame with a partition for every task and a row for every portion: `day`, `file`, `row_group` and `rows`,
-        for `read_portion`.
+        A lazy frame with a partition per task and a row per portion: `day`, `file`, `row_group` and `rows`, for
+        `read_portion`.
     """
     by_place = [(name, "ascending") for name in ("file", "row_group", "row")]
     rows = places.select(PLACE).append_column("weight", pa.array(weights, pa.int64())).sort_by(by_place)
@@ -145,12 +148,12 @@ def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], ta
 
 
 def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]) -> pa.Table:
-    """Reads columns of the rows of a portion; runs in the executors.
+    """Reads columns of a portion; runs in the executors.
 
     Args:
-        folder: of the table.
-        portion: of `share_rows`.
-        columns: to read.
+        folder: folder of the table.
+        portion: a row of `share_rows`.
+        columns: columns to read.
     """
     with _open(folder, portion["file"]) as file:
         group = file.read_row_group(portion["row_group"], columns, use_threads=False)  # a task has one core
@@ -158,14 +161,14 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
 
 
 def _read_rows(folder: str, path: str, day: date | None, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The rows of a file, a row group at a time; the day is not in the file, as the folder's name says it."""
+    """Rows of a file, one row group at a time; adds the day, which is in the folder's name and not in the file."""
     with _open(folder, path) as file:
         for number in range(file.num_row_groups):
             group = file.read_row_group(number, use_threads=False)
             if "day" in schema.names:
                 group = group.append_column("day", pa.repeat(pa.scalar(day, pa.date32()), group.num_rows))
             for name in schema.names:
-                if name not in group.column_names:  # written before the table had it
+                if name not in group.column_names:  # written before the table had the column
                     group = group.append_column(name, pa.nulls(group.num_rows, schema.field(name).type))
             yield from group.select(schema.names).cast(schema).to_batches()
 
@@ -176,19 +179,21 @@ def _open(folder: str, path: str) -> pq.ParquetFile:
 
 
 def _lookups(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
-    """As many files at a time as hold `LOOKUP_ROWS`."""
+    """Groups files so that each group has at most `LOOKUP_ROWS` rows, or one file."""
     together: list[StoredFile] = []
+    row_count = 0
     for file in files:
-        if together and sum(each.row_count for each in together) + file.row_count > LOOKUP_ROWS:
+        if together and row_count + file.row_count > LOOKUP_ROWS:
             yield together
-            together = []
+            together, row_count = [], 0
         together.append(file)
+        row_count += file.row_count
     if together:
         yield together
 
 
 def _read_places(folder: str, file: StoredFile, columns: Sequence[str]) -> pa.Table:
-    """Columns of a file, and those of `PLACE`."""
+    """Columns of a file and those of `PLACE`."""
     with _open(folder, file.path) as parquet:
         rows = parquet.read(columns).select(columns)
         counts = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
@@ -201,19 +206,15 @@ def _read_places(folder: str, file: StoredFile, columns: Sequence[str]) -> pa.Ta
     return rows
 
 
-TASKS_AT_ONCE: Final = 4
-"""The number of tasks is a multiple of it, so that two or four cores end together."""
-
-
 def assign_tasks(weights: Sequence[int], task_weight: int) -> list[int]:
-    """Spreads pieces of work over tasks so that all have about the same weight: the heaviest first, to the lightest.
+    """Balances pieces of work over tasks: assigns the heaviest piece first, always to the lightest task.
 
     Args:
-        weights: of the pieces.
-        task_weight: of a task, about; many light pieces make `TASKS_AT_ONCE` tasks all the same.
+        weights: weights of the pieces.
+        task_weight: approximate weight of a task; even light work is split into `TASKS_AT_ONCE` tasks.
 
     Returns:
-        The number of its task for every piece, from 0.
+        The number of the task, from 0, for each piece.
     """
     rounds = max(1, math.ceil(sum(weights) / task_weight / TASKS_AT_ONCE))
     task_count = min(len(weights), rounds * TASKS_AT_ONCE)
