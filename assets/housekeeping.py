@@ -9,6 +9,8 @@ import dagster as dg
 
 from resources.instance.run_history import forget_runs
 from resources.lake.lake import Lake
+from resources.lake.orphans import remove_orphans
+from resources.lake.purge import purge_days
 from resources.settings import Settings
 
 
@@ -16,14 +18,14 @@ from resources.settings import Settings
 def empty_old_pictures(context: dg.OpExecutionContext, lake: Lake, settings: dg.ResourceParam[Settings]) -> None:
     """Purges image bytes older than DAYLIGHT_KEEP_IMAGES_DAYS; rows, features and predictions stay."""
     kept = settings.keep_images_days
-    days = lake.empty_days(days_ago(kept).date().isoformat()) if kept else []
+    days = purge_days(lake, days_ago(kept).date().isoformat()) if kept else []
     context.add_output_metadata({"days": len(days), "which": ", ".join(days)})
 
 
 @dg.op
 def collect_leftovers(context: dg.OpExecutionContext, lake: Lake) -> None:
     """Removes orphaned files of tables, and drafts of models, a week after they were written."""
-    collected = lake.collect_leftovers()
+    collected = remove_orphans(lake)
     for table, count in collected.items():
         context.log.info(f"{table}: {count} files removed")
     context.add_output_metadata({"files": sum(collected.values()), **collected})

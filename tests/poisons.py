@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable
 
 from pipeline.embed import embedding
-from pipeline.embed.decode import OUT_OF_MEMORY
-from pipeline.embed.embedding import CRASHED
-from pipeline.embed.sandbox import TIMED_OUT
+from pipeline.embed.reasons import CRASHED, OUT_OF_MEMORY, TIMED_OUT
 
 
 def take_memory() -> None:

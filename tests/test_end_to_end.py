@@ -164,7 +164,7 @@ def test_every_day_of_a_run_over_many_has_its_own_numbers(predicted: dg.ExecuteI
 
 
 def test_an_empty_day_is_materialized_with_a_note(deployment: Deployment, predicted: dg.ExecuteInProcessResult) -> None:
-    assert metadata(predicted, "predictions", EMPTY)["note"] == "no picture on this day"
+    assert metadata(predicted, "predictions", EMPTY)["note"] == "no images on this day"
     assert deployment.rows("predictions", EMPTY) == []
 
 

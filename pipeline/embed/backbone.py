@@ -1,6 +1,6 @@
-"""The backbone: a frozen ONNX graph from uint8 pixels to a feature vector, and the one session a worker has of it.
+"""The backbone: a frozen ONNX graph from uint8 pixels to a feature vector, and the worker's only session of it.
 
-How a graph is made is `networks/export.py`. This file is what executors need: onnxruntime, numpy and the decoders.
+Graphs are exported by `networks/export.py`. Executors need only this module: onnxruntime, numpy and the decoders.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 
 class BackboneError(ValueError):
-    """A graph that is not a backbone; the text names the file and what is wrong."""
+    """A graph that is not a valid backbone; the text names the file and the fault."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Backbone:
     """A frozen graph.
 
     Attributes:
-        name: in the catalogue, or of the user's file.
-        path: of the `.onnx` file on the driver.
-        digest: SHA-256 of the file; its identity.
+        name: name in the catalogue, or of the user's file.
+        path: path of the `.onnx` file on the driver.
+        digest: SHA-256 of the file; identifies the backbone.
         size: side of the square that the graph takes, in pixels.
         dimension: length of the feature vector.
         precision: `fp32` or `int8`.
-        batch_size: pictures given to ONNX at once, measured when the graph was stored (`batch_size.py`).
+        batch_size: images per call, measured when the graph was stored (`batch_size.py`).
     """
 
     name: str
@@ -48,17 +48,17 @@ class Backbone:
 
     @property
     def megabytes(self) -> float:
-        """Size of the file."""
+        """Size of the file in MB."""
         return Path(self.path).stat().st_size / 1e6
 
 
 def open_backbone(path: Path) -> Backbone:
-    """Describes a stored graph, from the graph itself.
+    """Describes a stored graph from its own metadata.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        BackboneError: where it is damaged, or does not map uint8 `[n, size, size, 3]` to float32 `[n, dimension]`, its
-            first output.
+        FileNotFoundError: if there is no such file.
+        BackboneError: if it is damaged, or its first output is not float32 `[n, dimension]` for uint8
+            `[n, size, size, 3]`.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.stem != digest:
@@ -67,52 +67,52 @@ def open_backbone(path: Path) -> Backbone:
     (pixels,), (features, *_) = session.get_inputs(), session.get_outputs()
     if pixels.type != "tensor(uint8)" or len(pixels.shape) != 4 or len(features.shape) != 2:
         raise BackboneError(f"{path} takes {pixels.type} {pixels.shape} and gives {features.shape}: not a backbone")
-    said, costs = session.get_modelmeta().custom_metadata_map, read_batch_costs(path)
+    metadata, costs = session.get_modelmeta().custom_metadata_map, read_batch_costs(path)
     return Backbone(
-        name=said.get("daylight_name", path.stem),
+        name=metadata.get("daylight_name", path.stem),
         path=str(path),
         digest=digest,
         size=pixels.shape[1],
         dimension=features.shape[1],
-        precision=said.get("precision", "fp32"),
+        precision=metadata.get("precision", "fp32"),
         batch_size=costs.batch_size if costs else DEFAULT,
     )
 
 
 @cache
 def load_backbone(path: str) -> Embed:
-    """Opens a graph once per process, and proves on its golden set that this process computes what the exporter did.
+    """Opens a graph once per process and checks on its golden set that this process computes the exporter's features.
 
     Returns:
         A function from uint8 `[n, size, size, 3]` to float32 `[n, dimension]`.
 
     Raises:
-        BackboneError: where the features of the golden set differ by more than its tolerance, or it has none; where the
-            graph is int8, and the processor not made for it.
+        BackboneError: if the features of the golden set differ by more than its tolerance, if there is no golden set,
+            or if the graph is int8 and the processor lacks 8-bit dot products.
     """
     session = open_session(path)
     embed = embed_with(session)
-    said = session.get_modelmeta().custom_metadata_map
-    if said.get("precision") == "int8" and (reason := refuse_int8()):
+    metadata = session.get_modelmeta().custom_metadata_map
+    if metadata.get("precision") == "int8" and (reason := refuse_int8()):
         raise BackboneError(
-            f"{platform.node()}: {reason}; let DAYLIGHT_PRECISION be fp32, since auto asks the driver alone"
+            f"{platform.node()}: {reason}; set DAYLIGHT_PRECISION=fp32, since auto checks the driver alone"
         )
-    golden = said.get(KEY)
+    golden = metadata.get(KEY)
     if golden is None:
-        raise BackboneError(f"{path} has no golden set: materialize backbone anew")
+        raise BackboneError(f"{path} has no golden set: materialize backbone again")
     golden_set = read_golden_set(golden)
     difference = golden_set.difference(embed, session.get_inputs()[0].shape[1])
     if not difference <= golden_set.tolerance:
         raise BackboneError(
-            f"{describe_worker()} computes other features than the machine that exported {Path(path).name}: they differ"
-            f" by {difference:.1e} of their scale where {golden_set.tolerance:.0e} is allowed. Give all workers the"
-            " same packages and a like processor, or export the backbone on one of theirs"
+            f"{describe_worker()} produces different features from the machine that exported {Path(path).name}"
+            f" (relative difference {difference:.1e}, tolerance {golden_set.tolerance:.0e}). Use the same package"
+            " versions and processor type on all workers, or export the backbone on one of them"
         )
     return embed
 
 
 def embed_with(session: ort.InferenceSession) -> Embed:
-    """The graph of a session as a function from pixels to its first output, the features."""
+    """Wraps a session as a function from pixels to its first output, the features."""
     name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
 
     def embed(pixels: np.ndarray) -> np.ndarray:
@@ -123,7 +123,7 @@ def embed_with(session: ort.InferenceSession) -> Embed:
 
 
 def open_session(model: str | Path | bytes, log_severity: int = 3) -> ort.InferenceSession:
-    """Opens a graph with one thread: Spark gives a task one core, and ONNX Runtime would take them all."""
+    """Opens a graph with one thread: Spark gives a task one core, while ONNX Runtime would use all."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

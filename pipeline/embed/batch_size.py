@@ -1,6 +1,6 @@
-"""The batch size of a graph: how many pictures it takes at once, measured on the machine that stores it.
+"""Batch size: the number of images per call of a graph, measured on the machine that stores the graph.
 
-It lies beside the graph as `<digest>.json`: a measured number inside the file would give one network many digests.
+It is stored beside the graph as `<digest>.json`: inside the file, a measured number would change the digest.
 """
 
 import json
@@ -14,27 +14,27 @@ from typing import Final
 import numpy as np
 
 DEFAULT: Final = 4
-"""Where nothing was measured; 1 to 8 differ by less than a sixth in every network tried."""
+"""Batch size if nothing was measured; 1 to 8 differ by less than a sixth in every network tried."""
 
 SIZES: Final = (1, 2, 4, 8, 16)
-WORTH: Final = 1.02
-"""A larger batch takes more memory, so that it must be faster by two hundredths."""
+MIN_SPEEDUP: Final = 1.02
+"""Speedup that justifies the memory of a larger batch."""
 
-MIN_PICTURES: Final = 4
-"""In every measurement, so that a batch of one is not measured on one picture."""
+MIN_IMAGES: Final = 4
+"""Images per measurement, so that a batch of one is not measured on a single image."""
 
 MAX_PASSES: Final = 9
 MAX_CPU_SECONDS: Final = 3
-"""No further pass begins later: EfficientNet-Lite0 gets nine in 3 s, where five in half the time chose by chance."""
+"""Time after which no pass begins. EfficientNet-Lite0 fits nine passes; five in half the time chose at random."""
 
 
 @dataclass(frozen=True)
 class BatchCosts:
-    """What pictures cost in batches of several sizes, on the machine that measured it.
+    """Cost of an image by batch size, on the machine that measured it.
 
     Attributes:
-        batch_size: the one to use.
-        cpu_milliseconds: CPU time of one core to embed one picture, by batch size.
+        batch_size: batch size to use.
+        cpu_milliseconds: CPU time to embed one image on one core, by batch size.
     """
 
     batch_size: int
@@ -46,14 +46,14 @@ class BatchCosts:
 
 
 def sidecar(graph: Path) -> Path:
-    """The file beside a graph that holds its costs."""
+    """The file beside a graph that stores its costs."""
     return graph.with_suffix(".json")
 
 
 def read_batch_costs(graph: Path) -> BatchCosts | None:
-    """The costs that lie beside a graph; None where they are missing or are not ours.
+    """The costs stored beside a graph; None if the file is missing or damaged.
 
-    Nothing depends on them but speed, so that a damaged file counts as none, and is measured anew.
+    Only speed depends on them, so a damaged file counts as missing and is measured again.
     """
     try:
         stored = json.loads(sidecar(graph).read_text())
@@ -63,11 +63,11 @@ def read_batch_costs(graph: Path) -> BatchCosts | None:
 
 
 def measure_batch_costs(embed: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> BatchCosts:
-    """Measures batches of `SIZES` in turns, and chooses among them.
+    """Measures each of `SIZES` in interleaved passes and chooses the best.
 
     Args:
         embed: the graph, from uint8 `[n, size, size, 3]` to float32 `[n, d]`; on one thread.
-        pixels: real pictures, at least one; they are repeated where a batch is larger.
+        pixels: real images, at least one; repeated to fill larger batches.
     """
     repeated = np.concatenate([pixels] * -(-max(SIZES) // len(pixels)))
     seconds: dict[int, list[float]] = {size: [] for size in SIZES}
@@ -83,14 +83,14 @@ def measure_batch_costs(embed: Callable[[np.ndarray], np.ndarray], pixels: np.nd
 
 
 def choose_batch_size(milliseconds: Mapping[int, float]) -> int:
-    """The smallest batch that is as good as the fastest; milliseconds of a picture by batch size."""
+    """The smallest batch size within `MIN_SPEEDUP` of the fastest, from milliseconds per image by batch size."""
     fastest = min(milliseconds.values())
-    return min(size for size, each in milliseconds.items() if each <= WORTH * fastest)
+    return min(size for size, each in milliseconds.items() if each <= MIN_SPEEDUP * fastest)
 
 
 def _measure(embed: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, size: int) -> float:
-    """CPU-seconds of a picture."""
-    batches = [pixels[start : start + size] for start in range(0, max(size, MIN_PICTURES), size)]
+    """CPU-seconds per image."""
+    batches = [pixels[start : start + size] for start in range(0, max(size, MIN_IMAGES), size)]
     started = time.thread_time()
     for batch in batches:
         embed(batch)

@@ -1,7 +1,6 @@
-"""The child of a worker: what it does with bytes from strangers, and how little it is left to do harm with.
+"""The sandboxed child process: decodes and embeds untrusted bytes with minimal privileges.
 
-It is forked, so that everything is imported already, and notes in shared memory what it has begun. What becomes of a
-picture that ends it is `sandbox.py`.
+It is forked, so all imports are done, and it posts its progress in shared memory. `sandbox.py` handles its death.
 """
 
 import ctypes
@@ -32,20 +31,20 @@ from pipeline.storage.cpu_timer import CpuTimer
 START: Final = "start"
 
 REQUEST: Final = pa.schema([("content", pa.binary()), ("reason", pa.string()), ("alone", pa.bool_())])
-"""Pictures to embed: bytes, or a reason why not; and whether the graph is to get one alone."""
+"""Images to embed: the bytes or a known reason, and whether to embed the image alone."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a child does.
+    """Parameters of a child.
 
     Attributes:
         graph: path of the backbone's file on this machine.
-        size: side of the square that it takes, in pixels.
-        batch_size: pictures given to it at once.
-        limits: of a picture.
+        size: side of the square that the graph takes, in pixels.
+        batch_size: images per call of the graph.
+        limits: limits for one image.
     """
 
     graph: str
@@ -55,38 +54,38 @@ class Work:
 
 
 class Board:
-    """Memory that worker and child share: when the child began what, of which pictures."""
+    """Memory shared by worker and child: the stage that the child is in, since when, and for which images."""
 
     LAYOUT: Final = struct.Struct("dqqq")
     STAGES: Final = (START, DECODE, INFER)
 
     def __init__(self) -> None:
-        """Says nothing yet."""
+        """Allocates an empty board."""
         self._memory = mmap.mmap(-1, self.LAYOUT.size)
 
-    def begin(self, stage: str, numbers: Sequence[int] = ()) -> None:
-        """Notes that a stage begins, and of which pictures, by their numbers, which follow one another."""
+    def post(self, stage: str, numbers: Sequence[int] = ()) -> None:
+        """Posts the start of a stage and the images in it, by their consecutive numbers."""
         first, end = (numbers[0], numbers[-1] + 1) if numbers else (0, 0)
         self.LAYOUT.pack_into(self._memory, 0, time.monotonic(), self.STAGES.index(stage), first, end)
 
     def read(self) -> tuple[float, str, range]:
-        """Seconds since, the stage, and the numbers of the pictures."""
+        """Seconds since the stage began, the stage, and the numbers of the images in it."""
         begun, stage, first, end = self.LAYOUT.unpack_from(self._memory)
         return time.monotonic() - begun, self.STAGES[stage], range(first, end)
 
 
-def live(work: Work, board: Board, connection: Connection, worker: int) -> NoReturn:
-    """The life of a child, which must never return to what the worker was doing."""
+def run_child(work: Work, board: Board, connection: Connection, worker: int) -> NoReturn:
+    """Serves requests until the worker closes the pipe; never returns into the worker's code."""
     code = 0
     try:
         _confine(work.limits, connection, worker)
         while True:
             _serve(work, board, connection)
     except EOFError:
-        pass  # the worker has no more questions
+        pass  # the worker closed the pipe
     except MemoryError:
         code = errno.ENOMEM
-    except BaseException as error:  # noqa: BLE001 whatever it is, the worker raises it
+    except BaseException as error:  # noqa: BLE001 the worker raises it
         connection.send_bytes(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         connection.send_bytes(b"")
     finally:
@@ -100,20 +99,20 @@ def _serve(work: Work, board: Board, connection: Connection) -> None:
     cpu_timer.lap("start")
     reasons = {number: reason for number, reason in enumerate(request["reason"].to_pylist()) if reason}
     alone = {number for number, is_alone in enumerate(request["alone"].to_pylist()) if is_alone}
-    attempt = Attempt(board.begin, reasons, alone)
+    attempt = Attempt(board.post, reasons, alone)
     contents = request["content"].to_pylist()
-    answer = embed_images(contents, embed, work.size, work.batch_size, work.limits.pixels, cpu_timer, attempt)
-    board.begin(START)
+    result = embed_images(contents, embed, work.size, work.batch_size, work.limits.pixels, cpu_timer, attempt)
+    board.post(START)
     connection.send_bytes(json.dumps({"seconds": cpu_timer.seconds}).encode())
-    connection.send_bytes(answer.serialize())
+    connection.send_bytes(result.serialize())
 
 
 def _confine(limits: Limits, connection: Connection, worker: int) -> None:
-    """Leaves the child its pipe, so much memory, and no file to write; it ends with the worker, in silence."""
+    """Leaves the child its pipe, limited memory and no writable file; ties its life to the worker's."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for opened in map(int, os.listdir("/dev/fd")):
         if opened > 2 and opened not in (connection.fileno(), nowhere):
-            os.dup2(nowhere, opened)  # closed, its number would be given out anew, and closed by its old owner
+            os.dup2(nowhere, opened)  # a closed number would be reused, and then closed by its former owner
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()
     gc.freeze()
@@ -121,8 +120,8 @@ def _confine(limits: Limits, connection: Connection, worker: int) -> None:
         resource.setrlimit(what, (limit, limit))
     if sys.platform == "linux":
         data_pages = int(Path("/proc/self/statm").read_text().split()[5])
-        most = data_pages * mmap.PAGESIZE + limits.memory_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        max_bytes = data_pages * mmap.PAGESIZE + limits.memory_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != worker:
         raise EOFError

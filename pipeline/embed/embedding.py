@@ -1,6 +1,6 @@
-"""Embedding: from the bytes of pictures to their vectors, a few at a time, in one process.
+"""Embedding: from the bytes of images to their vectors, one small batch at a time, in one process.
 
-Which process that is, and what becomes of a picture that ends it, is `sandbox.py`; which pictures, `features.py`.
+The process, and images that kill it, are `sandbox.py`; the choice of images is `images/features.py`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,15 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.embed.backbone import Embed
-from pipeline.embed.decode import UnreadableImageError, load
+from pipeline.embed.decode import load
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.reasons import CRASHED, UnreadableImageError
 from pipeline.storage.cpu_timer import CpuTimer
 
 DECODE: Final = "decode"
 INFER: Final = "infer"
-
-CRASHED: Final = "crashed the decoder"
 
 EMBEDDED: Final = pa.schema(
     [
@@ -31,21 +30,21 @@ EMBEDDED: Final = pa.schema(
     ]
 )
 
-Begin = Callable[[str, Sequence[int]], None]
-"""Is told that `DECODE` or `INFER` begins, and of which pictures, by their numbers."""
+OnStage = Callable[[str, Sequence[int]], None]
+"""Callback at the start of `DECODE` or `INFER`, with the stage and the numbers of the images."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt at pictures, after others that did not end well.
+    """An attempt to embed a batch, after earlier attempts that killed the process.
 
     Attributes:
-        begin: is told what begins.
-        reasons: why pictures have no features, by their numbers; these are not tried again.
-        alone: numbers of pictures that the graph gets one at a time, since one of them ended it.
+        on_stage: called before each stage.
+        reasons: why images have no features, by their numbers; these are skipped.
+        alone: numbers of images to embed one at a time, since one of them killed the process.
     """
 
-    begin: Begin = lambda stage, numbers: None
+    on_stage: OnStage = lambda stage, numbers: None
     reasons: Mapping[int, str] = field(default_factory=dict)
     alone: Collection[int] = frozenset()
 
@@ -62,19 +61,19 @@ def embed_images(
     cpu_timer: CpuTimer | None = None,
     attempt: Attempt = FIRST_ATTEMPT,
 ) -> pa.RecordBatch:
-    """Decodes and embeds pictures, a few at a time: pixels are used while they are in the processor's cache.
+    """Decodes and embeds images in small batches, while the pixels are still in the processor's cache.
 
     Args:
-        contents: the bytes of the pictures.
+        contents: bytes of the images.
         embed: the graph.
-        size: side of the square that it takes, in pixels.
-        batch_size: pictures given to it at once.
-        max_pixels: that a picture may have.
-        cpu_timer: its laps here are decode, resize and infer.
-        attempt: at these pictures.
+        size: side of the square that the graph takes, in pixels.
+        batch_size: images per call of the graph.
+        max_pixels: maximum number of pixels of an image.
+        cpu_timer: gets the laps decode, resize and infer.
+        attempt: outcome of earlier attempts at the same images.
 
     Returns:
-        The columns of `EMBEDDED`, one row for each picture; nulls where there is none.
+        The columns of `EMBEDDED`, one row per image; null where there is no value.
     """
     cpu_timer = cpu_timer or CpuTimer()
     rows: list[tuple[int | None, int | None, str | None, str | None]] = []
@@ -83,45 +82,45 @@ def embed_images(
 
     def embed_waiting() -> None:
         if waiting:
-            attempt.begin(INFER, list(waiting))
+            attempt.on_stage(INFER, list(waiting))
             vectors.append(embed(np.stack(list(waiting.values()))))
             waiting.clear()
             cpu_timer.lap("infer")
 
     for number, content in enumerate(contents):
-        attempt.begin(DECODE, [number])
+        attempt.on_stage(DECODE, [number])
         try:
             if reason := attempt.reasons.get(number):
                 raise UnreadableImageError(reason)
-            photo = load(content, size, max_pixels)
+            loaded = load(content, size, max_pixels)
         except UnreadableImageError as error:
             rows.append((*error.shape, None, str(error)))
             cpu_timer.lap("decode")
             continue
         except MemoryError:
-            raise  # this process's fault, as likely as the picture's
-        except Exception:  # noqa: BLE001 what no decoder should raise, at bytes from strangers, costs that picture alone
+            raise  # as likely the fault of this process as of the image
+        except Exception:  # noqa: BLE001 an unexpected error on untrusted bytes costs this image alone
             rows.append((None, None, None, CRASHED))
             cpu_timer.lap("decode")
             continue
         cpu_timer.lap("decode")
         if number in attempt.alone:
             embed_waiting()
-        waiting[number] = letterbox(photo.image, size)
-        rows.append((photo.width, photo.height, photo.format, None))
+        waiting[number] = letterbox(loaded.pixels, size)
+        rows.append((loaded.width, loaded.height, loaded.format, None))
         cpu_timer.lap("resize")
         if len(waiting) == batch_size or number in attempt.alone:
             embed_waiting()
     embed_waiting()
     widths, heights, formats, errors = zip(*rows, strict=True) if rows else ((), (), (), ())
     features = _as_lists(vectors, np.array([error is None for error in errors], bool))
-    told = zip(EMBEDDED.names[1:], (widths, heights, formats, errors), strict=True)
-    others = [pa.array(values, EMBEDDED.field(name).type) for name, values in told]
+    columns = zip(EMBEDDED.names[1:], (widths, heights, formats, errors), strict=True)
+    others = [pa.array(values, EMBEDDED.field(name).type) for name, values in columns]
     return pa.RecordBatch.from_arrays([features, *others], schema=EMBEDDED)
 
 
 def _as_lists(vectors: list[np.ndarray], is_readable: np.ndarray) -> pa.ListArray:
-    """The vectors as one column, without an object per row or number; null where a picture is not readable."""
+    """Vectors as one list column, without a Python object per value; null where an image is not readable."""
     values = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
     offsets = np.append(0, np.cumsum(is_readable)) * values.shape[1]
     return pa.ListArray.from_arrays(

@@ -1,7 +1,6 @@
-"""The golden set: a few photos and their features, which travel inside a graph's file wherever it goes.
+"""The golden set: a few photos and their expected features, stored inside the graph's file.
 
-A worker whose processor, decoder or runtime computes otherwise finds out before it writes features that do not belong
-to the others'.
+A worker whose processor, decoder or runtime computes different features detects it before it writes any.
 """
 
 import json
@@ -14,23 +13,24 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.embed.decode import DECODING_PACKAGES, decode
+from pipeline.embed.decode import decode
+from pipeline.embed.file_kinds import DECODING_PACKAGES
 
 KEY: Final = "daylight_golden"
-"""Of the entry in the metadata of the ONNX file."""
+"""Key in the metadata of the ONNX file."""
 
 TOLERANCES: Final[Mapping[str, float]] = {"fp32": 1e-3, "int8": 5e-2}
-"""Largest difference of a feature, in units of the largest feature: rounding, and for int8 a neighbouring step."""
+"""Maximum difference of a feature, relative to the largest one: rounding, and for int8 a neighbouring step."""
 
 
 @dataclass(frozen=True)
 class GoldenSet:
-    """Photos and their features.
+    """Photos and their expected features.
 
     Attributes:
-        contents: the bytes of the JPEGs.
+        contents: bytes of the JPEGs.
         features: float32 `[photos, d]`.
-        tolerance: largest difference allowed, in units of the largest feature.
+        tolerance: maximum difference of a feature, relative to the largest one.
     """
 
     contents: tuple[bytes, ...]
@@ -38,9 +38,9 @@ class GoldenSet:
     tolerance: float
 
     def difference(self, embed: Callable[[np.ndarray], np.ndarray], size: int) -> float:
-        """Embeds the photos anew, from their bytes: the largest difference, in units of the largest feature."""
-        found = embed(_decode_all(self.contents, size))
-        return float(np.abs(found - self.features).max() / np.abs(self.features).max())
+        """Embeds the photos again, from their bytes; the largest difference, relative to the largest feature."""
+        actual = embed(_decode_all(self.contents, size))
+        return float(np.abs(actual - self.features).max() / np.abs(self.features).max())
 
     def to_text(self) -> str:
         """The set as JSON."""
@@ -52,12 +52,12 @@ class GoldenSet:
 def make_golden_set(
     contents: Sequence[bytes], embed: Callable[[np.ndarray], np.ndarray], size: int, precision: str
 ) -> GoldenSet:
-    """Embeds photos for their golden set.
+    """Embeds photos and stores the result as their golden set.
 
     Args:
-        contents: the bytes of the photos.
+        contents: bytes of the photos.
         embed: the graph, from uint8 `[n, size, size, 3]` to float32 `[n, d]`.
-        size: side of the square that it takes, in pixels.
+        size: side of the square that the graph takes, in pixels.
         precision: `fp32` or `int8`.
     """
     return GoldenSet(tuple(contents), embed(_decode_all(contents, size)), TOLERANCES[precision])
@@ -72,7 +72,7 @@ def read_golden_set(text: str) -> GoldenSet:
 
 
 def describe_worker() -> str:
-    """What computes here: machine, processor and the versions that decide of a feature's last digits."""
+    """Machine, processor type and the package versions that affect the last digits of features."""
     versions = ", ".join(f"{package} {version(package)}" for package in ("onnxruntime", "numpy", *DECODING_PACKAGES))
     return f"{platform.node()} ({platform.machine()}, {versions})"
 

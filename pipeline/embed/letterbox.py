@@ -1,4 +1,4 @@
-"""The letterbox: a picture of any shape becomes the square that a backbone takes, its shape kept."""
+"""Letterbox: fits an image of any shape into the square that a backbone takes, without distortion."""
 
 from functools import cache
 from typing import Final
@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 
 PADDING: Final = (124, 116, 104)
-"""The mean colour of ImageNet: after normalisation it is nearly zero, so that the padding says nothing."""
+"""Mean colour of ImageNet: nearly zero after normalisation, so the padding carries no signal."""
 
-cv2.setNumThreads(1)  # a worker has one core; nothing of OpenCV decodes: its decoders crash on hostile files
+cv2.setNumThreads(1)  # a worker has one core. Never decode with OpenCV: its decoders crash on hostile files
 
 
 def letterbox(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes a picture to a square, its shape kept, between bars of the colour `PADDING`.
+    """Resizes an image to fit a square, keeps its aspect ratio, and pads the rest with `PADDING`.
 
     Args:
-        image: uint8 RGB and a fourth channel that means nothing, `[rows, columns, 4]`; linear interpolation skips
-            pixels of one that is twice the square or more.
+        image: uint8 RGB and an unused fourth channel, `[rows, columns, 4]`; less than twice as large as the square,
+            else linear interpolation skips pixels.
         size: side of the square, in pixels.
 
     Returns:
@@ -27,14 +27,14 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     width, height = fit(width, height, size)
     pixels = _padding(size).copy()
     left, top = (size - width) // 2, (size - height) // 2
-    # Of three channels OpenCV 4.14 and 5.0 read beyond the end on Apple's processors (opencv issue 29794).
+    # With three channels, OpenCV 4.14 and 5.0 read out of bounds on Apple processors (opencv issue 29794).
     resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     pixels[top : top + height, left : left + width] = cv2.cvtColor(resized, cv2.COLOR_RGBA2RGB)
     return pixels
 
 
 def fit(width: int, height: int, size: int) -> tuple[int, int]:
-    """Width and height of a picture as it fits the square, of one pixel at least."""
+    """Width and height that fit the square, at least one pixel each."""
     scale = size / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 

@@ -1,4 +1,4 @@
-"""Limits: what one file from a stranger may take before it is rejected."""
+"""Limits: how much one untrusted file may cost before it is rejected."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,13 +6,13 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Limits:
-    """What one picture may take.
+    """Limits for one image.
 
     Attributes:
-        bytes: of the file as it was listed; a larger one is not read.
-        pixels: as its header says; of more, none is decoded. The default is a quarter of a GiB of RGB.
-        seconds: of decoding it, and of embedding those that are embedded at once, by the clock.
-        memory_bytes: of the child that does it, beyond what it has when it is forked.
+        bytes: maximum size of the file when it was listed; a larger one is not read.
+        pixels: maximum number of pixels in the header; a larger image is not decoded. The default is 0.25 GiB of RGB.
+        seconds: maximum wall-clock time to decode it, and to embed the batch that contains it.
+        memory_bytes: maximum memory of the child process, beyond its memory when it is forked.
     """
 
     bytes: int = 2**27

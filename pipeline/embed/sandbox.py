@@ -1,6 +1,6 @@
-"""The sandbox: a child of a worker that decodes and embeds bytes from strangers; what ends it costs one picture.
+"""The sandbox: a worker's child process decodes and embeds untrusted bytes; an image that kills it costs itself alone.
 
-The worker keeps files, tables and the network; its child, which is forked, gets bytes and gives features (`child.py`).
+The worker owns files, tables and the network. The forked child gets bytes and returns features (`child.py`).
 """
 
 import errno
@@ -16,43 +16,40 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.embed.backbone import Backbone
-from pipeline.embed.child import REQUEST, START, Board, Work, live
-from pipeline.embed.decode import OUT_OF_MEMORY
-from pipeline.embed.embedding import CRASHED, DECODE, EMBEDDED
+from pipeline.embed.child import REQUEST, START, Board, Work, run_child
+from pipeline.embed.embedding import DECODE, EMBEDDED
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, OUT_OF_MEMORY, TIMED_OUT
 from pipeline.storage.cpu_timer import CpuTimer
 
-CRASHED_BACKBONE: Final = "crashed the backbone"
-TIMED_OUT: Final = "timed out"
-
 START_SECONDS: Final = 300.0
-"""In which a child opens the graph, on the busiest of machines."""
+"""Time limit for a child to open the graph; generous, for busy machines."""
 
 MAX_STARTS: Final = 3
-"""Children that may end before they have begun a picture."""
+"""Children that may die before their first image."""
 
 
 class SandboxError(RuntimeError):
-    """The child fails whatever the pictures; the text says what it said last."""
+    """The child fails regardless of the images; the text has its last error."""
 
 
 class Sandbox:
-    """The child of a worker, forked when it is first needed, and again where a picture ended it."""
+    """A worker's child process, forked on first use and again after an image killed it."""
 
     def __init__(self, work: Work) -> None:
-        """Starts nothing."""
+        """Starts no process yet."""
         self.work = work
         self._child: _Child | None = None
 
     def embed(self, contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
-        """Embeds pictures as `embed_images` does; one that ends the child has no features, and that for a reason.
+        """Embeds images like `embed_images`; an image that kills the child gets a reason instead of features.
 
         Args:
-            contents: binary, the bytes of the pictures.
+            contents: binary, bytes of the images.
             cpu_timer: gets the CPU-seconds of the child.
 
         Raises:
-            SandboxError: where the child cannot open the graph, or fails whatever the pictures.
+            SandboxError: if the child cannot open the graph, or fails regardless of the images.
         """
         reasons: dict[int, str] = {}
         alone: set[int] = set()
@@ -65,7 +62,7 @@ class Sandbox:
             if not numbers:
                 starts += 1
                 if starts == MAX_STARTS:
-                    raise SandboxError(f"{starts} children ended before they had begun a picture: {reason}")
+                    raise SandboxError(f"{starts} children died before their first image: {reason}")
             elif len(numbers) == 1:
                 reasons[numbers[0]] = reason
             else:
@@ -79,21 +76,21 @@ class Sandbox:
 
     def _ask(self, request: pa.Buffer, cpu_timer: CpuTimer) -> pa.RecordBatch:
         self._child = self._child or _Child(self.work)
-        header, answer = self._child.ask(request)
+        header, result = self._child.ask(request)
         cpu_timer.lap("hand over")
         if "error" in header:
             self.close()
             raise SandboxError(header["error"])
         for stage, seconds in header["seconds"].items():
             cpu_timer.seconds[stage] += seconds
-        return pa.ipc.read_record_batch(pa.py_buffer(answer), EMBEDDED)
+        return pa.ipc.read_record_batch(pa.py_buffer(result), EMBEDDED)
 
 
 _present: Sandbox | None = None
 
 
 def open_sandbox(work: Work) -> Sandbox:
-    """The one sandbox of this process; that of other work is closed."""
+    """The only sandbox of this process; closes the previous one if its work differs."""
     global _present
     if _present is None or _present.work != work:
         if _present:
@@ -103,7 +100,7 @@ def open_sandbox(work: Work) -> Sandbox:
 
 
 def keep_harmless(contents: Sequence[bytes], backbone: Backbone, limits: Limits = DEFAULT_LIMITS) -> list[bytes]:
-    """Those pictures that can be decoded and embedded: from then on this process may do it by itself."""
+    """Images that the sandbox could embed, so this process can safely embed them itself."""
     sandbox = Sandbox(Work(backbone.path, backbone.size, backbone.batch_size, limits))
     errors = sandbox.embed(pa.array(contents, pa.binary()), CpuTimer())["error"].to_pylist()
     sandbox.close()
@@ -111,7 +108,7 @@ def keep_harmless(contents: Sequence[bytes], backbone: Backbone, limits: Limits 
 
 
 class _LostError(Exception):
-    """A child ended at these pictures, which is the fault of one of them; of none before it had begun one."""
+    """A child died while it worked on these images, because of one of them; none if it died before its first."""
 
     def __init__(self, numbers: Sequence[int], reason: str) -> None:
         super().__init__(reason)
@@ -125,19 +122,19 @@ class _Child:
         self._connection, other_end = Pipe()
         worker = os.getpid()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, from Python 3.12 on: the child uses none
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the child uses none
             self._pid = os.fork()
         if self._pid == 0:
-            live(work, self._board, other_end, worker)
+            run_child(work, self._board, other_end, worker)
         other_end.close()
 
     def ask(self, request: pa.Buffer) -> tuple[dict[str, Any], bytes]:
-        """Sends a request, and gives the header of the answer and the answer.
+        """Sends a request and returns the header and the body of the response.
 
         Raises:
-            _LostError: where the child ended or was too slow; it is no more, then.
+            _LostError: if the child died or was too slow; it has ended then.
         """
-        self._board.begin(START)
+        self._board.post(START)
         try:
             self._connection.send_bytes(request)
             self._wait()
@@ -154,16 +151,16 @@ class _Child:
             raise _LostError(numbers, reason) from None
 
     def end(self) -> int:
-        """Ends the child, whatever it is at; gives its exit code."""
+        """Kills the child and returns its exit code."""
         self._connection.close()
-        os.kill(self._pid, signal.SIGKILL)  # of one that has ended, the code stays what it was
+        os.kill(self._pid, signal.SIGKILL)  # a child that already ended keeps its exit code
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
     def _wait(self) -> None:
         while True:
             seconds, stage, numbers = self._board.read()
             left = (START_SECONDS if stage == START else self._limits.seconds) - seconds
-            if self._connection.poll(min(max(left, 0), self._limits.seconds)):  # it begins other things meanwhile
+            if self._connection.poll(min(max(left, 0), self._limits.seconds)):  # the board may change meanwhile
                 return
             if left <= 0:
                 self.end()
@@ -171,9 +168,9 @@ class _Child:
 
 
 def _pack(contents: pa.Array, reasons: Mapping[int, str], alone: Collection[int]) -> pa.Buffer:
-    """Pictures with a reason are not sent again."""
+    """Packs a request; the bytes of images that have a reason are left out."""
     numbers = range(len(contents))
-    said = pa.array([reasons.get(number) for number in numbers], pa.string())
-    sent = pc.if_else(said.is_null(), contents, None) if reasons else contents
-    lonely = pa.array([number in alone for number in numbers], pa.bool_())
-    return pa.RecordBatch.from_arrays([sent, said, lonely], schema=REQUEST).serialize()
+    known = pa.array([reasons.get(number) for number in numbers], pa.string())
+    sent = pc.if_else(known.is_null(), contents, None) if reasons else contents
+    is_alone = pa.array([number in alone for number in numbers], pa.bool_())
+    return pa.RecordBatch.from_arrays([sent, known, is_alone], schema=REQUEST).serialize()

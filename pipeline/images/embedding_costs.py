@@ -1,4 +1,4 @@
-"""Embedding costs: what the pages say of a day's features: where they came from, how fast, and at what price."""
+"""Embedding costs: the source of a day's features, the speed and the price, for the pages of assets."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,10 +13,10 @@ from pipeline.storage.counting import Day
 
 
 def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], dict[Day, Report]]:
-    """As `describe_features`, with what came from the cache and what it cost; speeds and costs are of the whole run.
+    """Like `describe_features`, with cache hits by day and the speed and cost of the whole run.
 
     Args:
-        embedded: of the run.
+        embedded: features of the run.
         core_hour_dollars: price of one core for one hour.
     """
 
@@ -28,7 +28,7 @@ def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[
 
 
 def report_costs(embedded: Embedded, day: Day, core_hour_dollars: float) -> Report:
-    """What came from the cache on a day, or None for a table without days, and what the run cost."""
+    """Cache hits of a day, or of None for a table without days, and the cost of the run."""
     sources = embedded.sources[day]
     numbers: dict[str, Number] = {
         "cache_hit_count": sources.hit_count,
@@ -42,14 +42,12 @@ def report_costs(embedded: Embedded, day: Day, core_hour_dollars: float) -> Repo
         numbers["cpu_seconds"] = cpu_seconds
         numbers["dollars_per_million"] = cpu_seconds / embedded.miss_count * 1e6 / 3600 * core_hour_dollars
         tables["cpu"] = _stage_table(embedded.cpu_seconds, embedded.miss_count)
-    if embedded.seconds_per_picture is not None:
-        numbers["seconds_saved"] = sources.hit_count * embedded.seconds_per_picture
+    if embedded.seconds_per_image is not None:
+        numbers["seconds_saved"] = sources.hit_count * embedded.seconds_per_image
     return Report(numbers, tables=tables)
 
 
-def _stage_table(cpu_seconds: Mapping[str, float], picture_count: int) -> str:
-    """Where the time of the workers went: to start, read, decode, resize, infer and write."""
-    rows = [
-        [stage, f"{seconds:.1f}", f"{1000 * seconds / picture_count:.2f}"] for stage, seconds in cpu_seconds.items()
-    ]
-    return markdown_table(["stage", "CPU-seconds", "ms per picture"], rows)
+def _stage_table(cpu_seconds: Mapping[str, float], image_count: int) -> str:
+    """CPU time of the workers by stage: start, read, decode, resize, infer, write."""
+    rows = [[stage, f"{seconds:.1f}", f"{1000 * seconds / image_count:.2f}"] for stage, seconds in cpu_seconds.items()]
+    return markdown_table(["stage", "CPU-seconds", "ms per image"], rows)

@@ -1,15 +1,15 @@
-"""The feature cache: which pictures were embedded before, by their bytes, the backbone and the decoder.
+"""The feature cache: no image is embedded twice with the same backbone and decoder.
 
-The driver looks ids up, in the columns of files; bytes of pictures and vectors are touched by workers alone. Which
-table the cache is, and what it costs, is `resources/lake/feature_cache.py`.
+The driver looks up ids in columns of the cache's files; only workers read image bytes and vectors. The table behind the
+cache is `resources/lake/feature_cache.py`; embedding itself is `features.py`.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,33 +17,46 @@ import pyarrow.compute as pc
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.backbone import Backbone
-from pipeline.embed.decode import DAMAGED, EMPTY, NOT_AN_IMAGE, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
-from pipeline.embed.embedding import CRASHED
-from pipeline.embed.sandbox import CRASHED_BACKBONE
-from pipeline.images.features import COLUMNS, DECODER
+from pipeline.embed.file_kinds import DECODER
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.reasons import LASTING_REASONS, TOO_MANY_PIXELS
+from pipeline.images.features import COLUMNS, SCHEMA, embed_stored
 from pipeline.storage.cpu_timer import CpuTimer
-from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
+from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
-CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of our decoding, and of the packages that decode'"
-
-LASTING_ERRORS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, DAMAGED, CRASHED, CRASHED_BACKBONE)
-"""Reasons that lie in the bytes. With any other, such as a time limit, the picture is tried again the next time."""
+CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of the decoder and of the packages that decode'"
 
 ROW_BYTES: Final = 5_000
-"""Of 1,280 features, about."""
+"""Approximate size of a row with 1,280 features."""
 
 TASK_BYTES: Final = 32 * 2**20
 
 
+class CacheTable(Protocol):
+    """The rows of one backbone in the table of the cache."""
+
+    def read(self) -> StoredRows:
+        """All rows, in the columns of `CACHE_SCHEMA`."""
+
+    def append(self, rows: LazyRows) -> Appended:
+        """Computes rows and adds them in one commit."""
+
+    def list_appended(self) -> Sequence[Appended]:
+        """Past appends, as far back as the log goes."""
+
+    def check_content(self, days: Sequence[str]) -> None:
+        """Raises an error if the image bytes of one of these days were purged."""
+
+
 @dataclass(frozen=True)
 class Sources:
-    """Where the features of a day's distinct pictures came from, or those of a table without days.
+    """Hits and misses among the distinct images of a day, or of a table without days.
 
     Attributes:
-        hit_count: served from the cache.
-        miss_count: embedded. A picture of several days of a run is embedded for the first of them, and a hit later.
+        hit_count: images served from the cache.
+        miss_count: images embedded. An image on several days of a run is a miss on the first and a hit on the others.
     """
 
     hit_count: int
@@ -52,120 +65,166 @@ class Sources:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Features of pictures, of which only those not yet in the cache were embedded.
+    """Features of images; only images that were not in the cache were embedded.
 
     Attributes:
         rows: the columns of `features.SCHEMA`, or of `features.COLUMNS` for images without a day.
-        sources: by day, or under None for images without one; a day without pictures has none.
-        embed_seconds: that embedding and storing the misses took, by the clock; 0 where there were none.
-        cpu_seconds: that they took of all workers, by stage; empty where there were none.
-        seconds_per_picture: of all the runs on record that embedded with this backbone; None where there is none.
+        sources: hits and misses by day, under None for images without one; no entry for a day without images.
+        embed_seconds: wall-clock time to embed and store the misses; 0 if there were none.
+        cpu_seconds: CPU time of all workers for the misses, by stage; empty if there were none.
+        seconds_per_image: wall-clock time per image over all logged runs of this backbone; None if there are none.
     """
 
     rows: LazyRows
     sources: Mapping[date | None, Sources]
     embed_seconds: float
     cpu_seconds: Mapping[str, float]
-    seconds_per_picture: float | None
+    seconds_per_image: float | None
 
     @property
     def hit_count(self) -> int:
-        """Of all days."""
+        """Hits on all days."""
         return sum(each.hit_count for each in self.sources.values())
 
     @property
     def miss_count(self) -> int:
-        """Of all days: as many pictures as were embedded."""
+        """Misses on all days, which is the number of images embedded."""
         return sum(each.miss_count for each in self.sources.values())
 
 
-def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
-    """Finds one row of every distinct picture of every day; reads ids and lengths alone.
+def embed_with_cache(
+    images: StoredRows,
+    backbone: Backbone,
+    cache: CacheTable,
+    limits: Limits = DEFAULT_LIMITS,
+    ids: Collection[str] | None = None,
+) -> Embedded:
+    """Embeds the distinct images that are not in the cache and serves all features from it.
+
+    The driver reads the ids of the images and of every cached row of this backbone, a million at a time, and keeps
+    about 200 bytes per image of the run. Workers read the bytes of misses only. Features of misses are written twice:
+    to the cache and to the table of the asset.
 
     Args:
-        images: with `image_id`, null where a file could not be read, and `length`.
-        ids: of the pictures that are wanted; None for all.
+        images: with `image_id`, `length`, `content` and optionally `day`.
+        backbone: the graph; its file is not opened if every image is a hit.
+        cache: the cached rows of this backbone.
+        limits: limits for one image.
+        ids: images to embed; None for all.
+
+    Raises:
+        Exception: from `cache.check_content` or `cache.append`; nothing is stored then.
+    """
+    wanted = find_images(images, ids)
+    cached = cache.read()
+    found = find_cached(cached, wanted["image_id"], limits.pixels)
+    missing = find_missing(wanted, found)
+    cache.check_content(sorted({str(day) for day in missing["day"].to_pylist() if day}))
+    appended = None
+    if missing.num_rows:
+        appended = cache.append(embed_stored(images, missing, backbone, CACHE_SCHEMA, limits))
+        cached = cache.read()
+        new = find_cached(cached.among(appended.files), missing["image_id"], limits.pixels, accept_transient=True)
+        found = pa.concat_tables([found, new])
+    schema = SCHEMA if "day" in images.schema.names else COLUMNS
+    return Embedded(
+        serve_features(cached, found, wanted, backbone, schema),
+        count_sources(wanted, missing),
+        appended.seconds if appended else 0.0,
+        appended.cpu_seconds if appended else {},
+        _seconds_per_image(cache.list_appended()),
+    )
+
+
+def _seconds_per_image(runs: Sequence[Appended]) -> float | None:
+    """Mean over all logged runs, so that the start-up of a run with one image does not pass for its cost."""
+    image_count = sum(run.row_count for run in runs)
+    return sum(run.seconds for run in runs) / image_count if image_count else None
+
+
+def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
+    """Finds one row per day and distinct image; reads only ids and lengths.
+
+    Args:
+        images: with `image_id`, null for an unreadable file, and `length`.
+        ids: images to find; None for all.
 
     Returns:
-        `image_id`, `length` and the columns of `stored.PLACE`, the days in order.
+        `image_id`, `length` and the columns of `stored_rows.PLACE`, ordered by day.
     """
 
     def keep(rows: pa.Table) -> pa.ChunkedArray:
-        is_picture = pc.is_valid(rows["image_id"])
-        return (
-            is_picture if ids is None else pc.and_(is_picture, pc.is_in(rows["image_id"], pa.array(ids, pa.string())))
-        )
+        is_image = pc.is_valid(rows["image_id"])
+        return is_image if ids is None else pc.and_(is_image, pc.is_in(rows["image_id"], pa.array(ids, pa.string())))
 
     return _first_of_each(images.locate(["image_id", "length"], keep).sort_by("day"), ["day", "image_id"])
 
 
-def find_cached(cached: StoredRows, ids: pa.ChunkedArray, max_pixels: int, even_fleeting: bool = False) -> pa.Table:
-    """Finds rows of pictures in the cache; reads all ids there.
+def find_cached(cached: StoredRows, ids: pa.ChunkedArray, max_pixels: int, accept_transient: bool = False) -> pa.Table:
+    """Finds images in the cache; reads all ids there.
 
     Args:
-        cached: rows of `CACHE_SCHEMA`. An id may be there several times, since two runs may have embedded it at once.
-        ids: of the pictures.
-        max_pixels: that a picture may have; one rejected for fewer, when that was the limit, is tried again.
-        even_fleeting: whether errors count that do not lie in the bytes, and that are tried again the next time.
+        cached: rows of `CACHE_SCHEMA`; an id may occur more than once if concurrent runs embedded it.
+        ids: ids of the images.
+        max_pixels: current limit; an image that was rejected under a lower limit is not found.
+        accept_transient: whether to find rows whose error was not caused by the bytes; else they are embedded again.
 
     Returns:
-        `image_id` and the columns of `stored.PLACE`, one row for each picture that is there.
+        `image_id` and the columns of `stored_rows.PLACE`, one row per image found.
     """
 
     def keep(rows: pa.Table) -> pa.ChunkedArray:
         wanted = pc.and_(pc.is_in(rows["image_id"], ids), pc.equal(rows["decoder"], DECODER))
-        if even_fleeting:
+        if accept_transient:
             return wanted
         errors, pixels = rows["error"], pc.multiply(rows["width"].cast(pa.int64()), rows["height"])
         is_too_large = pc.and_(pc.equal(errors, TOO_MANY_PIXELS), pc.greater(pixels, max_pixels))
-        lasting = pc.or_(pc.is_in(errors, pa.array([None, *LASTING_ERRORS])), pc.fill_null(is_too_large, False))
+        lasting = pc.or_(pc.is_in(errors, pa.array([None, *LASTING_REASONS])), pc.fill_null(is_too_large, False))
         return pc.and_(wanted, lasting)
 
     columns = ["image_id", "decoder", "error", "width", "height"]
     return _first_of_each(cached.locate(columns, keep), ["image_id"])
 
 
-def find_missing(pictures: pa.Table, found: pa.Table) -> pa.Table:
-    """The pictures that are not in the cache, each on the first of its days."""
-    missing = pc.invert(pc.is_in(pictures["image_id"], found["image_id"]))
-    return _first_of_each(pictures.filter(missing), ["image_id"])
+def find_missing(wanted: pa.Table, found: pa.Table) -> pa.Table:
+    """Images that are not in the cache, each on its first day."""
+    missing = pc.invert(pc.is_in(wanted["image_id"], found["image_id"]))
+    return _first_of_each(wanted.filter(missing), ["image_id"])
 
 
-def count_sources(pictures: pa.Table, missing: pa.Table) -> dict[date | None, Sources]:
-    """Counts hits and misses of every day that has pictures, or of None."""
-    all_counts, miss_counts = Counter(pictures["day"].to_pylist()), Counter(missing["day"].to_pylist())
+def count_sources(wanted: pa.Table, missing: pa.Table) -> dict[date | None, Sources]:
+    """Counts hits and misses by day; the key is None for images without a day."""
+    all_counts, miss_counts = Counter(wanted["day"].to_pylist()), Counter(missing["day"].to_pylist())
     return {day: Sources(count - miss_counts[day], miss_counts[day]) for day, count in all_counts.items()}
 
 
-def serve_features(
-    cached: StoredRows, found: pa.Table, pictures: pa.Table, backbone: Backbone, schema: str
-) -> LazyRows:
-    """Gives every picture its cached row; workers copy them from file to file.
+def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbone: Backbone, schema: str) -> LazyRows:
+    """Looks up the cached row of every image; workers copy rows from file to file.
 
     Args:
         cached: the table of the cache.
-        found: rows of all the pictures in it.
-        pictures: distinct on every day, with `day` and `image_id`.
-        backbone: that the rows are of; its digest is the column that the table is partitioned by.
+        found: places of all the images in the cache.
+        wanted: images, distinct on each day, with `day` and `image_id`.
+        backbone: backbone of the rows; its digest is the partition column of the cache.
         schema: DDL of the result, `features.SCHEMA` or `features.COLUMNS`.
     """
     struct = parse_schema(schema)
     arrow_schema = to_arrow_schema(struct, timezone="UTC")
-    if pictures.num_rows == 0:
+    if wanted.num_rows == 0:
         return rows_of(cached.spark.createDataFrame([], struct))
-    places = found.take(pc.index_in(pictures["image_id"], found["image_id"]))
-    places = places.set_column(places.schema.get_field_index("day"), "day", pictures["day"])
+    places = found.take(pc.index_in(wanted["image_id"], found["image_id"]))
+    places = places.set_column(places.schema.get_field_index("day"), "day", wanted["day"])
     folder, digest = cached.folder, backbone.digest
     stored = [name for name in arrow_schema.names if name not in ("day", "backbone")]
 
     def copy_portions(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
             rows = read_portion(folder, portion, stored)
-            said = {"day": portion["day"], "backbone": digest}
+            constants = {"day": portion["day"], "backbone": digest}
             columns = [
                 rows[field.name]
                 if field.name in stored
-                else pa.repeat(pa.scalar(said[field.name], field.type), len(rows))
+                else pa.repeat(pa.scalar(constants[field.name], field.type), len(rows))
                 for field in arrow_schema
             ]
             cpu_timer.lap("read")

@@ -1,7 +1,7 @@
-"""Images: from a folder of files to one row per file, bytes included.
+"""Image files: from a folder of files to one row per file, bytes included.
 
-The driver lists (`files.py`) and spreads the list; executors read the bytes with `pyarrow.fs`, so that one path serves
-a laptop and an object store. Labels are `labels.py`, pixels `preprocess.py`.
+The driver lists the folder and spreads the list; executors read the bytes with `pyarrow.fs`, on laptops and object
+stores alike. Labels are `labels.py`, pixels `embed/decode.py`.
 """
 
 import hashlib
@@ -27,69 +27,67 @@ from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import assign_tasks
 
 FILE_COLUMNS: Final = """
-    image_id string comment 'SHA-256 of the bytes, the identity of a picture; null where the file could not be read',
-    path string comment 'path of the file below the folder that was read; bytes that are not UTF-8 stand as escapes',
+    image_id string comment 'SHA-256 of the bytes, identifies an image; null if the file could not be read',
+    path string comment 'path of the file below the folder that was read; bytes that are not UTF-8 are escaped',
     length long comment 'size of the file in bytes when it was listed',
     modified_at timestamp comment 'when the file was last changed, UTC',
-    content binary comment 'the bytes of the file; null where it could not be read',
-    read_error string comment 'why the bytes could not be read; null where they could'
+    content binary comment 'bytes of the file; null if it could not be read',
+    read_error string comment 'why the bytes could not be read; null if they could'
 """
-SCHEMA: Final = f"day date comment 'the day on which the picture arrived', {FILE_COLUMNS}"
+SCHEMA: Final = f"day date comment 'day on which the image arrived', {FILE_COLUMNS}"
 
 VANISHED: Final = "vanished"
 TOO_MANY_BYTES: Final = "too many bytes"
 UNREADABLE: Final = "unreadable"
 CHANGED: Final = "changed"
-"""Since it was listed: it was still arriving, or replaced."""
+"""The file changed after it was listed: it was still arriving, or was replaced."""
 
 TASK_BYTES: Final = 32 * 2**20
 OPENING_BYTES: Final = 2**16
-"""What opening a file costs, as if it were so many bytes more: bounds the number of small files in a task."""
+"""Cost of opening a file, expressed as bytes; bounds the number of small files in a task."""
 
 BATCH_BYTES: Final = 2**20
 
 
 def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
-    """Reads a folder of pictures, lazily: one row per file, in the columns of `FILE_COLUMNS`.
+    """Reads a folder of images lazily: one row per file, in the columns of `FILE_COLUMNS`.
 
     Args:
         spark: the session.
-        folder: or URI of an object store.
-        max_bytes: of a file; a larger one is not read.
+        folder: folder, or URI of an object store.
+        max_bytes: maximum size of a file; a larger one is not read.
 
     Raises:
-        FileNotFoundError: at once, where the folder does not exist.
+        FileNotFoundError: immediately, if the folder does not exist.
     """
     return read_files(spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
 
 
 def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int = DEFAULT_LIMITS.bytes) -> LazyRows:
-    """Reads the folders of several days, lazily, in the columns of `SCHEMA`; see `read_images`.
+    """Reads the folders of several days lazily, in the columns of `SCHEMA`; see `read_images`.
 
     Raises:
-        FileNotFoundError: at once, where one of the folders does not exist.
+        FileNotFoundError: immediately, if one of the folders does not exist.
     """
     listings = [_list_day(day, folder) for day, folder in folders.items()]
     return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes)
 
 
 def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> LazyRows:
-    """Reads the bytes of listed files in the executors, lazily, in tasks of about the same number of bytes.
+    """Reads the bytes of listed files in the executors, lazily, in tasks of similar size.
 
     Args:
         spark: the session.
-        files: as `list_files` gives it; it may have further columns.
+        files: result of `list_files`; it may have further columns.
         schema: DDL of the result: the columns of `FILE_COLUMNS` and any others of `files`.
-        max_bytes: of a file; a larger one is not read.
+        max_bytes: maximum size of a file; a larger one is not read.
     """
     struct = parse_schema(schema)
     if files.num_rows == 0:
         return rows_of(spark.createDataFrame([], struct))
     tasks = assign_tasks([length + OPENING_BYTES for length in files["length"].to_pylist()], TASK_BYTES)
     files = files.append_column("task", pa.array(tasks, pa.int32()))
-    listing = spark.createDataFrame(
-        files.combine_chunks()
-    )  # at an empty chunk, such as a day's, Spark would stop reading
+    listing = spark.createDataFrame(files.combine_chunks())  # Spark would stop at an empty chunk, as of an empty day
     arrow_schema = to_arrow_schema(struct, timezone="UTC")
 
     def read_batches(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
@@ -102,17 +100,17 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
 
 
 def describe_images(images: DataFrame) -> dict[Day, Report]:
-    """How much arrived on every day, and what could not be read."""
+    """Counts the distinct images, bytes and unreadable files of each day."""
     found = images.groupBy("day").agg(
         F.sum("length").alias("bytes"),
-        F.count_distinct("image_id").alias("pictures"),
+        F.count_distinct("image_id").alias("images"),
         F.count("read_error").alias("bad"),
     )
     return {
         row["day"]: Report(
             numbers={
                 "megabytes": row["bytes"] / 1e6,
-                "distinct_picture_count": row["pictures"],
+                "distinct_image_count": row["images"],
                 "unreadable_count": row["bad"],
             }
         )
@@ -147,13 +145,13 @@ def _read_file(
     filesystem = _filesystem(folder)
     try:
         with filesystem.open_input_stream(location) as stream:
-            content = stream.read(length + 1)  # it may have grown beyond all limits
-        is_old = not isinstance(filesystem, fs.LocalFileSystem) or time_of(os.stat(location)) == modified_at
+            content = stream.read(length + 1)  # the file may have grown beyond any limit
+        is_unchanged = not isinstance(filesystem, fs.LocalFileSystem) or time_of(os.stat(location)) == modified_at
     except FileNotFoundError:
         return _no_content(VANISHED)
     except OSError:
         return _no_content(UNREADABLE)
-    if len(content) != length or not is_old:
+    if len(content) != length or not is_unchanged:
         return _no_content(CHANGED)
     return {"image_id": hashlib.sha256(content).hexdigest(), "content": content, "read_error": None}
 
@@ -164,5 +162,5 @@ def _no_content(read_error: str) -> dict[str, str | bytes | None]:
 
 @cache
 def _filesystem(folder: str) -> fs.FileSystem:
-    """Opens a file system once per worker: an object store may be asked first where the bucket lies."""
+    """Opens a file system once per worker: an object store may need a request for the region of the bucket."""
     return open_folder(folder)[0]

@@ -1,6 +1,6 @@
-"""Arrivals: whether what lies in the folder of a day is what was stored of it: what came late, and what is gone.
+"""Late files: compares the folder of a day with its stored rows and lists new, changed and removed files.
 
-Only names, sizes and times are compared: no bytes are read.
+Compares names, sizes and times; reads no bytes.
 """
 
 import hashlib
@@ -10,17 +10,17 @@ from typing import Final
 import pyarrow as pa
 
 FACTS: Final = ("path", "length", "modified_at")
-"""Columns of `list_files` and of the table `images` by which a file is known."""
+"""Columns of `list_files` and of the table `images` that identify a version of a file."""
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """How a folder differs from what was stored of it.
+    """Differences between a folder and its stored rows.
 
     Attributes:
-        late: paths of files that are new, or not what they were.
-        gone: paths of stored files that the folder has no more.
-        digest: of the late ones with size and time; empty where there are none.
+        late: paths of new or changed files.
+        gone: paths of stored files that are no longer in the folder.
+        digest: SHA-256 of the late files' paths, sizes and times; empty if there are none.
     """
 
     late: tuple[str, ...]
@@ -29,10 +29,10 @@ class Arrivals:
 
 
 def compare_files(listed: pa.Table, stored: pa.Table) -> Arrivals:
-    """Compares the files of a folder with those that were stored of it; both have the columns `FACTS`."""
-    present, known = _facts_of(listed), _facts_of(stored)
-    late = sorted(present - known)
-    gone = {path for path, *_ in known} - {path for path, *_ in present}
+    """Compares the files of a folder with its stored rows; both tables have the columns `FACTS`."""
+    present, recorded = _facts_of(listed), _facts_of(stored)
+    late = sorted(present - recorded)
+    gone = {path for path, *_ in recorded} - {path for path, *_ in present}
     digest = hashlib.sha256(repr(late).encode()).hexdigest() if late else ""
     return Arrivals(tuple(path for path, *_ in late), tuple(sorted(gone)), digest)
 

@@ -8,8 +8,9 @@ from PIL import Image
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.embed.decode import UnreadableImageError, decode
+from pipeline.embed.decode import decode
 from pipeline.embed.letterbox import fit
+from pipeline.embed.reasons import UnreadableImageError
 from pipeline.reports.palette import PALE
 
 

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple, cast
 import cv2
 import numpy as np
 
-from pipeline.embed.decode import UnreadableImageError, load
+from pipeline.embed.decode import load
+from pipeline.embed.reasons import UnreadableImageError
 
 SIDE: Final = 96
 COARSE_SIDE: Final = 32
@@ -33,7 +34,7 @@ FINEST, COARSEST = 0.8, 4.0
 def shrink_image(content: bytes, max_pixels: int) -> np.ndarray | None:
     """Decodes a picture to uint8 RGB `[96, 96, 3]`, whatever its shape; None where it cannot be decoded."""
     try:
-        image = load(content, SIDE, max_pixels).image
+        image = load(content, SIDE, max_pixels).pixels
     except UnreadableImageError:
         return None
     return cv2.resize(np.ascontiguousarray(image[:, :, :3]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
-from pipeline.embed.decode import DECODING_PACKAGES
+from pipeline.embed.file_kinds import DECODING_PACKAGES
 from pipeline.evaluation.calibration import UNCALIBRATED, Calibration, calibrate
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions
 from pipeline.evaluation.scores import evaluate

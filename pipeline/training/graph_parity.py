@@ -142,7 +142,7 @@ def name_pictures(graph: Backbone, contents: Sequence[bytes], limits: Limits = D
     session = open_session(graph.path)
     name, given = session.get_inputs()[0].name, {}
     for content in keep_harmless(contents, graph, limits):
-        pixels = letterbox(load(content, graph.size, limits.pixels).image, graph.size)
+        pixels = letterbox(load(content, graph.size, limits.pixels).pixels, graph.size)
         (label,) = session.run([LABEL], {name: pixels[None]})
         given[sha256(content).hexdigest()] = str(label[0])
     return given

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from pipeline.images.features import DECODER
+from pipeline.embed.file_kinds import DECODER
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.storage.counting import only_row
 from pipeline.storage.stored_rows import StoredRows

@@ -1,4 +1,4 @@
-"""The Delta tables and files of the lake: how they are read, committed, purged and cleaned.
+"""The lake: how its Delta tables and files are read, committed, purged and cleaned up.
 
-What they hold is `pipeline`.
+The content of tables is defined in `pipeline`.
 """

@@ -1,18 +1,18 @@
-"""Commits: how files that executors wrote become rows of a Delta table, in one transaction of the driver's.
+"""Commits: files that executors wrote become rows of a Delta table in one transaction of the driver.
 
-delta-rs checks neither schemas nor files, and lets two first writers of a day both win: what guards against it is here.
-Which rows are written and read is `lake.py`.
+delta-rs checks neither schemas nor files, and lets two concurrent first writers of a day both win; the guards are here.
+Tables as a whole are `lake.py` and `appended_table.py`.
 """
 
 import json
 import random
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
@@ -22,6 +22,8 @@ from pyspark.sql.types import StructType
 
 from pipeline.storage.files import open_folder
 from pipeline.storage.object_stores import is_uri, storage_options
+from pipeline.storage.rows import Appended
+from pipeline.storage.stored_rows import StoredFile
 
 WHOLE_TABLE: Final = "table"
 MAX_COMMITS: Final = 100
@@ -31,43 +33,26 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "training_features": ("group", "split_alone"),
     "review_queue": ("similarity", "audit_weight", "classifier"),
 }
-"""Columns that tables of a former version lack, and get when they are next written; null in the rows that are there."""
+"""Columns that tables of earlier versions lack. They are added at the next write, null in existing rows."""
 
 
 class LakeError(RuntimeError):
-    """A table that cannot be read or written; the text names the table, the day and the cure."""
-
-
-@dataclass(frozen=True)
-class Appended:
-    """What one run added to a table.
-
-    Attributes:
-        files: their paths below the folder; none is ever used twice.
-        row_count: in all of them.
-        seconds: that making and writing the rows took, by the clock.
-        cpu_seconds: of all workers, by stage.
-    """
-
-    files: frozenset[str]
-    row_count: int
-    seconds: float
-    cpu_seconds: Mapping[str, float]
+    """A table that cannot be read or written; the text names the table, the day and the remedy."""
 
 
 def open_table(folder: str) -> DeltaTable | None:
-    """Opens a table, or gives None where there is none."""
+    """Opens a table; None if there is none."""
     options = storage_options(folder)
     return DeltaTable(folder, storage_options=options) if DeltaTable.is_deltatable(folder, options) else None
 
 
 def open_or_create(folder: str, schema: StructType, column: str | None) -> DeltaTable:
-    """Opens a table, and makes it where there is none, partitioned by the column.
+    """Opens a table, or creates it, partitioned by the column.
 
-    One of a former version gets the columns that it lacks.
+    Adds the columns that a table of an earlier version lacks.
 
     Raises:
-        LakeError: where it has other columns than the schema.
+        LakeError: if the columns of the table differ from the schema.
     """
     wanted = Schema.from_json(schema.json())
     delta = open_table(folder)
@@ -78,19 +63,21 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
         return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column, storage_options=options)
     added = _find_added(_name_of(folder), delta.schema(), wanted)
     if _types(delta.schema()) | {field.name: str(field.type) for field in added} != _types(wanted):
-        raise LakeError(f"{folder} has the columns {_types(delta.schema())}, and {_types(wanted)} were to be written")
+        raise LakeError(
+            f"{folder} has the columns {_types(delta.schema())}, not {_types(wanted)}, the columns to be written"
+        )
     if added:
         try:
             delta.alter.add_columns(added)
         except CommitFailedError:
-            return open_or_create(folder, schema, column)  # another run was quicker
+            return open_or_create(folder, schema, column)  # another run added them first
     return delta
 
 
-def without_promises(schema: StructType) -> StructType:
-    """The same columns, all nullable: what Spark infers of one frame is no promise about the next."""
-    promises = r'"(nullable|containsNull|valueContainsNull)":false'
-    return StructType.fromJson(json.loads(re.sub(promises, r'"\1":true', schema.json())))
+def make_nullable(schema: StructType) -> StructType:
+    """Makes all columns nullable: the nulls of one frame say nothing about the next."""
+    not_null = r'"(nullable|containsNull|valueContainsNull)":false'
+    return StructType.fromJson(json.loads(re.sub(not_null, r'"\1":true', schema.json())))
 
 
 def _name_of(folder: str) -> str:
@@ -98,7 +85,7 @@ def _name_of(folder: str) -> str:
 
 
 def _find_added(table: str, schema: Schema, wanted: Schema) -> list[Field]:
-    """The columns that a later version added to this table, which does not have them yet."""
+    """Columns that a later version added and that this table lacks."""
     present = _types(schema)
     added = ADDED_COLUMNS.get(table, ())
     return [field for field in wanted.fields if field.name in added and field.name not in present]
@@ -109,26 +96,26 @@ def _types(schema: Schema) -> dict[str, str]:
 
 
 def version_of(delta: DeltaTable, key: str) -> int:
-    """How often a day was written, from the log: 0 where it never was."""
+    """Number of times that a day, or `WHOLE_TABLE`, was written, according to the log."""
     return delta.transaction_version(key) or 0
 
 
 def check_values(table: str, files: list[Row], expected: Collection[str | None]) -> None:
-    """Checks that all files hold rows of the values that the run is of.
+    """Checks that all files hold rows of the expected partition values.
 
     Raises:
-        LakeError: where one holds others.
+        LakeError: if a file holds rows of another value.
     """
-    strangers = {file.value for file in files} - set(expected)
-    if strangers:
-        raise LakeError(f"{table}: rows of {sorted(map(str, strangers))} in a run of {sorted(map(str, expected))}")
+    unexpected = {file.value for file in files} - set(expected)
+    if unexpected:
+        raise LakeError(f"{table}: rows of {sorted(map(str, unexpected))} in a run of {sorted(map(str, expected))}")
 
 
 def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
-    """Checks that files have the size that their tasks wrote, and the columns of the table.
+    """Checks that each file has the size that its task reported, and the columns of the table.
 
     Raises:
-        LakeError: where one has not.
+        LakeError: if a file does not.
     """
     expected, columns = _types(delta.schema()), set(delta.metadata().partition_columns)
     filesystem, root = open_folder(folder)
@@ -136,44 +123,44 @@ def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
         path = f"{root}/{file.path}"
         size = filesystem.get_file_info(path).size
         if size != file.size:
-            raise LakeError(f"{folder}/{file.path} has {size or 0} bytes, and its task wrote {file.size}")
+            raise LakeError(f"{folder}/{file.path} has {size or 0} bytes, but its task wrote {file.size}")
         stored = _types(Schema.from_arrow(pq.read_schema(path, filesystem=filesystem)))
         if stored.items() - expected.items() or (expected.keys() - stored.keys()) - columns:
-            raise LakeError(f"{folder}/{file.path} has the columns {stored}, and the table has {expected}")
+            raise LakeError(f"{folder}/{file.path} has the columns {stored}, but the table has {expected}")
 
 
-def is_emptied(delta: DeltaTable, day: str) -> bool:
-    """Whether a day was last written to let its bytes go."""
-    return 0 < version_of(delta, _mark_of(day)) == version_of(delta, day)
+def is_purged(delta: DeltaTable, day: str) -> bool:
+    """Whether the last write of a day purged its image bytes."""
+    return 0 < version_of(delta, _purge_key(day)) == version_of(delta, day)
 
 
-def _mark_of(day: str) -> str:
-    return f"{day} emptied"
+def _purge_key(day: str) -> str:
+    return f"{day} emptied"  # stored in the logs of existing tables, so it never changes
 
 
-def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_emptied: bool = False) -> None:
-    """Puts new files in the place of the old ones of some days, or of a whole table; others' days are waited for.
+def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_purge: bool = False) -> None:
+    """Replaces the files of some days, or of a whole table, and retries while runs of other days commit.
 
-    All days in one transaction: a run of thirty stands as a whole or not at all, and readers wait for one.
+    All days share one transaction: a run of thirty days is stored completely or not at all.
 
     Args:
-        folder: of the table.
-        files: with the day of their rows as `value`; None in a table without days.
-        before: the version of every day that is replaced, or of `WHOLE_TABLE`, when the run began.
-        is_emptied: whether the days let their bytes go.
+        folder: folder of the table.
+        files: written files, with the day of their rows as `value`; None in a table without days.
+        before: versions when the run began, by day or `WHOLE_TABLE`, of everything that is replaced.
+        is_purge: whether the image bytes of the days are purged.
 
     Raises:
-        LakeError: where another run wrote one of the days meanwhile.
+        LakeError: if another run wrote one of the days in the meantime.
     """
     days = [] if WHOLE_TABLE in before else list(before)
     adds = _add_actions(files, "day" if days else None)
-    marks = [(mark, before[key] + 1) for key in before for mark in ([key, _mark_of(key)] if is_emptied else [key])]
+    marks = [(mark, before[key] + 1) for key in before for mark in ([key, _purge_key(key)] if is_purge else [key])]
 
     def commit(delta: DeltaTable) -> None:
         changed = [key for key in before if version_of(delta, key) != before[key]]
         if changed:
             raise LakeError(
-                f"another run wrote {', '.join(changed)} of {_name_of(folder)} meanwhile, and its rows stand"
+                f"another run wrote {', '.join(changed)} of {_name_of(folder)} meanwhile, and its rows are kept"
             )
         delta.create_write_transaction(
             adds,
@@ -184,26 +171,26 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_em
             commit_properties=CommitProperties(app_transactions=[Transaction(*mark) for mark in marks]),
         )
 
-    _retry(folder, ", ".join(before), commit)
+    _commit_with_retries(folder, ", ".join(before), commit)
 
 
 def append_rows(folder: str, files: list[Row], values: dict[str, str], appended: Appended) -> None:
-    """Adds new files in one transaction, and leaves in the log what they cost."""
+    """Adds new files in one transaction and records their cost in the log."""
     (column,) = values
     adds = _add_actions(files, column)
-    told = values | {"row_count": str(appended.row_count), "seconds": str(appended.seconds)}
-    told["cpu_seconds"] = json.dumps(dict(appended.cpu_seconds))
+    metadata = values | {"row_count": str(appended.row_count), "seconds": str(appended.seconds)}
+    metadata["cpu_seconds"] = json.dumps(dict(appended.cpu_seconds))
 
     def commit(delta: DeltaTable) -> None:
         delta.create_write_transaction(
-            adds, "append", delta.schema(), list(values), commit_properties=CommitProperties(custom_metadata=told)
+            adds, "append", delta.schema(), list(values), commit_properties=CommitProperties(custom_metadata=metadata)
         )
 
-    _retry(folder, " ".join(values.values()), commit)
+    _commit_with_retries(folder, " ".join(values.values()), commit)
 
 
 def _add_actions(files: list[Row], column: str | None) -> list[AddAction | RemoveAction]:
-    """Of files that all hold rows of one value of the column, if there is one."""
+    """Actions for files that hold one partition value each."""
     now = int(time.time() * 1000)
     return [
         AddAction(
@@ -218,13 +205,23 @@ def _add_actions(files: list[Row], column: str | None) -> list[AddAction | Remov
     ]
 
 
-def _retry(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:
-    """Commits to the table as it is now, again and again while others are quicker."""
+def _commit_with_retries(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:
+    """Commits to the latest version of the table; retries while other writers win."""
     for attempt in range(MAX_COMMITS):
         try:
             commit(DeltaTable(folder, storage_options=storage_options(folder)))
         except CommitFailedError:
-            time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 20)))  # noqa: S311 only spreads the writers
+            time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 20)))  # noqa: S311 only spreads the writers in time
         else:
             return
     raise LakeError(f"{key} of {_name_of(folder)} could not be committed in {MAX_COMMITS} attempts: too many writers")
+
+
+def list_files(delta: DeltaTable, column: str, values: Sequence[str] | None) -> tuple[StoredFile, ...]:
+    """Lists the files with one of these partition values, or all files for None, ordered by path."""
+    files = []
+    for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
+        value = action.get(f"partition.{column}")
+        if values is None or str(value) in values:
+            files.append(StoredFile(action["path"], value if column == "day" else None, action["num_records"]))
+    return tuple(sorted(files, key=lambda file: file.path))

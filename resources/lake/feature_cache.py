@@ -1,96 +1,62 @@
-"""The feature cache of a deployment: a table of the lake, so that no picture is ever embedded twice.
+"""The feature cache of a deployment: a table of the lake, partitioned by backbone.
 
-How pictures are found in it is `pipeline/images/feature_cache.py`; how they are embedded `pipeline/images/features.py`.
+Lookup and embedding are `pipeline/images/feature_cache.py`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
-import pyarrow as pa
 from pydantic import Field
 from pyspark.sql import SparkSession
 
 from pipeline.embed.backbone import Backbone
-from pipeline.images.feature_cache import (
-    CACHE_SCHEMA,
-    Embedded,
-    count_sources,
-    find_cached,
-    find_images,
-    find_missing,
-    serve_features,
-)
-from pipeline.images.features import COLUMNS, SCHEMA, embed_stored
+from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, embed_with_cache
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
-from resources.lake.lake import Appended, Lake, LakeError
+from resources.lake.appended_table import AppendedTable
+from resources.lake.commits import LakeError
+from resources.lake.lake import Lake
+from resources.lake.purge import list_purged
 from resources.settings import Settings
 
 TABLE: Final = "feature_cache"
 
 
-class FeatureCache(dg.ConfigurableResource):
-    """Features by picture, backbone and decoder, for ever."""
+@dataclass(frozen=True)
+class CachedFeatures(AppendedTable):
+    """The cached features of one backbone; a `pipeline.images.feature_cache.CacheTable`."""
 
-    lake: Lake = Field(description="Where the cache lives, as the table feature_cache.")
+    lake: Lake
+
+    def check_content(self, days: Sequence[str]) -> None:
+        """Raises a `LakeError` if the image bytes of one of these days were purged."""
+        purged = list_purged(self.lake, days)
+        if purged:
+            raise LakeError(
+                f"images of {', '.join(purged)} are not in the feature cache of this backbone, and their bytes were"
+                " purged (DAYLIGHT_KEEP_IMAGES_DAYS): materialize images for these days too, which reads the landing"
+                " zone again"
+            )
+
+
+class FeatureCache(dg.ConfigurableResource):
+    """Embeds images and keeps their features forever, by backbone and decoder."""
+
+    lake: Lake = Field(description="Lake with the table feature_cache.")
     settings: dg.ResourceDependency[Settings]
 
     def embed(self, images: StoredRows, backbone: Backbone, ids: Collection[str] | None = None) -> Embedded:
-        """Embeds the distinct pictures that were never embedded with this backbone, and serves the others.
-
-        Costs: the driver reads the ids of the pictures, and those of everything that this backbone ever made, a million
-        at a time; it keeps some 200 bytes of every picture of the run. Bytes are read of misses alone, by the workers
-        that embed them. Misses are written twice, here and in the table of the asset.
-
-        Args:
-            images: with `image_id`, `length` and `content`, and perhaps `day`.
-            backbone: the graph; its file is not opened where all are hits.
-            ids: of the pictures that are wanted; None for all.
+        """Embeds images that were never embedded with this backbone and serves the others; see `embed_with_cache`.
 
         Raises:
-            LakeError: where the misses cannot be stored, or have no bytes any more; nothing is stored, then.
+            LakeError: if the misses cannot be stored or their bytes were purged; nothing is stored then.
         """
-        pictures = find_images(images, ids)
-        cached = self._read(images.spark, backbone)
-        found = find_cached(cached, pictures["image_id"], self.settings.max_pixels)
-        missing = find_missing(pictures, found)
-        self._check_bytes(missing)
-        made = self._append(images, missing, backbone) if missing.num_rows else None
-        if made:
-            cached = self._read(images.spark, backbone)
-            new = find_cached(
-                cached.among(made.files), missing["image_id"], self.settings.max_pixels, even_fleeting=True
-            )
-            found = pa.concat_tables([found, new])
-        schema = SCHEMA if "day" in images.schema.names else COLUMNS
-        return Embedded(
-            serve_features(cached, found, pictures, backbone, schema),
-            count_sources(pictures, missing),
-            made.seconds if made else 0.0,
-            made.cpu_seconds if made else {},
-            self._seconds_per_picture(backbone),
-        )
+        cache = self.open_table(images.spark, backbone)
+        return embed_with_cache(images, backbone, cache, self.settings.limits, ids)
 
-    def _check_bytes(self, missing: pa.Table) -> None:
-        days = sorted({str(day) for day in missing["day"].to_pylist() if day})
-        emptied = self.lake.list_emptied(days) if days else []
-        if emptied:
-            raise LakeError(
-                f"pictures of {', '.join(emptied)} were never embedded like this, and their bytes are kept no longer"
-                f" (DAYLIGHT_KEEP_IMAGES_DAYS): materialize images for the day too, which reads the landing zone anew"
-            )
-
-    def _append(self, images: StoredRows, places: pa.Table, backbone: Backbone) -> Appended:
-        """Embeds and writes in one worker: what a task embeds becomes a file of the cache."""
-        rows = embed_stored(images, places, backbone, CACHE_SCHEMA, self.settings.limits)
-        return self.lake.append(TABLE, rows, "backbone", backbone.digest)
-
-    def _read(self, spark: SparkSession, backbone: Backbone) -> StoredRows:
-        return self.lake.read_appended(spark, TABLE, parse_schema(CACHE_SCHEMA), "backbone", backbone.digest)
-
-    def _seconds_per_picture(self, backbone: Backbone) -> float | None:
-        """Over all runs on record, so that the start of a run with one picture does not pass for its cost."""
-        runs = self.lake.list_appended(TABLE, "backbone", backbone.digest)
-        picture_count = sum(run.row_count for run in runs)
-        return sum(run.seconds for run in runs) / picture_count if picture_count else None
+    def open_table(self, spark: SparkSession, backbone: Backbone) -> CachedFeatures:
+        """The cached features of a backbone."""
+        schema = parse_schema(CACHE_SCHEMA)
+        return CachedFeatures(spark, self.lake.folder(TABLE), schema, "backbone", backbone.digest, self.lake)

@@ -1,7 +1,7 @@
-"""Model files: graphs, classifiers and notes below `<lake>/models`, as files on this machine.
+"""Model files: graphs, classifiers and metadata files below `<lake>/models`, as files on this machine.
 
-ONNX Runtime opens paths, so that of a lake in an object store a folder of the user's cache has copies. Models never
-change once they are whole, and are copied once; notes do, and are read from the lake each time.
+ONNX Runtime opens local paths, so models of a lake in an object store are copied to the user's cache folder. A complete
+model never changes and is copied once; metadata files change and are read from the lake each time.
 """
 
 import hashlib
@@ -10,16 +10,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from pyarrow import fs
 
 from pipeline.storage.files import open_folder
 from pipeline.storage.object_stores import is_uri
-from resources.lake.orphans import draft_name
 
 EVALUATION: Final = "evaluation.json"
 TRAINING_SET: Final = "training_set.parquet"
-"""Of a classifier, in its folder."""
+"""Files in the folder of a classifier."""
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,26 @@ class ModelFiles:
     """The models of a lake.
 
     Attributes:
-        root: their folder or URI.
+        root: folder or URI of the models.
     """
 
     root: str
 
     @property
     def folder(self) -> Path:
-        """Where they are, or their copies, on this machine."""
+        """Folder of the models, or of their copies, on this machine."""
         if not is_uri(self.root):
             return Path(self.root)
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cache / "daylight" / hashlib.sha256(self.root.encode()).hexdigest()[:16]
 
     def read_note(self, file: Path) -> str | None:
-        """The text of a small file as it is in the lake now, or None where there is none."""
+        """Reads the text of a file from the lake; None if there is no such file."""
         content = self.read(file)
         return None if content is None else content.decode()
 
     def read(self, file: Path) -> bytes | None:
-        """The bytes of a file as it is in the lake now, or None where there is none."""
+        """Reads the bytes of a file from the lake; None if there is no such file."""
         if not self.has(file):
             return None
         filesystem, path = self._place(file)
@@ -54,16 +54,16 @@ class ModelFiles:
             return bytes(stream.read())
 
     def has(self, file: Path) -> bool:
-        """Whether the lake has a file."""
+        """Whether the lake has this file."""
         filesystem, path = self._place(file)
         return bool(filesystem.get_file_info(path).type == fs.FileType.File)
 
     def write_note(self, file: Path, text: str) -> None:
-        """Puts a small file in place."""
+        """Replaces a text file atomically."""
         self.write(file, text.encode())
 
     def write(self, file: Path, content: bytes) -> None:
-        """Puts a file in place, whole: whoever reads it finds the old one or the new one."""
+        """Replaces a file atomically: readers see either the old or the new content."""
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(draft_name(file.name))
         draft.write_bytes(content)
@@ -71,11 +71,11 @@ class ModelFiles:
         self.publish(file)
 
     def publish(self, path: Path, last: str = "") -> None:
-        """Brings a file or a folder of this machine into the lake.
+        """Uploads a file or a folder of this machine to the lake, if the lake is in an object store.
 
         Args:
-            path: below `folder`.
-            last: name of the file in it by which a folder counts as whole, and which comes last.
+            path: path below `folder`.
+            last: name of the file that marks a folder as complete; it is uploaded last.
         """
         if not is_uri(self.root):
             return
@@ -85,7 +85,7 @@ class ModelFiles:
             fs.copy_files(str(file), target, source_filesystem=fs.LocalFileSystem(), destination_filesystem=filesystem)
 
     def fetch(self, path: Path) -> Path:
-        """Brings a file or a folder of the lake onto this machine, whole, where it is in the lake and not here."""
+        """Downloads a file or a folder that exists in the lake and not on this machine; returns its path."""
         if is_uri(self.root) and not path.exists():
             filesystem, source = self._place(path)
             found = filesystem.get_file_info(source)
@@ -103,17 +103,22 @@ class ModelFiles:
         return filesystem, f"{root}/{path.relative_to(self.folder).as_posix()}"
 
 
+def draft_name(name: str) -> str:
+    """A unique name for a file or folder that is not complete yet; orphaned drafts are removed by `orphans.py`."""
+    return f".{name}.{uuid4().hex}"
+
+
 def settle(draft: Path, path: Path, whole: str = "") -> None:
-    """Gives a draft its name, unless another process was quicker.
+    """Renames a complete draft, unless another process did it first.
 
     Args:
         draft: a file or a folder.
-        path: what it becomes.
-        whole: name of the file by which a folder counts as whole.
+        path: final path.
+        whole: name of the file that marks a folder as complete.
     """
     try:
         draft.rename(path)
     except OSError:
         shutil.rmtree(draft)
         if not (path / whole).exists():
-            raise  # it was not another process that made the same meanwhile
+            raise  # no other process created the same model

@@ -1,6 +1,6 @@
-"""Leftovers: files that a killed run never committed or a new run replaced, and when they may be removed.
+"""Orphaned files: files that a killed run never committed or a later run replaced, and when they may be removed.
 
-A run that is under way has written files which no table refers to yet: only what is older than any run is removed.
+A running job has written files that no table refers to yet, so only files older than any run are removed.
 """
 
 import re
@@ -8,29 +8,43 @@ import shutil
 import time
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from deltalake import DeltaTable
+from pyarrow import fs
 
-LEFTOVER_HOURS: Final = 168
-"""Delta's own default, under which it removes nothing that a reader of an older version may still need."""
+from pipeline.storage.files import open_folder
+from resources.lake.commits import open_table
+from resources.lake.lake import Lake
+
+ORPHAN_HOURS: Final = 168
+"""Minimum age of a removed file. Delta's own default: readers of an older version may need its files until then."""
 
 _DRAFT: Final = re.compile(r"\..+\.[0-9a-f]{32}")
+"""Names made by `model_files.draft_name`."""
 
 
-def draft_name(name: str) -> str:
-    """A name for what becomes this file or folder when it is whole."""
-    return f".{name}.{uuid4().hex}"
+def remove_orphans(lake: Lake) -> dict[str, int]:
+    """Removes orphaned files of all tables, and drafts of models, `ORPHAN_HOURS` after they were written.
+
+    Returns:
+        The number of removed files by table, and of drafts under `models`.
+    """
+    filesystem, root = open_folder(lake.root)
+    found = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+    names = sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
+    tables = {name: delta for name in names if (delta := open_table(lake.folder(name)))}
+    removed = {name: len(_vacuum(delta)) for name, delta in tables.items()}
+    return removed | {"models": _remove_drafts(lake.models.folder)}
 
 
-def collect_orphans(delta: DeltaTable) -> list[str]:
-    """Removes the files of a table that its log does not name, or has let go; gives their paths."""
-    return delta.vacuum(LEFTOVER_HOURS, dry_run=False, full=True)
+def _vacuum(delta: DeltaTable) -> list[str]:
+    """Removes the files of a table that no recent version of it refers to; returns their paths."""
+    return delta.vacuum(ORPHAN_HOURS, dry_run=False, full=True)
 
 
-def collect_drafts(folder: Path) -> int:
-    """Removes drafts that never got their name, and gives their number."""
-    before = time.time() - LEFTOVER_HOURS * 3600
+def _remove_drafts(folder: Path) -> int:
+    """Removes drafts that were never renamed; returns their number."""
+    before = time.time() - ORPHAN_HOURS * 3600
     drafts = [path for path in folder.rglob(".*") if _DRAFT.fullmatch(path.name) and path.stat().st_mtime < before]
     for draft in drafts:
         if draft.is_dir():

@@ -1,10 +1,10 @@
-"""Emptying: the bytes of a day's pictures are let go; all its rows stay, and with them what was made of them.
+"""Purging: deletes the image bytes of old days; all rows, and everything derived from them, stay.
 
-In one commit, as a day is replaced; the files that had the bytes go with the other leftovers. That a day has no bytes
-stands in the log of the table, until it is read from the landing zone again.
+One commit replaces the day; the old files go with the other orphaned files. The log of the table records that a day has
+no bytes, until the day is read from the landing zone again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,43 +19,59 @@ from pipeline.storage.files import open_folder
 from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile
-from resources.lake.commits import check_files, replace_rows, version_of
+from resources.lake.commits import check_files, is_purged, list_files, open_table, replace_rows, version_of
+from resources.lake.lake import Lake
 
+IMAGES = "images"
 CONTENT = "content"
 
 
-def empty_day(folder: str, delta: DeltaTable, day: str, files: tuple[StoredFile, ...], kept: pa.Array) -> None:
-    """Writes the rows of a day anew without their bytes, but for pictures that are kept.
+def purge_days(lake: Lake, before: str) -> list[str]:
+    """Purges the image bytes of all days before this one and returns the purged days.
 
-    Args:
-        folder: of the table of images.
-        delta: that table.
-        day: that is emptied.
-        files: of the day.
-        kept: ids of pictures that keep their bytes.
+    Reviewed images keep their bytes, since they are training images.
 
     Raises:
-        LakeError: where another run wrote the day meanwhile: its rows stand.
+        LakeError: if a day is being written; the days before it are purged.
     """
+    delta = open_table(lake.folder(IMAGES))
+    if delta is None:
+        return []
+    days = [day for day in lake.list_days(IMAGES) if day < before and not is_purged(delta, day)]
+    reviews = open_table(lake.folder("reviews"))
+    ids = reviews.to_pyarrow_table(columns=["image_id"])["image_id"].to_pylist() if reviews else []
+    for day in days:
+        _purge_day(lake.folder(IMAGES), delta, day, pa.array(ids, pa.string()))
+    return days
+
+
+def list_purged(lake: Lake, days: Sequence[str]) -> list[str]:
+    """The subset of these days whose image bytes are purged."""
+    delta = open_table(lake.folder(IMAGES)) if days else None
+    return [day for day in days if delta and is_purged(delta, day)]
+
+
+def _purge_day(folder: str, delta: DeltaTable, day: str, kept_ids: pa.Array) -> None:
+    """Rewrites the rows of a day without the bytes, except for the images to keep."""
     before = version_of(delta, day)
     schema = to_arrow_schema(parse_schema(SCHEMA), timezone="UTC")
-    batches = _read_emptied(folder, files, kept, schema)
+    batches = _read_purged(folder, list_files(delta, "day", [day]), kept_ids, schema)
     stored = [Row(**file) for file in write_batches(batches, schema, folder, "day", CpuTimer())]
     check_files(folder, stored, delta)
-    replace_rows(folder, stored, {day: before}, is_emptied=True)
+    replace_rows(folder, stored, {day: before}, is_purge=True)
 
 
-def _read_emptied(
-    folder: str, files: tuple[StoredFile, ...], kept: pa.Array, schema: pa.Schema
+def _read_purged(
+    folder: str, files: tuple[StoredFile, ...], kept_ids: pa.Array, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a day, a row group at a time; bytes are read only where one of its pictures is kept."""
+    """Rows of a day, one row group at a time; reads bytes only of groups that contain an image to keep."""
     filesystem, root = open_folder(folder)
     others = [name for name in schema.names if name not in ("day", CONTENT)]
     for file in files:
         with pq.ParquetFile(f"{root}/{file.path}", filesystem=filesystem) as opened:
             for group in range(opened.num_row_groups):
                 rows = opened.read_row_group(group, others)
-                is_kept = pc.is_in(rows["image_id"], kept)
+                is_kept = pc.is_in(rows["image_id"], kept_ids)
                 contents = pa.nulls(rows.num_rows, pa.binary())
                 if pc.any(is_kept).as_py():
                     contents = pc.if_else(is_kept, opened.read_row_group(group, [CONTENT])[CONTENT], contents)

@@ -1,4 +1,4 @@
-"""Tables between assets: what an asset returns is stored in the lake, and then told of on its page."""
+"""The I/O manager of tables: stores the table of an asset in the lake and reports on it on the asset's page."""
 
 import time
 from datetime import date
@@ -17,16 +17,16 @@ from resources.spark.session import SparkResource
 
 
 class TableIOManager(dg.ConfigurableIOManager):
-    """Stores a `Table` under its asset's name and loads it as a DataFrame or as stored rows; days are partitions."""
+    """Stores a `Table` under its asset's name and loads it as a DataFrame or `StoredRows`; partitions are days."""
 
-    lake: Lake = Field(description="Where the tables live.")
-    spark: SparkResource = Field(description="The session that reads them.")
+    lake: Lake = Field(description="Lake that stores the tables.")
+    spark: SparkResource = Field(description="Spark session that reads the tables.")
 
     def handle_output(self, context: dg.OutputContext, obj: Table) -> None:
-        """Stores a table and adds to every day's event what was measured of that day alone.
+        """Stores a table and adds the report of each day to the event of that day.
 
-        The data version of a table without days is that of its rows: made again and the same, it puts nothing out of
-        date. Days of one run would have to share a version, so that theirs is the run's.
+        The data version of a table without days is the fingerprint of its rows, so equal rows make nothing downstream
+        stale. Days of one run would have to share a version, so they keep the version of the run.
         """
         name, days = context.asset_key.path[-1], _days(context)
         started = time.monotonic()
@@ -45,7 +45,7 @@ class TableIOManager(dg.ConfigurableIOManager):
             context.step_context.add_asset_metadata(metadata, partition_key=day)
 
     def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows:
-        """Loads the days of the run, or the whole of a table that has none; with its files, where that is asked for."""
+        """Loads the days of the run, or the whole of a table without days, in the type that the asset asks for."""
         stored = self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
         return stored if context.dagster_type.typing_type is StoredRows else stored.frame
 
@@ -53,7 +53,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         key = "dagster/row_count" if day is None else "dagster/partition_row_count"
         metadata: dict[str, Any] = {key: row_count}
         if row_count == 0 and day:
-            return metadata | {"note": "no picture on this day"}
+            return metadata | {"note": "no images on this day"}
         folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
         return metadata | show_report(report) | show_images(report, context.step_context.instance, folder)
 

@@ -25,8 +25,7 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions, predic
 from pipeline.storage.object_stores import is_uri, spark_reads, spark_uri
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
-from resources.lake.model_files import EVALUATION, TRAINING_SET, ModelFiles, settle
-from resources.lake.orphans import draft_name
+from resources.lake.model_files import EVALUATION, TRAINING_SET, ModelFiles, draft_name, settle
 from resources.spark.session import SparkResource
 
 CROSS_FITTED: Final = "cross_fitted.parquet"

@@ -12,20 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from pipeline.embed.decode import (
+from pipeline.embed.decode import DecodedImage, decode, load
+from pipeline.embed.letterbox import PADDING
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.reasons import (
     DAMAGED,
     EMPTY,
     NOT_AN_IMAGE,
     TOO_MANY_PIXELS,
     TRUNCATED,
     UNSUPPORTED,
-    Picture,
     UnreadableImageError,
-    decode,
-    load,
 )
-from pipeline.embed.letterbox import PADDING
-from pipeline.embed.limits import DEFAULT_LIMITS
 
 Colour = tuple[int, int, int]
 
@@ -61,14 +59,14 @@ def save(image: Image.Image, file_format: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def see_fields(picture: Picture) -> np.ndarray:
+def see_fields(picture: DecodedImage) -> np.ndarray:
     """The colours in the middle of the four fields of a decoded `four_fields`."""
     assert picture.pixels.shape == (SIZE, SIZE, 3)
     assert picture.pixels.dtype == np.uint8
     return picture.pixels[np.ix_((24, 40), (16, 48))].reshape(4, 3).astype(int)
 
 
-def assert_shows(content: bytes, colours: tuple[Colour, ...], tolerance: int = 2) -> Picture:
+def assert_shows(content: bytes, colours: tuple[Colour, ...], tolerance: int = 2) -> DecodedImage:
     picture = decode(content, SIZE)
     np.testing.assert_allclose(see_fields(picture), colours, atol=tolerance)
     assert (picture.width, picture.height) == (64, 32)
@@ -94,7 +92,7 @@ def make_exif(*entries: tuple[int, int, int, bytes]) -> bytes:
     return b"Exif\0\0MM\0*" + struct.pack(">IH", 8, len(entries)) + body + bytes(4)
 
 
-def try_decode(content: bytes) -> Picture | str:
+def try_decode(content: bytes) -> DecodedImage | str:
     """The picture or the reason; whatever else comes out of a stranger's bytes fails the test."""
     try:
         return decode(content, SIZE)
@@ -329,7 +327,7 @@ def test_a_jpeg_has_the_pixels_that_pillow_gives_it(
     scale = SIZE / max(width, height)
     image = Image.open(io.BytesIO(content))
     image.draft(None, (round(width * scale), round(height * scale)))
-    np.testing.assert_array_equal(load(content, SIZE).image[..., :3], np.asarray(image.convert("RGB")))
+    np.testing.assert_array_equal(load(content, SIZE).pixels[..., :3], np.asarray(image.convert("RGB")))
 
 
 # What is refused
@@ -480,7 +478,7 @@ def test_a_mutated_file_is_a_picture_or_has_a_reason_and_the_same_one_twice(file
             assert answer in (NOT_AN_IMAGE, TRUNCATED, DAMAGED, TOO_MANY_PIXELS)
             answers.add(answer)
         else:
-            assert isinstance(again, Picture)
+            assert isinstance(again, DecodedImage)
             np.testing.assert_array_equal(answer.pixels, again.pixels)
             answers.add("a picture")
     assert len(answers) > 1, "the mutations change nothing"
@@ -492,7 +490,8 @@ def test_a_worker_without_memory_says_so_instead_of_blaming_the_picture(tmp_path
     code = f"""
 import resource
 from pathlib import Path
-from pipeline.embed.decode import UnreadableImageError, decode
+from pipeline.embed.decode import decode
+from pipeline.embed.reasons import UnreadableImageError
 content = Path({str(file)!r}).read_bytes()
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**26,) * 2)

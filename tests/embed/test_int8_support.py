@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.embed import int8_support as processor
-from pipeline.embed.int8_support import describe_processor, has_integer_dot_products, refuse_int8, tells_of_dot_products
+from pipeline.embed.int8_support import describe_processor, has_integer_dot_products, lists_dot_products, refuse_int8
 
 SKYLAKE_LAPTOP = """\
 processor\t: 0
@@ -94,17 +94,17 @@ WITH = {"Tiger Lake": TIGER_LAKE, "Alder Lake": ALDER_LAKE, "Graviton 2": GRAVIT
 
 @pytest.mark.parametrize("text", WITHOUT.values(), ids=WITHOUT)
 def test_processors_without_dot_products_are_told(text: str) -> None:
-    assert not tells_of_dot_products(text)
+    assert not lists_dot_products(text)
 
 
 @pytest.mark.parametrize("text", WITH.values(), ids=WITH)
 def test_processors_with_dot_products_are_told(text: str) -> None:
-    assert tells_of_dot_products(text)
+    assert lists_dot_products(text)
 
 
 def test_one_core_without_them_is_enough_to_say_no() -> None:
     """As on a board with large and small cores: a task may run on any."""
-    assert not tells_of_dot_products(f"{GRAVITON_2}\n{RASPBERRY_PI_4}")
+    assert not lists_dot_products(f"{GRAVITON_2}\n{RASPBERRY_PI_4}")
 
 
 @pytest.mark.parametrize(

@@ -17,17 +17,10 @@ from poisons import POISONS, load_or_die, poison, wait_for_ever
 from pipeline.embed import child, embedding
 from pipeline.embed.backbone import Backbone, Embed, load_backbone
 from pipeline.embed.child import Work
-from pipeline.embed.embedding import CRASHED, embed_images
+from pipeline.embed.embedding import embed_images
 from pipeline.embed.limits import DEFAULT_LIMITS
-from pipeline.embed.sandbox import (
-    CRASHED_BACKBONE,
-    MAX_STARTS,
-    TIMED_OUT,
-    Sandbox,
-    SandboxError,
-    keep_harmless,
-    open_sandbox,
-)
+from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, TIMED_OUT
+from pipeline.embed.sandbox import MAX_STARTS, Sandbox, SandboxError, keep_harmless, open_sandbox
 from pipeline.storage.cpu_timer import CpuTimer
 
 LIMITS = replace(DEFAULT_LIMITS, seconds=2.0, memory_bytes=2**28)
@@ -94,7 +87,7 @@ def test_of_pictures_embedded_at_once_only_the_one_that_ends_the_graph_is_reject
 ) -> None:
     expected = embed(box, photos)
     box.close()
-    bad = embedding.letterbox(embedding.load(photos[5], SIZE).image, SIZE)
+    bad = embedding.letterbox(embedding.load(photos[5], SIZE).pixels, SIZE)
 
     def load_poisoned(path: str) -> Embed:
         load = load_backbone(path)
@@ -118,7 +111,7 @@ def test_a_child_that_ends_before_any_picture_is_an_error_after_a_few_attempts(
     box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child, "load_backbone", lambda path: os._exit(7))
-    with pytest.raises(SandboxError, match=f"{MAX_STARTS} children ended before they had begun a picture: exit code 7"):
+    with pytest.raises(SandboxError, match=f"{MAX_STARTS} children died before their first image: exit code 7"):
         embed(box, photos)
 
 

@@ -5,7 +5,7 @@ from broken_files import break_files
 from deployment import DAY, Deployment
 from poisons import POISONS, poison
 
-from pipeline.embed.decode import DAMAGED, EMPTY, NOT_AN_IMAGE, OUT_OF_MEMORY, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
+from pipeline.embed.reasons import DAMAGED, EMPTY, NOT_AN_IMAGE, OUT_OF_MEMORY, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
 
 MOST_BYTES = 1.5e9
 """Of a Python worker."""

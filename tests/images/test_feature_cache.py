@@ -1,12 +1,11 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 from itertools import count
 from pathlib import Path
 
 import onnx
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import MakePhoto
@@ -16,17 +15,19 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone, open_backbone
-from pipeline.embed.decode import EMPTY, TOO_MANY_PIXELS, TRUNCATED
+from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.golden_set import KEY, read_golden_set
+from pipeline.embed.reasons import EMPTY, TOO_MANY_PIXELS, TRUNCATED
 from pipeline.images import features
 from pipeline.images.embedding_costs import describe_embedded
-from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, Sources, find_images
+from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, Sources, embed_with_cache, find_images
 from pipeline.images.features import embed_stored, extract_features
-from pipeline.storage.rows import LazyRows
+from pipeline.storage.rows import Appended, LazyRows
+from pipeline.storage.rows import rows_of as lazy_rows
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
-from resources.lake.commits import Appended, without_promises
-from resources.lake.feature_cache import TABLE, FeatureCache
+from resources.lake.commits import make_nullable
+from resources.lake.feature_cache import TABLE, CachedFeatures, FeatureCache
 from resources.lake.lake import Lake
 from resources.settings import Settings
 
@@ -96,6 +97,10 @@ def rows_of(frame: DataFrame) -> list[str]:
     return sorted(map(str, frame.collect()))
 
 
+def append(cache: FeatureCache, backbone: Backbone, rows: DataFrame) -> Appended:
+    return cache.open_table(rows.sparkSession, backbone).append(lazy_rows(rows))
+
+
 def version_of(cache: FeatureCache) -> int:
     return DeltaTable(cache.lake.folder(TABLE)).version()
 
@@ -130,7 +135,7 @@ def test_pictures_of_yesterday_are_served_without_graph_bytes_or_commit(
     assert version_of(cache) == before
     assert rows_of(today.rows.frame.drop("day")) == rows_of(yesterday.rows.frame.drop("day"))
     assert {row["day"] for row in today.rows.frame.collect()} == {SATURDAY}
-    assert without_promises(today.rows.frame.schema) == parse_schema(features.SCHEMA)
+    assert make_nullable(today.rows.frame.schema) == parse_schema(features.SCHEMA)
 
 
 def test_only_what_is_missing_is_embedded(
@@ -174,7 +179,7 @@ def test_features_of_another_decoder_are_made_anew(
     images = make_images(*photos)
     made = extract_features(images.frame.drop("day"), tiny_backbone)
     stale = made.withColumns({"decoder": F.lit("0, Pillow 1.0"), "width": F.lit(1)})
-    cache.lake.append(TABLE, stale.to(parse_schema(CACHE_SCHEMA)), "backbone", tiny_backbone.digest)
+    append(cache, tiny_backbone, stale.to(parse_schema(CACHE_SCHEMA)))
     embedded = cache.embed(images, tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (0, 4)
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
@@ -216,12 +221,12 @@ def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos)
-    made = extract_features(images.frame.drop("day"), tiny_backbone).withColumn("decoder", F.lit(features.DECODER))
+    made = extract_features(images.frame.drop("day"), tiny_backbone).withColumn("decoder", F.lit(DECODER))
     in_time = F.col("image_id") != id_of(photos[0])
     unlucky = made.withColumns(
         {"error": F.when(~in_time, "too slow"), "features": F.when(in_time, F.col("features"))}
     ).to(parse_schema(CACHE_SCHEMA))
-    cache.lake.append(TABLE, unlucky.coalesce(1), "backbone", tiny_backbone.digest)
+    append(cache, tiny_backbone, unlucky.coalesce(1))
     embedded = cache.embed(images, tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (3, 1)
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
@@ -245,22 +250,25 @@ def test_an_empty_day_has_the_columns_and_no_rows(
     for empty in (make_images(), make_images(None, None)):
         embedded = cache.embed(empty, tiny_backbone)
         assert (embedded.hit_count, embedded.miss_count, embedded.rows.frame.collect()) == (0, 0, [])
-        assert without_promises(embedded.rows.frame.schema) == parse_schema(features.SCHEMA)
+        assert make_nullable(embedded.rows.frame.schema) == parse_schema(features.SCHEMA)
     assert not Path(cache.lake.folder(TABLE)).exists()
 
 
 def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    class OvertakenCache(FeatureCache):
-        """Another run is through after this one has looked its pictures up and before it embeds them."""
+    class OvertakenTable(CachedFeatures):
+        """Another run finishes after this one has looked up its images and before it embeds them."""
 
-        def _append(self, images: StoredRows, places: pa.Table, backbone: Backbone) -> Appended:
-            quick = cache.embed(make_images(*photos[:3]), backbone)
+        def append(self, rows: LazyRows) -> Appended:
+            quick = cache.embed(make_images(*photos[:3]), tiny_backbone)
             assert quick.miss_count == len(quick.rows.frame.collect()) == 3
-            return super()._append(images, places, backbone)
+            return super().append(rows)
 
-    embedded = OvertakenCache(lake=cache.lake, settings=cache.settings).embed(make_images(*photos[1:]), tiny_backbone)
+    images = make_images(*photos[1:])
+    table = cache.open_table(images.spark, tiny_backbone)
+    overtaken = OvertakenTable(**{field.name: getattr(table, field.name) for field in fields(table)})
+    embedded = embed_with_cache(images, tiny_backbone, overtaken)
     assert embedded.miss_count == len(embedded.rows.frame.collect()) == 3
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 6
     later = serve_only(cache, make_images(*photos), tiny_backbone)
@@ -286,9 +294,7 @@ def test_a_row_of_the_cache_is_what_extract_features_gives(
     images = make_images(*photos, photos[0][:300], day=None)
     cache.embed(images, tiny_backbone)
     stored = DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().to_pylist()
-    expected = [
-        row.asDict() | {"decoder": features.DECODER} for row in extract_features(images.frame, tiny_backbone).collect()
-    ]
+    expected = [row.asDict() | {"decoder": DECODER} for row in extract_features(images.frame, tiny_backbone).collect()]
     assert sorted(stored, key=lambda row: row["image_id"]) == sorted(expected, key=lambda row: row["image_id"])
 
 
@@ -339,7 +345,8 @@ def test_the_page_of_each_day_says_what_came_from_the_cache_and_what_that_saved(
     assert [page["embedded_count"] for page in pages] == [2, 1]
     assert [page["readable_count"] for page in pages] == [3, 4]
     assert [page["cache_hit_share"] for page in pages] == [1 / 3, 3 / 4]
-    costs = [(run.row_count, run.seconds) for run in cache.lake.list_appended(TABLE, "backbone", tiny_backbone.digest)]
+    runs = cache.open_table(stored.sparkSession, tiny_backbone).list_appended()
+    costs = [(run.row_count, run.seconds) for run in runs]
     assert [count for count, _ in costs] == [3, 1]
     assert pages[0]["embedded_per_second"] == pages[1]["embedded_per_second"] == 3 / costs[0][1]
     spent = sum(embedded.cpu_seconds.values())
@@ -359,6 +366,6 @@ def test_the_page_of_a_day_all_from_the_cache_names_no_speed(
     assert (page["cache_hit_count"], page["embedded_count"]) == (4, 0)
     assert "embedded_per_second" not in page
     assert page["seconds_saved"] > 0
-    unmeasured = replace(embedded, seconds_per_picture=None)
+    unmeasured = replace(embedded, seconds_per_image=None)
     (report,) = describe_embedded(unmeasured, 0.05)(embedded.rows.frame).values()
     assert "seconds_saved" not in report.numbers

@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
 from pipeline.embed.decode import decode
-from pipeline.images.features import DECODER, extract_features
+from pipeline.embed.file_kinds import DECODER
+from pipeline.images.features import extract_features
 from pipeline.images.image_files import read_images
 
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -90,5 +91,5 @@ def test_a_worker_that_computes_otherwise_stops_the_job_before_it_writes_feature
     content = model.SerializeToString()
     path = tmp_path_factory.mktemp("other") / f"{hashlib.sha256(content).hexdigest()}.onnx"
     path.write_bytes(content)
-    with pytest.raises(PythonException, match="computes other features than the machine that exported"):
+    with pytest.raises(PythonException, match="produces different features from the machine that exported"):
         extract_features(read_images(spark, str(folder)), open_backbone(path)).collect()

@@ -214,7 +214,7 @@ def test_a_worker_that_computes_otherwise_says_so(tiny_backbone: Backbone, tmp_p
     path.write_bytes(content)
     stranger = open_backbone(path)
     with pytest.raises(
-        BackboneError, match=r"computes other features .* 1\.0e-02 of their scale where 1e-03 is allowed"
+        BackboneError, match=r"produces different features .*relative difference 1\.0e-02, tolerance 1e-03"
     ):
         load_backbone(stranger.path)
 

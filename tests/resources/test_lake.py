@@ -16,8 +16,9 @@ from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.storage.parquet_writer import ROW_GROUP_BYTES
-from pipeline.storage.rows import rows_of
+from pipeline.storage.rows import Appended, rows_of
 from pipeline.storage.schema import parse_schema
+from resources.lake.appended_table import AppendedTable
 from resources.lake.commits import WHOLE_TABLE, LakeError, check_files, open_or_create, replace_rows, version_of
 from resources.lake.lake import Lake
 
@@ -48,6 +49,15 @@ def make_row(spark: SparkSession) -> MakeRow:
         return spark.createDataFrame([(id_, backbone) for id_ in ids], "image_id string, backbone string")
 
     return make
+
+
+def open_cache(spark: SparkSession, lake: Lake, backbone: str = "0012") -> AppendedTable:
+    schema = parse_schema("image_id string, backbone string")
+    return AppendedTable(spark, lake.folder("cache"), schema, "backbone", backbone)
+
+
+def append(lake: Lake, rows: DataFrame, backbone: str = "0012") -> Appended:
+    return open_cache(rows.sparkSession, lake, backbone).append(rows_of(rows))
 
 
 def ids_in(frame: DataFrame) -> list[str]:
@@ -171,7 +181,7 @@ def test_a_writer_that_started_before_another_committed_the_day_is_refused(
             lake.write("images", make_day("quick"), [FRIDAY])
         finally:
             (tmp_path / "go").touch()
-        with pytest.raises(LakeError, match=f"another run wrote {FRIDAY} of images meanwhile, and its rows stand"):
+        with pytest.raises(LakeError, match=f"another run wrote {FRIDAY} of images meanwhile, and its rows are kept"):
             slow_write.result(TIMEOUT_SECONDS)
     assert ids_in(lake.read(spark, "images", [FRIDAY]).frame) == ids_in_delta(lake) == ["quick"]
 
@@ -198,7 +208,7 @@ def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
 
     with ThreadPoolExecutor(len(writers)) as pool:
         outcomes = sorted(pool.map(commit, writers))
-    assert outcomes == [f"another run wrote {key} of images meanwhile, and its rows stand"] * 2 + ["won"]
+    assert outcomes == [f"another run wrote {key} of images meanwhile, and its rows are kept"] * 2 + ["won"]
     assert len(ids_in_delta(lake)) == row_count
 
 
@@ -289,7 +299,7 @@ def test_days_that_were_never_written_are_no_error_to_who_asks_for_what_is_known
 
 def test_a_form_is_put_in_place_whole_and_replaced(lake: Lake) -> None:
     for text in ("\ufeffold\r\n", "\ufeffnew\r\n"):
-        path = Path(lake.write_form(FRIDAY, text))
+        path = Path(lake.documents.write_form(FRIDAY, text))
         assert path.read_bytes() == text.encode()
     assert [each.name for each in path.parent.iterdir()] == [f"{FRIDAY}.csv"], "no draft is left"
 
@@ -303,7 +313,7 @@ def test_files_of_another_size_than_was_written_are_refused(lake: Lake, make_day
     (file,) = files
     path = Path(folder) / file.path
     path.write_bytes(path.read_bytes() + change if change else path.read_bytes()[:-1])
-    with pytest.raises(LakeError, match=rf"{file.path} has \d+ bytes, and its task wrote {file.size}"):
+    with pytest.raises(LakeError, match=rf"{file.path} has \d+ bytes, but its task wrote {file.size}"):
         check_files(folder, files, delta)
 
 
@@ -313,7 +323,7 @@ def test_files_with_other_columns_than_the_table_are_refused(
     folder = lake.folder("images")
     delta = open_or_create(folder, make_day().schema, "day")
     other = spark.createDataFrame([(date(2026, 11, 20), 1)], "day date, image_id long")
-    with pytest.raises(LakeError, match=r"has the columns \{'image_id': .*long.*\}, and the table has"):
+    with pytest.raises(LakeError, match=r"has the columns \{'image_id': .*long.*\}, but the table has"):
         check_files(folder, rows_of(other).write_to(str(folder), other.schema, "day"), delta)
 
 
@@ -392,11 +402,11 @@ def test_row_groups_are_bounded_by_bytes_however_large_the_rows(
 def test_what_is_appended_stands_beside_what_was_there_and_is_read_by_value_and_by_file(
     spark: SparkSession, lake: Lake, make_row: MakeRow
 ) -> None:
-    first = lake.append("cache", make_row("a", "b"), "backbone", "0012")
-    second = lake.append("cache", make_row("c"), "backbone", "0012")
-    lake.append("cache", make_row("z", backbone="1e5"), "backbone", "1e5")
+    first = append(lake, make_row("a", "b"))
+    second = append(lake, make_row("c"))
+    append(lake, make_row("z", backbone="1e5"), "1e5")
     assert (first.row_count, second.row_count) == (2, 1)
-    stored = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012")
+    stored = open_cache(spark, lake).read()
     rows = stored.frame
     assert (ids_in(rows), {row["backbone"] for row in rows.collect()}) == (["a", "b", "c"], {"0012"})
     assert {file.path for file in stored.files} == first.files | second.files
@@ -405,40 +415,40 @@ def test_what_is_appended_stands_beside_what_was_there_and_is_read_by_value_and_
 
 
 def test_nothing_appended_yet_reads_as_no_rows(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
-    rows = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012").frame
+    rows = open_cache(spark, lake).read().frame
     assert (rows.columns, rows.collect()) == (["image_id", "backbone"], [])
-    assert lake.list_appended("cache", "backbone", "0012") == []
-    lake.append("cache", make_row("a"), "backbone", "0012")
-    assert lake.read_appended(spark, "cache", make_row().schema, "backbone", "1e5").files == ()
-    assert lake.list_appended("cache", "backbone", "1e5") == []
+    assert open_cache(spark, lake).list_appended() == []
+    append(lake, make_row("a"))
+    assert open_cache(spark, lake, "1e5").read().files == ()
+    assert open_cache(spark, lake, "1e5").list_appended() == []
 
 
 def test_appending_no_rows_commits_nothing(lake: Lake, make_row: MakeRow) -> None:
-    lake.append("cache", make_row("a"), "backbone", "0012")
+    append(lake, make_row("a"))
     before = DeltaTable(lake.folder("cache")).version()
-    assert lake.append("cache", make_row(), "backbone", "0012").row_count == 0
+    assert append(lake, make_row()).row_count == 0
     assert DeltaTable(lake.folder("cache")).version() == before
 
 
-def test_the_log_tells_what_every_append_cost(lake: Lake, make_row: MakeRow) -> None:
-    appended = [lake.append("cache", make_row(*ids), "backbone", "0012") for ids in ("ab", "c")]
-    lake.append("cache", make_row("z", backbone="1e5"), "backbone", "1e5")
-    told = lake.list_appended("cache", "backbone", "0012")
+def test_the_log_records_the_cost_of_each_append(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
+    appended = [append(lake, make_row(*ids)) for ids in ("ab", "c")]
+    append(lake, make_row("z", backbone="1e5"), "1e5")
+    told = open_cache(spark, lake).list_appended()
     assert [(each.row_count, each.seconds) for each in told] == [(1, appended[1].seconds), (2, appended[0].seconds)]
 
 
 def test_rows_of_another_value_are_not_appended(lake: Lake, make_row: MakeRow) -> None:
     for stranger in ("1e5", None):
         with pytest.raises(LakeError, match=rf"cache: rows of \['{stranger}'\] in a run of \['0012'\]"):
-            lake.append("cache", make_row("a").union(make_row("z", backbone=stranger)), "backbone", "0012")
+            append(lake, make_row("a").union(make_row("z", backbone=stranger)))
     assert ids_in_delta(lake, "cache") == []
 
 
 def test_rows_of_other_columns_are_not_appended(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
-    lake.append("cache", make_row("a"), "backbone", "0012")
+    append(lake, make_row("a"))
     other = spark.createDataFrame([(1, "0012")], "image_id long, backbone string")
     with pytest.raises(LakeError, match=r"cache has the columns .* to be written"):
-        lake.append("cache", other, "backbone", "0012")
+        append(lake, other)
     assert ids_in_delta(lake, "cache") == ["a"]
 
 
@@ -446,12 +456,12 @@ def test_writers_that_append_at_once_all_succeed(lake: Lake, make_row: MakeRow) 
     ids = ["a", "b", "c", "d"]
     ready = threading.Barrier(len(ids))
 
-    def append(id_: str) -> int:
+    def append_one(id_: str) -> int:
         ready.wait(TIMEOUT_SECONDS)
-        return lake.append("cache", make_row(id_), "backbone", "0012").row_count
+        return append(lake, make_row(id_)).row_count
 
     with ThreadPoolExecutor(len(ids)) as pool:
-        assert list(pool.map(append, ids)) == [1] * len(ids)
+        assert list(pool.map(append_one, ids)) == [1] * len(ids)
     assert ids_in_delta(lake, "cache") == ids
 
 
@@ -462,8 +472,8 @@ def test_a_lake_may_lie_in_a_folder_of_any_name(
     lake = Lake(root=str(tmp_path / name))
     lake.write("images", make_day("a"), [FRIDAY])
     assert ids_in(lake.read(spark, "images", [FRIDAY]).frame) == ["a"]
-    lake.append("cache", make_row("b"), "backbone", "0012")
-    cached = lake.read_appended(spark, "cache", make_row().schema, "backbone", "0012")
+    append(lake, make_row("b"))
+    cached = open_cache(spark, lake).read()
     assert ids_in(cached.frame) == ["b"]
     assert cached.locate(["image_id"], lambda rows: pc.is_valid(rows["image_id"]))["image_id"].to_pylist() == ["b"]
 

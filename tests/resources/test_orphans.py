@@ -1,4 +1,4 @@
-"""Leftovers: they are removed when nobody can need them any more, and nothing else ever is."""
+"""Orphaned files are removed once no reader can need them, and nothing else is ever removed."""
 
 import os
 import time
@@ -9,7 +9,8 @@ from pyspark.sql import SparkSession
 
 from assets.housekeeping import housekeeping
 from resources.lake.lake import Lake
-from resources.lake.orphans import LEFTOVER_HOURS, draft_name
+from resources.lake.model_files import draft_name
+from resources.lake.orphans import ORPHAN_HOURS, remove_orphans
 from resources.settings import Settings
 
 DAY = "2026-11-20"
@@ -25,7 +26,7 @@ def lake(tmp_path: Path, spark: SparkSession) -> Lake:
 
 
 def age(*paths: Path) -> None:
-    then = time.time() - (LEFTOVER_HOURS + 1) * 3600
+    then = time.time() - (ORPHAN_HOURS + 1) * 3600
     for path in paths:
         os.utime(path, (then, then))
 
@@ -37,14 +38,14 @@ def test_an_orphan_of_a_killed_run_is_removed_when_it_is_old(lake: Lake) -> None
     for orphan in (old, young):
         orphan.write_bytes(b"half a file")
     age(old)
-    assert lake.collect_leftovers() == {"images": 1, "models": 0}
+    assert remove_orphans(lake) == {"images": 1, "models": 0}
     assert not old.exists()
     assert young.exists(), "its run may be under way"
 
 
 def test_a_table_reads_as_before(lake: Lake, spark: SparkSession) -> None:
     age(*Path(lake.folder("images")).rglob("*.parquet"))
-    lake.collect_leftovers()
+    remove_orphans(lake)
     assert [row["image_id"] for row in lake.read(spark, "images", [DAY]).frame.collect()] == ["new"]
 
 
@@ -56,7 +57,7 @@ def test_a_draft_that_never_got_its_name_is_removed(lake: Lake) -> None:
     for path in (file, model / "part", kept / ".part.crc", kept / "part"):
         path.write_text("{}")
     age(*folder.rglob("*"))
-    assert lake.collect_leftovers()["models"] == 2
+    assert remove_orphans(lake)["models"] == 2
     assert sorted(path.name for path in folder.rglob("*")) == [".part.crc", "part", "version"]
 
 
@@ -76,4 +77,4 @@ def test_the_job_says_what_it_removed(lake: Lake) -> None:
 
 
 def test_a_lake_that_is_not_there_has_none(tmp_path: Path) -> None:
-    assert Lake(root=str(tmp_path / "nowhere")).collect_leftovers() == {"models": 0}
+    assert remove_orphans(Lake(root=str(tmp_path / "nowhere"))) == {"models": 0}

@@ -18,6 +18,7 @@ from resources.instance.run_history import forget_runs
 from resources.lake.commits import LakeError
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
+from resources.lake.purge import list_purged, purge_days
 from resources.settings import Settings
 
 OLD, NEW = "2026-11-01", "2026-11-20"
@@ -56,14 +57,14 @@ def rows(lake: Lake, spark: SparkSession, day: str) -> list[dict]:
 
 def test_the_bytes_of_an_old_day_go_and_all_else_of_its_rows_stays(lake: Lake, spark: SparkSession) -> None:
     before, new = rows(lake, spark, OLD), rows(lake, spark, NEW)
-    assert lake.empty_days(NEW) == [OLD]
+    assert purge_days(lake, NEW) == [OLD]
     assert rows(lake, spark, OLD) == [row | {"content": None} for row in before]
     assert rows(lake, spark, NEW) == new
-    assert lake.empty_days(NEW) == [], "once is enough"
+    assert purge_days(lake, NEW) == [], "once is enough"
 
 
 def test_the_files_that_had_the_bytes_are_leftovers(lake: Lake, spark: SparkSession) -> None:
-    lake.empty_days(NEW)
+    purge_days(lake, NEW)
     stored = {file.path for file in lake.read(spark, "images", [OLD]).files}
     assert sum(pq.read_metadata(f"{lake.folder('images')}/{path}").num_rows for path in stored) == 4
     lying = {str(path.relative_to(lake.folder("images"))) for path in Path(lake.folder("images")).rglob("*.parquet")}
@@ -74,7 +75,7 @@ def test_a_reviewed_picture_keeps_its_bytes(lake: Lake, spark: SparkSession) -> 
     before = rows(lake, spark, OLD)
     reviewed = before[1]["image_id"]
     lake.write("reviews", spark.sql(f"select '{reviewed}' as image_id, 'red' as label"), None)
-    lake.empty_days(NEW)
+    purge_days(lake, NEW)
     assert [row["content"] for row in rows(lake, spark, OLD)] == [
         row["content"] if row["image_id"] == reviewed else None for row in before
     ]
@@ -82,12 +83,12 @@ def test_a_reviewed_picture_keeps_its_bytes(lake: Lake, spark: SparkSession) -> 
 
 def test_a_day_that_is_read_again_has_its_bytes_again(lake: Lake, landing: Path, spark: SparkSession) -> None:
     before = rows(lake, spark, OLD)
-    lake.empty_days(NEW)
-    assert lake.list_emptied([OLD, NEW]) == [OLD]
+    purge_days(lake, NEW)
+    assert list_purged(lake, [OLD, NEW]) == [OLD]
     read(lake, landing, spark, OLD)
     assert rows(lake, spark, OLD) == before
-    assert lake.list_emptied([OLD, NEW]) == []
-    assert lake.empty_days(NEW) == [OLD], "it is old again"
+    assert list_purged(lake, [OLD, NEW]) == []
+    assert purge_days(lake, NEW) == [OLD], "it is old again"
 
 
 def test_an_emptied_day_is_served_from_the_cache_and_refused_where_bytes_are_needed(
@@ -95,7 +96,7 @@ def test_an_emptied_day_is_served_from_the_cache_and_refused_where_bytes_are_nee
 ) -> None:
     cache = FeatureCache(lake=lake, settings=Settings(max_pixels=10**8))
     kept = cache.embed(lake.read(spark, "images", [NEW]), tiny_backbone).rows.frame.count()
-    lake.empty_days("2026-11-21")
+    purge_days(lake, "2026-11-21")
     again = cache.embed(lake.read(spark, "images", [NEW]), tiny_backbone)
     assert (again.rows.frame.count(), again.miss_count) == (kept, 0)
     with pytest.raises(LakeError, match=f"{OLD}.*DAYLIGHT_KEEP_IMAGES_DAYS.*materialize images"):
@@ -103,7 +104,7 @@ def test_an_emptied_day_is_served_from_the_cache_and_refused_where_bytes_are_nee
 
 
 def test_a_lake_without_images_has_nothing_to_empty(tmp_path: Path) -> None:
-    assert Lake(root=str(tmp_path / "nowhere")).empty_days(NEW) == []
+    assert purge_days(Lake(root=str(tmp_path / "nowhere")), NEW) == []
 
 
 days = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-10")

@@ -1,0 +1,33 @@
+"""Reasons: every text that the column `error` can hold, and the exception that carries one.
+
+The texts are stored in tables, so they never change.
+"""
+
+from typing import Final
+
+EMPTY: Final = "empty"
+NOT_AN_IMAGE: Final = "not an image"
+UNSUPPORTED: Final = "unsupported format"
+TRUNCATED: Final = "truncated"
+DAMAGED: Final = "damaged"
+TOO_MANY_PIXELS: Final = "too many pixels"
+CRASHED: Final = "crashed the decoder"
+CRASHED_BACKBONE: Final = "crashed the backbone"
+TIMED_OUT: Final = "timed out"
+OUT_OF_MEMORY: Final = "out of memory"
+
+LASTING_REASONS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, DAMAGED, CRASHED, CRASHED_BACKBONE)
+"""Reasons caused by the bytes. Any other, such as a time limit, may be the worker's fault: the image is tried again."""
+
+
+class UnreadableImageError(ValueError):
+    """An image that cannot be decoded; its text is one of the reasons above.
+
+    Attributes:
+        shape: width and height in pixels if they are the reason.
+    """
+
+    def __init__(self, reason: str, shape: tuple[int, int] | tuple[None, None] = (None, None)) -> None:
+        """Stores the reason."""
+        super().__init__(reason)
+        self.shape = shape
