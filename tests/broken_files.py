@@ -1,4 +1,4 @@
-"""Broken files: real photos cut, bent, blown up and mislabelled, the same ones every time."""
+"""Broken files: real photos that are cut, altered, inflated or mislabelled, with a fixed seed."""
 
 import io
 import random
@@ -13,7 +13,7 @@ PER_FORMAT = 20
 
 
 def break_files(photos: Sequence[bytes]) -> dict[str, bytes]:
-    """By name: of every format some that were cut and some of which bytes were changed, and a few that are hostile."""
+    """Files by name: truncated and altered ones of every format, and a few hostile ones."""
     chance = random.Random(20261125)
     files: dict[str, bytes] = {}
     for file_format in FORMATS:
@@ -50,7 +50,7 @@ HOSTILE: dict[str, bytes] = {
     "a bomb of pixels.png": png(60_000, 60_000, (b"IDAT", ROWS)),
     "a bomb at the limit.png": png(9_459, 9_459, (b"IDAT", ROWS)),
     "a bomb of text.png": png(8, 8, (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**28))), (b"IDAT", ROWS)),
-    "a picture without pixels.png": png(0, 0),
+    "an image without pixels.png": png(0, 0),
     "an error page.jpg": b"<html><body>503 Service Unavailable</body></html>",
     "a program.jpg": b"MZ" + bytes(512),
     "an archive.png": b"PK\3\4" + bytes(512),

@@ -1,4 +1,4 @@
-"""Poisons: what a faulty decoder does at the bytes of some pictures, and the reason that their rows shall have."""
+"""Poisons: faults of a decoder that certain bytes trigger, and the reasons that their rows must have."""
 
 import ctypes
 import os
@@ -16,7 +16,7 @@ def take_memory() -> None:
         hoard.append(bytearray(2**24))
 
 
-def wait_for_ever() -> None:
+def wait_forever() -> None:
     while True:
         pass
 
@@ -30,23 +30,23 @@ POISONS: dict[str, tuple[Callable[[], object], str]] = {
     "an abort": (os.abort, CRASHED),
     "an illegal instruction": (lambda: os.kill(os.getpid(), signal.SIGILL), CRASHED),
     "an exit": (lambda: os._exit(0), CRASHED),
-    "a loop without end": (wait_for_ever, TIMED_OUT),
+    "a loop without end": (wait_forever, TIMED_OUT),
     "a wait without end": (lambda: time.sleep(3600), TIMED_OUT),
     "a stop": (lambda: os.kill(os.getpid(), signal.SIGSTOP), TIMED_OUT),
     "an error that no decoder should raise": (raise_something, CRASHED),
     "all of the memory": (take_memory, OUT_OF_MEMORY),
     "the system's killer": (lambda: os.kill(os.getpid(), signal.SIGKILL), OUT_OF_MEMORY),
 }
-"""By how the bytes begin."""
+"""Fault and reason, by the first bytes of the image."""
 
 
 def poison(name: str, number: int = 0) -> bytes:
-    """The bytes of a picture that does this to its decoder; of another number, another picture."""
+    """Bytes of an image that does this to its decoder; another number gives another image."""
     return f"{name}\0{number}".encode()
 
 
 def load_or_die(content: bytes, *arguments: int) -> object:
-    """In the place of `embedding.load`."""
+    """Replaces `embedding.load`."""
     name = content.partition(b"\0")[0].decode(errors="ignore")
     if name in POISONS:
         POISONS[name][0]()

@@ -1,4 +1,4 @@
-"""The batch size: measured once, beside the graph and not in it, and missed by nobody who copies the graph alone."""
+"""Batch size: measured once and stored beside the graph; a graph works without it."""
 
 import shutil
 import time
@@ -32,7 +32,7 @@ def catalogue(tmp_path: Path) -> BackboneCatalogue:
     return BackboneCatalogue(name=str(tmp_path / "tiny.onnx"), pixel_scaling="unit", lake=Lake(root=str(tmp_path)))
 
 
-def test_every_size_is_measured_on_real_pictures_and_one_is_chosen(tiny_backbone: Backbone) -> None:
+def test_every_batch_size_is_measured_on_real_images_and_one_is_chosen(tiny_backbone: Backbone) -> None:
     costs = measure_batch_costs(load_backbone(tiny_backbone.path), decode_known_photos(SIZE)[:3])
     assert tuple(costs.cpu_milliseconds) == SIZES
     assert all(0 < each < 100 for each in costs.cpu_milliseconds.values())
@@ -61,13 +61,13 @@ def test_a_slow_graph_is_measured_in_one_pass() -> None:
         ({1: 9.0, 2: 8.0, 4: 7.0, 8: 6.0, 16: 5.0}, 16),
     ],
 )
-def test_the_smallest_batch_within_two_hundredths_of_the_fastest_is_taken(
+def test_the_smallest_batch_within_two_percent_of_the_fastest_is_chosen(
     milliseconds: dict[int, float], chosen: int
 ) -> None:
     assert choose_batch_size(milliseconds) == chosen
 
 
-def test_it_is_measured_once_and_changes_no_digest(catalogue: BackboneCatalogue) -> None:
+def test_the_batch_size_is_measured_once_and_does_not_change_the_digest(catalogue: BackboneCatalogue) -> None:
     made = catalogue.export()
     costs = read_batch_costs(Path(made.path))
     assert costs is not None
@@ -78,7 +78,7 @@ def test_it_is_measured_once_and_changes_no_digest(catalogue: BackboneCatalogue)
     assert not list(Path(made.path).parent.glob(f"{made.digest}.*[!nx]")), "no draft stays behind"
 
 
-def test_a_graph_copied_without_it_is_measured_again(catalogue: BackboneCatalogue, tmp_path: Path) -> None:
+def test_a_graph_copied_without_its_sidecar_is_measured_again(catalogue: BackboneCatalogue, tmp_path: Path) -> None:
     made = catalogue.export()
     shutil.copy(made.path, tmp_path)
     assert open_backbone(tmp_path / Path(made.path).name).batch_size == DEFAULT
@@ -88,7 +88,7 @@ def test_a_graph_copied_without_it_is_measured_again(catalogue: BackboneCatalogu
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"batch_size": 4, "cpu_milliseconds": 3}', '{"batch_size": 4, '])
-def test_a_damaged_one_counts_as_none_and_is_measured_again(catalogue: BackboneCatalogue, text: str) -> None:
+def test_a_damaged_sidecar_counts_as_missing_and_is_measured_again(catalogue: BackboneCatalogue, text: str) -> None:
     made = catalogue.export()
     sidecar(Path(made.path)).write_text(text)
     assert open_backbone(Path(made.path)).batch_size == DEFAULT
@@ -96,7 +96,7 @@ def test_a_damaged_one_counts_as_none_and_is_measured_again(catalogue: BackboneC
     assert read_batch_costs(Path(made.path)) is not None
 
 
-def test_the_page_shows_what_batches_cost(catalogue: BackboneCatalogue) -> None:
+def test_the_page_shows_the_cost_of_each_batch_size(catalogue: BackboneCatalogue) -> None:
     made = catalogue.export()
     report = describe_backbone(made, measure_parity(catalogue.open().embed, made, decode_known_photos(SIZE)))
     assert report.numbers["batch_size"] == made.batch_size

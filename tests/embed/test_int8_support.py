@@ -1,4 +1,4 @@
-"""The processor: int8 only where it is known to be right, told from what real machines say of themselves.
+"""int8 support: recognised from the descriptions of real machines.
 
 Their texts are shortened: one processor each, and few of the flags that are not asked for.
 """
@@ -93,17 +93,17 @@ WITH = {"Tiger Lake": TIGER_LAKE, "Alder Lake": ALDER_LAKE, "Graviton 2": GRAVIT
 
 
 @pytest.mark.parametrize("text", WITHOUT.values(), ids=WITHOUT)
-def test_processors_without_dot_products_are_told(text: str) -> None:
+def test_processors_without_dot_products_are_recognised(text: str) -> None:
     assert not lists_dot_products(text)
 
 
 @pytest.mark.parametrize("text", WITH.values(), ids=WITH)
-def test_processors_with_dot_products_are_told(text: str) -> None:
+def test_processors_with_dot_products_are_recognised(text: str) -> None:
     assert lists_dot_products(text)
 
 
-def test_one_core_without_them_is_enough_to_say_no() -> None:
-    """As on a board with large and small cores: a task may run on any."""
+def test_one_core_without_dot_products_is_enough_to_refuse_int8() -> None:
+    """As on a board with large and small cores, where a task may run on any of them."""
     assert not lists_dot_products(f"{GRAVITON_2}\n{RASPBERRY_PI_4}")
 
 
@@ -111,7 +111,7 @@ def test_one_core_without_them_is_enough_to_say_no() -> None:
     ("text", "name"),
     [(ZEN_3, "AMD EPYC 7763 64-Core Processor"), (RASPBERRY_PI_4, "Raspberry Pi 4 Model B Rev 1.1")],
 )
-def test_the_refusal_names_the_processor_and_what_it_lacks(
+def test_the_refusal_names_the_processor_and_the_missing_instructions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str
 ) -> None:
     file = tmp_path / "cpuinfo"
@@ -121,14 +121,16 @@ def test_the_refusal_names_the_processor_and_what_it_lacks(
     assert (refuse_int8() or "").startswith(f"this processor ({name}) has no 8-bit dot products (AVX-512 VNNI, ")
 
 
-def test_with_them_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_is_accepted_with_dot_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text(GRAVITON_2)
     monkeypatch.setattr(processor, "CPU_INFO", file)
     assert refuse_int8() is None
 
 
-def test_a_machine_that_says_nothing_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_cpu_info_counts_as_without_dot_products(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "nothing")
     assert not has_integer_dot_products()
     assert describe_processor()

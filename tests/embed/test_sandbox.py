@@ -1,4 +1,4 @@
-"""The sandbox: whatever one picture does to the process that decodes it, the others have their features."""
+"""The sandbox: whatever one image does to the process that decodes it, the others get their features."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import SIZE, MakePhoto
-from poisons import POISONS, load_or_die, poison, wait_for_ever
+from poisons import POISONS, load_or_die, poison, wait_forever
 
 from pipeline.embed import child, embedding
 from pipeline.embed.backbone import Backbone, Embed, load_backbone
@@ -29,7 +29,7 @@ BATCH_SIZE = 4
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the decoders had faults: children are forked with them."""
+    """Patches the decoder with faults, which forked children inherit."""
     monkeypatch.setattr(embedding, "load", load_or_die)
 
 
@@ -49,31 +49,31 @@ def embed(box: Sandbox, contents: list[bytes]) -> list[dict]:
     return box.embed(pa.array(contents, pa.binary()), CpuTimer()).to_pylist()
 
 
-def test_features_are_those_of_the_same_pictures_embedded_without_a_sandbox(
+def test_features_equal_those_embedded_without_a_sandbox(
     box: Sandbox, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
-    contents = [*photos, b"", b"no picture"]
+    contents = [*photos, b"", b"not an image"]
     expected = embed_images(contents, load_backbone(tiny_backbone.path), SIZE, BATCH_SIZE)
     assert box.embed(pa.array(contents, pa.binary()), CpuTimer()).equals(expected)
 
 
 @pytest.mark.parametrize("name", POISONS)
-def test_a_picture_that_ends_its_process_has_that_for_a_reason_and_the_others_have_their_features(
+def test_an_image_that_kills_its_process_gets_a_reason_and_the_others_get_features(
     name: str, box: Sandbox, photos: list[bytes], poisoned: None
 ) -> None:
     expected = embed(box, photos)
     rows = embed(box, [*photos[:6], poison(name), *photos[6:]])
     assert rows.pop(6) == {"features": None, "width": None, "height": None, "format": None, "error": POISONS[name][1]}
     assert rows == expected
-    assert embed(box, photos) == expected, "the next pictures are embedded as ever"
+    assert embed(box, photos) == expected, "the next images are embedded as before"
 
 
-def test_pictures_that_do_no_harm_are_kept(photos: list[bytes], tiny_backbone: Backbone, poisoned: None) -> None:
+def test_harmless_images_are_kept(photos: list[bytes], tiny_backbone: Backbone, poisoned: None) -> None:
     mixed = [photos[0], poison("an abort"), photos[1], b"", poison("the system's killer")]
     assert keep_harmless(mixed, tiny_backbone) == photos[:2]
 
 
-def test_many_poisons_in_a_row_cost_nothing_but_themselves(box: Sandbox, photos: list[bytes], poisoned: None) -> None:
+def test_many_poisons_in_a_row_cost_only_themselves(box: Sandbox, photos: list[bytes], poisoned: None) -> None:
     expected = embed(box, photos)
     bad = poison("a segmentation fault")
     rows = embed(box, [bad, bad, *photos[:5], *[bad] * 20, *photos[5:], bad])
@@ -81,8 +81,8 @@ def test_many_poisons_in_a_row_cost_nothing_but_themselves(box: Sandbox, photos:
     assert [row for row in rows if row["features"]] == expected
 
 
-@pytest.mark.parametrize(("end", "reason"), [(os.abort, CRASHED_BACKBONE), (wait_for_ever, TIMED_OUT)])
-def test_of_pictures_embedded_at_once_only_the_one_that_ends_the_graph_is_rejected(
+@pytest.mark.parametrize(("end", "reason"), [(os.abort, CRASHED_BACKBONE), (wait_forever, TIMED_OUT)])
+def test_only_the_image_of_a_batch_that_kills_the_graph_is_rejected(
     end: Callable[[], object], reason: str, box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = embed(box, photos)
@@ -107,7 +107,7 @@ def test_of_pictures_embedded_at_once_only_the_one_that_ends_the_graph_is_reject
             np.testing.assert_allclose(row["features"], wanted["features"], rtol=1e-6)
 
 
-def test_a_child_that_ends_before_any_picture_is_an_error_after_a_few_attempts(
+def test_a_child_that_dies_before_its_first_image_is_an_error_after_a_few_attempts(
     box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(child, "load_backbone", lambda path: os._exit(7))
@@ -115,15 +115,13 @@ def test_a_child_that_ends_before_any_picture_is_an_error_after_a_few_attempts(
         embed(box, photos)
 
 
-def test_a_fault_of_ours_is_an_error_and_no_reason(
-    box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_is_an_error_and_not_a_reason(box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "letterbox", lambda image, size: image.nothing)
     with pytest.raises(SandboxError, match=r"AttributeError: .* has no attribute 'nothing'"):
         embed(box, photos)
 
 
-def test_a_graph_that_is_not_there_is_an_error_that_names_it(photos: list[bytes], tmp_path: Path) -> None:
+def test_a_missing_graph_is_an_error_that_names_it(photos: list[bytes], tmp_path: Path) -> None:
     box = Sandbox(Work(str(tmp_path / "gone.onnx"), SIZE, BATCH_SIZE, LIMITS))
     with pytest.raises(SandboxError, match=r"gone\.onnx"):
         embed(box, photos)
@@ -148,7 +146,7 @@ def test_a_process_has_one_sandbox(tiny_backbone: Backbone) -> None:
     other.close()
 
 
-def test_a_child_has_no_file_of_the_worker_and_ends_with_it(tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_a_child_has_no_file_of_the_worker_and_dies_with_it(tiny_backbone: Backbone, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("")
     code = f"""

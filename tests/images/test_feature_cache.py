@@ -60,7 +60,7 @@ def another_backbone(tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def make_days(spark: SparkSession, tmp_path: Path) -> MakeDays:
-    """Stores the images of several days, or of None, from the bytes of their files; None is a file not readable."""
+    """Stores the images of several days, or of None, from the bytes of their files; None is an unreadable file."""
     lakes = count()
     schema = "day date, image_id string, path string, length long, content binary"
 
@@ -106,7 +106,7 @@ def version_of(cache: FeatureCache) -> int:
 
 
 def serve_only(cache: FeatureCache, images: StoredRows, backbone: Backbone) -> Embedded:
-    """Embeds where embedding must fail: there is no graph, and no bytes of pictures."""
+    """Embeds without a graph and without image bytes, so that every miss fails."""
     for file in images.files:
         path = f"{images.folder}/{file.path}"
         pq.write_table(pq.ParquetFile(path).read().drop_columns("content"), path)
@@ -117,7 +117,7 @@ def embed_all(images: StoredRows, backbone: Backbone) -> LazyRows:
     return embed_stored(images, find_images(images), backbone, CACHE_SCHEMA)
 
 
-def test_the_same_picture_twice_in_a_day_is_embedded_once(
+def test_an_image_that_occurs_twice_on_a_day_is_embedded_once(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     embedded = cache.embed(make_images(photos[0], photos[1], photos[0]), tiny_backbone)
@@ -125,7 +125,7 @@ def test_the_same_picture_twice_in_a_day_is_embedded_once(
     assert sorted(row["image_id"] for row in embedded.rows.frame.collect()) == sorted(map(id_of, photos[:2]))
 
 
-def test_pictures_of_yesterday_are_served_without_graph_bytes_or_commit(
+def test_images_of_yesterday_are_served_without_graph_bytes_or_commit(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     yesterday = cache.embed(make_images(*photos), tiny_backbone)
@@ -138,7 +138,7 @@ def test_pictures_of_yesterday_are_served_without_graph_bytes_or_commit(
     assert make_nullable(today.rows.frame.schema) == parse_schema(features.SCHEMA)
 
 
-def test_only_what_is_missing_is_embedded(
+def test_only_missing_images_are_embedded(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     cache.embed(make_images(*photos[:3]), tiny_backbone)
@@ -148,7 +148,7 @@ def test_only_what_is_missing_is_embedded(
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 4
 
 
-def test_another_backbone_misses_and_going_back_hits(
+def test_another_backbone_misses_and_switching_back_hits(
     cache: FeatureCache,
     make_images: MakeImages,
     photos: list[bytes],
@@ -173,7 +173,7 @@ def test_a_changed_byte_misses(
     assert (embedded.hit_count, embedded.miss_count) == (0, 1)
 
 
-def test_features_of_another_decoder_are_made_anew(
+def test_features_of_another_decoder_are_computed_again(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos)
@@ -185,7 +185,7 @@ def test_features_of_another_decoder_are_made_anew(
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
 
 
-def test_a_picture_of_two_days_of_a_run_is_embedded_for_the_first_and_a_hit_later(
+def test_an_image_on_two_days_of_a_run_is_a_miss_on_the_first_and_a_hit_on_the_second(
     cache: FeatureCache, make_days: MakeDays, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_days({FRIDAY: photos[:2], SATURDAY: photos[:3]})
@@ -195,7 +195,7 @@ def test_a_picture_of_two_days_of_a_run_is_embedded_for_the_first_and_a_hit_late
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
 
 
-def test_images_without_a_day_are_cached_too(
+def test_images_without_a_day_are_cached(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     cache.embed(make_images(photos[0]), tiny_backbone)
@@ -207,7 +207,7 @@ def test_images_without_a_day_are_cached_too(
     )
 
 
-def test_decoding_errors_are_served_too(
+def test_decoding_errors_are_cached(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(photos[0][:300], b"", photos[1])
@@ -217,22 +217,22 @@ def test_decoding_errors_are_served_too(
     assert {row["error"] for row in embedded.rows.frame.collect()} == {TRUNCATED, EMPTY, None}
 
 
-def test_an_error_that_does_not_lie_in_the_bytes_is_tried_again(
+def test_an_image_whose_error_was_not_caused_by_its_bytes_is_tried_again(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos)
     made = extract_features(images.frame.drop("day"), tiny_backbone).withColumn("decoder", F.lit(DECODER))
     in_time = F.col("image_id") != id_of(photos[0])
-    unlucky = made.withColumns(
-        {"error": F.when(~in_time, "too slow"), "features": F.when(in_time, F.col("features"))}
-    ).to(parse_schema(CACHE_SCHEMA))
-    append(cache, tiny_backbone, unlucky.coalesce(1))
+    slow = made.withColumns({"error": F.when(~in_time, "too slow"), "features": F.when(in_time, F.col("features"))}).to(
+        parse_schema(CACHE_SCHEMA)
+    )
+    append(cache, tiny_backbone, slow.coalesce(1))
     embedded = cache.embed(images, tiny_backbone)
     assert (embedded.hit_count, embedded.miss_count) == (3, 1)
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
 
 
-def test_a_picture_rejected_for_its_pixels_is_tried_again_when_more_are_allowed(
+def test_an_image_with_too_many_pixels_is_tried_again_when_the_limit_is_raised(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     strict = FeatureCache(lake=cache.lake, settings=Settings(max_pixels=1_000))
@@ -254,7 +254,7 @@ def test_an_empty_day_has_the_columns_and_no_rows(
     assert not Path(cache.lake.folder(TABLE)).exists()
 
 
-def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
+def test_concurrent_runs_of_the_same_images_lose_and_duplicate_no_rows(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     class OvertakenTable(CachedFeatures):
@@ -275,7 +275,7 @@ def test_runs_that_embed_the_same_pictures_at_once_lose_and_double_nothing(
     assert rows_of(later.rows.frame) == rows_of(extract_features(make_images(*photos).frame, tiny_backbone))
 
 
-def test_a_run_killed_between_writing_and_committing_leaves_the_cache_as_before(
+def test_a_run_killed_between_writing_and_committing_leaves_the_cache_unchanged(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     cache.embed(make_images(photos[0]), tiny_backbone)
@@ -288,7 +288,7 @@ def test_a_run_killed_between_writing_and_committing_leaves_the_cache_as_before(
     assert len(embedded.rows.frame.collect()) == 4
 
 
-def test_a_row_of_the_cache_is_what_extract_features_gives(
+def test_a_row_of_the_cache_equals_the_result_of_extract_features(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(*photos, photos[0][:300], day=None)
@@ -298,7 +298,7 @@ def test_a_row_of_the_cache_is_what_extract_features_gives(
     assert sorted(stored, key=lambda row: row["image_id"]) == sorted(expected, key=lambda row: row["image_id"])
 
 
-def test_features_are_read_from_the_files_that_hold_hits_and_no_others(
+def test_only_files_with_hits_are_read(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     for photo in photos:
@@ -313,7 +313,7 @@ def test_features_are_read_from_the_files_that_hold_hits_and_no_others(
     assert len(embedded.rows.frame.collect()) == 2
 
 
-def test_a_task_that_embeds_writes_what_it_made_itself(
+def test_a_task_that_embeds_also_writes_its_rows(
     spark: SparkSession, cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     rows = embed_all(make_images(*photos), tiny_backbone)
@@ -324,7 +324,7 @@ def test_a_task_that_embeds_writes_what_it_made_itself(
     assert rows_of(stored) == rows_of(rows.frame)
 
 
-def test_only_the_pictures_that_are_wanted_are_embedded(
+def test_only_the_requested_images_are_embedded(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     wanted = [id_of(photos[1]), id_of(photos[2])]
@@ -333,7 +333,7 @@ def test_only_the_pictures_that_are_wanted_are_embedded(
     assert sorted(row["image_id"] for row in embedded.rows.frame.collect()) == sorted(wanted)
 
 
-def test_the_page_of_each_day_says_what_came_from_the_cache_and_what_that_saved(
+def test_the_page_of_each_day_shows_cache_hits_and_the_time_saved(
     cache: FeatureCache, make_days: MakeDays, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     cache.embed(make_images(photos[0]), tiny_backbone)
@@ -356,7 +356,7 @@ def test_the_page_of_each_day_says_what_came_from_the_cache_and_what_that_saved(
     assert [page["seconds_saved"] for page in pages] == [mean_seconds, 3 * mean_seconds]
 
 
-def test_the_page_of_a_day_all_from_the_cache_names_no_speed(
+def test_the_page_of_a_day_without_misses_shows_no_speed(
     cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     cache.embed(make_images(*photos), tiny_backbone)

@@ -18,7 +18,7 @@ from pipeline.images.features import extract_features
 from pipeline.images.image_files import read_images
 
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-"""An EXIF block that says: by a quarter to the right."""
+"""An EXIF block with a quarter turn to the right."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, make_photo: MakePhoto) -> Path:
     return tmp_path
 
 
-def test_every_distinct_picture_has_features_or_a_reason(
+def test_every_distinct_image_has_features_or_a_reason(
     spark: SparkSession, folder: Path, tiny_backbone: Backbone
 ) -> None:
     rows = extract_features(read_images(spark, str(folder)), tiny_backbone).collect()
@@ -41,7 +41,9 @@ def test_every_distinct_picture_has_features_or_a_reason(
     assert {row["backbone"] for row in rows} == {tiny_backbone.digest}
 
 
-def test_features_are_those_of_the_graph_as_float32(spark: SparkSession, folder: Path, tiny_backbone: Backbone) -> None:
+def test_features_are_the_output_of_the_graph_as_float32(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone
+) -> None:
     features = extract_features(read_images(spark, str(folder)), tiny_backbone)
     assert features.schema["features"].dataType.simpleString() == "array<float>"
     stored = features.where("format = 'PNG'").first()
@@ -57,12 +59,12 @@ def test_features_of_a_day_keep_the_day(spark: SparkSession, folder: Path, tiny_
     assert {str(row["day"]) for row in rows} == {"2026-11-20"}
 
 
-def test_a_decoder_of_one_name_always_gives_the_same_pixels() -> None:
-    """Where this fails, raise the number in DECODER: the cache must forget what the former pixels gave."""
+def test_one_version_of_the_decoder_always_gives_the_same_pixels() -> None:
+    """If this fails, raise the number in DECODER, so that cached features of the former pixels are not used."""
     ramp = np.arange(90 * 70, dtype=np.uint16).reshape(90, 70) * 10
     colours = np.stack([ramp, ramp.T.reshape(90, 70), ramp ^ 0x5A5A, ramp >> 3], axis=-1).astype(np.uint8)
     rgb = colours[..., :3]
-    pictures = [
+    images = [
         (Image.fromarray(ramp), "PNG", {}),
         (Image.fromarray(colours), "PNG", {}),
         (Image.fromarray(rgb.repeat(3, axis=0)), "BMP", {}),
@@ -73,18 +75,18 @@ def test_a_decoder_of_one_name_always_gives_the_same_pixels() -> None:
         (Image.fromarray(rgb), "JPEG", {"quality": 90}),
     ]
     digest = hashlib.sha256()
-    for picture, file_format, options in pictures:
+    for image, file_format, options in images:
         file = io.BytesIO()
-        picture.save(file, file_format, **options)
+        image.save(file, file_format, **options)
         digest.update(decode(file.getvalue(), 32).pixels.tobytes())
     decoder = "4, pillow 13.0.0, simplejpeg 1.9.0, opencv-python-headless 4.14.0.94"
     assert (DECODER, digest.hexdigest()[:16]) == (decoder, "035505e27d205acf")
 
 
-def test_a_worker_that_computes_otherwise_stops_the_job_before_it_writes_features(
+def test_a_worker_that_computes_different_features_stops_the_job_before_it_writes_any(
     spark: SparkSession, folder: Path, tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """As if the workers' processor were another: the graph gives other features than its golden set has."""
+    """Simulates another processor: the graph computes other features than its golden set has."""
     model = onnx.load(tiny_backbone.path)
     scale = next(tensor for tensor in model.graph.initializer if tensor.dims == [3, 1, 1])
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.02), scale.name))

@@ -1,4 +1,4 @@
-"""Images: every file of a folder is one row, whatever its name, and whatever becomes of it before it is read."""
+"""Image files: every file of a folder is one row, whatever its name and whatever happens to it before it is read."""
 
 import hashlib
 import os
@@ -49,7 +49,7 @@ ODD_NAMES = [
 
 
 def write(folder: Path, *names: str) -> None:
-    """Writes files whose content is their name."""
+    """Writes files that contain their own name."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def test_every_odd_name_is_a_row_with_its_own_bytes(spark: SparkSession, tmp_pat
     assert {row["read_error"] for row in rows.values()} == {None}
 
 
-def test_a_name_that_is_not_text_is_a_row_like_any_other(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_text_is_a_row_like_any_other(spark: SparkSession, tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path)
     os.mkdir(folder + b"/\xe9t\xe9")
     for name in (b"\xff\xfe.jpg", b"caf\xe9.jpg", b"\xe9t\xe9/x.jpg", b"plain.jpg"):
@@ -99,7 +99,7 @@ def test_files_are_listed_by_path_with_size_and_time(tmp_path: Path) -> None:
 # Rows
 
 
-def test_the_identity_of_a_picture_is_the_digest_of_its_bytes(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_id_of_an_image_is_the_digest_of_its_bytes(spark: SparkSession, tmp_path: Path) -> None:
     content = os.urandom(5000)
     for name in ("one.jpg", "two.jpg"):
         (tmp_path / name).write_bytes(content)
@@ -111,7 +111,7 @@ def test_the_identity_of_a_picture_is_the_digest_of_its_bytes(spark: SparkSessio
     assert rows["one.jpg"]["modified_at"] == datetime.fromtimestamp(86_400)  # noqa: DTZ006 (Spark gives local time)
 
 
-def test_an_empty_folder_has_no_rows_but_the_columns(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_empty_folder_has_all_columns_and_no_rows(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "empty" / "emptier").mkdir(parents=True)
     images = read_images(spark, str(tmp_path))
     assert images.schema == StructType.fromDDL(FILE_COLUMNS)
@@ -126,20 +126,20 @@ def test_the_columns_are_those_of_the_schema_with_their_comments(spark: SparkSes
     assert all(field.metadata["comment"] for field in images.schema)
 
 
-def test_a_missing_folder_is_an_error_at_once(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_immediate_error(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_images(spark, str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_days(spark, {date(2026, 11, 20): str(tmp_path), date(2026, 11, 21): str(tmp_path / "nowhere")})
 
 
-def test_a_file_in_the_place_of_the_folder_is_an_error_at_once(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_file_instead_of_the_folder_is_an_immediate_error(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "x.jpg")
     with pytest.raises(NotADirectoryError):
         read_images(spark, str(tmp_path / "x.jpg"))
 
 
-def test_what_happens_to_a_file_after_the_listing_is_told_in_its_row(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_file_that_vanishes_after_the_listing_has_the_reason_in_its_row(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "good.jpg", "deleted.jpg", "becomes_folder.jpg", "gone/with/its/folder.jpg")
     images = read_images(spark, str(tmp_path))
     for name in ("deleted.jpg", "becomes_folder.jpg", "gone/with/its/folder.jpg"):
@@ -158,7 +158,7 @@ def test_what_happens_to_a_file_after_the_listing_is_told_in_its_row(spark: Spar
     assert rows["deleted.jpg"]["length"] == len("deleted.jpg")
 
 
-def test_a_file_that_is_still_arriving_or_was_replaced_is_told_from_one_that_is_whole(
+def test_a_file_that_is_still_arriving_or_was_replaced_is_reported_as_changed(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     write(tmp_path, "whole.jpg", "growing.jpg", "shrinking.jpg", "replaced.jpg")
@@ -178,17 +178,17 @@ def test_a_file_that_is_still_arriving_or_was_replaced_is_told_from_one_that_is_
     assert {row["read_error"] for row in read(spark, tmp_path).values()} == {None}, "the next reading finds them whole"
 
 
-def test_a_file_beyond_the_limit_is_rejected_unread(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_rejected_unread(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "small.jpg")
     with (tmp_path / "huge.jpg").open("wb") as file:
-        file.truncate(2**40)  # a hole: nothing that reads it comes to an end
+        file.truncate(2**40)  # a sparse file: reading it would never end
     rows = read(spark, tmp_path)
     assert (rows["huge.jpg"]["read_error"], rows["huge.jpg"]["length"]) == (TOO_MANY_BYTES, 2**40)
     assert rows["huge.jpg"]["content"] is None
     assert rows["small.jpg"]["read_error"] is None
 
 
-def test_a_loop_of_links_ends_and_every_file_is_listed_once(tmp_path: Path) -> None:
+def test_a_cycle_of_links_ends_and_every_file_is_listed_once(tmp_path: Path) -> None:
     write(tmp_path, "a/x.jpg", "b/y.jpg")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "a" / "across").symlink_to(tmp_path / "b")
@@ -210,9 +210,9 @@ def test_linked_files_and_folders_are_read(spark: SparkSession, tmp_path: Path) 
     assert bytes(rows["linked.jpg"]["content"]) == b"elsewhere/y.jpg"
 
 
-def test_what_is_no_file_is_no_row_and_blocks_nothing(tmp_path: Path) -> None:
+def test_pipes_and_dangling_links_are_skipped_without_blocking(tmp_path: Path) -> None:
     write(tmp_path, "x.jpg")
-    os.mkfifo(tmp_path / "pipe.jpg")  # reading it would wait for ever
+    os.mkfifo(tmp_path / "pipe.jpg")  # reading it would block forever
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
     assert list_files(str(tmp_path))["path"].to_pylist() == ["x.jpg"]
 
@@ -220,7 +220,7 @@ def test_what_is_no_file_is_no_row_and_blocks_nothing(tmp_path: Path) -> None:
 # Folders
 
 
-def test_a_folder_has_the_same_rows_however_it_is_named(
+def test_a_folder_has_the_same_rows_under_each_of_its_names(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "days/with space/x.jpg", "days/with space/sub/y.jpg")
@@ -279,7 +279,7 @@ def test_batches_of_bytes_are_bounded(spark: SparkSession, tmp_path: Path) -> No
     assert len(batches) > 1
 
 
-def test_the_rows_of_a_large_folder_are_the_files_of_it(spark: SparkSession, tmp_path: Path) -> None:
+def test_every_file_of_a_large_folder_is_one_row(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, *(f"{number % 17}/{number}.jpg" for number in range(3000)))
     rows = read_images(spark, str(tmp_path)).select("path", "image_id").collect()
     assert {row["path"]: row["image_id"] for row in rows} == {

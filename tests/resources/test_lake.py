@@ -65,12 +65,12 @@ def ids_in(frame: DataFrame) -> list[str]:
 
 
 def ids_in_delta(lake: Lake, table: str = "images") -> list[str]:
-    """As a reader that knows nothing of Daylight sees them."""
+    """Ids as a plain Delta reader sees them."""
     return sorted(DeltaTable(lake.folder(table)).to_pandas()["image_id"])
 
 
 def waiting(frame: DataFrame, started: Path, go: Path) -> DataFrame:
-    """The same rows, from tasks that say that they run and then wait for a file."""
+    """The same rows, from tasks that signal their start and then wait for a file."""
 
     def wait(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         started.touch()
@@ -87,7 +87,7 @@ def waiting(frame: DataFrame, started: Path, go: Path) -> DataFrame:
 def wait_for(file: Path, work: Future) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not file.exists():
-        assert not work.done() or work.result() is None, "the first writer ended before it was let go"
+        assert not work.done() or work.result() is None, "the first writer ended before it was released"
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -153,7 +153,7 @@ def test_several_days_are_written_at_once_and_those_without_rows_count_as_stored
     assert ids_in_delta(lake) == ["a", "b", "z"]
 
 
-def test_rows_of_a_day_that_was_not_asked_for_are_refused(lake: Lake, make_day: MakeDay) -> None:
+def test_rows_of_a_day_outside_the_run_are_refused(lake: Lake, make_day: MakeDay) -> None:
     lake.write("images", make_day("a"), [FRIDAY])
     with pytest.raises(LakeError, match=rf"images: rows of \['{SATURDAY}'\] in a run of \['{FRIDAY}'\]"):
         lake.write("images", make_day("b").union(make_day("z", day=SATURDAY)), [FRIDAY])
@@ -188,7 +188,7 @@ def test_a_writer_that_started_before_another_committed_the_day_is_refused(
 
 @pytest.mark.parametrize("row_count", [0, 1], ids=["empty", "with rows"])
 @pytest.mark.parametrize("key", [FRIDAY, WHOLE_TABLE])
-def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
+def test_exactly_one_of_several_concurrent_writers_of_a_day_wins(
     lake: Lake, make_day: MakeDay, key: str, row_count: int
 ) -> None:
     frame = make_day(*"a"[:row_count])
@@ -212,7 +212,7 @@ def test_of_writers_that_commit_the_same_day_at_once_exactly_one_wins(
     assert len(ids_in_delta(lake)) == row_count
 
 
-def test_days_of_one_run_stand_together_or_not_at_all(lake: Lake, make_day: MakeDay) -> None:
+def test_days_of_one_run_are_stored_together_or_not_at_all(lake: Lake, make_day: MakeDay) -> None:
     folder = lake.folder("images")
     both = make_day("friday").union(make_day("saturday", day=SATURDAY))
     assert lake.write("images", both, [FRIDAY, SATURDAY]) == {FRIDAY: 1, SATURDAY: 1}
@@ -240,7 +240,7 @@ def test_writers_of_different_days_all_succeed(spark: SparkSession, lake: Lake, 
     assert ids_in(lake.read(spark, "images", days).frame) == ids_in_delta(lake) == days
 
 
-def test_a_task_that_fails_leaves_the_table_as_before(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
+def test_a_failed_task_leaves_the_table_unchanged(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
     lake.write("images", make_day("a"), [FRIDAY])
     frame = make_day("b", "c").coalesce(1)
 
@@ -269,7 +269,7 @@ def test_a_table_with_other_columns_is_refused(
     assert ids_in_delta(lake) == ["a"]
 
 
-def test_a_table_of_a_former_version_gets_the_columns_that_came_later_and_no_others(
+def test_a_table_of_an_earlier_version_gets_the_columns_added_since_and_no_others(
     spark: SparkSession, lake: Lake
 ) -> None:
     former = "day date, image_id string, reason string"
@@ -287,9 +287,7 @@ def test_a_table_of_a_former_version_gets_the_columns_that_came_later_and_no_oth
     assert {row["image_id"]: row["classifier"] for row in foreign} == {"a": None, "b": "v1"}
 
 
-def test_days_that_were_never_written_are_no_error_to_who_asks_for_what_is_known(
-    spark: SparkSession, lake: Lake, make_day: MakeDay
-) -> None:
+def test_read_known_skips_days_that_were_never_written(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:
     schema = parse_schema(SCHEMA)
     assert lake.read_known(spark, "images", schema, [FRIDAY]).frame.collect() == []
     lake.write("images", make_day("a"), [FRIDAY])
@@ -297,7 +295,7 @@ def test_days_that_were_never_written_are_no_error_to_who_asks_for_what_is_known
     assert lake.read_known(spark, "images", schema, []).frame.collect() == []
 
 
-def test_a_form_is_put_in_place_whole_and_replaced(lake: Lake) -> None:
+def test_a_form_is_replaced_atomically(lake: Lake) -> None:
     for text in ("\ufeffold\r\n", "\ufeffnew\r\n"):
         path = Path(lake.documents.write_form(FRIDAY, text))
         assert path.read_bytes() == text.encode()
@@ -305,7 +303,9 @@ def test_a_form_is_put_in_place_whole_and_replaced(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("change", [b"", b"more"], ids=["cut", "longer"])
-def test_files_of_another_size_than_was_written_are_refused(lake: Lake, make_day: MakeDay, change: bytes) -> None:
+def test_files_of_a_size_that_differs_from_the_reported_one_are_refused(
+    lake: Lake, make_day: MakeDay, change: bytes
+) -> None:
     frame, folder = make_day("a"), lake.folder("images")
     delta = open_or_create(folder, frame.schema, "day")
     files = rows_of(frame).write_to(str(folder), frame.schema, "day")
@@ -327,7 +327,7 @@ def test_files_with_other_columns_than_the_table_are_refused(
         check_files(folder, rows_of(other).write_to(str(folder), other.schema, "day"), delta)
 
 
-def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(
+def test_column_comments_are_stored_in_the_log_and_in_the_schema_that_is_read(
     spark: SparkSession, lake: Lake, make_day: MakeDay
 ) -> None:
     lake.write("images", make_day("a"), [FRIDAY])
@@ -341,7 +341,7 @@ def test_comments_of_columns_stand_in_the_log_and_in_the_schema_that_is_read(
     assert {field["name"]: field["metadata"]["comment"] for field in fields} == expected
 
 
-def test_every_kind_of_column_comes_back_in_its_place_as_it_was_written(spark: SparkSession, lake: Lake) -> None:
+def test_every_type_of_column_is_read_as_it_was_written(spark: SparkSession, lake: Lake) -> None:
     schema = """day date, features array<float>, probabilities map<string, double>, content binary,
         length long, width int, modified_at timestamp, path string"""
     moment = datetime(2026, 11, 20, 23, 59, 59, 999999, tzinfo=UTC)
@@ -358,7 +358,7 @@ def test_every_kind_of_column_comes_back_in_its_place_as_it_was_written(spark: S
     assert np.array(foreign["features"], np.float32).tobytes() == vector.tobytes()
 
 
-def test_pictures_are_stored_as_they_are_and_everything_else_is_compressed(spark: SparkSession, lake: Lake) -> None:
+def test_image_bytes_are_stored_uncompressed_and_everything_else_is_compressed(spark: SparkSession, lake: Lake) -> None:
     schema = "content binary, path string, features array<float>, probabilities map<string, double>"
     vector = [number / 7 for number in range(1000)]
     lake.write("images", spark.createDataFrame([(b"x", "a", vector, {"a": 1.0})], schema), None)
@@ -371,8 +371,8 @@ def test_pictures_are_stored_as_they_are_and_everything_else_is_compressed(spark
     assert "BYTE_STREAM_SPLIT" in columns["features.list.element"].encodings
 
 
-def test_vectors_of_few_different_numbers_take_a_third_of_the_bytes(spark: SparkSession, lake: Lake) -> None:
-    """As those of an int8 graph are: 256 different numbers, half of them zero."""
+def test_vectors_with_few_distinct_values_take_a_third_of_the_bytes(spark: SparkSession, lake: Lake) -> None:
+    """Like features of an int8 graph: 256 distinct values, half of the entries zero."""
     random = np.random.default_rng(0)
     few = (random.integers(0, 256, (400, 500)) * random.integers(0, 2, (400, 500))).astype(np.float32) / 7
     many = random.normal(size=(400, 500)).astype(np.float32)
@@ -386,7 +386,7 @@ def test_vectors_of_few_different_numbers_take_a_third_of_the_bytes(spark: Spark
 
 
 @pytest.mark.parametrize(("row_bytes", "row_count"), [(2_000, 8_000), (1_500_000, 10)])
-def test_row_groups_are_bounded_by_bytes_however_large_the_rows(
+def test_row_groups_are_bounded_in_bytes_for_rows_of_any_size(
     spark: SparkSession, lake: Lake, row_bytes: int, row_count: int
 ) -> None:
     rows = spark.range(0, row_count, 1, 1).selectExpr(f"cast(repeat('x', {row_bytes}) as binary) as content")
@@ -399,7 +399,7 @@ def test_row_groups_are_bounded_by_bytes_however_large_the_rows(
     assert sum(sizes) / len(sizes) >= ROW_GROUP_BYTES / 4, "groups this small would make reading slow"
 
 
-def test_what_is_appended_stands_beside_what_was_there_and_is_read_by_value_and_by_file(
+def test_appended_rows_are_added_to_the_existing_ones_and_read_by_value_and_by_file(
     spark: SparkSession, lake: Lake, make_row: MakeRow
 ) -> None:
     first = append(lake, make_row("a", "b"))
@@ -414,7 +414,7 @@ def test_what_is_appended_stands_beside_what_was_there_and_is_read_by_value_and_
     assert ids_in_delta(lake, "cache") == ["a", "b", "c", "z"]
 
 
-def test_nothing_appended_yet_reads_as_no_rows(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
+def test_a_table_without_appends_reads_as_no_rows(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
     rows = open_cache(spark, lake).read().frame
     assert (rows.columns, rows.collect()) == (["image_id", "backbone"], [])
     assert open_cache(spark, lake).list_appended() == []
@@ -433,14 +433,14 @@ def test_appending_no_rows_commits_nothing(lake: Lake, make_row: MakeRow) -> Non
 def test_the_log_records_the_cost_of_each_append(spark: SparkSession, lake: Lake, make_row: MakeRow) -> None:
     appended = [append(lake, make_row(*ids)) for ids in ("ab", "c")]
     append(lake, make_row("z", backbone="1e5"), "1e5")
-    told = open_cache(spark, lake).list_appended()
-    assert [(each.row_count, each.seconds) for each in told] == [(1, appended[1].seconds), (2, appended[0].seconds)]
+    logged = open_cache(spark, lake).list_appended()
+    assert [(each.row_count, each.seconds) for each in logged] == [(1, appended[1].seconds), (2, appended[0].seconds)]
 
 
 def test_rows_of_another_value_are_not_appended(lake: Lake, make_row: MakeRow) -> None:
-    for stranger in ("1e5", None):
-        with pytest.raises(LakeError, match=rf"cache: rows of \['{stranger}'\] in a run of \['0012'\]"):
-            append(lake, make_row("a").union(make_row("z", backbone=stranger)))
+    for other in ("1e5", None):
+        with pytest.raises(LakeError, match=rf"cache: rows of \['{other}'\] in a run of \['0012'\]"):
+            append(lake, make_row("a").union(make_row("z", backbone=other)))
     assert ids_in_delta(lake, "cache") == []
 
 
@@ -452,7 +452,7 @@ def test_rows_of_other_columns_are_not_appended(spark: SparkSession, lake: Lake,
     assert ids_in_delta(lake, "cache") == ["a"]
 
 
-def test_writers_that_append_at_once_all_succeed(lake: Lake, make_row: MakeRow) -> None:
+def test_concurrent_appends_all_succeed(lake: Lake, make_row: MakeRow) -> None:
     ids = ["a", "b", "c", "d"]
     ready = threading.Barrier(len(ids))
 
@@ -466,7 +466,7 @@ def test_writers_that_append_at_once_all_succeed(lake: Lake, make_row: MakeRow) 
 
 
 @pytest.mark.parametrize("name", ["my lake", "Süden & Co", "[a]{b,c}*?"])
-def test_a_lake_may_lie_in_a_folder_of_any_name(
+def test_a_lake_folder_may_have_any_name(
     spark: SparkSession, make_day: MakeDay, make_row: MakeRow, tmp_path: Path, name: str
 ) -> None:
     lake = Lake(root=str(tmp_path / name))
@@ -478,9 +478,7 @@ def test_a_lake_may_lie_in_a_folder_of_any_name(
     assert cached.locate(["image_id"], lambda rows: pc.is_valid(rows["image_id"]))["image_id"].to_pylist() == ["b"]
 
 
-def test_a_table_of_a_former_version_gains_the_columns_that_it_lacks_and_loses_none(
-    spark: SparkSession, lake: Lake
-) -> None:
+def test_a_table_of_an_earlier_version_gains_missing_columns_and_loses_none(spark: SparkSession, lake: Lake) -> None:
     table = "training_features"
     lake.write(table, spark.createDataFrame([("a",)], "image_id string"), None)
     lake.write(table, spark.createDataFrame([("b", "shop")], "image_id string, group string comment 'of it'"), None)

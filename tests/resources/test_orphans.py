@@ -18,10 +18,10 @@ DAY = "2026-11-20"
 
 @pytest.fixture
 def lake(tmp_path: Path, spark: SparkSession) -> Lake:
-    """A day written once, and written again."""
+    """A lake with a day that was written twice."""
     lake = Lake(root=str(tmp_path / "lake"))
-    for picture in ("old", "new"):
-        lake.write("images", spark.sql(f"select date '{DAY}' as day, '{picture}' as image_id"), [DAY])
+    for image in ("old", "new"):
+        lake.write("images", spark.sql(f"select date '{DAY}' as day, '{image}' as image_id"), [DAY])
     return lake
 
 
@@ -31,7 +31,7 @@ def age(*paths: Path) -> None:
         os.utime(path, (then, then))
 
 
-def test_an_orphan_of_a_killed_run_is_removed_when_it_is_old(lake: Lake) -> None:
+def test_an_orphaned_file_of_a_killed_run_is_removed_when_it_is_old(lake: Lake) -> None:
     folder = Path(lake.folder("images")) / f"day={DAY}" / "killed"
     folder.mkdir()
     old, young = folder / "old.parquet", folder / "young.parquet"
@@ -43,13 +43,13 @@ def test_an_orphan_of_a_killed_run_is_removed_when_it_is_old(lake: Lake) -> None
     assert young.exists(), "its run may be under way"
 
 
-def test_a_table_reads_as_before(lake: Lake, spark: SparkSession) -> None:
+def test_removing_orphans_does_not_change_a_table(lake: Lake, spark: SparkSession) -> None:
     age(*Path(lake.folder("images")).rglob("*.parquet"))
     remove_orphans(lake)
     assert [row["image_id"] for row in lake.read(spark, "images", [DAY]).frame.collect()] == ["new"]
 
 
-def test_a_draft_that_never_got_its_name_is_removed(lake: Lake) -> None:
+def test_a_draft_that_was_never_renamed_is_removed(lake: Lake) -> None:
     folder = lake.models.folder / "classifier"
     kept, file, model = folder / "version", folder / draft_name("note.json"), folder / draft_name("version")
     kept.mkdir(parents=True)
@@ -61,7 +61,7 @@ def test_a_draft_that_never_got_its_name_is_removed(lake: Lake) -> None:
     assert sorted(path.name for path in folder.rglob("*")) == [".part.crc", "part", "version"]
 
 
-def test_the_job_says_what_it_removed(lake: Lake) -> None:
+def test_the_job_reports_the_removed_files(lake: Lake) -> None:
     age(*Path(lake.folder("images")).rglob("*.parquet"))
     orphan = Path(lake.folder("images")) / "orphan.parquet"
     orphan.write_bytes(b"half a file")
@@ -76,5 +76,5 @@ def test_the_job_says_what_it_removed(lake: Lake) -> None:
     }
 
 
-def test_a_lake_that_is_not_there_has_none(tmp_path: Path) -> None:
+def test_a_missing_lake_has_no_orphans(tmp_path: Path) -> None:
     assert remove_orphans(Lake(root=str(tmp_path / "nowhere"))) == {"models": 0}

@@ -1,4 +1,4 @@
-"""Object stores: URIs are opened as the environment says, and one that holds a key is refused unseen."""
+"""Object stores: URIs are opened with the settings of the environment, and a URI with a key is refused."""
 
 import pytest
 from pyarrow import fs
@@ -20,13 +20,13 @@ SECRET = "bWFkZSB1cA"
         f"az://container/landing?sig={SECRET}",
     ],
 )
-def test_a_uri_that_holds_a_key_is_refused_and_the_key_is_not_repeated(uri: str) -> None:
+def test_a_uri_with_a_key_is_refused_without_repeating_the_key(uri: str) -> None:
     with pytest.raises(StoreError, match=r"AWS_\*, AZURE_\*") as caught:
         open_folder(uri)
     assert SECRET not in str(caught.value)
 
 
-def test_an_endpoint_in_the_environment_is_where_a_bucket_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_endpoint_in_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_REGION", "eu-west-3")
     filesystem, path = open_folder("s3://bucket/landing/days/")
@@ -37,20 +37,20 @@ def test_an_endpoint_in_the_environment_is_where_a_bucket_is_looked_for(monkeypa
 @pytest.mark.parametrize(
     "uri", ["abfss://c@account.dfs.core.windows.net/landing", "abfs://c/landing", "az://c/landing"]
 )
-def test_a_container_may_stand_with_its_account_or_without(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+def test_a_container_uri_may_omit_the_account(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "bWFkZSB1cA==")
     filesystem, path = open_folder(uri)
     assert (filesystem.type_name, path) == ("abfs", "c/landing")
 
 
-def test_a_missing_account_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_account_is_an_error_that_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     with pytest.raises(StoreError, match="set AZURE_STORAGE_ACCOUNT_NAME"):
         open_folder("az://container/landing")
 
 
-def test_delta_is_told_of_the_vendors_variables_and_of_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delta_gets_the_variables_of_the_vendors_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", SECRET)
     monkeypatch.setenv("SOME_SECRET", SECRET)
@@ -61,7 +61,7 @@ def test_delta_is_told_of_the_vendors_variables_and_of_no_others(monkeypatch: py
     assert storage_options("/a/folder") is None
 
 
-def test_spark_without_jars_reads_folders_and_no_stores(spark: SparkSession) -> None:
+def test_spark_without_jars_reads_folders_but_no_object_stores(spark: SparkSession) -> None:
     assert spark_reads(spark, "/a/folder")
     assert not spark_reads(spark, "s3://bucket/lake")
     assert not spark_reads(spark, "abfss://c@account.dfs.core.windows.net/lake")

@@ -1,4 +1,4 @@
-"""Schemas: every column of every table is described, and where it says from which column it comes, that one exists."""
+"""Schemas: every column of every table has a comment, and every source column that a comment names exists."""
 
 import re
 
@@ -61,14 +61,14 @@ def test_every_column_is_described(tables: dict[str, StructType]) -> None:
             assert len(comment_of(table, column)) > 10, f"{name}.{column}"
 
 
-def test_every_column_that_is_named_as_a_source_exists(tables: dict[str, StructType]) -> None:
+def test_every_source_column_exists(tables: dict[str, StructType]) -> None:
     for name, table in tables.items():
         for column in table.fieldNames():
             for source, source_column in find_sources(comment_of(table, column)):
                 assert source_column in tables[source].fieldNames(), f"{name}.{column}: {source}.{source_column}"
 
 
-def test_no_source_is_written_in_words_that_are_not_understood(tables: dict[str, StructType]) -> None:
+def test_every_mention_of_a_source_can_be_parsed(tables: dict[str, StructType]) -> None:
     for name, table in tables.items():
         for column in table.fieldNames():
             comment = comment_of(table, column)
@@ -76,7 +76,7 @@ def test_no_source_is_written_in_words_that_are_not_understood(tables: dict[str,
             assert find_sources(comment) == written, f"{name}.{column}"
 
 
-def test_a_column_that_an_upstream_table_has_too_says_that_it_comes_from_there(
+def test_a_column_that_an_upstream_table_also_has_names_it_as_its_source(
     tables: dict[str, StructType], upstream: dict[str, set[str]]
 ) -> None:
     for name, table in tables.items():
@@ -85,7 +85,7 @@ def test_a_column_that_an_upstream_table_has_too_says_that_it_comes_from_there(
             assert (name, column) in OWN or find_sources(comment_of(table, column)), f"{name}.{column}"
 
 
-def test_the_page_of_a_table_has_the_lineage_of_its_columns(tables: dict[str, StructType]) -> None:
+def test_the_page_of_a_table_shows_the_lineage_of_its_columns(tables: dict[str, StructType]) -> None:
     lineage = show_schema(tables["predictions"])["dagster/column_lineage"].value.deps_by_column
     assert lineage["path"] == [dg.TableColumnDep(dg.AssetKey("images"), "path")]
     assert lineage["error"] == [
@@ -95,7 +95,7 @@ def test_the_page_of_a_table_has_the_lineage_of_its_columns(tables: dict[str, St
     assert "decision" not in lineage
 
 
-def test_sources_are_told_from_comments() -> None:
+def test_sources_are_parsed_from_comments() -> None:
     assert find_sources("the day, from images.day") == [("images", "day")]
     assert find_sources("from a.b, c.d or e.f; null where manifest.csv has none") == [
         ("a", "b"),

@@ -37,7 +37,7 @@ def all_rows(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def read_all(rows: StoredRows, places: pa.Table, task_weight: int) -> list[list[tuple[date, list[int]]]]:
-    """Of every task its portions, read as the workers read them."""
+    """The portions of each task, read as the workers read them."""
     frame = share_rows(rows.spark, places, [1] * places.num_rows, task_weight)
     tasks = frame.rdd.glom().collect()
     return [
@@ -55,7 +55,7 @@ def test_a_frame_has_all_rows_with_their_days(numbers: StoredRows) -> None:
     assert Counter(row.day for row in rows) == dict.fromkeys(DAYS, 200)
 
 
-def test_every_row_is_found_with_the_place_where_it_lies(numbers: StoredRows) -> None:
+def test_every_row_is_found_with_its_place(numbers: StoredRows) -> None:
     found = numbers.locate(["number"], all_rows)
     assert found.column_names == ["number", *PLACE]
     assert found["number"].to_pylist() == list(range(400))
@@ -65,7 +65,7 @@ def test_every_row_is_found_with_the_place_where_it_lies(numbers: StoredRows) ->
         assert (row["row_group"], row["row"]) == divmod(position, GROUP_ROWS)
 
 
-def test_only_rows_that_are_wanted_are_found(numbers: StoredRows) -> None:
+def test_only_wanted_rows_are_found(numbers: StoredRows) -> None:
     found = numbers.locate(["number"], lambda rows: pc.is_in(rows["number"], pa.array([5, 399, 1000])))
     assert found["number"].to_pylist() == [5, 399]
     assert numbers.among([numbers.files[3].path]).locate(["number"], all_rows)["number"].to_pylist() == list(
@@ -74,9 +74,7 @@ def test_only_rows_that_are_wanted_are_found(numbers: StoredRows) -> None:
     assert numbers.among([]).locate(["number"], all_rows).schema.types[:2] == [pa.int64(), pa.date32()]
 
 
-def test_no_more_rows_than_a_lookup_takes_are_held_at_once(
-    numbers: StoredRows, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lookup_holds_a_bounded_number_of_rows(numbers: StoredRows, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "LOOKUP_ROWS", 2 * FILE_ROWS)
     held = []
 
@@ -97,7 +95,7 @@ def test_every_wanted_row_is_read_by_one_task_and_tasks_are_equal(numbers: Store
     assert max(sizes) - min(sizes) <= 10
 
 
-def test_one_row_may_be_wanted_on_several_days(numbers: StoredRows) -> None:
+def test_a_row_may_be_wanted_on_several_days(numbers: StoredRows) -> None:
     first = numbers.locate(["number"], lambda rows: pc.equal(rows["number"], 7))
     position = first.schema.get_field_index("day")
     again = first.set_column(position, "day", pa.array([DAYS[1]], pa.date32()))
@@ -105,13 +103,13 @@ def test_one_row_may_be_wanted_on_several_days(numbers: StoredRows) -> None:
     assert sorted(portion for task in tasks for portion in task) == [(DAYS[0], [7]), (DAYS[1], [7])]
 
 
-def test_rows_that_lie_together_are_read_together(numbers: StoredRows) -> None:
+def test_neighbouring_rows_are_read_together(numbers: StoredRows) -> None:
     places = numbers.locate(["number"], all_rows)
     tasks = read_all(numbers, places.take(pa.array(reversed(range(400)))), 1_000_000)
     assert sorted(len(part) for task in tasks for _, part in task) == [10] * 4 + [30] * 12
 
 
-def test_a_column_that_the_table_had_later_is_null_in_older_files_with_and_without_a_connector(
+def test_a_column_added_later_is_null_in_older_files_with_and_without_a_connector(
     numbers: StoredRows,
 ) -> None:
     later = replace(numbers, schema=parse_schema("day date, number long, note string"))

@@ -15,7 +15,7 @@ from pipeline.storage.stored_rows import TASKS_AT_ONCE, assign_tasks
         pytest.param([100_000_000, 90_000_000, *[1000] * 4000, *[3_000_000] * 50], id="a mixture"),
     ],
 )
-def test_every_file_has_a_task_and_tasks_are_about_equal(lengths: list[int]) -> None:
+def test_every_file_has_a_task_and_tasks_have_similar_weights(lengths: list[int]) -> None:
     weights = [length + OPENING_BYTES for length in lengths]
     tasks = assign_tasks(weights, TASK_BYTES)
     loads: Counter[int] = Counter()
@@ -34,12 +34,12 @@ def test_there_are_never_more_tasks_than_pieces() -> None:
     assert assign_tasks([2**40], TASK_BYTES) == [0]
 
 
-def test_two_or_four_cores_get_equally_many_tasks() -> None:
+def test_two_or_four_cores_get_the_same_number_of_tasks() -> None:
     for piece_count in (500, 5_000, 50_000):
         tasks = assign_tasks([TASK_BYTES // 100] * piece_count, TASK_BYTES)
         assert len(set(tasks)) % TASKS_AT_ONCE == 0
 
 
-def test_small_files_are_bounded_by_their_number() -> None:
+def test_the_number_of_small_files_in_a_task_is_bounded() -> None:
     per_task = Counter(assign_tasks([1 + OPENING_BYTES] * 20_000, TASK_BYTES))
     assert max(per_task.values()) <= TASK_BYTES / OPENING_BYTES
