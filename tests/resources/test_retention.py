@@ -191,7 +191,7 @@ def test_nothing_is_removed_by_default(lake: Lake, tmp_path: Path) -> None:
         result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()}, instance=instance)
     assert metadata_of(result)["empty_old_pictures"] == {"days": 0, "which": ""}
     assert metadata_of(result)["forget_old_runs"] == {"runs": 0}
-    assert lake.list_emptied([OLD, NEW]) == []
+    assert list_purged(lake, [OLD, NEW]) == []
 
 
 def test_days_are_counted_back_from_today() -> None:
