@@ -12,6 +12,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.storage.vectors import to_matrix
+
 
 @dataclass(frozen=True)
 class LabelledPredictions:
@@ -67,7 +69,7 @@ class LabelledPredictions:
 def predictions_of(table: pa.Table) -> LabelledPredictions:
     """The answers of which this is the table."""
     classes = json.loads(table.schema.metadata[b"classes"])
-    shares = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    shares = to_matrix(table["probabilities"], np.float64)
     return LabelledPredictions(
         image_ids=_texts(table["image_id"]),
         labels=_texts(table["label"]),
@@ -87,7 +89,7 @@ def collect_predictions(predicted: DataFrame, classes: Sequence[str]) -> Labelle
     shares = F.array(*(F.coalesce(F.col("probabilities")[label], F.lit(0.0)) for label in classes))
     columns = predicted.select("image_id", "label", "predicted_label", shares.alias("shares"))
     table = columns.toArrow().sort_by("image_id")
-    values = table["shares"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    values = to_matrix(table["shares"], np.float64)
     return LabelledPredictions(
         image_ids=_texts(table["image_id"]),
         labels=_texts(table["label"]),

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.similarity.samples import sample_vectors
+from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
     image_id string comment 'the one with the smaller digest, from training_images.image_id',
@@ -108,8 +109,7 @@ def _whiten(whitening: Whitening) -> Callable[[Iterator[pa.RecordBatch]], Iterat
     def whiten(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows:
-                values = batch["features"].flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-                rows = whitening.apply(values.reshape(batch.num_rows, -1))
+                rows = whitening.apply(to_matrix(batch["features"]))
                 vectors = pa.array([row.tobytes() for row in rows], pa.binary())
                 yield pa.RecordBatch.from_arrays([batch["image_id"], vectors], ["image_id", "vector"])
 

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 from pipeline.images.split import TRAIN
 from pipeline.similarity.samples import sample_vectors
 from pipeline.storage.counting import only_row
+from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
     day date comment 'the day on which the picture arrived, from image_features.day',
@@ -123,7 +124,7 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
 
 def _nearest(features: pa.ListArray, vectors: np.ndarray) -> np.ndarray:
     """The largest cosine of each row with any vector; 0 of a row of zeros."""
-    values = features.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(features), -1)
+    values = to_matrix(features)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     return (values / np.where(lengths > 0, lengths, 1) @ vectors.T).max(axis=1)
 

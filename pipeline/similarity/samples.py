@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from pipeline.storage.vectors import to_matrix
+
 
 def sample_vectors(features: DataFrame, limit: int) -> tuple[list[str], np.ndarray]:
     """Collects the embeddings of at most so many pictures, at the length of one.
@@ -51,7 +53,6 @@ def sample_days(features: DataFrame, limit: int) -> dict[str, tuple[list[str], n
 
 def _unpack(table: pa.Table) -> tuple[list[str], np.ndarray]:
     ids = table["image_id"].to_pylist()
-    values = pa.concat_arrays([chunk.flatten() for chunk in table["features"].chunks] or [pa.array([], pa.float32())])
-    vectors = values.to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(ids), -1 if ids else 0)
+    vectors = to_matrix(table["features"])
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return ids, vectors / np.where(lengths > 0, lengths, 1)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
+from pipeline.storage.vectors import to_matrix
 from pipeline.training.bake_off import compare_cpu_seconds
 from pipeline.training.classifier import fit_uncalibrated
 from pipeline.training.fitting import ClassifierParams
@@ -106,7 +106,7 @@ def measure_cosines(exact: DataFrame, rounded: DataFrame) -> np.ndarray:
         .limit(MAX_COSINES)
         .toArrow()
     )
-    one, other = _matrix(pairs["exact"]), _matrix(pairs["rounded"])
+    one, other = to_matrix(pairs["exact"], np.float64), to_matrix(pairs["rounded"], np.float64)
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     same = (one == other).all(axis=1).astype(np.float64)
     return np.divide((one * other).sum(axis=1), norms, out=same, where=norms > 0)
@@ -116,7 +116,3 @@ def sample_labelled(training_images: DataFrame) -> list[str]:
     """The ids of the `MAX_IMAGES` pictures with the least digests: always the same ones."""
     pictures = training_images.where(F.col("image_id").isNotNull()).select("image_id").distinct()
     return [row["image_id"] for row in pictures.orderBy("image_id").limit(MAX_IMAGES).collect()]
-
-
-def _matrix(vectors: pa.ChunkedArray) -> np.ndarray:
-    return vectors.combine_chunks().flatten().to_numpy().astype(np.float64).reshape(len(vectors), -1)
