@@ -8,7 +8,7 @@ import io
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -57,24 +57,8 @@ class DecodedImage:
     """A decoded image.
 
     Attributes:
-        pixels: uint8 RGB, `[size, size, 3]`, letterboxed.
-        width: width of the upright original, in pixels.
-        height: height of the upright original, in pixels.
-        format: name of the file's format, such as `JPEG`.
-    """
-
-    pixels: np.ndarray
-    width: int
-    height: int
-    format: str
-
-
-@dataclass(frozen=True)
-class LoadedImage:
-    """An image before it is letterboxed: upright, possibly downscaled.
-
-    Attributes:
-        pixels: uint8 RGB and an unused fourth channel, `[rows, columns, 4]`.
+        pixels: uint8; from `decode` letterboxed RGB, `[size, size, 3]`; from `load` upright RGB and an unused fourth
+            channel, `[rows, columns, 4]`.
         width: width of the upright original, in pixels.
         height: height of the upright original, in pixels.
         format: name of the file's format, such as `JPEG`.
@@ -97,10 +81,10 @@ def decode(content: bytes, size: int) -> DecodedImage:
         UnreadableImageError: if it cannot be decoded, with the reason as its text.
     """
     loaded = load(content, size)
-    return DecodedImage(letterbox(loaded.pixels, size), loaded.width, loaded.height, loaded.format)
+    return replace(loaded, pixels=letterbox(loaded.pixels, size))
 
 
-def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> LoadedImage:
+def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> DecodedImage:
     """Decodes an image of at most `max_pixels` and downscales it to less than twice the square; see `decode`."""
     if not content:
         raise UnreadableImageError(EMPTY)
@@ -111,7 +95,7 @@ def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> 
         image.draft(None, fit(width, height, size))  # a JPEG is scaled while it is decoded, never below this size
         pixels = _decode_plain_jpeg(content, image, size)
         if pixels is not None:
-            return LoadedImage(pixels, width, height, file_format)
+            return DecodedImage(pixels, width, height, file_format)
         try:
             image.load()
             orientation = _orientation(image)
@@ -123,7 +107,7 @@ def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> 
             raise UnreadableImageError(_reason(error)) from error
     if orientation >= 5:
         width, height = height, width
-    return LoadedImage(pixels, width, height, file_format)
+    return DecodedImage(pixels, width, height, file_format)
 
 
 def _open(content: bytes, max_pixels: int) -> Image.Image:
@@ -147,7 +131,7 @@ def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int) -> np.ndar
         size: side of the square, in pixels.
 
     Returns:
-        Pixels as in `LoadedImage`, in the draft's size; None if Pillow must decode the file or report its damage.
+        Pixels as from `load`, in the draft's size; None if Pillow must decode the file or report its damage.
     """
     if image.format not in ("JPEG", "MPO") or not 8 <= max(image.size) < 2 * size or _orientation(image) > 1:
         return None
