@@ -137,7 +137,7 @@ def embed_with_cache(
 
 
 def _seconds_per_image(runs: Sequence[Appended]) -> float | None:
-    """Mean over all logged runs, so that the start-up of a run with one image does not pass for its cost."""
+    """Mean over all logged runs, so the start-up of a run with one image does not dominate."""
     image_count = sum(run.row_count for run in runs)
     return sum(run.seconds for run in runs) / image_count if image_count else None
 

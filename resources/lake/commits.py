@@ -75,7 +75,7 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
 
 
 def make_nullable(schema: StructType) -> StructType:
-    """Makes all columns nullable: the nulls of one frame say nothing about the next."""
+    """Makes all columns nullable: a column without nulls today may have some tomorrow."""
     not_null = r'"(nullable|containsNull|valueContainsNull)":false'
     return StructType.fromJson(json.loads(re.sub(not_null, r'"\1":true', schema.json())))
 
