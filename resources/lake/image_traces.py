@@ -1,7 +1,7 @@
-"""Where traces of a picture are read: narrow columns of the tables, by pyarrow alone; no Spark, and never `content`.
+"""Image traces: reads every row about one image from narrow columns of the tables, without Spark and without `content`.
 
-`predictions` has a row for every file and says on which days the picture came; of all other tables these days are read.
-What classifiers remember is `classifier_records.py`.
+`predictions` has a row for every file, so it gives the days of the image; other tables are read for these days only.
+The training sets of classifiers are `classifier_records.py`.
 """
 
 import hashlib
@@ -43,23 +43,28 @@ COLUMNS: Final = {
     "training_twins": ("image_id", "near_duplicate_id", "similarity", "correlation"),
 }
 NEAR_COUNT: Final = 5
+"""Maximum number of similar names in an error message."""
 
 
 @dataclass(frozen=True)
 class ImageTraces:
-    """What the lake of this folder or URI knows of pictures."""
+    """The rows about images in a lake.
+
+    Attributes:
+        lake: folder or URI of the lake.
+    """
 
     lake: str
 
     def find(self, text: str) -> Trace:
-        """Finds the picture that a text names, and all that is known of it.
+        """Finds the image that a text names, and all rows about it.
 
         Args:
-            text: the end of its path, with or without its day; its `image_id` or the first digits; or a file on this
+            text: end of its path, with or without its day; its `image_id` or the first digits of it; or a file on this
                 machine with the same bytes.
 
         Raises:
-            UnknownImageError: where there is none, or several.
+            UnknownImageError: if no image matches, or several do.
         """
         query = parse_query(text)
         sightings = self._look_for(query)
@@ -68,7 +73,7 @@ class ImageTraces:
                 query = parse_query(hashlib.file_digest(file, "sha256").hexdigest())
             sightings = self._look_for(query)
         if not sightings:
-            raise UnknownImageError("\n".join([f"this lake has no image {text!r}", *self._tell_near(query)]))
+            raise UnknownImageError("\n".join([f"this lake has no image {text!r}", *self._describe_near(query)]))
         return self._trace(choose_image(query, sightings))
 
     def _look_for(self, query: ImageQuery) -> list[Sighting]:
@@ -82,8 +87,8 @@ class ImageTraces:
             arrived = _any_of([(ds.field("day") == day) & (ds.field("path") == below) for day, below in query.dated])
         found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), arrived)]
         if not found:
-            unanswered = ds.field("day").isin(self._unanswered_days)
-            found = [_see(row) for row in self._read("images", ("day", "image_id", "path"), arrived & unanswered)]
+            is_unpredicted = ds.field("day").isin(self._unpredicted_days)
+            found = [_see(row) for row in self._read("images", ("day", "image_id", "path"), arrived & is_unpredicted)]
         found += [_see(row) for row in self._read("training_images", ("image_id", "path"), labelled)]
         return found or [_see(row) for row in self._classifiers.list_members(labelled)]
 
@@ -94,7 +99,7 @@ class ImageTraces:
             same = (ds.field("day") == picture.day) & (ds.field("path") == picture.path)
         came = {row["day"] for row in self._read("predictions", ("day", "image_id"), same)}  # two columns of all days
         answers = self._read_all("predictions", same & ds.field("day").isin(came))
-        days = ds.field("day").isin([*came, *self._unanswered_days])
+        days = ds.field("day").isin([*came, *self._unpredicted_days])
         arrivals = self._read_all("images", same & days)
         if image_id is None:
             return Trace(None, arrivals, predictions=answers)
@@ -113,7 +118,7 @@ class ImageTraces:
         )
 
     def _find_twins(self, image_id: str) -> list[Row]:
-        """Twins, and theirs, each with the pair by which it was reached first."""
+        """Near-duplicates, direct and transitive, each with the pair that reached it first."""
         pairs = self._read_all("training_twins", None)
         reached: dict[str, Row] = {image_id: {}}
         waiting = [image_id]
@@ -133,8 +138,8 @@ class ImageTraces:
         return ClassifierRecords(self.lake)
 
     @cached_property
-    def _unanswered_days(self) -> list[date]:
-        """Days that came and were not predicted, or not yet."""
+    def _unpredicted_days(self) -> list[date]:
+        """Days with images and without predictions, in order."""
         return sorted(self._days("images") - self._days("predictions"))
 
     def _days(self, table: str) -> set[date]:
@@ -147,7 +152,7 @@ class ImageTraces:
         return self._read(table, COLUMNS[table], keep)
 
     def _read(self, table: str, columns: Sequence[str], keep: pc.Expression | None) -> list[Row]:
-        """Rows of a table; columns that one of a former version lacks are left out, a missing table has none."""
+        """Rows of a table, without columns that an earlier version lacks; none if there is no table."""
         delta = self._open(table)
         if delta is None:
             return []
@@ -166,14 +171,14 @@ class ImageTraces:
     def _opened(self) -> dict[str, DeltaTable | None]:
         return {}
 
-    def _tell_near(self, query: ImageQuery) -> list[str]:
-        """Files of the same name, or pictures whose digests begin alike."""
+    def _describe_near(self, query: ImageQuery) -> list[str]:
+        """Files of the same name, or images with the same first digits of the id."""
         near = pc.ends_with(ds.field("path"), query.paths[-1], ignore_case=True)
         if query.prefix:
             near = pc.starts_with(ds.field("image_id"), query.prefix[:8])
         found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), near)]
         shown = [format_sighting(each) for each in found[:NEAR_COUNT]]
-        return [f"what comes near ({len(found)}):", *shown] if found else []
+        return [f"similar names ({len(found)}):", *shown] if found else []
 
 
 def _see(row: Row) -> Sighting:
