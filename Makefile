@@ -48,12 +48,12 @@ export IMAGE
 explain: setup ## all that the lake knows of a picture: make explain IMAGE=<path or image_id> [JSON=1]
 	@$(BIN)/python -m assets.commands.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
 
-bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="--help" lists what can be left out
+bench: setup .venv-bench/installed ## run the benchmarks, for hours: make bench BENCH="--help" lists the options
 	@$(BIN)/python -m benchmarks $(BENCH)
 	@$(BIN)/python -m benchmarks.tables
 
-.venv-bench/installed: requirements-bench.lock
-	@echo "Making .venv-bench, of what Daylight is measured against, from requirements-bench.lock ..."
+.venv-bench/installed: requirements-bench.lock | setup
+	@echo "Making .venv-bench with Ray Data and Daft from requirements-bench.lock ..."
 	@$(PYTHON) -m venv --clear .venv-bench
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-bench/bin/python --require-hashes -r requirements-bench.lock
 	@touch $@
@@ -61,7 +61,7 @@ bench: setup .venv-bench/installed ## the benchmarks, hours: make bench BENCH="-
 test: setup ## the tests, without the slow ones; two files at a time
 	@$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
-test-all: setup ## all tests but the faults: every backbone of the catalogue is exported too
+test-all: setup .venv-bench/installed ## all tests but the faults: exports every backbone, runs every benchmark at a tiny size
 	@$(BIN)/python -m pytest -m "not faults and not ui" $(TWO_AT_A_TIME)
 
 test-faults: setup .node/installed ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)

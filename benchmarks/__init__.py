@@ -1,6 +1,6 @@
-"""How fast, against what a user would pick instead: `make bench`.
+"""Speed and memory, measured against the alternatives that a user would pick: `make bench`.
 
-`plan.py` says what is measured, `bars.py` what must hold, `processes.py` how CPU and memory are counted. Every
-contestant is one small file that is started as a process of its own, some in an environment without Daylight: nothing
-may be imported here.
+`plan.py` lists what is measured, `bars.py` the ratios that must hold, `processes.py` how CPU and memory are counted.
+Every candidate is one small module that runs in a process of its own, some in an environment without Daylight, so
+nothing may be imported here.
 """

@@ -1,9 +1,9 @@
-"""Backfill: many small days in one run beside one day of the same photos, and what a run leaves in Dagster's storage.
+"""Backfill: many small days in one run against one day of the same photos, and the growth of Dagster's storage.
 
     python -m benchmarks.backfill FOLDER LAKE
 
-FOLDER holds 1,500 photos or more (or `--photos 20`, for those of the demo), LAKE is one that was trained
-on such photos. Each run has a lake of its own with the models of that one, so that every photo is embedded.
+FOLDER holds at least 1,500 photos (with `--photos 20`, those of the demo suffice). LAKE was trained on similar photos.
+Every run gets a copy of the trained tables and models, but no cached features of the photos.
 """
 
 import argparse
@@ -27,24 +27,24 @@ from resources.settings import read_settings
 
 FIRST: Final = date(2026, 10, 1)
 TRAINED: Final = ("models", "training_features", "training_images")
-"""What a day needs of the lake that was trained in."""
+"""Parts of the trained lake that a day needs."""
 
 
 def main() -> None:
-    """Prints the seconds of both, round by round, and the growth of Dagster's storage by one run of one day."""
+    """Prints the seconds of both in every round, and the growth of Dagster's storage by a run of one day."""
     parser = argparse.ArgumentParser(prog="benchmarks.backfill", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("lake", type=Path)
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--photos", type=int, default=50, help="of each day")
+    parser.add_argument("--photos", type=int, default=50, help="photos per day")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    found, wanted = sorted(path for path in options.folder.rglob("*") if path.is_file()), options.days * options.photos
-    if len(found) < wanted:
-        sys.exit(f"{options.folder} has {len(found)} files, and {wanted} are needed")
-    photos = Random(0).sample(found, wanted)  # noqa: S311 days of all classes, else drift alarms
-    many, one = (_deal(photos, count) for count in (options.days, 1))
-    _run(options.lake, {FIRST: photos[: options.photos]})  # Spark starts
+    found, needed = sorted(path for path in options.folder.rglob("*") if path.is_file()), options.days * options.photos
+    if len(found) < needed:
+        sys.exit(f"{options.folder} has {len(found)} files; {needed} are needed")
+    photos = Random(0).sample(found, needed)  # noqa: S311 mixes the classes, or drift would alarm
+    many, one = (_split_into_days(photos, count) for count in (options.days, 1))
+    _run(options.lake, {FIRST: photos[: options.photos]})  # starts Spark
     ratios = []
     for _ in range(options.rounds):
         seconds, _, _ = _run(options.lake, many)
@@ -56,13 +56,13 @@ def main() -> None:
     print(f"one run of one day: {rows} events, {kilobytes:.0f} kB in Dagster's storage")
 
 
-def _deal(photos: Sequence[Path], days: int) -> dict[date, list[Path]]:
+def _split_into_days(photos: Sequence[Path], days: int) -> dict[date, list[Path]]:
     return {FIRST + timedelta(days=number): list(photos[number::days]) for number in range(days)}
 
 
 def _run(lake: Path, days: dict[date, list[Path]]) -> tuple[float, int, float]:
-    """Predicts these days in one run; its seconds, its events, and by how many kB Dagster's storage grew."""
-    drift._compared.clear()  # else a later round would know the answers of the one before
+    """Predicts days in one run; returns its seconds, its events, and the growth of Dagster's storage in kB."""
+    drift._compared.clear()  # or later rounds would reuse results
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for table in TRAINED:
@@ -78,16 +78,16 @@ def _run(lake: Path, days: dict[date, list[Path]]) -> tuple[float, int, float]:
         tags = {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}
         (root / "dagster").mkdir()
         with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
-            before = _size(root / "dagster")
+            before = _measure_bytes(root / "dagster")
             started = time.monotonic()
             result = job.execute_in_process(
                 instance=instance, tags=tags, run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
             )
             seconds = time.monotonic() - started
-            return seconds, len(instance.all_logs(result.run_id)), (_size(root / "dagster") - before) / 1000
+            return seconds, len(instance.all_logs(result.run_id)), (_measure_bytes(root / "dagster") - before) / 1000
 
 
-def _size(folder: Path) -> int:
+def _measure_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix == ".db")
 
 

@@ -1,6 +1,6 @@
-"""The floor: one process and one thread that read, decode and infer, and nothing else; or infer alone.
+"""The floor: one process with one thread that reads, decodes and runs inference, or only runs inference.
 
-It decodes with Daylight's own function, so that what Daylight costs beyond it is Spark, Arrow, tables and the cache.
+It decodes with Daylight's own function, so the difference to Daylight is the cost of Spark, Arrow, tables and cache.
 """
 
 import argparse
@@ -16,12 +16,12 @@ import numpy as np
 from pipeline.embed.backbone import embed_with, open_backbone, open_session
 from pipeline.embed.decode import decode
 
-INFERENCE_PICTURES: Final = 64
+INFERENCE_IMAGES: Final = 64
 INFERENCE_PASSES: Final = 5
 
 
 def main() -> None:
-    """Embeds a folder into one file of features, or times inference on its first pictures."""
+    """Embeds a folder into one file of features, or times inference on its first images."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("graph", type=Path)
@@ -30,15 +30,15 @@ def main() -> None:
     options = parser.parse_args()
     backbone = open_backbone(options.graph)
     files = _list(options.folder)
-    batch_size = getattr(backbone, "batch_size", 4)
+    batch_size = backbone.batch_size
     if options.inference_only:
-        pixels = np.stack([decode(file.read_bytes(), backbone.size).pixels for file in files[:INFERENCE_PICTURES]])
+        pixels = np.stack([decode(file.read_bytes(), backbone.size).pixels for file in files[:INFERENCE_IMAGES]])
         facts = {"inference_seconds": _time_inference(pixels, options.graph, batch_size)}
     else:
         embed = embed_with(open_session(options.graph))
         features = [embed(pixels) for pixels in _decode(files, backbone.size, batch_size)]
         np.save(options.out, np.concatenate(features))
-        facts = {"picture_count": sum(map(len, features))}
+        facts = {"image_count": sum(map(len, features))}
     print(json.dumps({**facts, "batch_size": batch_size}))
 
 
@@ -52,15 +52,15 @@ def _decode(files: list[Path], size: int, batch_size: int) -> Iterator[np.ndarra
 
 
 def _time_inference(pixels: np.ndarray, graph: Path, batch_size: int) -> float:
-    """CPU-seconds of one picture: the median of some passes behind one that is not counted."""
+    """CPU-seconds per image: the median of several passes after an unmeasured one."""
     embed = embed_with(open_session(graph))
-    laps = []
+    passes = []
     for _ in range(1 + INFERENCE_PASSES):
         started = time.thread_time()
         for start in range(0, len(pixels), batch_size):
             embed(pixels[start : start + batch_size])
-        laps.append((time.thread_time() - started) / len(pixels))
-    return float(np.median(laps[1:]))
+        passes.append((time.thread_time() - started) / len(pixels))
+    return float(np.median(passes[1:]))
 
 
 if __name__ == "__main__":

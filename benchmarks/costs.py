@@ -1,7 +1,6 @@
-"""Costs: what one picture costs a contestant, within one round of one experiment.
+"""Costs: what one image costs a candidate within one round of one experiment.
 
-At two sizes or more it is what one more picture costs, from the smallest to the largest; at one size everything counts,
-the start too.
+With two sizes or more, this is the marginal cost between the smallest and the largest; with one size, start-up counts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,45 +17,46 @@ class Round:
     runs: Sequence[Measured]
 
     @property
-    def contestants(self) -> list[str]:
-        """Labels, in alphabetical order."""
-        return sorted({run["contestant"] for run in self.runs})
+    def candidates(self) -> list[str]:
+        """Labels in alphabetical order."""
+        return sorted({run["candidate"] for run in self.runs})
 
-    def sizes(self, contestant: str) -> list[Measured]:
-        """The runs of a contestant, the fewest pictures first."""
-        return sorted((run for run in self.runs if run["contestant"] == contestant), key=lambda run: run["pictures"])
+    def sizes(self, candidate: str) -> list[Measured]:
+        """The runs of a candidate, fewest images first."""
+        return sorted((run for run in self.runs if run["candidate"] == candidate), key=lambda run: run["images"])
 
-    def cpu(self, contestant: str) -> float:
-        """CPU-seconds of a picture."""
-        return self._each(contestant, "cpu_seconds")
+    def cpu(self, candidate: str) -> float:
+        """CPU-seconds per image."""
+        return self._per_image(candidate, "cpu_seconds")
 
-    def wall(self, contestant: str) -> float:
-        """Seconds of a picture, by the clock."""
-        return self._each(contestant, "wall_seconds")
+    def wall(self, candidate: str) -> float:
+        """Wall-clock seconds per image."""
+        return self._per_image(candidate, "wall_seconds")
 
-    def fact(self, contestant: str, name: str) -> float:
-        """What the contestant said at its largest size."""
-        return self.sizes(contestant)[-1]["facts"][name]
+    def fact(self, candidate: str, name: str) -> float:
+        """A fact that the candidate reported at its largest size."""
+        return self.sizes(candidate)[-1]["facts"][name]
 
-    def stored(self, contestant: str) -> float:
-        """Bytes of a picture's features in the table that the contestant leaves."""
-        return self.fact(contestant, "features_bytes") / self.sizes(contestant)[-1]["pictures"]
+    def stored(self, candidate: str) -> float:
+        """Bytes per image of the features in the candidate's table."""
+        return self.fact(candidate, "features_bytes") / self.sizes(candidate)[-1]["images"]
 
-    def worker_mebibytes(self, contestant: str) -> list[float]:
-        """The peak of a Python worker of Spark's, at each size."""
-        return [run["peak_mebibytes"]["worker"] for run in self.sizes(contestant)]
+    def worker_mebibytes(self, candidate: str) -> list[float]:
+        """Peak memory of a Python worker of Spark, by size."""
+        return [run["peak_mebibytes"]["worker"] for run in self.sizes(candidate)]
 
-    def _each(self, contestant: str, cost: str) -> float:
-        small, *_, large = self.sizes(contestant) * 2
-        if small["pictures"] == large["pictures"]:
-            return large[cost] / large["pictures"]
-        return (large[cost] - small[cost]) / (large["pictures"] - small["pictures"])
+    def _per_image(self, candidate: str, cost: str) -> float:
+        small, *_, large = self.sizes(candidate) * 2
+        if small["images"] == large["images"]:
+            return large[cost] / large["images"]
+        return (large[cost] - small[cost]) / (large["images"] - small["images"])
 
 
 def rounds_of(results: Mapping[str, Any], experiment: str) -> Iterator[Round]:
-    """The whole rounds of an experiment in a file of results: one that was cut off or is still running is left out."""
+    """The complete rounds of an experiment; interrupted and unfinished ones are left out."""
+    counts = [each["run_counts"][experiment] for each in results["launches"] if experiment in each["run_counts"]]
     mine = [run for run in results["runs"] if run["experiment"] == experiment]
     for number in sorted({run["round"] for run in mine}):
         runs = [run for run in mine if run["round"] == number]
-        if len(runs) == results["about"]["run_counts"][experiment]:
+        if [len(runs)] == counts:
             yield Round(runs)

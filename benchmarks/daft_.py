@@ -1,6 +1,6 @@
-"""Daft, as its guide to classes and its own image benchmark have it: download, decode, resize, a class, Parquet.
+"""Daft, following its guide to classes and its own image benchmark: download, decode, resize, a class, Parquet.
 
-Its native functions decode and squash to the graph's square. Each instance has one session of one thread.
+Its native functions decode and squash to the graph's square. Each instance has one single-threaded session.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main() -> None:
 
     @daft.cls(max_concurrency=options.cores)
     class Embedder:
-        """One session, loaded once per worker."""
+        """A session, loaded once per worker."""
 
         def __init__(self, graph: str) -> None:
             """Opens the graph."""
@@ -39,7 +39,7 @@ def main() -> None:
             return_dtype=daft.DataType.embedding(daft.DataType.float32(), dimension), batch_size=options.batch_size
         )
         def __call__(self, images: daft.Series) -> np.ndarray:
-            """From RGB pictures of the graph's size to float32 `[n, dimension]`."""
+            """Embeds RGB images of the graph's size: float32 `[n, dimension]`."""
             (features,) = self.session.run(None, {self.input: np.stack(images.to_pylist())})
             return features
 

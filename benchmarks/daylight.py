@@ -1,6 +1,6 @@
-"""Daylight: what its assets `images` and `image_features` do for one day, and for a second day with the same pictures.
+"""Daylight: the work of its assets `images` and `image_features` for one day, and a second day with the same images.
 
-Everything from listing the folder to the committed tables; Dagster itself is left out, as the peers have no scheduler.
+It includes everything from listing the folder to the committed tables, without Dagster: the peers have no scheduler.
 """
 
 import argparse
@@ -50,13 +50,13 @@ def _embed_day(spark: SparkSession, lake: Lake, backbone: Backbone, folder: str,
     return {
         "featurization_seconds": time.monotonic() - started,
         "miss_count": embedded.miss_count,
-        "features_bytes": _size(lake.folder("image_features") / f"day={day.isoformat()}"),
-        "cache_bytes": _size(lake.folder("feature_cache")),
+        "features_bytes": _measure_bytes(f"{lake.folder('image_features')}/day={day.isoformat()}"),
+        "cache_bytes": _measure_bytes(lake.folder("feature_cache")),
     }
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*.parquet"))
+def _measure_bytes(folder: str) -> int:
+    return sum(file.stat().st_size for file in Path(folder).rglob("*.parquet"))
 
 
 if __name__ == "__main__":

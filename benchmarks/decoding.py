@@ -1,13 +1,13 @@
-"""Decoding: what decoding a JPEG at a fraction of its size saves, and what it costs in accuracy on labelled photos.
+"""Decoding: the time saved by decoding JPEGs at a fraction of their size, and its cost in accuracy.
 
     python -m benchmarks.decoding FOLDER GRAPH
 
-The folder is laid out as a training folder. Every photo is judged once, by a head fitted on the other folds.
+FOLDER is a training folder. Cross-validation predicts every photo once.
 """
 
+import argparse
 import io
 import statistics
-import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -37,18 +37,18 @@ ROUNDS: Final = 5
 
 
 def decode_whole(content: bytes, size: int) -> np.ndarray:
-    """Every pixel of the photo is decoded, and then all are weighed in, by Pillow alone."""
+    """Decodes every pixel and resamples with Pillow."""
     photo = Image.open(io.BytesIO(content)).convert("RGB")
     return np.asarray(ImageOps.pad(photo, (size, size), Image.Resampling.HAMMING, PADDING))
 
 
 def decode_scaled(content: bytes, size: int) -> np.ndarray:
-    """As the project does."""
+    """Decodes as Daylight does."""
     return decode(content, size).pixels
 
 
 def milliseconds(contents: list[bytes], decoder: Callable[[bytes, int], np.ndarray], size: int) -> float:
-    """CPU time of one picture, the median of several rounds."""
+    """CPU time per image, the median of several rounds."""
     rounds = []
     for _ in range(ROUNDS):
         started = time.thread_time()
@@ -59,19 +59,23 @@ def milliseconds(contents: list[bytes], decoder: Callable[[bytes, int], np.ndarr
 
 
 def main() -> None:
-    """Embeds the photos decoded either way, judges the same heads on both, and prints a table."""
-    folder, backbone = sys.argv[1], open_backbone(Path(sys.argv[2]).resolve())
+    """Embeds the photos decoded either way, evaluates the same classifiers on both, and prints a table."""
+    parser = argparse.ArgumentParser(prog="benchmarks.decoding", description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("graph", type=Path)
+    options = parser.parse_args()
+    folder, backbone = options.folder, open_backbone(options.graph.resolve())
     listed = list_training_files(folder).labelled.select(["path", "label"]).to_pylist()
     contents = [Path(folder, row["path"]).read_bytes() for row in listed]
     print("| decoding | ms | regularization | accuracy | 95 % interval |\n|---|---|---|---|---|")
     for decoder in (decode_whole, decode_scaled):
-        took = milliseconds(contents[:: max(1, len(contents) // 200)], decoder, backbone.size)
+        spent = milliseconds(contents[:: max(1, len(contents) // 200)], decoder, backbone.size)
         frame = _tabulate(listed, _embed(contents, decoder, backbone), backbone)
         for strength in REGULARIZATIONS:
-            right_share = _cross_validate(frame, strength)
-            low, high = interval_of_share(right_share, len(listed))
+            accuracy = _cross_validate(frame, strength)
+            low, high = interval_of_share(accuracy, len(listed))
             name = decoder.__name__.removeprefix("decode_")
-            print(f"| {name} | {took:.2f} | {strength} | {right_share:.4f} | {low:.3f} to {high:.3f} |", flush=True)
+            print(f"| {name} | {spent:.2f} | {strength} | {accuracy:.4f} | {low:.3f} to {high:.3f} |", flush=True)
 
 
 def _embed(contents: list[bytes], decoder: Callable[[bytes, int], np.ndarray], backbone: Backbone) -> list[list[float]]:
@@ -88,16 +92,16 @@ def _tabulate(listed: list[dict[str, str]], vectors: list[list[float]], backbone
 
 
 def _cross_validate(frame: DataFrame, strength: float) -> float:
-    """Share of all photos that a head answers rightly which was fitted on the other folds."""
-    right_count = photo_count = 0.0
+    """Cross-validated accuracy over all photos."""
+    correct_count = photo_count = 0.0
     for fold in range(FOLDS):
         split = F.when(F.col("fold") == fold, HOLDOUT).otherwise(TRAIN)
         report = fit_uncalibrated(
             frame.withColumn("split", split), ClassifierParams(params={"regParam": strength})
         ).report
-        right_count += report["accuracy"] * report["support"]
+        correct_count += report["accuracy"] * report["support"]
         photo_count += report["support"]
-    return right_count / photo_count
+    return correct_count / photo_count
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The machine: what figures must name beside them."""
+"""The machine and the package versions that results depend on."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ PEER_PACKAGES: Final = ("ray", "daft", "onnxruntime", "pillow", "numpy", "pyarro
 
 
 def describe_machine() -> dict[str, str | int | float]:
-    """Processor, cores, memory and the instructions that count for inference; nothing that names the machine itself."""
+    """Processor, cores, memory and instructions relevant to inference; nothing that identifies the machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -40,8 +40,8 @@ def describe_machine() -> dict[str, str | int | float]:
 
 
 def list_versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
-    """The versions of packages in an environment; what it lacks is left out."""
-    listed = subprocess.run(  # noqa: S603 our own words
+    """Versions of packages in an environment; missing packages are left out."""
+    listed = subprocess.run(  # noqa: S603 trusted
         [python, "-c", "from importlib.metadata import distributions as d\nfor x in d(): print(x.name, x.version)"],
         capture_output=True,
         text=True,

@@ -1,8 +1,7 @@
-"""The original's way: Keras ResNet50 in a pandas UDF over iterators of batches, its 7 x 7 x 2,048 values flattened.
+"""The original: Keras ResNet50 in a pandas UDF over iterators of batches, its 7 x 7 x 2,048 values flattened.
 
-As the blog post and the notebook behind it have it, apart from three things: batches of 64 rows in place of 1,024,
-whose tensors would not fit into memory; Keras 3; Parquet in place of Delta. Weights are random unless a file is given,
-which changes no speed.
+It follows the blog post and its notebook with three changes: batches of 64 rows instead of 1,024, whose tensors would
+not fit into memory; Keras 3; Parquet instead of Delta. Weights are random unless a file is given; speed is the same.
 """
 
 import argparse

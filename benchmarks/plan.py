@@ -1,4 +1,4 @@
-"""The plan: which contestants run on how many pictures, side by side. Change it here and nowhere else."""
+"""The plan: the candidates of every experiment and their image counts. Change them here and nowhere else."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,53 +11,53 @@ RESNET_FP32, RESNET_INT8 = "resnet50:fp32", "resnet50:int8"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is run.
+    """A program to measure.
 
     Attributes:
-        module: below `benchmarks`.
-        graph: name and precision; empty where it builds its own network.
-        cores: that it may use.
-        words: further words of its command line.
-        sizes: the entry of `SIZES` it follows, where that is not the experiment's.
+        module: name below `benchmarks`.
+        graph: backbone and precision; empty if the candidate builds its own network.
+        cores: number of cores that it may use.
+        arguments: further arguments of its command line.
+        sizes: key in `SIZES`, if it differs from that of the experiment.
     """
 
     module: str
     graph: str
     cores: int = 2
-    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     sizes: str = ""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A contestant and a number of pictures."""
+    """A candidate and a number of images."""
 
-    contestant: Candidate
-    picture_count: int
+    candidate: Candidate
+    image_count: int
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Contestants that are compared with each other; in every round each runs once at each of its sizes.
+    """Candidates to compare with each other. In every round, each runs once at each of its sizes.
 
     Attributes:
-        name: for `--only`, and of its entry in `SIZES`.
-        title: a sentence for the page.
-        contestants: which.
-        rounds: at most; None for as many as were asked for.
+        name: value of `--only` and key in `SIZES`.
+        title: heading in `docs/benchmarks.md`.
+        candidates: programs to compare.
+        rounds: maximum number of rounds; None for no maximum.
     """
 
     name: str
     title: str
-    contestants: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]
     rounds: int | None = None
 
     def runs(self, round_number: int, sizes: Mapping[str, Sequence[int]]) -> Iterator[Run]:
-        """All runs of a round; who begins changes from round to round."""
-        start = round_number % len(self.contestants)
-        for contestant in self.contestants[start:] + self.contestants[:start]:
-            for picture_count in sizes[contestant.sizes or self.name]:
-                yield Run(contestant, picture_count)
+        """All runs of a round; the first candidate changes from round to round."""
+        start = round_number % len(self.candidates)
+        for candidate in self.candidates[start:] + self.candidates[:start]:
+            for image_count in sizes[candidate.sizes or self.name]:
+                yield Run(candidate, image_count)
 
 
 SIZES: Final[Mapping[str, tuple[int, ...]]] = {
@@ -75,7 +75,7 @@ SIZES: Final[Mapping[str, tuple[int, ...]]] = {
 
 def _floor(graph: str) -> tuple[Candidate, ...]:
     bare = Candidate("bare", graph, cores=1, sizes="floor")
-    return bare, replace(bare, words=("--inference-only",), sizes="inference")
+    return bare, replace(bare, arguments=("--inference-only",), sizes="inference")
 
 
 def _daylight(*graphs: str) -> tuple[Candidate, ...]:
@@ -85,17 +85,17 @@ def _daylight(*graphs: str) -> tuple[Candidate, ...]:
 EXPERIMENTS: Final = (
     Experiment(
         "marginal",
-        "What one more picture costs, beside the bare loop and ONNX Runtime alone",
+        "Marginal cost of an image, against the bare loop and ONNX Runtime alone",
         (*_daylight(FP32), *_floor(FP32), *_daylight(INT8), *_floor(INT8)),
     ),
     Experiment(
         "cold",
-        "A day of its own, start-up included, beside the bare loop",
+        "One day including start-up, against the bare loop",
         (*_daylight(FP32), *_floor(FP32)[:1], *_daylight(INT8), *_floor(INT8)[:1]),
     ),
     Experiment(
         "peers",
-        "Ray Data and Daft with the same graphs on the same pictures",
+        "Ray Data and Daft with the same graphs and images",
         tuple(Candidate(name, graph) for graph in (FP32, INT8) for name in ("daylight", "ray_data", "daft_")),
     ),
     Experiment(
@@ -103,23 +103,23 @@ EXPERIMENTS: Final = (
         "One core against two",
         tuple(Candidate("daylight", graph, cores) for graph in (FP32, INT8) for cores in (1, 2)),
     ),
-    Experiment("again", "The same pictures on a second day", (Candidate("daylight", INT8, words=("--again",)),)),
+    Experiment("again", "The same images on a second day", (Candidate("daylight", INT8, arguments=("--again",)),)),
     Experiment(
         "original",
-        "The original's way, ResNet50 on both sides",
+        "The original notebook, both with ResNet50",
         (Candidate("original", ""), *_daylight(RESNET_FP32, RESNET_INT8)),
     ),
-    Experiment("growth", "Ten and a hundred times the pictures", _daylight(INT8), rounds=1),
+    Experiment("growth", "Ten and a hundred times as many images", _daylight(INT8), rounds=1),
 )
 
 START_SECONDS: Final = {"daylight": 20, "original": 30, "ray_data": 20, "daft_": 4, "bare": 1}
 CORE_SECONDS: Final = {"": 0.12, FP32: 0.010, INT8: 0.007, RESNET_FP32: 0.045, RESNET_INT8: 0.016}
 PEER_FACTOR: Final = {"ray_data": 2.5, "daft_": 2.5}
-"""Guesses for telling how long a launch will take; no result depends on them."""
+"""Rough factors to estimate the duration of a launch; no result depends on them."""
 
 
 def estimate_seconds(run: Run) -> float:
-    """By the clock, roughly."""
-    contestant = run.contestant
-    seconds = CORE_SECONDS[contestant.graph] * PEER_FACTOR.get(contestant.module, 1) / contestant.cores
-    return START_SECONDS[contestant.module] + run.picture_count * seconds
+    """Rough wall-clock seconds of a run."""
+    candidate = run.candidate
+    seconds = CORE_SECONDS[candidate.graph] * PEER_FACTOR.get(candidate.module, 1) / candidate.cores
+    return START_SECONDS[candidate.module] + run.image_count * seconds

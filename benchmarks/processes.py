@@ -1,7 +1,7 @@
-"""Processes: what a contestant costs, with everything it starts, whether it waits for that or not.
+"""Processes: the cost of a command with all processes that it starts, including those that it does not wait for.
 
 The JVM, Spark's Python workers and Ray's daemons outlive or leave their parents. This process therefore adopts orphans
-(Linux's child subreaper), waits for each, and adds up what the kernel says they used.
+(Linux's child subreaper), waits for each, and sums the resource usage that the kernel reports.
 """
 
 import ctypes
@@ -18,53 +18,58 @@ from typing import Final
 from benchmarks.sampler import Sampler, list_descendants
 
 PR_SET_CHILD_SUBREAPER: Final = 36
-GRACE_SECONDS: Final = (60.0, 5.0)
-"""In which what a contestant left behind may end by itself, as a JVM does, and again each time it was told to."""
+EXIT_SECONDS: Final = 60.0
+"""Time for orphans, such as a JVM, to end by themselves."""
+
+SIGNAL_SECONDS: Final = 5.0
+"""Time to end after a signal."""
 
 
-class ContestantError(RuntimeError):
-    """A contestant failed or took far too long; the text ends with what it said."""
+class CandidateError(RuntimeError):
+    """A candidate failed or timed out; the message ends with its output."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a contestant took.
+    """Resources that a command used.
 
     Attributes:
-        cpu_seconds: user and system, of all its processes.
-        untold_cpu_seconds: what of it the kernel told nobody, and the sampler saw.
-        wall_seconds: from its start to its own end; what it left behind is not waited for.
-        peak_mebibytes: the largest peak of one process, by kind.
-        stopped_count: how many processes it left behind that had to be stopped.
+        cpu_seconds: user and system time of all processes.
+        sampled_cpu_seconds: the part of it that the kernel reported to no process, as sampled.
+        wall_seconds: from start to exit of the command; orphans are not waited for.
+        peak_mebibytes: largest peak memory of one process, by kind.
+        stopped_count: number of orphans that had to be stopped.
     """
 
     cpu_seconds: float
-    untold_cpu_seconds: float
+    sampled_cpu_seconds: float
     wall_seconds: float
     peak_mebibytes: dict[str, float]
     stopped_count: int
 
 
-def run(command: Sequence[str], cores: int, environment: Mapping[str, str], log: Path, limit_seconds: float) -> Cost:
-    """Runs a contestant on so many cores until nothing of it is left.
+def run_command(
+    command: Sequence[str], cores: int, environment: Mapping[str, str], log: Path, limit_seconds: float
+) -> Cost:
+    """Runs a command on a number of cores until all its processes have ended.
 
     Raises:
-        ContestantError: where it ends with another code than 0, or not within the limit.
+        CandidateError: if it exits with a code other than 0 or exceeds the limit.
     """
     adopt_orphans()
     started = time.monotonic()
     with log.open("wb") as output, _pinned(cores):
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603 our own words
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603 trusted
     reaped: dict[int, float] = {}
     with Sampler(process.pid, limit_seconds) as sampler:
         process.returncode = _wait_for(process.pid, reaped)
         wall_seconds = time.monotonic() - started
         stopped_count = _wait_for_orphans(reaped)
     if process.returncode:
-        reason = f"did not end within {limit_seconds:.0f} s" if sampler.is_late else f"ended with {process.returncode}"
-        raise ContestantError(f"{' '.join(command)} {reason}:\n{log.read_text(errors='replace')[-3000:]}")
-    untold = sampler.untold_seconds(reaped)
-    return Cost(sum(reaped.values()) + untold, untold, wall_seconds, sampler.peak_mebibytes, stopped_count)
+        reason = f"took over {limit_seconds:.0f} s" if sampler.is_late else f"exited with {process.returncode}"
+        raise CandidateError(f"{' '.join(command)} {reason}:\n{log.read_text(errors='replace')[-3000:]}")
+    sampled = sampler.unreported_seconds(reaped)
+    return Cost(sum(reaped.values()) + sampled, sampled, wall_seconds, sampler.peak_mebibytes, stopped_count)
 
 
 def adopt_orphans() -> None:
@@ -75,7 +80,7 @@ def adopt_orphans() -> None:
 
 @contextmanager
 def _pinned(cores: int) -> Iterator[None]:
-    """Lets what is started meanwhile use so many cores only."""
+    """Restricts processes started meanwhile to a number of cores."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(allowed)[:cores])
     try:
@@ -85,7 +90,7 @@ def _pinned(cores: int) -> Iterator[None]:
 
 
 def _wait_for(wanted: int, reaped: dict[int, float]) -> int:
-    """Waits for a child and notes its CPU-seconds, and those of orphans that end before it; gives its exit code."""
+    """Waits for a child, records CPU-seconds of it and of orphans that end earlier, and returns its exit code."""
     while True:
         pid, status, usage = os.wait4(-1, 0)
         reaped[pid] = usage.ru_utime + usage.ru_stime
@@ -94,18 +99,17 @@ def _wait_for(wanted: int, reaped: dict[int, float]) -> int:
 
 
 def _wait_for_orphans(reaped: dict[int, float]) -> int:
-    """Notes the CPU-seconds of all that was left behind; gives how many processes had to be stopped."""
-    grace, grace_when_told = GRACE_SECONDS
-    has_ended = _wait_until(time.monotonic() + grace, reaped)
+    """Records the CPU-seconds of all orphans and returns the number of those that had to be stopped."""
+    has_ended = _wait_until(time.monotonic() + EXIT_SECONDS, reaped)
     stopped: set[int] = set()
-    word = signal.SIGTERM
+    signal_number = signal.SIGTERM
     while not has_ended:
         for pid in list_descendants(os.getpid()):
             stopped.add(pid)
             with suppress(ProcessLookupError):  # reaped by its own parent meanwhile
-                os.kill(pid, word)
-        has_ended = _wait_until(time.monotonic() + grace_when_told, reaped)
-        word = signal.SIGKILL
+                os.kill(pid, signal_number)
+        has_ended = _wait_until(time.monotonic() + SIGNAL_SECONDS, reaped)
+        signal_number = signal.SIGKILL
     return len(stopped)
 
 

@@ -1,7 +1,7 @@
-"""Ray Data, as its guides to images and to batch inference have it: `read_images`, a pool of actors, Parquet.
+"""Ray Data, following its guides to images and to batch inference: `read_images`, a pool of actors, Parquet.
 
-`read_images` decodes and squashes to the graph's square by Pillow. Each actor has one session of one thread, since its
-session would take all cores otherwise.
+`read_images` decodes and squashes to the graph's square with Pillow. Each actor has one single-threaded session, which
+would otherwise take all cores.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import ray
 
 
 class Embedder:
-    """An actor: one session."""
+    """An actor with one session."""
 
     def __init__(self, graph: str) -> None:
         """Opens the graph."""
@@ -24,7 +24,7 @@ class Embedder:
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """From uint8 `[n, size, size, 3]` to float32 `[n, dimension]`."""
+        """Embeds uint8 `[n, size, size, 3]`: float32 `[n, dimension]`."""
         (features,) = self.session.run(None, {self.input: batch["image"]})
         return {"path": batch["path"], "features": features}
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     options = parser.parse_args()
     size = ort.InferenceSession(options.graph).get_inputs()[0].shape[1]
-    # the names of Ray's sockets hold 107 characters at most, its folder included
+    # paths of Ray's sockets hold at most 107 characters
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
         ray.init(num_cpus=options.cores, include_dashboard=False, _node_ip_address="127.0.0.1", _temp_dir=folder)
         images = ray.data.read_images(options.folder, size=(size, size), mode="RGB", include_paths=True)
@@ -48,7 +48,7 @@ def main() -> None:
             fn_constructor_args=(options.graph,),
             batch_size=options.batch_size,
             compute=ray.data.ActorPoolStrategy(size=options.cores),
-            num_cpus=0.5,  # the other half of each core is for the tasks that read: with 1 nothing would ever be read
+            num_cpus=0.5,  # with 1, the tasks that read would never get a core
         )
         embedded.write_parquet(options.out)
         ray.shutdown()

@@ -1,7 +1,7 @@
-"""The sampler: looks at the processes of a contestant while it runs, at their memory and their CPU.
+"""The sampler: memory and CPU of a candidate's processes while it runs.
 
-Of a process whose parent ignores the end of its children (Spark's Python daemon and Ray's raylet do) the kernel tells
-nobody what it used. Of those the sampler's last look counts, which misses a quarter of a second at most.
+If a parent ignores the end of its children, as Spark's Python daemon and Ray's raylet do, the kernel reports the usage
+of these children to no process. For them the last sample counts, which misses a quarter of a second at most.
 """
 
 import os
@@ -17,64 +17,64 @@ PERIOD_SECONDS: Final = 0.25
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 SPARK_DAEMON: Final = "daemon\0pyspark.worker"
-"""In the command of Spark's Python daemon, and of the workers that it forks."""
+"""Part of the command line of Spark's Python daemon and of the workers that it forks."""
 
 
 class Sampler:
-    """A thread that samples all descendants of this process until it is left.
+    """A thread that samples all descendants of this process, as a context manager.
 
     Attributes:
-        peak_mebibytes: the largest resident memory that one process ever had (`VmHWM`), by kind.
-        is_late: whether the contestant was stopped because it reached its limit.
+        peak_mebibytes: largest peak resident memory (`VmHWM`) of one process, by kind.
+        is_late: whether the candidate was killed at its time limit.
     """
 
-    def __init__(self, contestant: int, limit_seconds: float) -> None:
-        """Stops the contestant at its limit."""
+    def __init__(self, candidate: int, limit_seconds: float) -> None:
+        """Kills the process `candidate` after the limit."""
         self.peak_mebibytes: dict[str, float] = {}
         self.is_late = False
-        self._contestant = contestant
+        self._candidate = candidate
         self._deadline = monotonic() + limit_seconds
         self._cpu_seconds: dict[tuple[int, str], float] = {}
-        self._untold: set[tuple[int, str]] = set()
-        self._leave = Event()
-        self._thread = Thread(target=self._sample_until_left, daemon=True)
+        self._unreported: set[tuple[int, str]] = set()
+        self._stop = Event()
+        self._thread = Thread(target=self._sample_until_stopped, daemon=True)
 
     def __enter__(self) -> "Sampler":
-        """Begins."""
+        """Starts sampling."""
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends; what was seen stays."""
-        self._leave.set()
+        """Stops sampling."""
+        self._stop.set()
         self._thread.join()
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system, of all processes that were seen, as they were last seen."""
+        """User and system time of all processes, as last sampled."""
         return sum(self._cpu_seconds.values())
 
-    def untold_seconds(self, reaped: Collection[int]) -> float:
-        """User and system, of the processes whose times reached nobody: neither those of `reaped` nor their waiters."""
-        return sum(self._cpu_seconds[key] for key in self._untold if key[0] not in reaped)
+    def unreported_seconds(self, reaped: Collection[int]) -> float:
+        """User and system time of the processes that no parent waited for, except those in `reaped`."""
+        return sum(self._cpu_seconds[key] for key in self._unreported if key[0] not in reaped)
 
-    def _sample_until_left(self) -> None:
-        while not self._leave.wait(PERIOD_SECONDS):
+    def _sample_until_stopped(self) -> None:
+        while not self._stop.wait(PERIOD_SECONDS):
             found = list_descendants(os.getpid())
             for pid, stat in found.items():  # parents before children
                 self._sample(pid, stat, found.get(int(stat[1])))
             if monotonic() > self._deadline and not self.is_late:
                 self.is_late = True
-                os.kill(self._contestant, signal.SIGKILL)
+                os.kill(self._candidate, signal.SIGKILL)
 
     def _sample(self, pid: int, stat: list[str], parent_stat: list[str] | None) -> None:
-        key, parent = (pid, stat[19]), int(stat[1])  # stat[19]: when it started, since pids come again
+        key, parent = (pid, stat[19]), int(stat[1])  # stat[19] is the start time, because pids are reused
         self._cpu_seconds[key] = (int(stat[11]) + int(stat[12])) / TICKS
         try:
-            if parent_stat and ((parent, parent_stat[19]) in self._untold or _ignores_children(parent)):
-                self._untold.add(key)
+            if parent_stat and ((parent, parent_stat[19]) in self._unreported or _ignores_children(parent)):
+                self._unreported.add(key)
             status = (PROC / str(pid) / "status").read_text()
             command = _command(pid)
             if SPARK_DAEMON in command:
@@ -82,13 +82,13 @@ class Sampler:
             else:
                 kind = "java" if "java" in Path(command.split("\0")[0]).name else "other"
         except (FileNotFoundError, ProcessLookupError):
-            return  # it ended meanwhile
+            return  # ended meanwhile
         peak = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
         self.peak_mebibytes[kind] = max(self.peak_mebibytes.get(kind, 0.0), peak)
 
 
 def list_descendants(ancestor: int) -> dict[int, list[str]]:
-    """The fields of `/proc/<pid>/stat` behind the name, of all descendants of a process, by pid."""
+    """Fields of `/proc/<pid>/stat` after the name, for all descendants of a process, by pid."""
     stats: dict[int, list[str]] = {}
     for folder in PROC.glob("[0-9]*"):
         try:

@@ -1,14 +1,14 @@
-"""The fused graph against backbone and MLlib: CPU of a picture, on the same pixels, in turns.
+"""The end-to-end graph against backbone and MLlib: CPU per image, on the same pixels, interleaved.
 
-    python -m benchmarks.fused FOLDER GRAPH...
+    python -m benchmarks.end_to_end FOLDER GRAPH...
 
-The folder is laid out as a training folder. Decoding is the same for both and left out; MLlib answers so many rows that
-the start of its job counts little.
+FOLDER is a training folder. Decoding is the same for both and left out. MLlib predicts every image many times, which
+makes the start of its job negligible.
 """
 
+import argparse
 import os
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -28,48 +28,53 @@ from pipeline.training.fitting import ClassifierParams
 from resources.spark.session import SparkResource
 
 COUNT: Final = 192
-ROUNDS: Final = 9
-TIMES: Final = 100
-"""MLlib answers every picture so many times."""
+REPEATS: Final = 100
+"""Rows per image for MLlib."""
 
 
 def main() -> None:
     """Measures every graph, and prints a table."""
-    listed = list_training_files(sys.argv[1]).labelled.select(["path", "label"]).to_pylist()
+    parser = argparse.ArgumentParser(prog="benchmarks.end_to_end", description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("graphs", type=Path, nargs="+")
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    listed = list_training_files(options.folder).labelled.select(["path", "label"]).to_pylist()
     chosen = listed[:: max(1, len(listed) // COUNT)][:COUNT]
-    contents = [Path(sys.argv[1], row["path"]).read_bytes() for row in chosen]
-    print("| backbone | fused, CPU ms | backbone, CPU ms | MLlib, CPU ms | fused / (backbone + MLlib) | range |")
+    contents = [Path(options.folder, row["path"]).read_bytes() for row in chosen]
+    print("| backbone | end-to-end, CPU ms | backbone, CPU ms | MLlib, CPU ms | end-to-end / (both) | range |")
     print("|---|---|---|---|---|---|")
-    for graph in sys.argv[2:]:
-        backbone = open_backbone(Path(graph).resolve())
+    for graph in options.graphs:
+        backbone = open_backbone(graph.resolve())
         pixels = np.stack([decode(content, backbone.size).pixels for content in contents])
         features = _tabulate(load_backbone(backbone.path)(pixels), [row["label"] for row in chosen], backbone)
-        rounds = measure(backbone, fit_classifier(features, ClassifierParams()), features, pixels)
-        ratios = sorted(fused / (alone + mllib) for fused, alone, mllib in rounds)
+        classifier = fit_classifier(features, ClassifierParams())
+        rounds = measure(backbone, classifier, features, pixels, options.rounds)
+        ratios = sorted(whole / (alone + mllib) for whole, alone, mllib in rounds)
         costs = " | ".join(f"{1000 * statistics.median(column):.3f}" for column in zip(*rounds, strict=True))
-        told = f"{statistics.median(ratios):.3f} | {ratios[0]:.3f} to {ratios[-1]:.3f}"
-        print(f"| {backbone.name} {backbone.precision} | {costs} | {told} |", flush=True)
+        summary = f"{statistics.median(ratios):.3f} | {ratios[0]:.3f} to {ratios[-1]:.3f}"
+        print(f"| {backbone.name} {backbone.precision} | {costs} | {summary} |", flush=True)
 
 
 def measure(
-    backbone: Backbone, classifier: Classifier, features: DataFrame, pixels: np.ndarray
+    backbone: Backbone, classifier: Classifier, features: DataFrame, pixels: np.ndarray, round_count: int
 ) -> list[tuple[float, float, float]]:
-    """CPU-seconds of a picture by the fused graph, the backbone and MLlib, in every round after one to warm up."""
-    many = features.crossJoin(features.sparkSession.range(TIMES).drop("id")).cache()
+    """CPU-seconds per image of the end-to-end graph, the backbone and MLlib, by round after a warm-up."""
+    many = features.crossJoin(features.sparkSession.range(REPEATS).drop("id")).cache()
     many.count()
     graphs = embed_with(open_session(fuse(backbone, classifier))), load_backbone(backbone.path)
     rounds = []
-    for _ in range(ROUNDS + 1):
-        fused, alone = _run_in_turns(graphs, pixels, backbone.batch_size)
+    for _ in range(round_count + 1):
+        whole, alone = _run_interleaved(graphs, pixels, backbone.batch_size)
         started = _cpu_seconds()
         predict(many, classifier).write.format("noop").mode("overwrite").save()
-        mllib = (_cpu_seconds() - started) / (TIMES * len(pixels))
-        rounds.append((fused, alone, mllib))
+        mllib = (_cpu_seconds() - started) / (REPEATS * len(pixels))
+        rounds.append((whole, alone, mllib))
     return rounds[1:]
 
 
-def _run_in_turns(graphs: tuple[Embed, Embed], pixels: np.ndarray, batch_size: int) -> list[float]:
-    """CPU-seconds of a picture by each graph; they take every batch in turns, and take turns in being first."""
+def _run_interleaved(graphs: tuple[Embed, Embed], pixels: np.ndarray, batch_size: int) -> list[float]:
+    """CPU-seconds per image of each graph; both run on every batch and alternate in going first."""
     seconds = [0.0, 0.0]
     for number, start in enumerate(range(0, len(pixels), batch_size)):
         for each in (0, 1) if number % 2 else (1, 0):
@@ -80,7 +85,7 @@ def _run_in_turns(graphs: tuple[Embed, Embed], pixels: np.ndarray, batch_size: i
 
 
 def _cpu_seconds() -> float:
-    """User and system, of this process and all that it started, the JVM among them."""
+    """User and system time of this process and its descendants, the JVM included."""
     ticks = sum(int(stat[11]) + int(stat[12]) for stat in list_descendants(os.getpid()).values())
     return time.process_time() + ticks / TICKS
 

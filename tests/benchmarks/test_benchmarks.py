@@ -1,0 +1,130 @@
+"""Every benchmark runs to its end at a tiny size, as its users start it: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import COLOURS, MakePhoto
+from deployment import Deployment
+
+from benchmarks.plan import EXPERIMENTS, SIZES
+from benchmarks.tables import BEGIN, END
+from pipeline.embed.backbone import Backbone
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[2]
+CANDIDATES = {candidate.module for experiment in EXPERIMENTS for candidate in experiment.candidates}
+BY_HARNESS = CANDIDATES | {"__main__", "graphs", "tables"}
+ALONE = {
+    "backfill",
+    "compare_lakes",  # test_compare_lakes.py
+    "decoding",
+    "drift",
+    "end_to_end",
+    "explain",
+    "neighbours",
+    "passes",
+    "planted",
+}
+
+
+def run(module: str, *arguments: object, **environment: str) -> str:
+    """Runs a benchmark and returns what it printed."""
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("DAYLIGHT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks{'.' * bool(module)}{module}", *map(str, arguments)],
+        cwd=PROJECT,
+        env=settings | {"PYTHONPATH": str(PROJECT)} | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Path:
+    """A training folder of 330 images of three classes."""
+    root = tmp_path_factory.mktemp("photos")
+    for colour in COLOURS:
+        (root / colour).mkdir()
+        for seed in range(110):
+            (root / colour / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
+    return root
+
+
+def test_every_command_among_the_benchmarks_is_run_here() -> None:
+    commands = {
+        file.stem
+        for file in (PROJECT / "benchmarks").glob("*.py")
+        if '\nif __name__ == "__main__":' in file.read_text()
+    }
+    assert commands == BY_HARNESS | ALONE
+
+
+def test_the_harness_runs_every_experiment_and_its_tables_have_them_all(photos: Path, tmp_path: Path) -> None:
+    peer_python = PROJECT / ".venv-bench" / "bin" / "python"
+    assert peer_python.exists(), "Ray Data and Daft are missing: run `make .venv-bench/installed`"
+    results, page = tmp_path / "results.json", tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    offline = {"HOME": str(tmp_path), "KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
+    sizes = [f"{name}={4 if name != 'peers' else '4,6'}" for name in SIZES]
+    options = ["--photos", photos, "--out", results, "--work", tmp_path, "--rounds", 1, "--no-warm-up"]
+    run("", *options, "--sizes", *sizes, **offline)
+    assert "0 runs in 1 rounds" in run("", *options, "--resume", "--sizes", *sizes, **offline)
+    run("tables", "--results", results, "--page", page)
+    text = page.read_text()
+    assert all(f"### {experiment.title}" in text for experiment in EXPERIMENTS)
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    measured = json.loads(results.read_text())["runs"]
+    assert {candidate["candidate"].split()[0] for candidate in measured} == {m.rstrip("_") for m in CANDIDATES}
+    assert all(run["cpu_seconds"] > 0 and run["wall_seconds"] > 0 for run in measured)
+
+
+def test_many_days_are_compared_with_one(photos: Path, tmp_path: Path, make_photo: MakePhoto) -> None:
+    deployment = Deployment(tmp_path / "deployment")
+    deployment.root.mkdir()
+    deployment.lay_out(make_photo, labelled=30)
+    training = deployment.run("training")
+    assert training.is_good, training.text[-4000:]
+    output = run(
+        "backfill", photos, deployment.lake, "--days", 2, "--photos", 20, "--rounds", 1, **deployment.environment
+    )
+    assert "median ratio" in output
+    assert "one run of one day:" in output
+
+
+def test_decoding_is_timed_and_judged(photos: Path, tiny_backbone: Backbone) -> None:
+    assert run("decoding", photos, tiny_backbone.path).count("| scaled |") == 2
+
+
+def test_passes_are_timed(photos: Path, tiny_backbone: Backbone) -> None:
+    output = run("passes", photos, tiny_backbone.path, "--count", 20, "--rounds", 1)
+    assert output.count("| in two threads |") == 5
+
+
+def test_the_end_to_end_graph_is_timed(photos: Path, tiny_backbone: Backbone) -> None:
+    assert "| tiny fp32 |" in run("end_to_end", photos, tiny_backbone.path, "--rounds", 1)
+
+
+def test_explanations_are_timed() -> None:
+    assert "| labelled path |" in run("explain", "--rows", 100, "--days", 4, "--rounds", 1)
+
+
+def test_drift_is_judged(photos: Path, tiny_backbone: Backbone) -> None:
+    assert "| the same photos |" in run("drift", photos, tiny_backbone.path)
+
+
+def test_planted_near_duplicates_and_flips_are_counted(photos: Path, tiny_backbone: Backbone) -> None:
+    output = run("planted", photos, tiny_backbone.path)
+    assert "flips: " in output
+    assert "recall" in output
+
+
+def test_neighbours_are_timed() -> None:
+    assert "CPU-seconds grow with" in run("neighbours", 200, 400)
