@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Final
 
-from pipeline.networks.catalogue.entries import CATALOGUE, KerasEntry
-from pipeline.networks.catalogue.keras_applications import build_application
+from pipeline.networks.catalogue.backbones import CATALOGUE
+from pipeline.networks.catalogue.keras_applications import KerasApplication
 from pipeline.networks.pretrained import PretrainedError
 from resources.lake.lake import Lake
 from resources.models.catalogue import BackboneCatalogue
@@ -39,13 +39,13 @@ def export(graph: str, lake: Path, weights: str, images: list[bytes]) -> dict[st
         return {"path": catalogue.export(name, precision, images).path, "weights": "trained"}
     except PretrainedError:
         entry = CATALOGUE[name]
-        if weights or not isinstance(entry, KerasEntry):
+        if weights or not isinstance(entry, KerasApplication):
             raise
     folder = lake / "random_weights"
     file = folder / f"{name}.weights.h5"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        build_application(entry.application, entry.size).save_weights(file)
+        entry.build().save_weights(file)
     catalogue = BackboneCatalogue(name=name, weights=str(folder), lake=Lake(root=str(lake)))
     return {"path": catalogue.export(name, precision, images).path, "weights": "random"}
 

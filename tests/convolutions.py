@@ -9,9 +9,9 @@ CHANNELS = 64
 
 
 def make_convolutions(kernel: int = 3, pads: tuple[int, ...] = (0, 0, 0, 0), has_bias: bool = False) -> onnx.ModelProto:
-    """Two random convolutions, a normalisation apart from its own, and the mean over the picture.
+    """Two random convolutions, the first with a separate normalisation, and global average pooling.
 
-    Of the first one, its side, its padding and whether it has a bias can be chosen.
+    The arguments are the kernel size, padding and bias of the first one.
     """
     random = np.random.default_rng(0)
     weights = {

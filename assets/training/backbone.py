@@ -6,7 +6,7 @@ from pydantic import Field
 from pipeline.embed.backbone import Backbone
 from pipeline.networks.export import describe_backbone
 from pipeline.networks.known_photos import classify_known_photos, decode_known_photos
-from pipeline.networks.parity import LEAST_COSINE, LEAST_RIGHT_SHARE, MAX_SCALED_DIFFERENCE, measure_parity
+from pipeline.networks.parity import MAX_SCALED_DIFFERENCE, MIN_CORRECT_SHARE, MIN_COSINE, measure_parity
 from pipeline.training.precision import MAX_LOSS, describe_precision, loses_little
 from resources.instance.pages import show_numbers, show_report
 from resources.models.catalogue import BackboneCatalogue
@@ -57,7 +57,7 @@ def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogu
             "scaled_difference": parity.scaled_difference,
             "allowed_difference": MAX_SCALED_DIFFERENCE[backbone.precision],
             "smallest_cosine": parity.smallest_cosine,
-            "least_cosine": LEAST_COSINE[backbone.precision],
+            "least_cosine": MIN_COSINE[backbone.precision],
         },
     )
 
@@ -76,11 +76,11 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
             description="the weights came without ImageNet's classifier, so that the photos cannot be named",
         )
     answers = classify_known_photos(backbone, last_layer)
-    right_share = sum(answer.is_right for answer in answers) / len(answers)
-    wrong = [answer.photo.name for answer in answers if not answer.is_right]
+    right_share = sum(answer.is_correct for answer in answers) / len(answers)
+    wrong = [answer.photo.name for answer in answers if not answer.is_correct]
     return dg.AssetCheckResult(
-        passed=right_share >= LEAST_RIGHT_SHARE,
-        metadata={**show_numbers({"right_share": right_share, "allowed": LEAST_RIGHT_SHARE}), "wrong": wrong},
+        passed=right_share >= MIN_CORRECT_SHARE,
+        metadata={**show_numbers({"right_share": right_share, "allowed": MIN_CORRECT_SHARE}), "wrong": wrong},
     )
 
 

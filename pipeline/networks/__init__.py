@@ -1,5 +1,5 @@
-"""Networks: from pretrained weights, of the catalogue or of the user's own, to the one graph that is the backbone.
+"""Networks: from pretrained weights, of the catalogue or the user's own, to the ONNX graph that is the backbone.
 
-Nothing here is needed on an executor; onnx, Keras and TensorFlow are imported where they are used. Read `catalogue.py`
-first, then `loader.py` and `export.py`; `own_network.py` opens the chapter on strangers' files.
+Runs on the driver only. onnx, Keras and TensorFlow are imported inside functions: importing a module here stays cheap.
+Start with `loader.py` and `export.py`; `own/` handles untrusted files. Running a graph belongs in `pipeline/embed`.
 """

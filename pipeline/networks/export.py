@@ -1,7 +1,6 @@
-"""Export: from a pretrained network to the one ONNX file that Daylight runs, named by its digest.
+"""Export: from a pretrained network to an ONNX file, named by its digest.
 
-The same weights and the same versions give the same bytes, whatever the process did before. onnx is imported where it
-is used: executors import `pipeline` too, and do not need it.
+The same weights and package versions give the same bytes, whatever the process did before.
 """
 
 import hashlib
@@ -26,21 +25,21 @@ if TYPE_CHECKING:
     import onnx
 
 GOLDEN_PHOTOS: Final = 4
-"""A worker embeds as many more, once."""
+"""Photos in the golden set; every worker embeds them once."""
 
 HIDDEN: Final = ("daylight_name", "precision", KEY)
-"""Entries of a graph's metadata that its page shows otherwise, or not at all."""
+"""Metadata keys that the report shows differently or not at all."""
 
 
 def export_backbone(pretrained: Pretrained, folder: Path) -> Path:
     """Converts a network and stores it as `<folder>/<SHA-256 of the file>.onnx`.
 
-    The graph takes `pixels`, uint8 RGB `[n, size, size, 3]`, and gives `features`, float32 `[n, d]`; n is free. Its
-    metadata say where it comes from, and hold its golden set.
+    The graph maps `pixels`, uint8 RGB `[n, size, size, 3]`, to `features`, float32 `[n, d]`, for any n. Its metadata
+    hold its provenance and its golden set.
 
     Raises:
-        PretrainedError: where the graph is not the one described here.
-        onnx.checker.ValidationError: where an operation of the network could not be converted.
+        PretrainedError: if the graph breaks this contract.
+        onnx.checker.ValidationError: if an operation of the network could not be converted.
     """
     model = wrap_graph(pretrained.convert(), pretrained.size, pretrained.scaling)
     model.graph.name = pretrained.name
@@ -50,36 +49,36 @@ def export_backbone(pretrained: Pretrained, folder: Path) -> Path:
 def store_graph(
     model: "onnx.ModelProto", name: str, precision: str, provenance: Mapping[str, str], folder: Path
 ) -> Path:
-    """Writes what is known of a graph into it, checks the contract and stores it under its digest.
+    """Adds metadata to a graph, checks the contract and stores the graph under its digest.
 
     Args:
-        model: a whole graph; changed in place.
-        name: of the backbone.
+        model: complete graph; changed in place.
+        name: name of the backbone.
         precision: `fp32` or `int8`.
         provenance: origin, licence, weights and versions, by name.
-        folder: where graphs are stored.
+        folder: folder of the stored graphs.
 
     Raises:
-        PretrainedError: where it does not keep the contract of every backbone.
-        onnx.checker.ValidationError: where it is not valid ONNX.
+        PretrainedError: if the graph breaks the contract of backbones.
+        onnx.checker.ValidationError: if it is not valid ONNX.
     """
     import onnx
     from onnx import helper
 
-    said = {
+    metadata = {
         "daylight_name": name,
         "precision": precision,
         "producer": f"{model.producer_name} {model.producer_version}",
         "opset": str(next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))),
         **provenance,
     }
-    helper.set_model_props(model, said)
+    helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     session = open_session(model.SerializeToString(deterministic=True))
     size = _check_contract(session, name)
     contents = [photo.content for photo in load_known_photos()[:GOLDEN_PHOTOS]]
     golden = make_golden_set(contents, embed_with(session), size, precision)
-    helper.set_model_props(model, said | {KEY: golden.to_text()})
+    helper.set_model_props(model, metadata | {KEY: golden.to_text()})
     content = model.SerializeToString(deterministic=True)
     path = folder / f"{hashlib.sha256(content).hexdigest()}.onnx"
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,8 +89,8 @@ def store_graph(
 
 
 def describe_backbone(backbone: Backbone, parity: Parity) -> Report:
-    """What the graph is, where it comes from, how near it is to its network, and what its batches cost."""
-    said = open_session(backbone.path).get_modelmeta().custom_metadata_map
+    """Reports the properties of a graph, its provenance, its parity and the cost of its batch sizes."""
+    metadata = open_session(backbone.path).get_modelmeta().custom_metadata_map
     costs = read_batch_costs(Path(backbone.path))
     batches = [[size, f"{each:.2f}"] for size, each in costs.cpu_milliseconds.items()] if costs else []
     return Report(
@@ -107,17 +106,17 @@ def describe_backbone(backbone: Backbone, parity: Parity) -> Report:
             "precision": backbone.precision,
             "digest": backbone.digest,
             "max_abs_difference": f"{parity.max_abs_difference:.1e}",
-            **{key: value for key, value in sorted(said.items()) if key not in HIDDEN},
+            **{key: value for key, value in sorted(metadata.items()) if key not in HIDDEN},
         },
-        tables={"batches": markdown_table(["batch", "CPU-ms per picture"], batches)} if batches else {},
+        tables={"batches": markdown_table(["batch", "CPU-ms per image"], batches)} if batches else {},
     )
 
 
 def _check_contract(session: InferenceSession, name: str) -> int:
-    """Checks names, types and shapes of both ends, and returns the side of the pictures, in pixels."""
+    """Checks names, types and shapes of input and output; returns the height and width of images, in pixels."""
     found = [(tensor.name, tensor.type, tensor.shape) for tensor in (*session.get_inputs(), *session.get_outputs())]
     size, dimension = found[0][2][1], found[-1][2][-1]
-    wanted = [(PIXELS, "tensor(uint8)", ["n", size, size, 3]), (FEATURES, "tensor(float)", ["n", dimension])]
-    if found != wanted or not isinstance(dimension, int):
-        raise PretrainedError(f"the graph made of {name} has {found}, and a backbone has {wanted}")
+    required = [(PIXELS, "tensor(uint8)", ["n", size, size, 3]), (FEATURES, "tensor(float)", ["n", dimension])]
+    if found != required or not isinstance(dimension, int):
+        raise PretrainedError(f"the graph of {name} has the tensors {found}; a backbone needs {required}")
     return int(size)

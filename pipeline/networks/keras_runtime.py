@@ -1,7 +1,4 @@
-"""Keras and its conversion to ONNX, imported late and quietly.
-
-Executors import `pipeline` too, and TensorFlow would take them ten seconds.
-"""
+"""Keras and its conversion to ONNX, imported late and silently: TensorFlow takes ten seconds to import."""
 
 import gc
 import logging
@@ -15,17 +12,17 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET: Final = 17
-"""From 18 on, tf2onnx leaves a second Transpose before the mean over the picture."""
+"""From 18 on, tf2onnx leaves a second Transpose before global average pooling."""
 
 QUIET: Final = {
-    "KERAS_BACKEND": "tensorflow",  # the one that tf2onnx reads, whatever the user's own keras.json says
+    "KERAS_BACKEND": "tensorflow",  # the only one that tf2onnx reads; overrides the user's keras.json
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
 
 
 def import_keras() -> Any:
-    """Imports Keras on TensorFlow without the lines that TensorFlow prints; only its first import can be quietened."""
+    """Imports Keras on TensorFlow without log lines; only the first import can be silenced."""
     os.environ.update(QUIET)
     import keras
 
@@ -33,10 +30,10 @@ def import_keras() -> Any:
 
 
 def convert_network(network: "keras.Model") -> "onnx.ModelProto":
-    """Converts a Keras network with one input and one output; its graph takes planes, `[n, 3, height, width]`.
+    """Converts a Keras network with one input and one output; the graph takes `[n, 3, height, width]`.
 
     Raises:
-        onnx.checker.ValidationError: where tf2onnx cannot convert one of its operations, which it only logs.
+        onnx.checker.ValidationError: if tf2onnx cannot convert an operation, which it only logs.
     """
     import_keras()
     import onnx
@@ -59,9 +56,9 @@ def convert_network(network: "keras.Model") -> "onnx.ModelProto":
 
 @contextmanager
 def collecting_eagerly() -> Iterator[None]:
-    """Lets Python free at once what tf2onnx throws away: a copy of the graph and its weights before every step.
+    """Collects garbage eagerly, because tf2onnx discards a copy of the graph and its weights at every step.
 
-    ResNet50 peaked at 8.2 GB in 18 CPU-seconds without this, and at 3.0 GB in 8 with it.
+    Without this, ResNet50 peaked at 8.2 GB in 18 CPU-seconds; with it, at 3.0 GB in 8.
     """
     thresholds = gc.get_threshold()
     gc.collect()
@@ -75,9 +72,9 @@ def collecting_eagerly() -> Iterator[None]:
 
 
 def give_scalars_an_axis(graph: Any, nodes: Any) -> Any:
-    """Makes a vector of one of every number that is added: tf2onnx 1.17 gives up on all Transposes at a bare one.
+    """Turns every added scalar into a vector, because tf2onnx 1.17 gives up on all Transposes at a scalar.
 
-    MobileNetV3's hard sigmoid adds 3 behind a convolution, and 125 Transposes stay.
+    MobileNetV3's hard sigmoid adds 3 after a convolution, which would leave 125 Transposes.
     """
     for node in nodes:
         if node.type in ("Add", "AddV2"):

@@ -1,7 +1,7 @@
-"""Known photos: ten real pictures whose ImageNet class a human can name, to prove that a backbone really sees.
+"""Known photos: ten photos with known ImageNet classes, to check that a backbone is trained and fed correctly.
 
-Parity says that a graph does what its network does; these say that the network is a trained one, fed the right way
-round. Their sources and licences are in `photos/photos.csv`; their accepted classes were chosen by eye.
+Parity only compares a graph with its network. Sources and licences are in `photos/photos.csv`; the accepted classes
+were chosen by eye.
 """
 
 import csv
@@ -19,12 +19,12 @@ FOLDER: Final = resources.files("pipeline.networks") / "photos"
 
 
 class KnownPhoto(NamedTuple):
-    """A photo and what it shows.
+    """A photo and its classes.
 
     Attributes:
-        name: of its file.
-        content: the bytes of the JPEG.
-        accepted: the ImageNet classes (0 to 999) that name what it shows.
+        name: name of its file.
+        content: bytes of the JPEG.
+        accepted: correct ImageNet classes (0 to 999).
     """
 
     name: str
@@ -33,25 +33,25 @@ class KnownPhoto(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a backbone says of a known photo.
+class KnownPhotoPrediction:
+    """The prediction of a backbone for a known photo.
 
     Attributes:
         photo: the photo.
-        predicted: its most probable ImageNet class (0 to 999).
+        predicted: most probable ImageNet class (0 to 999).
     """
 
     photo: KnownPhoto
     predicted: int
 
     @property
-    def is_right(self) -> bool:
-        """Whether the predicted class names what the photo shows."""
+    def is_correct(self) -> bool:
+        """Whether the predicted class is accepted."""
         return self.predicted in self.photo.accepted
 
 
 def load_known_photos() -> list[KnownPhoto]:
-    """Reads the photos that come with Daylight, in the order of their names."""
+    """Reads the photos of this package, sorted by name."""
     table = (FOLDER / "photos.csv").read_text(encoding="utf-8").splitlines()
     return [
         KnownPhoto(row["file"], (FOLDER / row["file"]).read_bytes(), frozenset(map(int, row["accepted"].split())))
@@ -60,15 +60,14 @@ def load_known_photos() -> list[KnownPhoto]:
 
 
 def decode_known_photos(size: int) -> np.ndarray:
-    """Decodes the photos as the pipeline decodes every picture: uint8 RGB, `[n, size, size, 3]`."""
+    """Decodes the photos as the pipeline decodes every image: uint8 RGB, `[n, size, size, 3]`."""
     return np.stack([decode(photo.content, size).pixels for photo in load_known_photos()])
 
 
-def classify_known_photos(backbone: Backbone, last_layer: LastLayer) -> list[Answer]:
-    """Classifies the photos by the features of an exported backbone and the classifier that its weights came with."""
-    features = load_backbone(backbone.path)(decode_known_photos(backbone.size))
-    logits = last_layer.classify(features)
+def classify_known_photos(backbone: Backbone, last_layer: LastLayer) -> list[KnownPhotoPrediction]:
+    """Classifies the photos with an exported backbone and the classifier that came with its weights."""
+    logits = last_layer.classify(load_backbone(backbone.path)(decode_known_photos(backbone.size)))
     return [
-        Answer(photo, int(predicted))
+        KnownPhotoPrediction(photo, int(predicted))
         for photo, predicted in zip(load_known_photos(), logits.argmax(axis=1), strict=True)
     ]

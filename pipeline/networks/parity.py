@@ -1,4 +1,4 @@
-"""Parity: how far the features of a stored graph are from those of the network that it was made of."""
+"""Parity: the difference between the features of a stored graph and those of the network it was exported from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +11,25 @@ from pipeline.networks.known_photos import classify_known_photos, decode_known_p
 from pipeline.networks.pretrained import Pretrained
 
 MAX_SCALED_DIFFERENCE: Final[Mapping[str, float]] = {"fp32": 1e-4, "int8": 0.5}
-"""By precision, in units of the largest feature: rounding for fp32; int8 is judged by the cosine."""
+"""Limits by precision, in units of the largest feature: rounding for fp32; for int8 the cosine decides."""
 
-LEAST_COSINE: Final[Mapping[str, float]] = {"fp32": 0.9999, "int8": 0.9}
+MIN_COSINE: Final[Mapping[str, float]] = {"fp32": 0.9999, "int8": 0.9}
+"""Limits on the cosine of two feature vectors, by precision."""
+
+MIN_CORRECT_SHARE: Final = 0.8
+"""Minimum share of correctly classified known photos, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a graph is from its network, on the same pictures.
+    """Differences between a graph and its network on the same images.
 
     Attributes:
-        max_abs_difference: between any two features.
-        scaled_difference: the same, in units of the largest feature.
-        relative_difference: the same, in units of the standard deviation between pictures: a network whose features
-            hardly differ from picture to picture has a small difference, and is wrong all the same.
-        smallest_cosine: between the two feature vectors of a picture.
+        max_abs_difference: largest difference between two features.
+        scaled_difference: the same in units of the largest feature.
+        relative_difference: the same in units of the standard deviation between images. A network whose features
+            hardly differ between images can have a small absolute difference and still be wrong.
+        smallest_cosine: smallest cosine between the two feature vectors of an image.
     """
 
     max_abs_difference: float
@@ -34,10 +38,9 @@ class Parity:
     smallest_cosine: float
 
     def is_within(self, precision: str) -> bool:
-        """Whether the graph is as near to its network as its precision allows."""
+        """Whether the differences keep the limits of a precision."""
         return (
-            self.scaled_difference <= MAX_SCALED_DIFFERENCE[precision]
-            and self.smallest_cosine >= LEAST_COSINE[precision]
+            self.scaled_difference <= MAX_SCALED_DIFFERENCE[precision] and self.smallest_cosine >= MIN_COSINE[precision]
         )
 
 
@@ -46,8 +49,8 @@ def measure_parity(embed: Embed, backbone: Backbone, pixels: np.ndarray) -> Pari
 
     Args:
         embed: the network in its own framework, as `Pretrained.embed`.
-        backbone: the graph that was made of it.
-        pixels: uint8 RGB, `[n, size, size, 3]`; real pictures, of which at least two differ.
+        backbone: the graph exported from it.
+        pixels: uint8 RGB, `[n, size, size, 3]`: real images, at least two of them different.
     """
     return compare_features(embed(pixels), load_backbone(backbone.path)(pixels))
 
@@ -64,26 +67,23 @@ def compare_features(expected: np.ndarray, actual: np.ndarray) -> Parity:
     )
 
 
-LEAST_RIGHT_SHARE: Final = 0.8
-"""Of the known photos, 0 to 1."""
+def explain_failure(backbone: Backbone, pretrained: Pretrained) -> str | None:
+    """Describes why a graph fails parity or the known photos; None if it passes.
 
-
-def tell_failure(backbone: Backbone, pretrained: Pretrained) -> str | None:
-    """Which proof a graph fails, in words; None where it passes all that its network allows.
-
-    A graph that was calibrated on pictures which are nothing like photos may: its ranges are not theirs.
+    An int8 graph may fail if its calibration images are unlike photos: its activation ranges do not suit them.
     """
     parity = measure_parity(pretrained.embed, backbone, decode_known_photos(backbone.size))
     if not parity.is_within(backbone.precision):
-        least = LEAST_COSINE[backbone.precision]
         return (
-            f"its features of known photos are not those of the network (cosine {parity.smallest_cosine:.3f},"
-            f" allowed {least}; difference {parity.scaled_difference:.3f} of their scale)"
+            f"its features of the known photos differ from those of the network (cosine {parity.smallest_cosine:.3f},"
+            f" minimum {MIN_COSINE[backbone.precision]}; difference {parity.scaled_difference:.3f} of their scale)"
         )
     if pretrained.last_layer is None:
         return None
-    answers = classify_known_photos(backbone, pretrained.last_layer)
-    right_share = sum(answer.is_right for answer in answers) / len(answers)
-    if right_share < LEAST_RIGHT_SHARE:
-        return f"it names only {right_share:.0%} of the known photos rightly"
-    return None
+    predictions = classify_known_photos(backbone, pretrained.last_layer)
+    correct_share = sum(each.is_correct for each in predictions) / len(predictions)
+    return (
+        f"it classifies only {correct_share:.0%} of the known photos correctly"
+        if correct_share < MIN_CORRECT_SHARE
+        else None
+    )

@@ -1,6 +1,6 @@
-"""Pixel scaling: from uint8 RGB to the numbers that a network was trained on.
+"""Pixel scaling: the common conventions for turning uint8 RGB into a network's input, by name.
 
-Here belong the few conventions of the field, by name, as plain arithmetic; `graph.py` folds them into a backbone.
+`graph.py` builds them into a backbone; here they are plain arithmetic.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class PixelScaling:
-    """What happens to a pixel before the first layer: `channels * scale + offset`.
+    """Arithmetic on a pixel before the first layer: `channels * scale + offset`.
 
     Attributes:
-        name: of the convention.
-        scale: factor of each channel, in the order in which the network takes them.
-        offset: added to each channel, in the same order.
-        is_bgr: whether the network takes blue first.
+        name: name of the convention.
+        scale: factor of each channel, in the network's channel order.
+        offset: addend of each channel, in the same order.
+        is_bgr: whether the channel order is blue, green, red.
     """
 
     name: str
@@ -41,18 +41,18 @@ def _standardise(mean: Triple, deviation: Triple) -> tuple[Triple, Triple]:
 
 
 RAW: Final = PixelScaling("raw", (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-"""0 to 255: the network scales by itself, as EfficientNet and MobileNetV3 of Keras do."""
+"""0 to 255: the network scales internally, as EfficientNet and MobileNetV3 of Keras do."""
 
 UNIT: Final = PixelScaling("unit", (1 / 255, 1 / 255, 1 / 255), (0.0, 0.0, 0.0))
 """0 to 1."""
 
 SYMMETRIC: Final = PixelScaling("symmetric", (1 / 127.5, 1 / 127.5, 1 / 127.5), (-1.0, -1.0, -1.0))
-"""-1 to 1: the mode `tf` of Keras."""
+"""-1 to 1: mode `tf` of Keras."""
 
 IMAGENET: Final = PixelScaling("imagenet", *_standardise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-"""ImageNet's mean and deviation of each channel: PyTorch's, and the mode `torch` of Keras."""
+"""ImageNet's mean and deviation of each channel: PyTorch, and mode `torch` of Keras."""
 
 CAFFE: Final = PixelScaling("caffe", (1.0, 1.0, 1.0), (-103.939, -116.779, -123.68), is_bgr=True)
-"""Blue first, less ImageNet's mean: the mode `caffe` of Keras."""
+"""Blue first, minus ImageNet's mean: mode `caffe` of Keras."""
 
 SCALINGS: Final = {scaling.name: scaling for scaling in (RAW, UNIT, SYMMETRIC, IMAGENET, CAFFE)}

@@ -1,6 +1,6 @@
-"""Pretrained networks: what an export needs to know of one, whichever framework it comes from.
+"""Pretrained networks: the input of an export, independent of framework and source.
 
-The named ones are `catalogue.py`, a user's own `own_network.py`; what is made of one is `export.py`.
+`catalogue/` makes them from named backbones, `own/` from user-supplied files; `export.py` turns them into graphs.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class PretrainedError(ValueError):
-    """A network that cannot become a backbone; its text is one sentence that says why, and what to do."""
+    """A network that cannot become a backbone; the message is one sentence with the reason and the cure."""
 
 
 @dataclass(frozen=True)
 class LastLayer:
-    """The classifier that the weights came with, which stands on the features.
+    """The classifier that came with the weights, which takes the features as input.
 
     Attributes:
         kernel: float32 `[d, classes]`.
@@ -33,7 +33,7 @@ class LastLayer:
     bias: np.ndarray
 
     def classify(self, features: np.ndarray) -> np.ndarray:
-        """The logits `[n, classes]` of features `[n, d]`."""
+        """Computes logits `[n, classes]` from features `[n, d]`."""
         logits: np.ndarray = features @ self.kernel + self.bias
         return logits
 
@@ -43,15 +43,15 @@ class Pretrained:
     """A pretrained network in its own framework.
 
     Attributes:
-        name: in the catalogue, or of the user's file.
-        size: side of the square pictures that it takes, in pixels.
-        scaling: what it expects of its pixels.
-        embed: the features as its framework computes them, its own preprocessing included: from uint8 RGB
-            `[n, size, size, 3]` to float32 `[n, d]`. What the exported graph is measured against.
-        convert: makes the bare graph: scaled float pixels, `[n, 3, size, size]` or `[n, size, size, 3]`, to `[n, d]`;
-            one input, one output, n free.
-        last_layer: the ImageNet classifier on the features, where the weights came with one.
-        provenance: origin, licence, weights and versions, by name; it is written into the graph.
+        name: name in the catalogue, or of the user's file.
+        size: height and width of input images, in pixels.
+        scaling: pixel scaling that the network expects.
+        embed: reference for parity: the features computed by the framework with its own preprocessing, from uint8 RGB
+            `[n, size, size, 3]` to float32 `[n, d]`.
+        convert: function that makes the bare graph, from scaled float pixels, `[n, 3, size, size]` or
+            `[n, size, size, 3]`, to `[n, d]`; one input, one output, free n.
+        last_layer: ImageNet classifier on the features, if the weights came with one.
+        provenance: origin, licence, weights and versions, by name; stored in the graph.
     """
 
     name: str
@@ -64,4 +64,4 @@ class Pretrained:
 
 
 CLASS_COUNT: Final = 1000
-"""Of ImageNet; one more where a network has a class for the background, its first."""
+"""Classes of ImageNet; some networks have one more, a background class, as the first."""

@@ -18,7 +18,7 @@ from pipeline.embed.backbone import Backbone, open_session
 from pipeline.embed.int8_support import refuse_int8
 from pipeline.images.labels import label_features
 from pipeline.networks.int8.quantization import CALIBRATION_COUNT, QUANTIZER, QuantizationError
-from pipeline.networks.parity import tell_failure
+from pipeline.networks.parity import explain_failure
 from pipeline.networks.pretrained import PretrainedError
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.bake_off import SAMPLE_COUNT, sample_images
@@ -97,7 +97,7 @@ class Precisions(dg.ConfigurableResource):
             )
         except (QuantizationError, TrainingError) as error:
             return PrecisionChoice("fp32", f"fp32: int8 could not be measured, since {error}")
-        choice = choose_precision(costs, tell_failure(int8, self.catalogue.open()))
+        choice = choose_precision(costs, explain_failure(int8, self.catalogue.open()))
         self.keep(fp32, choice)
         return choice
 

@@ -1,4 +1,4 @@
-"""Checkpoints: the published file reads whole; hostile and damaged ones are refused before anything runs."""
+"""Checkpoints: the published file is read completely; hostile and damaged ones are rejected without running code."""
 
 import os
 import pickle
@@ -59,7 +59,7 @@ def test_a_tensor_is_a_window_on_its_storage(tmp_path: Path) -> None:
     assert tensors["weight"].flags.owndata
 
 
-def test_a_command_in_a_checkpoint_is_refused_by_name_and_does_not_run(tmp_path: Path) -> None:
+def test_a_command_in_a_checkpoint_is_rejected_by_name_and_does_not_run(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     path = write(tmp_path, pickle.dumps({"weight": Command(f"touch {trace}")}, 2))
     with pytest.raises(pickle.UnpicklingError, match=rf"forbidden global {os.system.__module__}\.system"):
@@ -70,7 +70,7 @@ def test_a_command_in_a_checkpoint_is_refused_by_name_and_does_not_run(tmp_path:
 @pytest.mark.parametrize(
     "name", ["builtins\neval", "torch\nload", "torch._utils\n_rebuild_sparse_tensor", "os\nsystem"]
 )
-def test_every_other_global_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_every_other_global_is_rejected_by_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(pickle.UnpicklingError, match="forbidden global " + name.replace("\n", r"\.")):
         read_checkpoint(write(tmp_path, b"\x80\x02c" + name.encode() + b"\n."))
 
@@ -94,12 +94,12 @@ def test_every_other_global_is_refused_by_name(tmp_path: Path, name: str) -> Non
         pytest.param(pickle.dumps([1], 2), id="a list for a dictionary"),
     ],
 )
-def test_a_tensor_outside_its_storage_or_of_no_kind_is_refused(tmp_path: Path, tensors: bytes) -> None:
+def test_a_tensor_outside_its_storage_or_of_an_unknown_kind_is_rejected(tmp_path: Path, tensors: bytes) -> None:
     with pytest.raises(pickle.UnpicklingError):
         read_checkpoint(write(tmp_path, tensors))
 
 
-def test_a_checkpoint_cut_anywhere_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_rejected(tmp_path: Path) -> None:
     path = write(tmp_path, describe(0, (6,), (1,)))
     content = path.read_bytes()
     for length in range(len(content)):
@@ -108,14 +108,14 @@ def test_a_checkpoint_cut_anywhere_is_refused(tmp_path: Path) -> None:
             read_checkpoint(path)
 
 
-def test_surplus_bytes_are_refused(tmp_path: Path) -> None:
+def test_surplus_bytes_are_rejected(tmp_path: Path) -> None:
     path = write(tmp_path, describe(0, (6,), (1,)))
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(pickle.UnpicklingError, match="surplus"):
         read_checkpoint(path)
 
 
-def test_a_zip_is_refused(tmp_path: Path) -> None:
+def test_a_zip_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     path.write_bytes(b"PK\x03\x04" + bytes(64))
     with pytest.raises(pickle.UnpicklingError):

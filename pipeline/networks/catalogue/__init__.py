@@ -1,1 +1,4 @@
-"""The pretrained networks that Daylight names: where their weights come from and how they are built."""
+"""The catalogue: backbones that Daylight names, each with its weights and the code that builds it.
+
+A user's own files belong in `own/`; exporting is the same for all and belongs in `export.py`.
+"""

@@ -1,7 +1,6 @@
 """PyTorch checkpoints, read without PyTorch.
 
-Here belongs the legacy file format alone (five pickles, then the raw storages), read with numpy and by an unpickler
-that can call nothing of anyone's. What the tensors mean belongs to the network that takes them.
+Only the legacy file format belongs here (five pickles, then raw storages). The unpickler calls no code of the file.
 """
 
 import collections
@@ -25,11 +24,11 @@ DTYPES: Final = {
 }
 
 DAMAGE: Final = (AttributeError, EOFError, LookupError, MemoryError, OverflowError, TypeError, ValueError)
-"""What an unpickler raises on cut or hostile bytes beside `UnpicklingError`."""
+"""Errors of an unpickler on truncated or hostile bytes, besides `UnpicklingError`."""
 
 
 class Storage(NamedTuple):
-    """A run of elements in the file, as the pickle announces it."""
+    """A run of elements in the file, as the pickle declares it."""
 
     key: str
     dtype: str
@@ -37,7 +36,7 @@ class Storage(NamedTuple):
 
 
 class View(NamedTuple):
-    """A tensor as the pickle describes it: a window on a storage, all in elements."""
+    """A tensor as the pickle describes it: a window on a storage, measured in elements."""
 
     storage: Storage
     offset: int
@@ -46,21 +45,21 @@ class View(NamedTuple):
 
 
 class Unpickler(pickle.Unpickler):
-    """Builds dictionaries and descriptions of tensors; refuses every other global by its name."""
+    """Builds dictionaries and descriptions of tensors; rejects every other global by name."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Answers the few globals of a state dict with harmless things of ours."""
+        """Replaces the few globals of a state dict with harmless objects."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            # A new function each time, because a pickle can set attributes of what it is given.
+            # a new function each time, because a pickle can set attributes of a global
             return lambda storage, offset, shape, strides, *_: View(storage, offset, shape, strides)
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
-        raise pickle.UnpicklingError(f"the checkpoint asks for the forbidden global {module}.{name}")
+        raise pickle.UnpicklingError(f"the checkpoint uses the forbidden global {module}.{name}")
 
     def persistent_load(self, pid: Any) -> Storage:
-        """Notes a storage, whose elements follow after the pickles."""
+        """Records a storage, whose elements follow the pickles."""
         kind, dtype, key, _location, length, window = pid
         if kind != "storage" or window is not None or dtype not in DTYPES.values():
             raise pickle.UnpicklingError(f"the checkpoint holds an unknown kind of storage: {pid!r:.200}")
@@ -68,29 +67,29 @@ class Unpickler(pickle.Unpickler):
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Reads a state dict that `torch.save` wrote before its zip format, running no code of the file's.
+    """Reads a state dict that `torch.save` wrote in its legacy format, without running code from the file.
 
     Args:
-        path: of the file, such as `model.pth`.
+        path: path of the file, such as `model.pth`.
 
     Returns:
-        Name to array, in the order of the file; every array is contiguous and owns its elements.
+        Arrays by name, in the order of the file; every array is contiguous and owns its elements.
 
     Raises:
-        pickle.UnpicklingError: for whatever is not such a file: a forbidden global (it is named), missing or
-            surplus bytes, a tensor that reaches outside its storage.
+        pickle.UnpicklingError: if the file is not such a checkpoint: it uses a forbidden global, has missing or surplus
+            bytes, or a tensor reaches outside its storage.
 
     Source: `_legacy_save` in PyTorch's `torch/serialization.py`.
     """
     file = io.BytesIO(path.read_bytes())
     try:
         if Unpickler(file).load() != MAGIC or Unpickler(file).load() != PROTOCOL:
-            raise pickle.UnpicklingError("this is no legacy PyTorch checkpoint")
-        Unpickler(file).load()  # the writer's byte order and sizes of C types: little-endian wherever PyTorch runs
+            raise pickle.UnpicklingError("this is not a legacy PyTorch checkpoint")
+        Unpickler(file).load()  # byte order and sizes of C types; PyTorch platforms are little-endian
         views = Unpickler(file).load()
         keys = Unpickler(file).load()
         if not all(isinstance(name, str) and isinstance(view, View) for name, view in views.items()):
-            raise pickle.UnpicklingError("the checkpoint holds other things than named tensors")
+            raise pickle.UnpicklingError("the checkpoint holds objects other than named tensors")
         elements = _read_storages(file, keys, {view.storage.key: view.storage for view in views.values()})
         return {name: _cut(name, view, elements[view.storage.key]) for name, view in views.items()}
     except DAMAGE as error:
@@ -98,7 +97,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_storages(file: io.BytesIO, keys: list[str], storages: dict[str, Storage]) -> dict[str, np.ndarray]:
-    """Reads the storages, which follow one another: the number of elements as int64, then the elements."""
+    """Reads consecutive storages: the number of elements as int64, then the elements."""
     rest = file.getbuffer()[file.tell() :]
     elements = {}
     for key in keys:
@@ -106,7 +105,7 @@ def _read_storages(file: io.BytesIO, keys: list[str], storages: dict[str, Storag
         (length,) = np.frombuffer(rest, "<i8", 1)
         if length != storage.length:
             raise pickle.UnpicklingError(
-                f"storage {key!r:.50} holds {length} elements where {storage.length!r:.50} are announced"
+                f"storage {key!r:.50} holds {length} elements, but {storage.length!r:.50} are declared"
             )
         elements[key] = np.frombuffer(rest, storage.dtype, storage.length, offset=8)
         rest = rest[8 + elements[key].nbytes :]
@@ -116,12 +115,12 @@ def _read_storages(file: io.BytesIO, keys: list[str], storages: dict[str, Storag
 
 
 def _cut(name: str, view: View, elements: np.ndarray) -> np.ndarray:
-    """Copies a tensor out of its storage, of the type that the storage was read with."""
+    """Copies a tensor out of its storage, with the dtype of the storage."""
     if min((view.offset, *view.shape, *view.strides)) < 0 or len(view.shape) != len(view.strides):
         raise pickle.UnpicklingError(f"tensor {name:.200} has an impossible shape")
     count = math.prod(view.shape)
     end = view.offset + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides, strict=True)) + 1
-    # A stride of 0 could ask for more elements than there is memory, without ever leaving the storage.
+    # a stride of 0 could exhaust memory without leaving the storage
     if count > len(elements) or (count and end > len(elements)):
         raise pickle.UnpicklingError(f"tensor {name:.200} reaches outside its storage")
     strides = [stride * elements.itemsize for stride in view.strides]

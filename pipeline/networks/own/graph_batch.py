@@ -1,32 +1,33 @@
-"""Graph batch: a stranger's graph that takes any number of pictures at once, and the proof that it does.
+"""Graph batch: makes a user-supplied graph take any number of images at once, and checks that it does.
 
-A graph that was exported for one picture is freed of that; one whose pictures disturb each other is refused.
+A graph exported for a batch of one gets a free batch; a graph whose images affect each other is rejected.
 """
 
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.networks.graph_parts import find_varying
+from pipeline.networks.graph_session import GraphError, Run, brief, compute_constant, open_graph
 from pipeline.networks.own.graph_input import GraphInput
-from pipeline.networks.subgraph import GraphError, Run, brief, compute_constant, find_varying, open_graph
 
 if TYPE_CHECKING:
     import onnx
 
-MAX_DISTURBANCE: Final = 0.05
-"""Of the difference between two pictures: rounding is below a hundredth, mixed pictures are all of it."""
+MAX_INTERFERENCE: Final = 0.05
+"""Limit as a share of the difference between two images. Rounding stays below 0.01; mixed images reach 1."""
 
 
-def make_probe(taken: GraphInput) -> np.ndarray:
-    """Two pictures of eight by eight fields in their own colours, as `taken` has them: -1 to 1, or bytes."""
+def make_probe(graph_input: GraphInput) -> np.ndarray:
+    """Two images of eight by eight random colours in the layout of an input: -1 to 1, or bytes."""
     fields = np.random.default_rng(0).uniform(-1, 1, (2, 8, 8, 3))
-    places = np.arange(taken.size) * 8 // taken.size
-    pictures = fields[:, places][:, :, places]
-    return taken.arrange(pictures * 127.5 + 127.5 if taken.dtype == "uint8" else pictures)
+    positions = np.arange(graph_input.size) * 8 // graph_input.size
+    images = fields[:, positions][:, :, positions]
+    return graph_input.arrange(images * 127.5 + 127.5 if graph_input.dtype == "uint8" else images)
 
 
 def free_batch(bare: "onnx.ModelProto") -> None:
-    """Lets the constant shapes within a graph for one picture follow the batch; its input is declared elsewhere."""
+    """Makes the constant shapes inside a graph for one image follow the batch; the input is declared elsewhere."""
     from onnx import numpy_helper
 
     varying = find_varying(bare)
@@ -42,44 +43,42 @@ def free_batch(bare: "onnx.ModelProto") -> None:
         bare.graph.initializer.append(numpy_helper.from_array(target, node.input[1]))
 
 
-def prove_freed(bare: "onnx.ModelProto", taken: GraphInput, picture: np.ndarray, expected: np.ndarray) -> None:
-    """Proves that one picture gets what it got before the graph was freed.
+def check_freed(bare: "onnx.ModelProto", graph_input: GraphInput, image: np.ndarray, expected: np.ndarray) -> None:
+    """Checks that a graph with a free batch gives one image the same features as before.
 
     Raises:
-        GraphError: where it does not.
+        GraphError: if it does not.
     """
-    freed = open_graph(bare)(picture)
+    freed = open_graph(bare)(image)
     if freed.shape != expected.shape or not np.allclose(freed, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()):
-        raise GraphError(_explain(taken, "it gives a picture something else once its shapes are free"))
+        raise GraphError(_explain(graph_input, "with a free batch an image gets other features"))
 
 
-def prove_independence(run: Run, taken: GraphInput, pictures: np.ndarray) -> None:
-    """Proves that two pictures have the same features together as alone.
+def check_independence(run: Run, graph_input: GraphInput, images: np.ndarray) -> None:
+    """Checks that two images have the same features together as alone.
 
     Args:
-        run: from such pictures to features `[n, d]`.
-        taken: what the graph says of its input.
-        pictures: two different ones.
+        run: function from images to features `[n, d]`.
+        graph_input: declared input of the graph.
+        images: two different images.
 
     Raises:
-        GraphError: where they have not, or the graph cannot take two.
+        GraphError: if they differ, or the graph cannot take two images.
     """
-    alone = np.concatenate([run(pictures[:1]), run(pictures[1:])]).astype(np.float64)
+    alone = np.concatenate([run(images[:1]), run(images[1:])]).astype(np.float64)
     if not np.isfinite(alone).all():
-        raise GraphError("gives features that are no finite numbers: export it with other types")
+        raise GraphError("gives features that are not finite: export it with other types")
     try:
-        together = run(pictures).astype(np.float64)
+        together = run(images).astype(np.float64)
     except GraphError as error:
-        raise GraphError(_explain(taken, brief(error.__cause__ or error))) from error
-    allowed = max(MAX_DISTURBANCE * np.abs(alone[0] - alone[1]).max(), 1e-5 * np.abs(alone).max())
+        raise GraphError(_explain(graph_input, brief(error.__cause__ or error))) from error
+    allowed = max(MAX_INTERFERENCE * np.abs(alone[0] - alone[1]).max(), 1e-5 * np.abs(alone).max())
     if together.shape != alone.shape or np.abs(together - alone).max() > allowed:
-        raise GraphError(_explain(taken, "a picture has other features beside another picture than alone"))
+        raise GraphError(_explain(graph_input, "an image has other features beside another image than alone"))
 
 
-def _explain(taken: GraphInput, reason: str) -> str:
-    said = (
-        "says that it takes any number of pictures, but cannot"
-        if taken.is_batch_free
-        else "takes one picture at a time"
+def _explain(graph_input: GraphInput, reason: str) -> str:
+    fault = (
+        "declares a free batch but does not support one" if graph_input.is_batch_free else "takes one image at a time"
     )
-    return f"{said} (input {taken.name}; given two: {reason}): export it with a free batch"
+    return f"{fault} (input {graph_input.name}, with two images: {reason}): export it with a free batch"

@@ -1,7 +1,7 @@
-"""Graph cut: from a stranger's classifier in ONNX to a bare graph, from scaled pixels to pooled features.
+"""Graph cut: from a user-supplied classifier in ONNX to a bare graph, from scaled pixels to pooled features.
 
-Here: where a graph is cut, and how a map of features is pooled. What it takes is `graph_input.py`, how many at once
-`graph_batch.py`; layout, cast and scaling of pixels are put in front by `graph.py`.
+The position of the cut and the pooling belong here, the input in `graph_input.py`, the batch in `graph_batch.py`;
+`graph.py` adds layout, cast and scaling of pixels.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pipeline.networks.graph import dimensions, rename_by_order
-from pipeline.networks.own.graph_batch import free_batch, make_probe, prove_freed, prove_independence
+from pipeline.networks.graph_parts import dimensions, find_varying, prune_graph, rename_by_order
+from pipeline.networks.graph_session import GraphError, brief, open_graph
+from pipeline.networks.own.graph_batch import check_freed, check_independence, free_batch, make_probe
 from pipeline.networks.own.graph_input import GraphInput, describe_shape, recognise_input
 from pipeline.networks.own.last_layer import find_tail, read_last_layer
 from pipeline.networks.pretrained import LastLayer
-from pipeline.networks.subgraph import GraphError, brief, find_varying, open_graph, prune_graph
 
 if TYPE_CHECKING:
     import onnx
 
 MIN_OPSET: Final = 7
-"""Before it, arithmetic broadcasts by attributes, and ONNX Runtime promises nothing."""
+"""Older opsets broadcast by attributes, and ONNX Runtime does not support them."""
 
 Step = tuple[str, dict[str, Any]]
 """An operation and its attributes."""
 
-NAME_A_TENSOR: Final = "let DAYLIGHT_FEATURES_TENSOR name a tensor of [n, d]"
+NAME_A_TENSOR: Final = "set DAYLIGHT_FEATURES_TENSOR to a tensor of shape [n, d]"
 
 
 @dataclass(frozen=True)
@@ -34,49 +34,51 @@ class Cut:
     """A graph that was cut at its features.
 
     Attributes:
-        bare: as `Pretrained.convert` makes it; the same graph gives the same bytes.
-        taken: its input.
-        features_tensor: the name of the features in the whole graph.
-        last_layer: the classifier of 1000 classes that stood directly on the features.
+        bare: bare graph for `Pretrained.convert`; the same graph gives the same bytes.
+        input: input of the graph.
+        features_tensor: name of the features in the whole graph.
+        last_layer: classifier of 1000 classes directly on the features, if there was one.
         run: the bare graph in ONNX Runtime, from scaled pixels `[n, size, size, 3]` to float32 `[n, d]`.
     """
 
     bare: "onnx.ModelProto"
-    taken: GraphInput
+    input: GraphInput
     features_tensor: str
     last_layer: LastLayer | None
     run: Callable[[np.ndarray], np.ndarray]
 
 
 def cut_graph(whole: "onnx.ModelProto", features_tensor: str = "") -> Cut:
-    """Cuts a graph at a named tensor, else at the input of its last classifier layer, else at its output.
+    """Cuts a graph at a named tensor, or the input of its classifier layer, or its output.
 
     Args:
-        whole: a valid graph with its weights inside; it is not changed.
-        features_tensor: the name of a tensor of features `[n, d]`, or of a map of them, which is pooled by its mean.
+        whole: valid graph with its weights inside; not changed.
+        features_tensor: name of a tensor of features `[n, d]`, or of a feature map, which is averaged.
 
     Raises:
-        GraphError: where it is no graph from pictures to features, or cannot take any number of pictures at once.
+        GraphError: if it is not a graph from images to features, or cannot take any number of images at once.
     """
-    model, taken = _prepare(whole)
-    pictures = make_probe(taken)
-    tensor, last_layer = _find_features(model, features_tensor, pictures[:1])
+    model, graph_input = _prepare(whole)
+    images = make_probe(graph_input)
+    tensor, last_layer = _find_features(model, features_tensor, images[:1])
     bare = prune_graph(model, tensor)
-    features = open_graph(bare)(pictures[:1])
-    if not taken.is_batch_free:
-        bare.graph.input[0].CopyFrom(_declare(taken, "n"))
+    features = open_graph(bare)(images[:1])
+    if not graph_input.is_batch_free:
+        bare.graph.input[0].CopyFrom(_declare(graph_input, "n"))
         free_batch(bare)
         bare = prune_graph(bare, tensor)
-        prove_freed(bare, taken, pictures[:1], features)
+        check_freed(bare, graph_input, images[:1], features)
     _pool(bare, features)
     _name_by_order(bare)
     run = open_graph(bare)
-    prove_independence(run, taken, pictures)
-    return Cut(bare, taken, tensor, last_layer, lambda scaled: run(taken.arrange(scaled)).astype(np.float32))
+    check_independence(run, graph_input, images)
+    return Cut(
+        bare, graph_input, tensor, last_layer, lambda scaled: run(graph_input.arrange(scaled)).astype(np.float32)
+    )
 
 
 def _prepare(whole: "onnx.ModelProto") -> tuple["onnx.ModelProto", GraphInput]:
-    """Makes a copy in which functions are nodes, weights are no inputs, and the size of pictures is fixed."""
+    """Copies a graph, inlines functions, removes weights from the inputs, and fixes the size of images."""
     import onnx
     from onnx import inliner
 
@@ -84,26 +86,26 @@ def _prepare(whole: "onnx.ModelProto") -> tuple["onnx.ModelProto", GraphInput]:
     model.CopyFrom(inliner.inline_local_functions(whole) if whole.functions else whole)
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), MIN_OPSET)
     if opset < MIN_OPSET:
-        raise GraphError(f"is written in opset {opset} of ONNX: export it with {MIN_OPSET} or later")
-    model.ir_version = max(model.ir_version, 4)  # before it, every weight had to be an input too
+        raise GraphError(f"uses opset {opset} of ONNX: export it with {MIN_OPSET} or later")
+    model.ir_version = max(model.ir_version, 4)  # in older versions every weight had to be an input
     weights = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in weights]
     if len(inputs) != 1:
-        raise GraphError(f"has {len(inputs)} inputs ({_describe(inputs)}): export it with one, for pictures")
-    taken = recognise_input(inputs[0].name, _name_type(inputs[0]), dimensions(inputs[0]))
+        raise GraphError(f"has {len(inputs)} inputs ({_describe(inputs)}): export it with one, for images")
+    graph_input = recognise_input(inputs[0].name, _name_type(inputs[0]), dimensions(inputs[0]))
     del model.graph.input[:]
-    model.graph.input.append(_declare(taken, "n" if taken.is_batch_free else 1))
-    return model, taken
+    model.graph.input.append(_declare(graph_input, "n" if graph_input.is_batch_free else 1))
+    return model, graph_input
 
 
-def _find_features(model: "onnx.ModelProto", features_tensor: str, picture: np.ndarray) -> tuple[str, LastLayer | None]:
-    """Finds the tensor to cut at, and the ImageNet classifier that stands directly on it, if one does."""
+def _find_features(model: "onnx.ModelProto", features_tensor: str, image: np.ndarray) -> tuple[str, LastLayer | None]:
+    """Finds the tensor to cut at, and the ImageNet classifier directly on it, if there is one."""
     outputs = [each.name for each in model.graph.output]
     varying = find_varying(model)
     computed = varying - {each.name for each in model.graph.input}
     if features_tensor and features_tensor not in computed:
         raise GraphError(
-            f"computes no tensor {features_tensor!r} from its input: let DAYLIGHT_FEATURES_TENSOR name one, such as"
+            f"computes no tensor {features_tensor!r} from its input: set DAYLIGHT_FEATURES_TENSOR to one, such as"
             f" {', '.join(_list_candidates(model, varying))}"
         )
     if len(outputs) != 1 and not features_tensor:
@@ -111,30 +113,30 @@ def _find_features(model: "onnx.ModelProto", features_tensor: str, picture: np.n
     tail = find_tail(model, outputs[0] if len(outputs) == 1 else features_tensor, varying)
     tensor = features_tensor or tail.features
     if tensor not in computed:
-        raise GraphError(f"computes no features from its input ({_describe(model.graph.output)}): export it anew")
+        raise GraphError(f"computes no features from its input ({_describe(model.graph.output)}): export it again")
     if tail.layer is None or tensor != tail.features:
         return tensor, None
-    if not _is_row(open_graph(prune_graph(model, tensor))(picture).shape):
-        return features_tensor or tail.unsquashed, None  # a layer on every field of a map, or on every token
+    if not _is_row(open_graph(prune_graph(model, tensor))(image).shape):
+        return features_tensor or tail.unsquashed, None  # the layer works on every position of a map, or on every token
     return tensor, read_last_layer(model, tail)
 
 
 def _list_candidates(model: "onnx.ModelProto", varying: set[str]) -> list[str]:
-    """The outputs, and what the last layers work on."""
+    """The outputs, and the inputs of the last layers."""
     layers = [node for node in reversed(model.graph.node) if node.op_type in ("Conv", "Gemm", "MatMul")]
-    on = [node.input[0] for node in layers if node.input[0] in varying][:3]
-    return list(dict.fromkeys([*(each.name for each in model.graph.output), *on]))
+    inputs = [node.input[0] for node in layers if node.input[0] in varying][:3]
+    return list(dict.fromkeys([*(each.name for each in model.graph.output), *inputs]))
 
 
 def _pool(bare: "onnx.ModelProto", features: np.ndarray) -> None:
-    """Pools the output of a graph to `[n, d]`, given what it is for one picture."""
+    """Pools the output of a graph to `[n, d]`, given its value for one image."""
     import onnx
 
     tensor, dtype = bare.graph.output[0].name, features.dtype
     if dtype.kind != "f":
-        raise GraphError(f"gives {dtype} at {tensor}, not fractions: {NAME_A_TENSOR}")
+        raise GraphError(f"gives {dtype} at {tensor}, not floats: {NAME_A_TENSOR}")
     steps = _choose_pooling(features.shape, tensor)
-    if len(steps) > 1 and dtype != np.float32:  # ONNX Runtime has no other mean over a map
+    if len(steps) > 1 and dtype != np.float32:  # ONNX Runtime averages maps of float32 only
         steps, dtype = [("Cast", {"to": onnx.TensorProto.FLOAT}), *steps], np.dtype(np.float32)
     for operation, attributes in steps:
         tensor, source = f"daylight_{operation}", tensor
@@ -146,27 +148,27 @@ def _pool(bare: "onnx.ModelProto", features: np.ndarray) -> None:
 
 
 def _choose_pooling(shape: tuple[int, ...], tensor: str) -> list[Step]:
-    """The operations that turn features `[1, ...]` of a picture into `[1, d]`."""
+    """The operations that turn features `[1, ...]` of an image into `[1, d]`."""
     flatten: Step = ("Flatten", {})
     if _is_row(shape):
         return [flatten] if len(shape) > 2 else []
-    said = describe_shape(["n", *shape[1:]])
+    description = describe_shape(["n", *shape[1:]])
     if len(shape) != 4 or shape[0] != 1:
-        raise GraphError(f"gives {said} at {tensor}, which is not pooled: {NAME_A_TENSOR}")
+        raise GraphError(f"gives {description} at {tensor}, which cannot be pooled: {NAME_A_TENSOR}")
     _, first, middle, last = shape
     if (first == middle) == (middle == last):
-        raise GraphError(f"gives {said} at {tensor}, which does not say where its channels are: {NAME_A_TENSOR}")
-    planes: list[Step] = [] if middle == last else [("Transpose", {"perm": [0, 3, 1, 2]})]
-    return [*planes, ("GlobalAveragePool", {}), flatten]
+        raise GraphError(f"gives {description} at {tensor}, whose channels are ambiguous: {NAME_A_TENSOR}")
+    transpose: list[Step] = [] if middle == last else [("Transpose", {"perm": [0, 3, 1, 2]})]
+    return [*transpose, ("GlobalAveragePool", {}), flatten]
 
 
 def _name_by_order(bare: "onnx.ModelProto") -> None:
-    """Gives all tensors of a graph names of ours, and checks that it is valid."""
+    """Renames all tensors of a graph and checks that it is valid."""
     import onnx
 
-    (given,), (made,) = bare.graph.input, bare.graph.output
-    tensor = made.name
-    rename_by_order(bare, {given.name: "scaled", made.name: "features"})
+    (graph_input,), (output,) = bare.graph.input, bare.graph.output
+    tensor = output.name
+    rename_by_order(bare, {graph_input.name: "scaled", output.name: "features"})
     try:
         onnx.checker.check_model(bare, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -174,15 +176,15 @@ def _name_by_order(bare: "onnx.ModelProto") -> None:
 
 
 def _is_row(shape: tuple[int, ...]) -> bool:
-    """Whether a picture's values stand in one row, such as `[1, d]`, `[1, d, 1, 1]` or `[1, 1, d]`."""
+    """Whether the values of an image form one row, such as `[1, d]`, `[1, d, 1, 1]` or `[1, 1, d]`."""
     return len(shape) > 1 and shape[0] == 1 and max(shape[1:]) == np.prod(shape[1:])
 
 
-def _declare(taken: GraphInput, count: int | str) -> "onnx.ValueInfoProto":
+def _declare(graph_input: GraphInput, count: int | str) -> "onnx.ValueInfoProto":
     from onnx import helper
 
-    element_type = helper.np_dtype_to_tensor_dtype(np.dtype(taken.dtype))
-    return helper.make_tensor_value_info(taken.name, element_type, [count, *taken.shape[1:]])
+    element_type = helper.np_dtype_to_tensor_dtype(np.dtype(graph_input.dtype))
+    return helper.make_tensor_value_info(graph_input.name, element_type, [count, *graph_input.shape[1:]])
 
 
 def _name_type(tensor: "onnx.ValueInfoProto") -> str:
@@ -190,7 +192,7 @@ def _name_type(tensor: "onnx.ValueInfoProto") -> str:
 
     element_type = tensor.type.tensor_type.elem_type
     known = element_type in helper.get_all_tensor_dtypes()
-    return str(helper.tensor_dtype_to_np_dtype(element_type)) if known else "of no type"
+    return str(helper.tensor_dtype_to_np_dtype(element_type)) if known else "untyped"
 
 
 def _describe(tensors: "Iterable[onnx.ValueInfoProto]") -> str:

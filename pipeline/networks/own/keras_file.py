@@ -1,6 +1,6 @@
-"""Keras file: a user's `.keras`, cut at the input of its last dense layer in Keras itself where that can be found.
+"""Keras file: a user's `.keras`, cut in Keras at the input of its last dense layer if there is one.
 
-Loading it runs no code of the file's. Where Keras cannot cut it, the converted graph is cut like any other.
+Loading runs no code from the file. Other networks are cut after conversion, like any graph.
 """
 
 import re
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pipeline.networks.graph_session import GraphError, brief
 from pipeline.networks.keras_runtime import convert_network, import_keras
 from pipeline.networks.own.converted import (
     FRAMEWORK_ERRORS,
     Converted,
     check_conversion,
-    quieten_conversion,
     recognise_only_input,
+    silence_conversion,
 )
 from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, RAW, SYMMETRIC, PixelScaling
 from pipeline.networks.pretrained import CLASS_COUNT, LastLayer
-from pipeline.networks.subgraph import GraphError, brief
 
 if TYPE_CHECKING:
     import keras
@@ -30,52 +30,52 @@ CONVENTIONS: Final = (
     (r"resnet\d+v2|mobilenet(v2)?_\d.*|inception_.*|xception|nasnet.*", SYMMETRIC),
     (r"densenet\d+", IMAGENET),
 )
-"""What Keras Applications expect, by the names that they give their networks."""
+"""Pixel scalings of Keras Applications, by pattern of the network's name."""
 
-SQUASHING: Final = ("linear", "softmax", "log_softmax", "sigmoid")
+ACTIVATIONS: Final = ("linear", "softmax", "log_softmax", "sigmoid")
 
 
 def convert_keras_file(file: Path, layer_name: str = "") -> Converted:
-    """Opens a `.keras` file, cuts it where Keras can, and converts the rest.
+    """Opens a `.keras` file, cuts it if Keras can, and converts it.
 
     Args:
-        file: as Keras saves it.
-        layer_name: of the layer that gives the features, where it is not the last dense one's input.
+        file: path of the file.
+        layer_name: layer whose output is the features; empty for the input of the last dense layer.
 
     Raises:
-        GraphError: where Keras cannot load it without running its code, or it is not for RGB pictures.
+        GraphError: if Keras cannot load it without running its code, or it is not for RGB images.
     """
     keras = import_keras()
     import onnx
 
-    quieten_conversion()
+    silence_conversion()
     network = _load(file)
     inputs = getattr(network, "inputs", None) or []
-    taken = recognise_only_input([(each.name, each.dtype, each.shape) for each in inputs])
-    if taken.takes_planes:
+    graph_input = recognise_only_input([(each.name, each.dtype, each.shape) for each in inputs])
+    if graph_input.is_channels_first:
         raise GraphError(
-            f"takes channels first (input {taken.name}), which TensorFlow cannot run on a CPU: give it as .onnx"
+            f"takes channels first (input {graph_input.name}), which TensorFlow cannot run on a CPU: supply it as .onnx"
         )
     scaling = _guess_scaling(network)
-    features, called, dense = _find_features(network, layer_name)
-    output = network.outputs[0] if features is None else _pool(features, called)
+    features, name, dense = _find_features(network, layer_name)
+    output = network.outputs[0] if features is None else _pool(features, name)
     network = keras.Model(network.inputs[0], output, name=network.name)
 
     def compute(scaled: np.ndarray) -> np.ndarray:
-        batches = [scaled] if taken.is_batch_free else np.split(scaled, len(scaled))
-        return np.concatenate([np.asarray(network(taken.arrange(batch), training=False)) for batch in batches])
+        batches = [scaled] if graph_input.is_batch_free else np.split(scaled, len(scaled))
+        return np.concatenate([np.asarray(network(graph_input.arrange(batch), training=False)) for batch in batches])
 
     try:
         graph = convert_network(network)
     except (*FRAMEWORK_ERRORS, onnx.checker.ValidationError) as error:
-        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): give it as .onnx") from error
+        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): supply it as .onnx") from error
     return Converted(
         check_conversion(graph),
         graph.graph.output[0].name,
         compute,
-        taken,
+        graph_input,
         f"Keras {keras.__version__}",
-        called if features is not None else "",
+        name if features is not None else "",
         _read_dense(dense) if dense is not None else None,
         scaling,
     )
@@ -83,38 +83,44 @@ def convert_keras_file(file: Path, layer_name: str = "") -> Converted:
 
 def _load(file: Path) -> Any:
     if not zipfile.is_zipfile(file):
-        raise GraphError("is not a .keras file, or a truncated one: save it anew")
+        raise GraphError("is not a .keras file, or is truncated: save it again")
     keras = import_keras()
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except FRAMEWORK_ERRORS as error:
         raise GraphError(
-            f"cannot be loaded by Keras ({brief(error)}): save it anew without code of its own, or give it as .onnx"
+            f"cannot be loaded by Keras ({brief(error)}): save it again without custom code, or supply it as .onnx"
         ) from error
 
 
 def _find_features(network: "keras.Model", layer_name: str) -> tuple[Any, str, Any]:
-    """The tensor to cut at, how it is called, and the dense layer on it; no tensor where the graph must be cut."""
+    """The tensor to cut at, its description, and the dense layer on it; no tensor if the graph must be cut later."""
     if layer_name:
         names = [layer.name for layer in network.layers]
         if layer_name not in names:
             raise GraphError(
-                f"has no layer {layer_name!r}: let DAYLIGHT_FEATURES_TENSOR name one, such as {', '.join(names[-4:])}"
+                f"has no layer {layer_name!r}: set DAYLIGHT_FEATURES_TENSOR to one, such as {', '.join(names[-4:])}"
             )
         return network.get_layer(layer_name).output, layer_name, None
     if len(network.outputs) != 1:
         outputs = ", ".join(network.output_names)
         raise GraphError(
-            f"has {len(network.outputs)} outputs ({outputs}): let DAYLIGHT_FEATURES_TENSOR name the features' layer"
+            f"has {len(network.outputs)} outputs ({outputs}): set DAYLIGHT_FEATURES_TENSOR to the layer of the features"
         )
     layers = import_keras().layers
-    passed = (layers.Dropout, layers.Flatten, layers.Identity, layers.Reshape, layers.Softmax)
+    transparent = (layers.Dropout, layers.Flatten, layers.Identity, layers.Reshape, layers.Softmax)
     last = next(
         layer
         for layer in reversed(network.layers)
-        if not (isinstance(layer, passed) or (isinstance(layer, layers.Activation) and _squashes(layer)))
+        if not (
+            isinstance(layer, transparent) or (isinstance(layer, layers.Activation) and _is_supported_activation(layer))
+        )
     )
-    if isinstance(last, layers.Dense) and _squashes(last) and (features := _find_input(last)) is not None:
+    if (
+        isinstance(last, layers.Dense)
+        and _is_supported_activation(last)
+        and (features := _find_input(last)) is not None
+    ):
         return features, f"the input of {last.name}", last
     if isinstance(last, (layers.Conv2D, import_keras().Model)):
         return None, "", None
@@ -122,7 +128,7 @@ def _find_features(network: "keras.Model", layer_name: str) -> tuple[Any, str, A
 
 
 def _find_input(dense: Any) -> Any:
-    """The input `[n, d]` of a layer; None where it has several, or works on every field of a map."""
+    """The input `[n, d]` of a layer; None if it has several, or works on every position of a map."""
     try:
         features = dense.input
     except (AttributeError, ValueError):
@@ -130,24 +136,24 @@ def _find_input(dense: Any) -> Any:
     return features if len(features.shape) == 2 else None
 
 
-def _squashes(layer: Any) -> bool:
-    return layer.activation.__name__ in SQUASHING
+def _is_supported_activation(layer: Any) -> bool:
+    return layer.activation.__name__ in ACTIVATIONS
 
 
-def _pool(features: Any, called: str) -> Any:
-    """The mean over a map of features `[n, height, width, d]`; features `[n, d]` as they are."""
+def _pool(features: Any, name: str) -> Any:
+    """Averages a feature map `[n, height, width, d]`; returns features `[n, d]` unchanged."""
     if len(features.shape) == 4:
         return import_keras().layers.GlobalAveragePooling2D()(features)
     if len(features.shape) != 2:
         shape = ", ".join("n" if side is None else str(side) for side in features.shape)
         raise GraphError(
-            f"gives [{shape}] at {called}, which is not pooled: let DAYLIGHT_FEATURES_TENSOR name a layer of [n, d]"
+            f"gives [{shape}] at {name}, which cannot be pooled: set DAYLIGHT_FEATURES_TENSOR to a layer of [n, d]"
         )
     return features
 
 
 def _read_dense(dense: Any) -> LastLayer | None:
-    """The classifier of ImageNet's 1000 classes, without one for the background; None where it is another."""
+    """The classifier of ImageNet's 1000 classes, without a background class; None if it is another classifier."""
     kernel = np.asarray(dense.kernel, np.float32)
     if kernel.shape[1] not in (CLASS_COUNT, CLASS_COUNT + 1):
         return None
@@ -156,15 +162,15 @@ def _read_dense(dense: Any) -> LastLayer | None:
 
 
 def _guess_scaling(network: Any) -> tuple[PixelScaling, str] | None:
-    """What a network expects of its pixels by its first layer, or by the name that Keras Applications gave it."""
+    """The pixel scaling of a network by its first layer, or by the name that Keras Applications gave it."""
     keras = import_keras()
-    network_within: Any = network
-    while isinstance(network_within, keras.Model):
+    inner: Any = network
+    while isinstance(inner, keras.Model):
         for pattern, scaling in CONVENTIONS:
-            if re.fullmatch(pattern, network_within.name):
-                return scaling, f"as Keras's {network_within.name}"
-        layers = (layer for layer in network_within.layers if not isinstance(layer, keras.layers.InputLayer))
-        network_within = next(layers, None)
-    if isinstance(network_within, (keras.layers.Normalization, keras.layers.Rescaling)):
-        return RAW, f"its first layer is {network_within.name}"
+            if re.fullmatch(pattern, inner.name):
+                return scaling, f"as Keras's {inner.name}"
+        layers = (layer for layer in inner.layers if not isinstance(layer, keras.layers.InputLayer))
+        inner = next(layers, None)
+    if isinstance(inner, (keras.layers.Normalization, keras.layers.Rescaling)):
+        return RAW, f"its first layer is {inner.name}"
     return None

@@ -1,6 +1,6 @@
-"""The last layer of a stranger's graph: the classifier in front of which it is cut, found by walking back.
+"""The last layer of a user-supplied graph: the classifier at whose input the graph is cut.
 
-What stands between it and the output, a softmax or a reshape, neither mixes nor adds features, and is passed.
+The search walks back from the output through operations that do not mix features, such as softmax and reshape.
 """
 
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pipeline.networks.graph_session import compute_constant
 from pipeline.networks.pretrained import CLASS_COUNT, LastLayer
-from pipeline.networks.subgraph import compute_constant
 
 if TYPE_CHECKING:
     import onnx
 
 
 SHAPING: Final = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-"""Of their first input; a shape beside it may be computed from the batch, as Flatten often is."""
+"""Operations that reshape their first input; a second one, the shape, may depend on the batch."""
 QUANTISING: Final = frozenset({"DequantizeLinear", "QuantizeLinear"})
-SQUASHING: Final = frozenset({"LogSoftmax", "Sigmoid", "Softmax"})
+ACTIVATIONS: Final = frozenset({"LogSoftmax", "Sigmoid", "Softmax"})
 ARITHMETIC: Final = frozenset({"Add", "Div", "Mul", "Sub"})
-"""With a constant."""
+"""Arithmetic with a constant."""
 
-PASSED: Final = SHAPING | QUANTISING | SQUASHING | ARITHMETIC
+PASSED: Final = SHAPING | QUANTISING | ACTIVATIONS | ARITHMETIC
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Tail:
     """The end of a graph.
 
     Attributes:
-        layer: the last one with a constant kernel, where the walk came upon one.
-        added: the constants that are added to its output, before anything is squashed; None where it is changed
-            otherwise, by a temperature for instance.
-        unsquashed: the tensor nearest to the output that is float and unsquashed: what to cut at without a layer.
+        layer: last layer with a constant kernel, if one was found.
+        added: constants added to its output before an activation; None if the output is changed otherwise, for example
+            by a temperature.
+        unsquashed: float tensor before the final activation, to cut at if there is no layer.
     """
 
     layer: "onnx.NodeProto | None"
@@ -51,36 +51,36 @@ def find_tail(model: "onnx.ModelProto", output: str, varying: set[str]) -> Tail:
 
     Args:
         model: the graph.
-        output: the tensor to begin at.
-        varying: the tensors that depend on the input, as `find_varying` gives them.
+        output: tensor to start from.
+        varying: tensors that depend on the input, as `find_varying` returns them.
     """
     producers = {tensor: node for node in model.graph.node for tensor in node.output}
     tensor, unsquashed = output, output
     added: tuple[str, ...] | None = ()
     while (node := producers.get(tensor)) is not None:
         read = node.input[:1] if node.op_type in SHAPING else node.input
-        moving = [each for each in read if each in varying]
-        if _is_layer(node, moving):
+        varying_inputs = [each for each in read if each in varying]
+        if _is_layer(node, varying_inputs):
             return Tail(node, added, unsquashed)
-        if len(moving) != 1 or node.op_type not in PASSED:
+        if len(varying_inputs) != 1 or node.op_type not in PASSED:
             break
-        if node.op_type in SQUASHING or node.op_type == "QuantizeLinear":
-            unsquashed = moving[0]
-        if node.op_type in SQUASHING:
+        if node.op_type in ACTIVATIONS or node.op_type == "QuantizeLinear":
+            unsquashed = varying_inputs[0]
+        if node.op_type in ACTIVATIONS:
             added = ()
         elif node.op_type == "Add" and added is not None:
             added = (*added, next(each for each in node.input if each not in varying))
         elif node.op_type in ARITHMETIC:
             added = None
-        tensor = moving[0]
+        tensor = varying_inputs[0]
     return Tail(None, None, unsquashed)
 
 
 def read_last_layer(model: "onnx.ModelProto", tail: Tail) -> LastLayer | None:
-    """Reads the classifier of ImageNet's 1000 classes, without a class for the background; None where it is another.
+    """Reads the classifier of ImageNet's 1000 classes, without a background class; None if it is another classifier.
 
     Raises:
-        GraphError: where ONNX Runtime cannot compute its constants.
+        GraphError: if ONNX Runtime cannot compute its constants.
     """
     if tail.layer is None or tail.added is None:
         return None
@@ -103,9 +103,9 @@ def read_last_layer(model: "onnx.ModelProto", tail: Tail) -> LastLayer | None:
     return LastLayer(np.ascontiguousarray(kernel[:, -CLASS_COUNT:]), bias[-CLASS_COUNT:].astype(np.float32))
 
 
-def _is_layer(node: "onnx.NodeProto", moving: list[str]) -> bool:
-    """Whether a node is a dense layer on a varying input, or a convolution that may be one: of 1 by 1, ungrouped."""
-    if moving != [node.input[0]]:
+def _is_layer(node: "onnx.NodeProto", varying_inputs: list[str]) -> bool:
+    """Whether a node is a dense layer on a varying input, or an equivalent 1 x 1 convolution without groups."""
+    if varying_inputs != [node.input[0]]:
         return False
     if node.op_type != "Conv":
         return node.op_type in ("Gemm", "MatMul") and not any(

@@ -1,6 +1,6 @@
 """TensorFlow files: a user's SavedModel or `.tflite`, converted as a whole by tf2onnx.
 
-Keras's own format is `keras_file.py`; where the graph is cut is `graph_cut.py`.
+Keras's own format belongs in `keras_file.py`, cutting the graph in `graph_cut.py`.
 """
 
 import contextlib
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pipeline.networks.graph_session import GraphError, brief
 from pipeline.networks.keras_runtime import OPSET, collecting_eagerly, import_keras
 from pipeline.networks.own.converted import (
     FRAMEWORK_ERRORS,
     Converted,
     check_conversion,
-    quieten_conversion,
     recognise_only_input,
+    silence_conversion,
 )
-from pipeline.networks.subgraph import GraphError, brief
 
 if TYPE_CHECKING:
     import onnx
@@ -29,57 +29,61 @@ SIGNATURE: Final = "serving_default"
 
 
 def convert_saved_model(folder: Path) -> Converted:
-    """Converts the serving signature of a SavedModel, or its only one.
+    """Converts the serving signature of a SavedModel, or its only signature.
 
     Raises:
-        GraphError: where TensorFlow cannot load it, tf2onnx cannot convert it, or it is not for RGB pictures.
+        GraphError: if TensorFlow cannot load it, tf2onnx cannot convert it, or it is not for RGB images.
     """
     import_keras()
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
-    quieten_conversion()
+    silence_conversion()
     try:
         loaded = tf.saved_model.load(str(folder))
     except (*FRAMEWORK_ERRORS, DecodeError, tf.errors.OpError) as error:
-        raise GraphError(f"cannot be loaded by TensorFlow ({brief(error)}): export it anew") from error
+        raise GraphError(f"cannot be loaded by TensorFlow ({brief(error)}): export it again") from error
     names = [SIGNATURE] if SIGNATURE in loaded.signatures else list(loaded.signatures)
     if len(names) != 1:
-        raise GraphError(f"has no signature {SIGNATURE} (but: {', '.join(names) or 'none'}): export it with that one")
+        raise GraphError(
+            f"has no signature {SIGNATURE} (found: {', '.join(names) or 'none'}): export it with this signature"
+        )
     signature = loaded.signatures[names[0]]
     specs = signature.structured_input_signature[1]
-    taken = recognise_only_input([(name, spec.dtype.name, spec.shape) for name, spec in specs.items()])
+    graph_input = recognise_only_input([(name, spec.dtype.name, spec.shape) for name, spec in specs.items()])
     output = min(signature.structured_outputs)
 
     def compute(scaled: np.ndarray) -> np.ndarray:
-        outputs = signature(**{taken.name: tf.constant(taken.arrange(scaled))})
+        outputs = signature(**{graph_input.name: tf.constant(graph_input.arrange(scaled))})
         return np.asarray(outputs[output])
 
-    return Converted(_convert_signature(loaded, signature), output, compute, taken, f"TensorFlow {tf.__version__}")
+    return Converted(
+        _convert_signature(loaded, signature), output, compute, graph_input, f"TensorFlow {tf.__version__}"
+    )
 
 
 def convert_tflite(file: Path) -> Converted:
-    """Converts a `.tflite` file; one that is quantised stays so.
+    """Converts a `.tflite` file; quantised networks stay quantised.
 
     Raises:
-        GraphError: where TensorFlow Lite cannot open it, tf2onnx cannot convert it, or it is not for RGB pictures.
+        GraphError: if TensorFlow Lite cannot open it, tf2onnx cannot convert it, or it is not for RGB images.
     """
     import_keras()
     import tensorflow as tf
     import tf2onnx
 
-    quieten_conversion()
+    silence_conversion()
     interpreter = _open_interpreter(file)
     inputs = interpreter.get_input_details()
-    taken = recognise_only_input(
+    graph_input = recognise_only_input(
         [(each["name"], np.dtype(each["dtype"]).name, each["shape_signature"]) for each in inputs]
     )
     index, output = inputs[0]["index"], interpreter.get_output_details()[0]
-    interpreter.resize_tensor_input(index, [1, *taken.shape[1:]])
+    interpreter.resize_tensor_input(index, [1, *graph_input.shape[1:]])
     interpreter.allocate_tensors()
 
     def compute(scaled: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(index, taken.arrange(scaled))
+        interpreter.set_tensor(index, graph_input.arrange(scaled))
         interpreter.invoke()
         value: np.ndarray = interpreter.get_tensor(output["index"])
         return value
@@ -88,8 +92,8 @@ def convert_tflite(file: Path) -> Converted:
         with _without_stderr(), collecting_eagerly():
             graph = tf2onnx.convert.from_tflite(str(file), opset=OPSET)[0]
     except FRAMEWORK_ERRORS as error:
-        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): give it as .onnx") from error
-    return Converted(check_conversion(graph), output["name"], compute, taken, f"TensorFlow Lite {tf.__version__}")
+        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): supply it as .onnx") from error
+    return Converted(check_conversion(graph), output["name"], compute, graph_input, f"TensorFlow Lite {tf.__version__}")
 
 
 def _convert_signature(loaded: Any, signature: Any) -> "onnx.ModelProto":
@@ -112,7 +116,7 @@ def _convert_signature(loaded: Any, signature: Any) -> "onnx.ModelProto":
                 | dict(zip(outputs, sorted(signature.structured_outputs), strict=True)),
             )[0]
     except (*FRAMEWORK_ERRORS, tf.errors.OpError) as error:
-        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): give it as .onnx") from error
+        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): supply it as .onnx") from error
     return check_conversion(graph)
 
 
@@ -125,13 +129,13 @@ def _open_interpreter(file: Path) -> Any:
             interpreter = tf.lite.Interpreter(model_content=file.read_bytes(), experimental_op_resolver_type=plain)
             interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise GraphError(f"is no .tflite file, or a truncated one ({brief(error)}): export it anew") from error
+        raise GraphError(f"is not a .tflite file, or is truncated ({brief(error)}): export it again") from error
     return interpreter
 
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Silences what TensorFlow Lite prints from C++, and its notice that it will move to another package."""
+    """Silences TensorFlow Lite's output from C++ and its notice about moving to another package."""
     saved = os.dup(2)
     with open(os.devnull, "wb") as nowhere, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
