@@ -19,5 +19,5 @@ def test_the_private_exceptions_are_those_of_onnx_runtime_1_31() -> None:
 def test_a_graph_that_onnx_runtime_rejects_is_one_sentence() -> None:
     model = make_tiny_graph()
     model.graph.node[0].op_type = "NoSuchOperation"
-    with pytest.raises(GraphError, match=r"^cannot be opened by ONNX Runtime \(.*NoSuchOperation"):
+    with pytest.raises(GraphError, match=r"^cannot be opened by ONNX Runtime \(.+\): export it again$"):
         open_graph(model)
