@@ -53,7 +53,7 @@ def _list_sections(results: Mapping[str, Any]) -> Iterator[str]:
     judged = [
         [
             judgement.bar.sentence,
-            f"{'≥' if judgement.bar.is_minimum else '≤'} {judgement.bar.limit:g}",
+            f"at {'least' if judgement.bar.is_minimum else 'most'} {judgement.bar.limit:g}",
             f"{judgement.median:.2f}",
             f"{judgement.ratios[0]:.2f} to {judgement.ratios[-1]:.2f}",
             len(judgement.ratios),
