@@ -75,9 +75,9 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
             severity=dg.AssetCheckSeverity.WARN,
             description="the weights came without ImageNet's classifier, so that the photos cannot be named",
         )
-    answers = classify_known_photos(backbone, last_layer)
-    right_share = sum(answer.is_correct for answer in answers) / len(answers)
-    wrong = [answer.photo.name for answer in answers if not answer.is_correct]
+    is_correct = classify_known_photos(backbone, last_layer)
+    right_share = sum(is_correct.values()) / len(is_correct)
+    wrong = [name for name, each in is_correct.items() if not each]
     return dg.AssetCheckResult(
         passed=right_share >= MIN_CORRECT_SHARE,
         metadata={**show_numbers({"right_share": right_share, "allowed": MIN_CORRECT_SHARE}), "wrong": wrong},

@@ -5,7 +5,6 @@ were chosen by eye.
 """
 
 import csv
-from dataclasses import dataclass
 from importlib import resources
 from typing import Final, NamedTuple
 
@@ -32,24 +31,6 @@ class KnownPhoto(NamedTuple):
     accepted: frozenset[int]
 
 
-@dataclass(frozen=True)
-class KnownPhotoPrediction:
-    """The prediction of a backbone for a known photo.
-
-    Attributes:
-        photo: the photo.
-        predicted: most probable ImageNet class (0 to 999).
-    """
-
-    photo: KnownPhoto
-    predicted: int
-
-    @property
-    def is_correct(self) -> bool:
-        """Whether the predicted class is accepted."""
-        return self.predicted in self.photo.accepted
-
-
 def load_known_photos() -> list[KnownPhoto]:
     """Reads the photos of this package, sorted by name."""
     table = (FOLDER / "photos.csv").read_text(encoding="utf-8").splitlines()
@@ -64,10 +45,12 @@ def decode_known_photos(size: int) -> np.ndarray:
     return np.stack([decode(photo.content, size).pixels for photo in load_known_photos()])
 
 
-def classify_known_photos(backbone: Backbone, last_layer: LastLayer) -> list[KnownPhotoPrediction]:
-    """Classifies the photos with an exported backbone and the classifier that came with its weights."""
+def classify_known_photos(backbone: Backbone, last_layer: LastLayer) -> dict[str, bool]:
+    """Classifies the photos with an exported backbone and the classifier that came with its weights.
+
+    Returns:
+        Whether the most probable class is accepted, by name of the photo.
+    """
     logits = last_layer.classify(load_backbone(backbone.path)(decode_known_photos(backbone.size)))
-    return [
-        KnownPhotoPrediction(photo, int(predicted))
-        for photo, predicted in zip(load_known_photos(), logits.argmax(axis=1), strict=True)
-    ]
+    predicted = logits.argmax(axis=1)
+    return {photo.name: int(each) in photo.accepted for photo, each in zip(load_known_photos(), predicted, strict=True)}

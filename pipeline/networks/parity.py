@@ -80,8 +80,8 @@ def explain_failure(backbone: Backbone, pretrained: Pretrained) -> str | None:
         )
     if pretrained.last_layer is None:
         return None
-    predictions = classify_known_photos(backbone, pretrained.last_layer)
-    correct_share = sum(each.is_correct for each in predictions) / len(predictions)
+    is_correct = classify_known_photos(backbone, pretrained.last_layer)
+    correct_share = sum(is_correct.values()) / len(is_correct)
     return (
         f"it classifies only {correct_share:.0%} of the known photos correctly"
         if correct_share < MIN_CORRECT_SHARE

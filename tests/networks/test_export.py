@@ -56,8 +56,8 @@ def spoil(exported: Backbone, tmp_path: Path) -> Spoil:
 
 
 def measure_correct_share(backbone: Backbone, pretrained: Pretrained) -> float:
-    predictions = classify_known_photos(backbone, pretrained.last_layer)
-    return sum(each.is_correct for each in predictions) / len(predictions)
+    is_correct = classify_known_photos(backbone, pretrained.last_layer)
+    return sum(is_correct.values()) / len(is_correct)
 
 
 def change_one_weight(model: onnx.ModelProto) -> None:
