@@ -25,27 +25,22 @@ COLOURS: Final = {
 
 def render_page(report: DayReport) -> str:
     """Renders the page of a day."""
-    labels = _rank_labels(report)
+    counts, usual = report.counts, report.usual_label_shares()
+    shares = {label: count / counts.predicted_count for label, count in counts.labels.items()}
+    order = sorted(shares | usual, key=lambda label: (-shares.get(label, 0.0), -usual.get(label, 0.0), label))
+    labels = order[:SHOWN_LABELS]
     return _ENVIRONMENT.get_template("daily_report.html.j2").render(
         report=report,
-        counts=report.counts,
+        counts=counts,
         labels=labels,
-        labels_scale=max((max(row["share"], row["usual"] or 0.0) for row in labels[:SHOWN_LABELS]), default=1.0),
-        reasons=sorted(report.counts.reasons.items(), key=lambda each: (-each[1], str(each[0]))),
+        more_label_count=len(order) - len(labels),
+        max_share=max((max(shares.get(label, 0.0), usual.get(label, 0.0)) for label in labels), default=1.0),
+        shares=shares,
+        usual=usual,
+        reasons=sorted(counts.reasons.items(), key=lambda each: (-each[1], str(each[0]))),
         queued_count=sum(report.queued.values()),
         shown=[row for row in report.shown if row["image_id"] in report.images],
     )
-
-
-def _rank_labels(report: DayReport) -> list[dict]:
-    """Labels of the day and of the days before, the most frequent of the day first."""
-    usual, labels, total = report.usual_label_shares(), report.counts.labels, max(1, report.counts.predicted_count)
-    order = sorted({*labels, *usual}, key=lambda label: (-labels.get(label, 0), -usual.get(label, 0.0), label))
-    return [
-        {"label": each, "count": count, "share": count / total, "usual": usual.get(each)}
-        for each in order
-        for count in [labels.get(each, 0)]
-    ]
 
 
 def _show(value: object) -> object:
@@ -73,5 +68,5 @@ _ENVIRONMENT.filters |= {
 }
 _ENVIRONMENT.globals |= {
     **{"ANSWERED": ANSWERED, "REVIEW": REVIEW, "REJECTED": REJECTED},
-    **{"colours": COLOURS, "policy": POLICY, "shown_labels": SHOWN_LABELS, "usual_days": USUAL_DAYS},
+    **{"colours": COLOURS, "policy": POLICY, "usual_days": USUAL_DAYS},
 }
