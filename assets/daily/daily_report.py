@@ -25,8 +25,7 @@ def daily_report(
     predictions: DataFrame,
     review_queue: DataFrame,
     images: DataFrame,
-    image_features: DataFrame,
-    training_features: DataFrame,
+    drift: DataFrame,
     lake: Lake,
     spark: SparkResource,
     model_store: ModelStore,
@@ -39,7 +38,7 @@ def daily_report(
     days = context.partition_keys
     schema = parse_schema(PREDICTIONS_SCHEMA)
     history = lake.read_known(spark.spark_session, "predictions", schema, with_days_before(days))
-    tables = DayTables(history.frame, predictions, review_queue, images, image_features, training_features)
+    tables = DayTables(history.frame, predictions, review_queue, images, drift)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     for report in make_reports(days, tables, model_store.read_evaluation, cost):
         page = render_page(report)

@@ -12,7 +12,7 @@ from resources.lake.lake import Lake
 from resources.settings import Settings
 
 
-@daily_asset(kinds={"spark", "deltalake"})
+@daily_asset(kinds={"spark", "deltalake"}, deps=["drift"])
 def review_queue(
     predictions: DataFrame,
     images: DataFrame,

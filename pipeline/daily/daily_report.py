@@ -21,8 +21,7 @@ from pipeline.daily.day_counts import (
     counts_before,
     list_rejected,
 )
-from pipeline.drift.image_drift import DayDrift, find_drifts, measure_drift, read_reference
-from pipeline.drift.label_shift import MixShift, compare_mix, count_answers, count_holdout_answers, oddest_numbers
+from pipeline.drift.comparison import Comparison, read_comparisons
 from pipeline.reports.thumbnails import draw_thumbnails
 
 THUMBNAIL: Final = 168
@@ -63,8 +62,7 @@ class DayReport:
         shown: the first `SHOWN_QUEUED` rows of the queue.
         images: thumbnails as JPEG, by `image_id`.
         evaluations: `evaluation.json` of the classifiers of the day, by version; None if deleted.
-        drift: image drift.
-        label_shifts: label shift for each version of the classifier.
+        drift: comparisons of the day with the training set.
         cost: cost of the features; None if not recorded.
     """
 
@@ -77,8 +75,7 @@ class DayReport:
     shown: Sequence[Row]
     images: Mapping[str, bytes]
     evaluations: Mapping[str, Mapping[str, Any] | None]
-    drift: DayDrift
-    label_shifts: Sequence[MixShift]
+    drift: Sequence[Comparison]
     cost: DayCost | None
 
     @property
@@ -100,16 +97,13 @@ class DayReport:
 
     @property
     def alarms(self) -> list[str]:
-        """Descriptions of drift and label shift that passed their thresholds."""
-        drift = [self.drift.told] if self.drift.is_alarm else []
-        return drift + [each.told for each in self.label_shifts if each.is_alarm]
+        """Messages of the comparisons that raised an alarm."""
+        return [each.message for each in self.drift if each.is_alarm]
 
     @property
     def numbers(self) -> dict[str, float | int]:
-        """Numbers that Dagster plots over the days; for several classifiers, the largest label shift."""
-        kinds = {"drift": measure_drift(self.drift), "label_shift": oddest_numbers(self.label_shifts)}
-        lines = {f"{kind}_{name}": value for kind, numbers in kinds.items() for name, value in numbers.items()}
-        return {"alarm_count": len(self.alarms), **lines}
+        """Numbers that Dagster plots over the days."""
+        return {"alarm_count": len(self.alarms)}
 
 
 @dataclass(frozen=True)
@@ -121,16 +115,14 @@ class DayTables:
         predictions: rows of the reports' days.
         review_queue: rows of the reports' days.
         images: rows of the reports' days.
-        image_features: rows of the reports' days.
-        training_features: the whole table.
+        drift: rows of the reports' days.
     """
 
     history: DataFrame
     predictions: DataFrame
     review_queue: DataFrame
     images: DataFrame
-    image_features: DataFrame
-    training_features: DataFrame
+    drift: DataFrame
 
 
 def make_reports(
@@ -152,17 +144,10 @@ def make_reports(
     chosen = choose_queued(tables.review_queue)
     image_ids = {row["image_id"] for rows in chosen.values() for row in rows}
     thumbnails = draw_thumbnails(tables.images, image_ids, THUMBNAIL)
-    label_counts = count_answers(tables.predictions)
-    drifts = find_drifts(days, tables.image_features, read_reference(tables.training_features))
-    for text, drift in zip(days, drifts, strict=True):
+    comparisons = read_comparisons(tables.drift)
+    for text in days:
         day = date.fromisoformat(text)
         found = counts.get(day, DayCounts())
-        evaluations = {version: evaluate(version) for version in found.classifiers}
-        shifts = [
-            compare_mix(text, labels, count_holdout_answers(evaluations[version]))
-            for (counted_day, version), labels in label_counts.items()
-            if counted_day == text
-        ]
         yield DayReport(
             day,
             found,
@@ -172,9 +157,8 @@ def make_reports(
             queued.get(day, {}),
             chosen.get(day, []),
             _take_thumbnails(chosen.get(day, []), thumbnails),
-            evaluations,
-            drift,
-            shifts,
+            {version: evaluate(version) for version in found.classifiers},
+            [each for each in comparisons if each.day == day],
             find_cost(text),
         )
 

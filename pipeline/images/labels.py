@@ -34,7 +34,7 @@ FEATURES_SCHEMA: Final = f"""
     label string comment 'from training_images.label; null where equal pictures have different labels',
     split string comment 'of its whole group, from training_images.split_said; null where it is left out of both',
     split_alone string comment 'from training_images.split; holdout where equal pictures stand on both sides',
-    group string comment 'smallest image_id of its group, from training_twins.near_duplicate_id or training_images.group',
+    group string comment 'smallest image_id of its group, from training_twins.image_id or training_images.group',
     {COLUMNS.replace("images.", "training_images.")}
 """
 MANIFEST: Final = "manifest.csv"

@@ -17,9 +17,18 @@ from pyspark.sql import DataFrame, SparkSession
 from assets.daily import drift
 from assets.definitions import build_definitions
 from pipeline.daily import predictions
+from pipeline.drift.comparison import (
+    SCHEMA,
+    Comparison,
+    describe_check,
+    describe_drift,
+    find_least_likely,
+    read_comparisons,
+    store_comparisons,
+)
 from pipeline.drift.embedding_space import learn_likeness
-from pipeline.drift.image_drift import Reference, describe_drift, find_drifts, read_reference
-from pipeline.drift.label_shift import compare_mix, count_holdout_answers, describe_mix
+from pipeline.drift.image_drift import Reference, compare_images, read_reference
+from pipeline.drift.label_shift import compare_label_counts, count_holdout_predictions
 from pipeline.drift.permutation_test import Sample, compare_samples, prepare_sample
 from pipeline.images import features, labels
 from pipeline.images import image_files as images
@@ -133,40 +142,51 @@ def test_a_mix_dealt_from_the_holdout_is_calm_and_another_one_is_told() -> None:
     holdout = {"hat": 40, "shoes": 60, "shirt": 240}
     shares = np.array(list(holdout.values())) / sum(holdout.values())
     calm = [
-        compare_mix("day", dict(zip(holdout, generator.multinomial(200, shares), strict=True)), holdout)
+        compare_label_counts(CALM, dict(zip(holdout, generator.multinomial(200, shares), strict=True)), holdout)
         for _ in "x" * 40
     ]
     assert sum(mix.is_alarm for mix in calm) <= 1
-    shifted = compare_mix("day", {"hat": 24, "shoes": 80, "shirt": 96}, holdout)
+    shifted = compare_label_counts(CALM, {"hat": 24, "shoes": 80, "shirt": 96}, holdout)
     assert shifted.is_alarm
-    assert "shoes is 40% of the answers, 18% on the holdout" in shifted.told
-    assert shifted == compare_mix("day", {"hat": 24, "shoes": 80, "shirt": 96}, holdout)
+    assert "shoes is 40% of the predictions, 18% on the holdout" in shifted.message
+    assert shifted == compare_label_counts(CALM, {"hat": 24, "shoes": 80, "shirt": 96}, holdout)
 
 
 def test_a_huge_day_does_not_alarm_at_a_mix_that_hardly_moved() -> None:
-    mix = compare_mix("day", {"hat": 52_000, "shoes": 48_000}, {"hat": 50_000, "shoes": 50_000})
+    mix = compare_label_counts(CALM, {"hat": 52_000, "shoes": 48_000}, {"hat": 50_000, "shoes": 50_000})
+    assert mix.p_value is not None
     assert mix.p_value < 0.001
     assert not mix.is_alarm
 
 
 def test_a_mix_of_few_answers_or_of_a_classifier_that_is_gone_is_not_judged() -> None:
     for mix in (
-        compare_mix("day", {"hat": 5}, {"hat": 100}),
-        compare_mix("day", {"hat": 50}, count_holdout_answers(None)),
+        compare_label_counts(CALM, {"hat": 5}, {"hat": 100}),
+        compare_label_counts(CALM, {"hat": 50}, count_holdout_predictions(None)),
     ):
-        assert "too small" in mix.told
+        assert "not compared" in mix.message
+        assert "fewer than 20" in mix.message
         assert not mix.is_alarm
-        assert "p_value" not in describe_mix([mix]).numbers
+        assert "p_value" not in describe_check([mix]).numbers
+
+
+def test_of_two_classifiers_of_a_day_the_less_likely_one_counts() -> None:
+    moved = compare_label_counts(CALM, {"hat": 30, "shoes": 50}, {"hat": 80}, "v1")
+    calm = compare_label_counts(CALM, {"hat": 30, "shoes": 50}, {"hat": 30, "shoes": 50}, "v2")
+    assert moved.p_value is not None
+    assert moved.p_value <= 0.0025
+    assert find_least_likely([calm, moved])["p_value"] == moved.p_value
+    assert find_least_likely([replace(calm, p_value=None, moved_share=None)]) == {}
 
 
 def test_answers_expected_are_the_classifiers_own_on_the_holdout() -> None:
     confusion = {"hat": {"hat": 8, "shoes": 2}, "shoes": {"shoes": 9, "hat": 1}}
-    assert count_holdout_answers({"confusion": confusion}) == {"hat": 9, "shoes": 11}
+    assert count_holdout_predictions({"confusion": confusion}) == {"hat": 9, "shoes": 11}
 
 
 def test_a_label_of_a_stranger_is_no_markdown() -> None:
-    mix = compare_mix("day", {"[x](http:∕∕evil)": 50}, {"hat": 50})
-    assert "](" not in mix.told + describe_mix([mix]).tables["days"]
+    mix = compare_label_counts(CALM, {"[x](http:∕∕evil)": 50}, {"hat": 50})
+    assert "](" not in mix.message + describe_check([mix]).tables["days"]
 
 
 @pytest.fixture(scope="module")
@@ -211,67 +231,143 @@ def lake(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, DataFrame])
     return lake
 
 
-Check = Callable[[Lake], dict[str, dg.AssetCheckEvaluation]]
+Run = Callable[..., dg.ExecuteInProcessResult]
 
 
 @pytest.fixture(scope="module")
-def check(instance: dg.DagsterInstance) -> Check:
-    """Runs both checks alone, as a user does in the UI; test_end_to_end.py runs them with days."""
+def run(instance: dg.DagsterInstance) -> Run:
+    """Materializes the days of a lake; without days, runs the checks alone, as a user does in the UI."""
 
-    def run(lake: Lake) -> dict[str, dg.AssetCheckEvaluation]:
+    def run(lake: Lake, *days: str) -> dg.ExecuteInProcessResult:
         built = build_definitions(replace(read_settings(), lake=lake.root))
-        checks = dg.load_asset_checks_from_modules([drift])
-        job = dg.define_asset_job("drift", dg.AssetSelection.checks(*checks))
+        checks = dg.AssetSelection.checks(*dg.load_asset_checks_from_modules([drift]))
+        wanted = dg.AssetSelection.assets("drift").without_checks() if days else checks
+        job = dg.define_asset_job("job", wanted)
+        tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
         resources = built.resources
         definitions = dg.Definitions(built.assets, asset_checks=built.asset_checks, jobs=[job], resources=resources)
-        result = definitions.resolve_job_def("drift").execute_in_process(instance=instance)
-        return {each.check_name: each for each in result.get_asset_check_evaluations()}
+        return definitions.resolve_job_def("job").execute_in_process(instance=instance, tags=tags if days else None)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def judged(check: Check, lake: Lake) -> dict[str, dg.AssetCheckEvaluation]:
-    return check(lake)
+def stored(run: Run, lake: Lake) -> dict[str, dict[str, dg.MetadataValue]]:
+    """The page of each day."""
+    events = run(lake, CALM, NOVEL, SMALL).asset_materializations_for_node("drift")
+    return {str(event.partition): dict(event.metadata) for event in events}
 
 
-def test_the_check_warns_of_the_novel_day_alone_and_shows_its_pictures(
-    judged: dict[str, dg.AssetCheckEvaluation], instance: dg.DagsterInstance
+@pytest.fixture(scope="module")
+def judged(run: Run, lake: Lake, stored: object) -> dict[str, dg.AssetCheckEvaluation]:
+    return {each.check_name: each for each in run(lake).get_asset_check_evaluations()}
+
+
+def test_every_day_has_a_row_for_its_images_and_one_for_its_labels(
+    spark: SparkSession, lake: Lake, stored: object
 ) -> None:
-    found = judged["pictures_are_like_those_trained_on"]
+    rows = read_comparisons(lake.read(spark, "drift", [CALM, NOVEL, SMALL]).frame)
+    assert [(str(each.day), each.comparison, each.classifier, each.is_alarm) for each in rows] == [
+        (CALM, "images", None, False),
+        (CALM, "labels", "v", True),
+        (NOVEL, "images", None, True),
+        (NOVEL, "labels", "v", True),
+        (SMALL, "images", None, False),
+        (SMALL, "labels", "v", False),
+    ]
+    (novel,) = [each for each in rows if each.examples]
+    assert str(novel.day) == NOVEL
+    assert len(novel.examples) == 12
+    assert all(0 < share <= 1 for _, share in novel.examples)
+    assert rows[4] == Comparison(
+        date.fromisoformat(SMALL), "images", "not compared, the day has fewer than 20 images", 3
+    )
+
+
+def test_the_page_of_a_day_has_its_numbers_and_shows_its_examples(
+    stored: dict[str, dict[str, dg.MetadataValue]], instance: dg.DagsterInstance
+) -> None:
+    page = {name: value.value for name, value in stored[NOVEL].items()}
+    assert page["alarm_count"] == 2
+    assert page["images_p_value"] <= 0.0075
+    assert page["labels_moved_share"] == 0.6
+    assert "| images | 100 |" in page["comparisons"]
+    *folders, extension = page["examples"].removesuffix(")").split("/logs/")[1].split("/")
+    jpeg = Path(instance.compute_log_manager.get_captured_local_path(folders, extension)).read_bytes()
+    assert Image.open(io.BytesIO(jpeg)).size[1] > 400, "three rows of images"
+    assert "examples" not in stored[CALM]
+    assert "images_p_value" not in stored[SMALL], "the day is too small"
+
+
+def test_the_check_warns_of_the_novel_day_alone(
+    judged: dict[str, dg.AssetCheckEvaluation],
+) -> None:
+    found = judged["images_resemble_the_training_set"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert found.description is not None
-    assert found.description.startswith(f"{NOVEL} pictures differ from the training set")
+    assert found.description.startswith(f"{NOVEL} the day differs from the training set")
     assert CALM not in found.description
     told = {name: value.value for name, value in found.metadata.items()}
     assert told["p_value"] <= told["alarm_at"]
     assert told["alarm_count"] == 1
-    assert f"| {SMALL} | 3 |  |  | too small, the day has fewer than 20 pictures |" in told["days"]
-    assert "| pictures differ from the training set in some of them, which are like each other |" in told["days"]
-    *folders, extension = told[f"examples_{NOVEL}"].removesuffix(")").split("/logs/")[1].split("/")
-    jpeg = Path(instance.compute_log_manager.get_captured_local_path(folders, extension)).read_bytes()
-    assert Image.open(io.BytesIO(jpeg)).size[1] > 400, "three rows of pictures"
+    assert f"| {SMALL} | 3 |  |  | not compared, the day has fewer than 20 images |" in told["days"]
+    assert "| the day differs from the training set in some images that resemble each other |" in told["days"]
 
 
 def test_the_mix_has_a_check_and_words_of_its_own(judged: dict[str, dg.AssetCheckEvaluation]) -> None:
-    found = judged["answers_are_mixed_as_on_the_holdout"]
+    found = judged["labels_are_distributed_as_on_the_holdout"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert f"{CALM} hat is 100% of the answers, 40% on the holdout" in str(found.description)
+    assert f"{CALM} hat is 100% of the predictions, 40% on the holdout" in str(found.description)
     assert found.metadata["alarm_count"].value == 2
     assert "| hat is 100%" in found.metadata["days"].value
     assert "_" not in found.metadata["days"].value, "our own words survive what makes a stranger's harmless"
 
 
 def test_a_lake_without_a_training_set_or_a_classifier_is_told_and_warns_of_nothing(
-    check: Check, tables: dict[str, DataFrame], tmp_path: Path
+    run: Run, tables: dict[str, DataFrame], tmp_path: Path
 ) -> None:
     lake = Lake(root=str(tmp_path))
     for name in ("images", "image_features", "predictions"):
         lake.write(name, tables[name].where(f"day = '{CALM}'"), [CALM])
-    found = check(lake)
+    run(lake, CALM)
+    found = {each.check_name: each for each in run(lake).get_asset_check_evaluations()}
     assert all(each.passed for each in found.values())
-    assert "training_features" in str(found["pictures_are_like_those_trained_on"].description)
-    assert "too small" in str(found["answers_are_mixed_as_on_the_holdout"].description)
+    assert "not compared, training_features" in str(found["images_resemble_the_training_set"].description)
+    assert "not compared" in str(found["labels_are_distributed_as_on_the_holdout"].description)
+
+
+def test_a_lake_without_drift_warns_of_nothing(run: Run, tmp_path: Path) -> None:
+    found = run(Lake(root=str(tmp_path))).get_asset_check_evaluations()
+    assert [(each.passed, each.description) for each in found] == [(True, "0 days")] * 2
+
+
+def test_rows_are_read_as_they_were_stored(spark: SparkSession) -> None:
+    day = date.fromisoformat(CALM)
+    rows = [
+        Comparison(day, "images", "as a whole", 30, p_value=0.001, distance=9.5, is_alarm=True, examples=(("a", 0.5),)),
+        Comparison(day, "labels", "hat is 50%", 30, "v", p_value=0.5, moved_share=0.2),
+    ]
+    frame = store_comparisons(spark, rows[::-1])
+    assert frame.schema == parse_schema(SCHEMA)
+    assert read_comparisons(frame) == rows
+
+
+def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, tables: dict[str, DataFrame]) -> None:
+    alarms = [
+        Comparison(
+            date.fromisoformat(day),
+            "images",
+            "alarm",
+            30,
+            p_value=0.001,
+            distance=9.0,
+            is_alarm=True,
+            examples=((f"{day}{0:054x}", 0.5), ("unknown", 0.5)),
+        )
+        for day in (CALM, NOVEL)
+    ]
+    reports = describe_drift(tables["images"], tables["predictions"])(store_comparisons(spark, alarms))
+    assert [list(reports[each.day].images) for each in alarms] == [["examples"]] * 2
 
 
 def test_only_the_train_side_is_compared_with(tables: dict[str, DataFrame]) -> None:
@@ -281,16 +377,16 @@ def test_only_the_train_side_is_compared_with(tables: dict[str, DataFrame]) -> N
 
 
 def test_a_day_of_another_backbone_is_told_and_not_compared(tables: dict[str, DataFrame], train: np.ndarray) -> None:
-    (found,) = find_drifts([CALM], tables["image_features"].where(f"day = '{CALM}'"), compare_with(train, "c" * 64))
-    assert "another backbone" in found.told
+    (found,) = compare_images([CALM], tables["image_features"].where(f"day = '{CALM}'"), compare_with(train, "c" * 64))
+    assert "another backbone" in found.message
     assert not found.is_alarm
-    assert "p_value" not in describe_drift([found]).numbers
+    assert "p_value" not in describe_check([found]).numbers
 
 
 def test_vectors_that_are_no_numbers_are_left_out(spark: SparkSession, train: np.ndarray) -> None:
     day = date.fromisoformat(CALM)
     rows = [(day, f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
     frame = spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string")
-    (found,) = find_drifts([CALM], frame, compare_with(train))
-    assert "too small" in found.told
-    assert found.picture_count == 0
+    (found,) = compare_images([CALM], frame, compare_with(train))
+    assert found.message == "not compared, the day has fewer than 20 images"
+    assert found.image_count == 0

@@ -75,7 +75,7 @@ def trained(pages: WebPages) -> str:
 
 @pytest.fixture(scope="module")
 def predicted(pages: WebPages, trained: str) -> str:
-    return pages.launch_run("images", "image_features", "predictions", "review_queue", "review_form", day=DAY)
+    return pages.launch_run("images", "image_features", "predictions", "drift", "review_queue", "review_form", day=DAY)
 
 
 def metadata_of(pages: WebPages, run_id: str, asset: str) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def test_a_day_that_is_launched_has_its_numbers_pictures_and_checks(pages: WebPa
     assert {check["checkName"] for check in checks if check["success"]} == {
         "every_file_has_a_prediction_or_a_reason",
         "rejected_files_are_few",
-        "pictures_are_like_those_trained_on",
-        "answers_are_mixed_as_on_the_holdout",
+        "images_resemble_the_training_set",
+        "labels_are_distributed_as_on_the_holdout",
     }
 
 

@@ -9,6 +9,7 @@ from pyspark.sql.types import StructType
 
 from assets.definitions import build_definitions
 from pipeline.daily import predictions
+from pipeline.drift import comparison
 from pipeline.evaluation import label_issues
 from pipeline.images import features, labels
 from pipeline.images import image_files as images
@@ -21,6 +22,7 @@ from resources.settings import read_settings
 
 SCHEMAS = {
     "contenders": contenders.SCHEMA,
+    "drift": comparison.SCHEMA,
     "image_features": features.SCHEMA,
     "images": images.SCHEMA,
     "label_issues": label_issues.SCHEMA,

@@ -1,0 +1,163 @@
+"""The table `drift`: comparisons of a day with what the classifier learned from, and their presentation on pages.
+
+Rows only. `image_drift.py` and `label_shift.py` compute them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Final
+
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles_by_day
+from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import DOUBTFUL
+from pipeline.reports.report import Report
+from pipeline.storage.counting import Day
+from pipeline.storage.schema import parse_schema
+
+SCHEMA: Final = """
+    day date comment 'the day that was compared, from predictions.day',
+    comparison string comment 'images (their embeddings) or labels (shares of the predicted labels)',
+    classifier string comment 'version that predicted the labels, from predictions.classifier; null for images',
+    image_count bigint comment 'images of the day that were compared; near-duplicate images count once',
+    p_value double comment 'share of random permutations that differ as much; null where nothing was compared',
+    distance double comment 'distance of the images from the training set in standard deviations; null for labels',
+    moved_share double comment 'share of predictions whose label would have to change, 0 to 1; null for images',
+    is_alarm boolean comment 'true where the day differs by more than chance and enough to act upon',
+    summary string comment 'the result in plain English, or why nothing was compared',
+    examples array<struct<image_id: string, day_share: double>> comment 'images that differ most, from
+        image_features.image_id; day_share is the share of the same day among the 20 nearest images'
+"""
+IMAGES: Final = "images"
+LABELS: Final = "labels"
+IMAGE_ALARM_AT: Final = 0.0075
+LABEL_ALARM_AT: Final = 0.0025
+"""Highest p-value of an alarm. Together the two comparisons raise 1 % false alarms."""
+
+MIN_MOVED_SHARE: Final = 0.1
+"""Lowest share of moved predictions of an alarm; smaller shifts are normal day-to-day variation."""
+
+MIN_COMPARED: Final = 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row of `drift`; its columns are described in `SCHEMA`."""
+
+    day: date
+    comparison: str
+    summary: str
+    image_count: int
+    classifier: str | None = None
+    p_value: float | None = None
+    distance: float | None = None
+    moved_share: float | None = None
+    is_alarm: bool = False
+    examples: Sequence[tuple[str, float]] = ()
+
+    @property
+    def message(self) -> str:
+        """The summary with the p-value and the limits of an alarm."""
+        if self.p_value is None:
+            return self.summary
+        if self.moved_share is None:
+            return f"{self.summary}: p = {self.p_value:.4f} (alarm at {IMAGE_ALARM_AT})"
+        moved = f"{self.moved_share:.0%} moved (alarm from {MIN_MOVED_SHARE:.0%})"
+        return f"{self.summary}: p = {self.p_value:.4f} (alarm at {LABEL_ALARM_AT}); {moved}"
+
+    @property
+    def numbers(self) -> dict[str, float | int]:
+        """The measurements; none where nothing was compared."""
+        measured = {"p_value": self.p_value, "distance": self.distance, "moved_share": self.moved_share}
+        counted = {} if self.p_value is None else {"image_count": self.image_count}
+        return {name: value for name, value in measured.items() if value is not None} | counted
+
+
+def store_comparisons(spark: SparkSession, comparisons: Sequence[Comparison]) -> DataFrame:
+    """Makes the rows of the table, in the columns of `SCHEMA`."""
+    schema = parse_schema(SCHEMA)
+    rows = [tuple(asdict(each)[name] for name in schema.names) for each in comparisons]
+    return spark.createDataFrame(rows, schema).coalesce(1)
+
+
+def read_comparisons(drift: DataFrame) -> list[Comparison]:
+    """Collects the rows of the table by day, the comparison of the images first."""
+    rows = drift.orderBy("day", "comparison", "classifier").collect()
+    return [Comparison(**(row.asDict() | {"examples": tuple(map(tuple, row["examples"]))})) for row in rows]
+
+
+def describe_drift(images: DataFrame, predictions: DataFrame) -> Callable[[DataFrame], Mapping[Day, Report]]:
+    """Describes each day: its numbers, its comparisons as a table, and the images that differ most.
+
+    Args:
+        images: of the days; only the bytes of the examples are read.
+        predictions: of the days, for the labels in the captions; an image without a prediction is left out.
+    """
+
+    def describe(drift: DataFrame) -> Mapping[Day, Report]:
+        comparisons = read_comparisons(drift)
+        sheets = _draw_examples(comparisons, images, predictions)
+        reports: dict[Day, Report] = {}
+        for day in dict.fromkeys(each.day for each in comparisons):
+            found = [each for each in comparisons if each.day == day]
+            numbers: dict[str, float | int] = {"alarm_count": sum(each.is_alarm for each in found)}
+            for kind in (IMAGES, LABELS):
+                least = find_least_likely([each for each in found if each.comparison == kind])
+                numbers |= {f"{kind}_{name}": value for name, value in least.items()}
+            sheet = {"examples": sheets[day]} if day in sheets else {}
+            reports[day] = Report(numbers, tables={"comparisons": _write_table(found, "comparison")}, images=sheet)
+        return reports
+
+    return describe
+
+
+def describe_check(comparisons: Sequence[Comparison]) -> Report:
+    """The limits of an alarm, the measurements of the day that differs most, and a table of all days."""
+    numbers: dict[str, float | int] = {"alarm_count": sum(each.is_alarm for each in comparisons)}
+    if any(each.comparison == LABELS for each in comparisons):
+        numbers |= {"alarm_at": LABEL_ALARM_AT, "min_moved_share": MIN_MOVED_SHARE}
+    else:
+        numbers["alarm_at"] = IMAGE_ALARM_AT
+    tables = {"days": _write_table(comparisons, "day")} if comparisons else {}
+    return Report(numbers | find_least_likely(comparisons), tables=tables)
+
+
+def find_least_likely(comparisons: Sequence[Comparison]) -> dict[str, float | int]:
+    """Numbers of the comparison with the lowest p-value; none where nothing was compared."""
+    numbers = [each.numbers for each in comparisons if each.numbers]
+    size = "distance" if numbers and "distance" in numbers[0] else "moved_share"
+    return min(numbers, key=lambda each: (each["p_value"], -each[size]), default={})
+
+
+def _write_table(comparisons: Sequence[Comparison], first: str) -> str:
+    rows = []
+    for each in comparisons:
+        p_value = "" if each.p_value is None else f"{each.p_value:.4f}"
+        size = "" if each.distance is None else f"{each.distance:.1f} deviations"
+        size = size if each.moved_share is None else f"{each.moved_share:.0%} moved"
+        rows.append([getattr(each, first), each.image_count, p_value, size, each.summary])
+    return markdown_table([first, "images", "p", "distance", "summary"], rows)
+
+
+def _draw_examples(comparisons: Sequence[Comparison], images: DataFrame, predictions: DataFrame) -> dict[date, bytes]:
+    """One contact sheet per day that has examples, in their order."""
+    shares = {each.day: dict(each.examples) for each in comparisons if each.examples}
+    if not shares:
+        return {}
+    wanted = [image_id for of_day in shares.values() for image_id in of_day]
+    rows = predictions.where(F.col("image_id").isin(wanted)).select("day", "image_id", "predicted_label").collect()
+    predicted = {(row["day"], row["image_id"]): row for row in rows}
+    chosen: dict[Day, list[Row]] = {
+        day: [predicted[day, image_id] for image_id in of_day if (day, image_id) in predicted]
+        for day, of_day in shares.items()
+    }
+
+    def write_caption(row: Row) -> tuple[str, str]:
+        share = shares[row["day"]][row["image_id"]]
+        return f"{row['predicted_label']}\n{share:.0%} of the nearest", DOUBTFUL
+
+    tiles = read_tiles_by_day(images, chosen, write_caption)
+    return {day: draw_contact_sheet(each) for day, each in tiles.items() if day and each}
