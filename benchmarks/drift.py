@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from pipeline.drift.comparison import IMAGE_ALARM_AT
-from pipeline.drift.embedding_space import fit_scores, learn_likeness
-from pipeline.drift.image_drift import DAY_LIMIT, LEARNED_LIMIT, REFERENCE_LIMIT
+from pipeline.drift.embedding_space import fit_class_scores, fit_embedding_space
+from pipeline.drift.image_drift import DAY_LIMIT, FITTED_LIMIT, REFERENCE_LIMIT
 from pipeline.drift.label_shift import compare_label_counts
 from pipeline.drift.permutation_test import compare_samples, prepare_sample
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
@@ -86,11 +86,11 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
     train = np.random.default_rng(len(train)).permutation(train)
     kept = round(HOLDOUT_SHARE * len(train))
     holdout, train = train[:kept], train[kept:]
-    first, learned = vectors[train[:REFERENCE_LIMIT]], holdout[:LEARNED_LIMIT]
+    first, learned = vectors[train[:REFERENCE_LIMIT]], holdout[:FITTED_LIMIT]
     sample = prepare_sample(
         first,
         labels[train[:REFERENCE_LIMIT]].tolist(),
-        learn_likeness(vectors[learned], labels[learned].tolist(), first),
+        fit_embedding_space(vectors[learned], labels[learned].tolist(), first),
     )
     found = compare_samples(sample, vectors[day[:DAY_LIMIT]])
     answer = _fit_ridge(vectors[train], labels[train])
@@ -101,7 +101,7 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
 def _fit_ridge(vectors: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     names = np.unique(labels)
     mean = vectors.mean(axis=0)
-    weights = fit_scores(vectors, labels)
+    weights = fit_class_scores(vectors, labels)
     shares = np.array([(labels == name).mean() for name in names])
     return lambda others: names[((others - mean) @ weights + shares).argmax(axis=1)]
 

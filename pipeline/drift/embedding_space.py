@@ -1,8 +1,7 @@
-"""Likeness: coordinates in which pictures of one kind lie near each other, of a kind never seen too.
+"""Embedding space: coordinates that bring images of one kind together, also images of a kind never seen.
 
-The widest principal axes, which know no labels, beside scores of classes by ridge regression, which fade out what tells
-pictures of one class from each other. Both are learned from pictures that are not placed, since a picture that was
-learned from lies otherwise than a new one.
+Principal axes, which use no labels, beside class scores by ridge regression, which suppress differences within a class.
+Both are fitted to images that are not projected later, because fitted images lie elsewhere than new ones.
 """
 
 from collections.abc import Sequence
@@ -11,66 +10,62 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.similarity.axes import find_widest_axes
+
 AXIS_COUNT: Final = 64
 RIDGE: Final = 1.0
-"""On vectors of length 1."""
+"""Penalty of the regression, for vectors of length 1."""
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """How vectors are placed.
+class EmbeddingSpace:
+    """A linear projection of vectors.
 
     Attributes:
         axes: float32 `[dimension, axes]`.
-        scores: float32 `[dimension, classes]`.
+        class_scores: float32 `[dimension, classes]`.
     """
 
     axes: np.ndarray
-    scores: np.ndarray
+    class_scores: np.ndarray
 
-    def place(self, vectors: np.ndarray) -> np.ndarray:
-        """Coordinates, float32 `[n, axes + classes]`, of vectors, float32 `[n, dimension]` of length 1."""
-        return vectors @ np.hstack([self.axes, self.scores])
+    def project(self, vectors: np.ndarray) -> np.ndarray:
+        """Projects vectors, float32 `[n, dimension]` of length 1, to coordinates `[n, axes + classes]`."""
+        return vectors @ np.hstack([self.axes, self.class_scores])
 
-    def axes_of(self, places: np.ndarray) -> np.ndarray:
-        """Those coordinates that know no labels."""
-        return places[:, : self.axes.shape[1]]
+    def select_axes(self, coordinates: np.ndarray) -> np.ndarray:
+        """Selects the coordinates on the principal axes, which use no labels."""
+        return coordinates[:, : self.axes.shape[1]]
 
 
-def learn_likeness(vectors: np.ndarray, labels: Sequence[str], usual: np.ndarray) -> Likeness:
-    """Learns coordinates.
+def fit_embedding_space(vectors: np.ndarray, labels: Sequence[str], reference: np.ndarray) -> EmbeddingSpace:
+    """Fits the projection.
 
     Args:
-        vectors: float32 `[n, dimension]` of length 1, a thousand or so; of fewer than two, there are all axes alone.
-        labels: of these.
-        usual: float32 `[m, dimension]` of length 1, among which axes and scores are made to weigh the same.
+        vectors: float32 `[n, dimension]` of length 1, about a thousand; with fewer than two, nothing is projected.
+        labels: one per vector.
+        reference: float32 `[m, dimension]` of length 1; axes and class scores get the same total variance on it.
     """
-    if min(len(vectors), len(usual)) < 2:
-        dimension = usual.shape[1]
-        return Likeness(np.eye(dimension, dtype=np.float32), np.empty((dimension, 0), np.float32))
-    parts = (_find_axes(vectors), fit_scores(vectors, np.asarray(labels)))
-    return Likeness(*(part / _width(usual @ part) for part in parts))
+    if min(len(vectors), len(reference)) < 2:
+        dimension = reference.shape[1]
+        return EmbeddingSpace(np.eye(dimension, dtype=np.float32), np.empty((dimension, 0), np.float32))
+    parts = (find_widest_axes(vectors, AXIS_COUNT), fit_class_scores(vectors, np.asarray(labels)))
+    return EmbeddingSpace(*(part / _measure_width(reference @ part) for part in parts))
 
 
-def _find_axes(vectors: np.ndarray) -> np.ndarray:
-    """The widest principal axes, float32 `[dimension, AXIS_COUNT]`, in columns; fewer, of few vectors."""
-    _, lengths, axes = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    return axes[:AXIS_COUNT][lengths[:AXIS_COUNT] >= 1e-3 * lengths[0]].T
-
-
-def fit_scores(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights of every class in the order of its name, float32 `[dimension, classes]`, by ridge regression's dual form.
+def fit_class_scores(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Fits weights of each class in the order of names, float32 `[dimension, classes]`, by dual ridge regression.
 
     Args:
-        vectors: float32 `[n, dimension]` of length 1; some thousand, since a matrix `[n, n]` is solved.
-        labels: of these.
+        vectors: float32 `[n, dimension]` of length 1; a few thousand, since a matrix `[n, n]` is solved.
+        labels: one per vector.
     """
     is_class = (labels[:, None] == np.unique(labels)).astype(np.float32)
     centred = vectors - vectors.mean(axis=0)
-    alike = centred @ centred.T + RIDGE * np.eye(len(vectors), dtype=np.float32)
-    return centred.T @ np.linalg.solve(alike, is_class - is_class.mean(axis=0))
+    kernel = centred @ centred.T + RIDGE * np.eye(len(vectors), dtype=np.float32)
+    return centred.T @ np.linalg.solve(kernel, is_class - is_class.mean(axis=0))
 
 
-def _width(coordinates: np.ndarray) -> float:
-    """The root of the variance in all directions; of what does not vary 1."""
+def _measure_width(coordinates: np.ndarray) -> float:
+    """Computes the root of the total variance; 1 where nothing varies."""
     return float(np.sqrt(coordinates.var(axis=0).sum())) or 1.0

@@ -15,13 +15,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.drift.comparison import IMAGE_ALARM_AT, IMAGES, MIN_COMPARED, Comparison
-from pipeline.drift.embedding_space import Likeness, learn_likeness
+from pipeline.drift.embedding_space import EmbeddingSpace, fit_embedding_space
 from pipeline.drift.permutation_test import Sample, compare_samples, prepare_sample
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.similarity.samples import sample_days, sample_labelled
 
 REFERENCE_LIMIT: Final = 5_000
-LEARNED_LIMIT: Final = 1_000
+FITTED_LIMIT: Final = 1_000
 DAY_LIMIT: Final = 1_000
 """Images sampled from the train split, the holdout and a day. The limits bound the memory of the driver (26 MB and 5 MB
 for vectors of 1,280) and the sensitivity: a difference that 1,000 images do not show is too small to act upon."""
@@ -38,18 +38,18 @@ class Reference:
         backbone: digest of the graph that made the vectors; empty where there are none.
         vectors: float32 `[n, dimension]` of length 1, of at most `REFERENCE_LIMIT` images of the train split.
         labels: one per vector.
-        likeness: learned from at most `LEARNED_LIMIT` images of the holdout.
+        space: fitted to at most `FITTED_LIMIT` images of the holdout.
     """
 
     backbone: str
     vectors: np.ndarray
     labels: Sequence[str]
-    likeness: Likeness
+    space: EmbeddingSpace
 
     @cached_property
     def sample(self) -> Sample:
         """The prepared sample, shared by all days."""
-        return prepare_sample(self.vectors, self.labels, self.likeness)
+        return prepare_sample(self.vectors, self.labels, self.space)
 
 
 def read_reference(training_features: DataFrame) -> Reference:
@@ -59,9 +59,9 @@ def read_reference(training_features: DataFrame) -> Reference:
     )
     first = train.select("backbone").head()
     labels, vectors = _drop_non_finite(*sample_labelled(train, REFERENCE_LIMIT))
-    seen, learned = _drop_non_finite(*sample_labelled(holdout, LEARNED_LIMIT))
-    likeness = learn_likeness(learned, seen, vectors)
-    return Reference(first["backbone"] if first else "", vectors, labels, likeness)
+    seen, fitted = _drop_non_finite(*sample_labelled(holdout, FITTED_LIMIT))
+    space = fit_embedding_space(fitted, seen, vectors)
+    return Reference(first["backbone"] if first else "", vectors, labels, space)
 
 
 def _drop_non_finite(names: Sequence[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -100,7 +100,7 @@ def _compare(day: str, ids: Sequence[str], vectors: np.ndarray, reference: Refer
     if len(found.order) < MIN_COMPARED:
         return _skip(day, len(ids), f"fewer than {MIN_COMPARED} images of the day are not near-duplicates")
     is_alarm = found.p_value <= IMAGE_ALARM_AT
-    examples = [(ids[number], float(found.crowding[number])) for number in found.order[:EXAMPLE_COUNT]]
+    examples = [(ids[number], float(found.own_share[number])) for number in found.order[:EXAMPLE_COUNT]]
     extent = "as a whole" if found.statistic == "mean" else "in some images that resemble each other"
     return Comparison(
         day=date.fromisoformat(day),

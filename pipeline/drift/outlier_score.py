@@ -1,7 +1,7 @@
-"""Strangeness: how much further a picture lies from every known class than from pictures as a whole.
+"""Outlier score: how much farther an image lies from its nearest class than from images as a whole.
 
-The relative Mahalanobis distance of Ren et al. (2021). What was learned from seems less strange than what is new, so
-that every picture is measured by what pictures of other folds taught.
+The relative Mahalanobis distance of Ren et al. (2021). Training images look less anomalous than new ones, so each image
+is scored by a model fitted to the other folds.
 """
 
 from collections.abc import Sequence
@@ -14,72 +14,72 @@ from pipeline.similarity.nearest import squared_distances
 
 FOLD_COUNT: Final = 5
 SHRINKAGE: Final = 0.1
-"""Of the covariance towards a ball, as a part of its mean variance."""
+"""Share of the mean variance that is added to the diagonal of the covariance."""
 
 
 @dataclass(frozen=True)
-class Clouds:
-    """Gaussian clouds of one shape, one around the mean of each class.
+class ClassGaussians:
+    """Gaussians of the classes, which share one covariance.
 
     Attributes:
-        whitener: float32 `[dimension, dimension]`, in whose coordinates the clouds are balls of radius one.
-        means: float32 `[classes, dimension]`, there.
+        whitener: float32 `[dimension, dimension]`; in its coordinates the covariance is the identity.
+        means: float32 `[classes, dimension]`, in these coordinates.
     """
 
     whitener: np.ndarray
     means: np.ndarray
 
     def measure(self, points: np.ndarray) -> np.ndarray:
-        """Squared distance `[n]` to the nearest mean."""
+        """Computes the squared Mahalanobis distance `[n]` to the nearest class."""
         return squared_distances(points @ self.whitener, self.means).min(axis=1)
 
 
 @dataclass(frozen=True)
-class Strangeness:
-    """What the other folds taught each fold.
+class OutlierScorer:
+    """Models of each fold, fitted to the other folds.
 
     Attributes:
-        classes: clouds of the classes, by fold.
-        wholes: the cloud of all pictures, by fold.
+        classes: Gaussians of the classes, by fold.
+        backgrounds: Gaussian of all images, by fold.
     """
 
-    classes: tuple[Clouds, ...]
-    wholes: tuple[Clouds, ...]
+    classes: tuple[ClassGaussians, ...]
+    backgrounds: tuple[ClassGaussians, ...]
 
-    def measure(self, points: np.ndarray, folds: np.ndarray) -> np.ndarray:
-        """Strangeness `[n]` of points, float32 `[n, dimension]`, of these folds, int `[n]`; of new ones any fold."""
-        strange = np.empty(len(points), np.float32)
-        for fold, (classes, whole) in enumerate(zip(self.classes, self.wholes, strict=True)):
-            strange[folds == fold] = classes.measure(points[folds == fold]) - whole.measure(points[folds == fold])
-        return strange
+    def score(self, points: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Scores points, float32 `[n, dimension]`, by the models of their folds, int `[n]`; any fold for new points."""
+        scores = np.empty(len(points), np.float32)
+        for fold, (classes, background) in enumerate(zip(self.classes, self.backgrounds, strict=True)):
+            scores[folds == fold] = classes.measure(points[folds == fold]) - background.measure(points[folds == fold])
+        return scores
 
 
-def learn_strangeness(points: np.ndarray, labels: Sequence[str], folds: np.ndarray) -> Strangeness:
-    """Learns from labelled points.
+def fit_outlier_scorer(points: np.ndarray, labels: Sequence[str], folds: np.ndarray) -> OutlierScorer:
+    """Fits the models of all folds.
 
     Args:
-        points: float32 `[n, dimension]`, some thousand in a hundred dimensions; of two folds at least.
-        labels: of these.
-        folds: int `[n]`, of `deal_folds`.
+        points: float32 `[n, dimension]`, a few thousand in a hundred dimensions, of at least two folds.
+        labels: one per point.
+        folds: int `[n]`, from `assign_folds`.
     """
     names = np.asarray(labels)
     others = [folds != fold for fold in range(FOLD_COUNT)]
-    return Strangeness(
-        tuple(_fit_clouds(points[other], names[other]) for other in others),
-        tuple(_fit_clouds(points[other], np.zeros(np.count_nonzero(other))) for other in others),
+    return OutlierScorer(
+        tuple(_fit_gaussians(points[other], names[other]) for other in others),
+        tuple(_fit_gaussians(points[other], np.zeros(np.count_nonzero(other))) for other in others),
     )
 
 
-def deal_folds(count: int, seed: int) -> np.ndarray:
-    """A random fold of each of so many pictures, int `[count]` from 0 to `FOLD_COUNT` - 1, all about as large."""
+def assign_folds(count: int, seed: int) -> np.ndarray:
+    """Assigns a random fold to each of `count` images, int `[count]` from 0 to `FOLD_COUNT` - 1, of equal size."""
     return np.random.default_rng(seed).permutation(count) % FOLD_COUNT
 
 
-def _fit_clouds(points: np.ndarray, labels: np.ndarray) -> Clouds:
-    names, kinds = np.unique(labels, return_inverse=True)
-    means = np.stack([points[kinds == kind].mean(axis=0) for kind in range(len(names))])
-    around = points - means[kinds]
-    covariance = around.T @ around / len(points)
-    ball = SHRINKAGE * float(np.diagonal(covariance).mean()) or 1.0
-    whitener = np.linalg.cholesky(np.linalg.inv(covariance + ball * np.eye(len(covariance), dtype=np.float32)))
-    return Clouds(whitener, means @ whitener)
+def _fit_gaussians(points: np.ndarray, labels: np.ndarray) -> ClassGaussians:
+    names, classes = np.unique(labels, return_inverse=True)
+    means = np.stack([points[classes == number].mean(axis=0) for number in range(len(names))])
+    residuals = points - means[classes]
+    covariance = residuals.T @ residuals / len(points)
+    ridge = SHRINKAGE * float(np.diagonal(covariance).mean()) or 1.0
+    whitener = np.linalg.cholesky(np.linalg.inv(covariance + ridge * np.eye(len(covariance), dtype=np.float32)))
+    return ClassGaussians(whitener, means @ whitener)

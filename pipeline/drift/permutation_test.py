@@ -1,6 +1,6 @@
-"""Two samples: whether vectors of two sets could have been dealt from one pile, and which of the second set say no.
+"""Permutation test: whether the vectors of two samples have the same distribution, and which vectors differ most.
 
-A permutation test, exact whatever the vectors are like; plain numpy, of so few vectors that it takes seconds.
+Exact for vectors of any distribution. Plain numpy, for a few thousand vectors.
 """
 
 from collections.abc import Sequence
@@ -10,161 +10,161 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.drift.embedding_space import Likeness
-from pipeline.drift.outlier_score import Strangeness, deal_folds, learn_strangeness
+from pipeline.drift.embedding_space import EmbeddingSpace
+from pipeline.drift.outlier_score import OutlierScorer, assign_folds, fit_outlier_scorer
+from pipeline.similarity import axes as principal
 from pipeline.similarity.nearest import BLOCK_ROWS, Nearest, add_points, find_nearest, squared_distances
-from pipeline.similarity.principal_axes import find_axes, narrow, turn
 
-DEAL_COUNTS: Final = (99, 999)
-GO_ON_BELOW: Final = 0.1
-"""Where a hundred deals find nothing, a thousand are not dealt; most days are calm, and need a tenth of the time."""
+PERMUTATION_COUNTS: Final = (99, 999)
+REFINE_BELOW: Final = 0.1
+"""p-value above which only the first count is permuted; most days are calm and take a tenth of the time."""
 
 SEED: Final = 20260101
 MEAN_DIMENSIONS: Final = 128
-NEAR_COUNTS: Final = (20, 60)
-CROWDED_SHARE: Final = 0.05
-NEAR_DUPLICATE: Final = 0.5
-"""Two vectors of one set nearer than this share of the median distance to the nearest are one: a burst of photos is no
-news, and only independent vectors may be dealt anew."""
+NEIGHBOUR_COUNTS: Final = (20, 60)
+CLUSTER_SHARE: Final = 0.05
+NEAR_DUPLICATE_RATIO: Final = 0.5
+"""Two vectors of a sample are near-duplicates below this ratio of the median distance to the nearest vector. They count
+as one: a burst of photos is no drift, and only independent vectors may be permuted."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How two samples differ.
+    """The difference between two samples.
 
     Attributes:
-        p_value: share of all deals that differ as much as these samples do; 1 / 1000 at least, and in hundredths where
-            it is large.
-        distance: of the samples, in standard deviations of what the deals give, in the statistic that says most,
-            which may be the sum of the others.
-        statistic: the name of the largest: `mean`, or `crowding` around the most crowded vectors of the second sample.
-        crowding: float `[n]`, for each vector of the second sample the share of its own sample among its 20 nearest,
-            0 to 1; nan for near duplicates of others, which count once.
-        expected_crowding: that share, were the samples alike.
-        order: of the vectors of the second sample, those first that the statistic owes most to; no near duplicates.
+        p_value: share of permutations that differ at least as much; at least 1 / 1000, and in hundredths where large.
+        distance: of the samples, in standard deviations of the permutations, by the largest statistic or their sum.
+        statistic: name of the largest statistic: `mean`, or `cluster` for the densest vectors of the second sample.
+        own_share: float `[n]`, for each vector of the second sample the share of its own sample among its 20 nearest,
+            0 to 1; nan for near-duplicates, which count once.
+        expected_share: this share if the samples had the same distribution.
+        order: indices into the second sample, the vectors that contribute most first; without near-duplicates.
     """
 
     p_value: float
     distance: float
     statistic: str
-    crowding: np.ndarray
-    expected_crowding: float
+    own_share: np.ndarray
+    expected_share: float
     order: np.ndarray
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A first sample, with what is the same whatever it is compared with.
+    """A prepared first sample, to be compared with many second ones.
 
     Attributes:
-        points: float32 `[n, dimension]` on its own principal axes, the widest first, without near duplicates of others.
-        centre: float32 `[dimension]`, the mean that `points` are told from.
+        points: float32 `[n, dimension]` on its own principal axes, the widest first, without near-duplicates.
+        centre: float32 `[dimension]`, the mean that was subtracted from `points`.
         axes: float32 `[dimension, dimension]`, in columns.
-        near: distance below which two vectors are near duplicates.
-        likeness: in whose coordinates neighbours are sought.
-        places: float32 `[n, coordinates]`, of `points` there.
-        nearest: of `places`.
-        strangeness: learned from the axes of `places`.
-        strange: float32 `[n]`, of `places`.
+        radius: distance below which two vectors are near-duplicates.
+        space: the embedding space of the nearest neighbours.
+        coordinates: float32 `[n, coordinates]`, of `points` in the embedding space.
+        nearest: nearest neighbours of `coordinates`.
+        scorer: fitted to the principal axes of `coordinates`.
+        outlier_scores: float32 `[n]`, of `coordinates`.
     """
 
     points: np.ndarray
     centre: np.ndarray
     axes: np.ndarray
-    near: float
-    likeness: Likeness
-    places: np.ndarray
+    radius: float
+    space: EmbeddingSpace
+    coordinates: np.ndarray
     nearest: Nearest
-    strangeness: Strangeness
-    strange: np.ndarray
+    scorer: OutlierScorer
+    outlier_scores: np.ndarray
 
-    def place(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers `[n + m, count]` of the nearest to each of these and of new vectors, and how strange each is."""
-        places = self.likeness.place(vectors)
-        strange = self.strangeness.measure(self.likeness.axes_of(places), deal_folds(len(places), SEED))
-        return add_points(self.places, self.nearest, places), np.append(self.strange, strange)
+    def add(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the nearest neighbours `[n + m, count]` and outlier scores `[n + m]` of this and the new vectors."""
+        added = self.space.project(vectors)
+        scores = self.scorer.score(self.space.select_axes(added), assign_folds(len(added), SEED))
+        return add_points(self.coordinates, self.nearest, added), np.append(self.outlier_scores, scores)
 
 
-def prepare_sample(vectors: np.ndarray, labels: Sequence[str], likeness: Likeness) -> Sample:
-    """Prepares the larger sample to be compared with several.
+def prepare_sample(vectors: np.ndarray, labels: Sequence[str], space: EmbeddingSpace) -> Sample:
+    """Prepares the larger sample.
 
     Args:
-        vectors: float32 `[n, dimension]` of length 1, finite, two at least.
-        labels: of these.
-        likeness: learned from none of these, and of none that they will be compared with.
+        vectors: float32 `[n, dimension]` of length 1, finite, at least two.
+        labels: one per vector.
+        space: fitted to other vectors than these and those that they will be compared with.
     """
-    near = NEAR_DUPLICATE * float(np.median(find_nearest(vectors, 1).distances))
-    kept = ~_repeat_others(vectors, near)
+    radius = NEAR_DUPLICATE_RATIO * float(np.median(find_nearest(vectors, 1).distances))
+    kept = ~_find_repeats(vectors, radius)
     if np.count_nonzero(kept) == 1:
-        kept[:] = True  # nothing varies, so that nothing repeats
+        kept[:] = True  # without variance, nothing is a near-duplicate
     points = vectors[kept]
-    centre, places = points.mean(axis=0), likeness.place(points)
-    axes = find_axes(points - centre)[1]
-    folds = deal_folds(len(points), SEED)
-    strangeness = learn_strangeness(likeness.axes_of(places), list(compress(labels, kept)), folds)
+    centre, coordinates = points.mean(axis=0), space.project(points)
+    axes = principal.find_axes(points - centre)[1]
+    folds = assign_folds(len(points), SEED)
+    scorer = fit_outlier_scorer(space.select_axes(coordinates), list(compress(labels, kept)), folds)
     return Sample(
         (points - centre) @ axes,
         centre,
         axes,
-        near,
-        likeness,
-        places,
-        find_nearest(places, max(NEAR_COUNTS)),
-        strangeness,
-        strangeness.measure(likeness.axes_of(places), folds),
+        radius,
+        space,
+        coordinates,
+        find_nearest(coordinates, max(NEIGHBOUR_COUNTS)),
+        scorer,
+        scorer.score(space.select_axes(coordinates), folds),
     )
 
 
 def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Difference:
-    """Tests whether two samples are of one distribution, near duplicates within each taken as one.
+    """Tests whether two samples have the same distribution; near-duplicates within a sample count once.
 
-    Two kinds of statistics are standardised by the same random deals; the largest, or their sum where that is larger,
-    counts against the same of every deal: the length of the difference of the means, for shifts of the whole sample,
-    and how crowded by its own the twentieth part of the second sample is that is most so, among 20 and 60 nearest, for
-    a minority of a new kind; there a strange vector counts more than a usual one.
-    The means on the principal axes of the two samples together, with variances drawn half-way to equal; neighbours in
-    the coordinates of `likeness`. A hundred deals, and a thousand where these leave a doubt.
-    Bound: some thousand vectors; distances of pairs of the second and the first sample are held at a time.
+    Two kinds of statistics are standardised by the same random permutations. The largest one, or their sum where that
+    is larger, is compared with the same of every permutation:
+
+    - the distance between the means, for shifts of the whole sample, on the principal axes of both samples together,
+      with variances drawn half-way to equal;
+    - the mean share of their own sample among the 20 and 60 nearest neighbours of the densest twentieth of the second
+      sample, for a minority of a new kind. Vectors with a high outlier score count more.
+
+    A hundred permutations, and a thousand where these leave a doubt. Bound: a few thousand vectors; the distances
+    between the two samples are in memory.
 
     Args:
-        first: the larger one.
+        first: the larger sample.
         second: float32 `[m, dimension]` of length 1, finite; at least two, and not more than the first.
-        seed: of the deals; the same samples give the same answer.
+        seed: of the permutations; the same samples give the same result.
     """
-    kept = np.flatnonzero(~_repeat_others(second, first.near))
+    kept = np.flatnonzero(~_find_repeats(second, first.radius))
     points = np.concatenate([first.points, (second[kept] - first.centre) @ first.axes])
-    turned, variances = turn(narrow(points, len(kept)), MEAN_DIMENSIONS)
-    spread = turned / variances**0.25
-    nearest, strange = first.place(second[kept])
-    weights = _rank(strange) ** 2
-    for deal_count in DEAL_COUNTS:
-        deals = _deal(len(points), len(kept), deal_count, seed)
-        counts = [_count_own(nearest[:, :near], deals) for near in NEAR_COUNTS]
-        crowds = [count * weights[deals] for count in counts]
-        scores = _standardise(np.stack([_measure_means(spread, deals), *map(_average_crowded, crowds)]))
+    rotated, variances = principal.rotate(principal.compress(points, len(kept)), MEAN_DIMENSIONS)
+    spread = rotated / variances**0.25
+    nearest, outlier_scores = first.add(second[kept])
+    weights = _rank(outlier_scores) ** 2
+    for permutation_count in PERMUTATION_COUNTS:
+        permutations = _permute(len(points), len(kept), permutation_count, seed)
+        counts = [_count_own(nearest[:, :count], permutations) for count in NEIGHBOUR_COUNTS]
+        weighted = [count * weights[permutations] for count in counts]
+        scores = _standardise(np.stack([_measure_means(spread, permutations), *map(_average_densest, weighted)]))
         largest = np.vstack([scores, _standardise(scores.sum(axis=0, keepdims=True))]).max(axis=0)
         p_value = float(np.mean(largest >= largest[0]))
-        if p_value > GO_ON_BELOW:
+        if p_value > REFINE_BELOW:
             break
     strongest = int(scores[:, 0].argmax())
-    crowding = counts[0][0] / min(NEAR_COUNTS[0], nearest.shape[1])
-    own = spread[deals[0]]
+    own = spread[permutations[0]]
     pulls = own @ (own.mean(axis=0) - spread[: len(first.points)].mean(axis=0))
-    owed = np.lexsort((-pulls, -crowds[strongest - 1][0])) if strongest else np.argsort(-pulls, kind="stable")
-    told = np.full(len(second), np.nan)
-    told[kept] = crowding
+    order = np.lexsort((-pulls, -weighted[strongest - 1][0])) if strongest else np.argsort(-pulls, kind="stable")
+    own_share = np.full(len(second), np.nan)
+    own_share[kept] = counts[0][0] / min(NEIGHBOUR_COUNTS[0], nearest.shape[1])
     return Difference(
         p_value=p_value,
         distance=float(largest[0]),
-        statistic="crowding" if strongest else "mean",
-        crowding=told,
-        expected_crowding=(len(kept) - 1) / (len(points) - 1),
-        order=kept[owed],
+        statistic="cluster" if strongest else "mean",
+        own_share=own_share,
+        expected_share=(len(kept) - 1) / (len(points) - 1),
+        order=kept[order],
     )
 
 
-def _repeat_others(points: np.ndarray, radius: float) -> np.ndarray:
-    """Which points lie within the radius of one before them."""
+def _find_repeats(points: np.ndarray, radius: float) -> np.ndarray:
+    """Finds the points that lie within the radius of a point before them."""
     repeats = np.zeros(len(points), bool)
     for start in range(0, len(points), BLOCK_ROWS):
         squares = squared_distances(points[start : start + BLOCK_ROWS], points)
@@ -173,40 +173,40 @@ def _repeat_others(points: np.ndarray, radius: float) -> np.ndarray:
     return repeats
 
 
-def _deal(total: int, count: int, deal_count: int, seed: int) -> np.ndarray:
-    """Numbers `[1 + deals, count]` of the second sample: the real one, which is last, then random ones."""
+def _permute(total: int, count: int, permutation_count: int, seed: int) -> np.ndarray:
+    """Draws indices `[1 + permutations, count]` of the second sample: first the real one, whose points are last."""
     generator = np.random.default_rng(seed)
-    random = [generator.choice(total, count, replace=False, shuffle=False) for _ in range(deal_count)]
+    random = [generator.choice(total, count, replace=False, shuffle=False) for _ in range(permutation_count)]
     return np.stack([np.arange(total - count, total), *random])
 
 
-def _measure_means(points: np.ndarray, deals: np.ndarray) -> np.ndarray:
-    """Lengths of the mean of each deal; that of the rest lies opposite, in proportion."""
-    return np.array([np.linalg.norm(points[deal].mean(axis=0)) for deal in deals])
+def _measure_means(points: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+    """Computes the length of the mean of each permutation; the mean of the rest is opposite and proportional."""
+    return np.array([np.linalg.norm(points[members].mean(axis=0)) for members in permutations])
 
 
-def _count_own(nearest: np.ndarray, deals: np.ndarray) -> np.ndarray:
-    """Of each member of each deal, how many of its nearest are of the deal too."""
-    counts = np.empty(deals.shape, np.int32)
-    for number, deal in enumerate(deals):
+def _count_own(nearest: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+    """Counts, for each member of each permutation, the nearest neighbours that are members too."""
+    counts = np.empty(permutations.shape, np.int32)
+    for number, members in enumerate(permutations):
         is_own = np.zeros(len(nearest), bool)
-        is_own[deal] = True
-        counts[number] = is_own[nearest[deal]].sum(axis=1)
+        is_own[members] = True
+        counts[number] = is_own[nearest[members]].sum(axis=1)
     return counts
 
 
-def _average_crowded(counts: np.ndarray) -> np.ndarray:
-    most = max(5, round(CROWDED_SHARE * counts.shape[1]))
-    return np.sort(counts, axis=1)[:, -most:].mean(axis=1)
+def _average_densest(counts: np.ndarray) -> np.ndarray:
+    densest_count = max(5, round(CLUSTER_SHARE * counts.shape[1]))
+    return np.sort(counts, axis=1)[:, -densest_count:].mean(axis=1)
 
 
 def _rank(values: np.ndarray) -> np.ndarray:
-    """Shares `[n]` of the values that are less, from 0 to nearly 1; of equal ones half counts as less."""
+    """Computes the share `[n]` of smaller values, from 0 to nearly 1; equal ones count half."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return ((counts.cumsum() - counts / 2) / len(values))[places]
 
 
 def _standardise(values: np.ndarray) -> np.ndarray:
-    """By mean and deviation of all deals, the real one among them, so that it is not favoured."""
+    """Standardises by mean and deviation of all permutations, the real one included, so that it is not favoured."""
     deviations: Sequence[float] = values.std(axis=1, keepdims=True)
     return (values - values.mean(axis=1, keepdims=True)) / np.maximum(deviations, 1e-12)

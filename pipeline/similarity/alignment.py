@@ -1,7 +1,7 @@
-"""Alignment: whether two pictures show the very same, told from their pixels.
+"""Alignment: whether two images show the same shot, by their pixels.
 
-One is laid over the other, mirrored or not, shifted, scaled, turned a little; then their fine structure must agree.
-Which pictures are compared is `neighbours.py`, what follows from it `twins.py`.
+One image is aligned with the other, mirrored or not, by a shift, a scale and a small rotation; then their fine
+structure must correlate. `candidate_pairs.py` selects the images to compare.
 """
 
 from collections.abc import Iterator
@@ -15,24 +15,24 @@ from pipeline.embed.reasons import UnreadableImageError
 
 SIDE: Final = 96
 COARSE_SIDE: Final = 32
-"""On which a crop of 15 % is a shift of few pixels, so that the search finds its way."""
+"""Pixels per side of the first search; a crop of 15 % is a shift of few pixels there, so the search converges."""
 
-COARSE_LEAST: Final = 0.6
-"""Correlation of the coarse pictures, below which the fine ones are not looked at; twins have more than 0.8."""
+MIN_COARSE_CORRELATION: Final = 0.6
+"""Correlation of the coarse images below which the fine ones are not compared; near-duplicates exceed 0.8."""
 
-ENOUGH: Final = 0.9
-"""Correlation at which the mirrored picture need not be tried."""
+CERTAIN_CORRELATION: Final = 0.9
+"""Correlation at which the mirrored image is not tried."""
 
 MARGIN: Final = 5
-"""Of both pictures, in pixels, which is not compared: what a rotation left empty lies there."""
+"""Pixels at each edge of both images that are not compared; a rotation leaves them empty."""
 
-LEAST_OVERLAP: Final = 0.6
+MIN_OVERLAP: Final = 0.6
 FINEST, COARSEST = 0.8, 4.0
-"""Of the structure that is compared, as deviations of Gaussians in pixels: finer is noise of JPEG, coarser is light."""
+"""Band of the compared structure, in standard deviations of Gaussians in pixels: finer is noise, coarser is light."""
 
 
 def shrink_image(content: bytes, max_pixels: int) -> np.ndarray | None:
-    """Decodes a picture to uint8 RGB `[96, 96, 3]`, whatever its shape; None where it cannot be decoded."""
+    """Decodes an image of any shape to uint8 RGB `[96, 96, 3]`; None where it cannot be decoded."""
     try:
         image = load(content, SIDE, max_pixels).pixels
     except UnreadableImageError:
@@ -41,39 +41,39 @@ def shrink_image(content: bytes, max_pixels: int) -> np.ndarray | None:
 
 
 def correlate_images(one: np.ndarray, other: np.ndarray) -> float:
-    """Correlation of the fine structure of two shrunken pictures in all colours, once they lie on each other.
+    """Aligns two shrunken images and correlates their fine structure in all colours.
 
     Returns:
-        At most 1; 0 where they cannot be laid on each other, or where one has no structure at all.
+        At most 1; 0 where they cannot be aligned, or where an image has no structure.
     """
     best = 0.0
-    for laid in sorted(_lay_coarsely(one, other), key=lambda laid: -laid.correlation):
-        best = max(best, _compare_finely(one, laid))
-        if best >= ENOUGH:
+    for candidate in sorted(_align_coarsely(one, other), key=lambda candidate: -candidate.correlation):
+        best = max(best, _compare_finely(one, candidate))
+        if best >= CERTAIN_CORRELATION:
             break
     return best
 
 
-class _Laid(NamedTuple):
-    """A picture, as it is or mirrored, and the warp that lays it on another one, with their coarse correlation."""
+class _Alignment(NamedTuple):
+    """An image, mirrored or not, the warp that aligns it with another one, and their coarse correlation."""
 
-    picture: np.ndarray
+    image: np.ndarray
     warp: np.ndarray
     correlation: float
 
 
-def _lay_coarsely(one: np.ndarray, other: np.ndarray) -> Iterator[_Laid]:
+def _align_coarsely(one: np.ndarray, other: np.ndarray) -> Iterator[_Alignment]:
     scale = SIDE / COARSE_SIDE
-    for turned in (other, np.ascontiguousarray(other[:, ::-1])):
-        found = _search(_coarse(one), _coarse(turned), np.eye(2, 3, dtype=np.float32), 50, 1e-3)
-        if found and found[1] >= COARSE_LEAST:
+    for image in (other, np.ascontiguousarray(other[:, ::-1])):
+        found = _search(_coarse(one), _coarse(image), np.eye(2, 3, dtype=np.float32), 50, 1e-3)
+        if found and found[1] >= MIN_COARSE_CORRELATION:
             warp, correlation = found
             warp[:, 2] = warp[:, 2] * scale + (scale - 1) / 2 * (1 - warp[:, :2].sum(axis=1))
-            yield _Laid(turned, warp, correlation)
+            yield _Alignment(image, warp, correlation)
 
 
-def _compare_finely(one: np.ndarray, other: _Laid) -> float:
-    found = _search(_grey(one), _grey(other.picture), other.warp, 30, 1e-4)
+def _compare_finely(one: np.ndarray, other: _Alignment) -> float:
+    found = _search(_grey(one), _grey(other.image), other.warp, 30, 1e-4)
     if not found:
         return 0.0
     size, warp = (SIDE, SIDE), found[0]
@@ -81,11 +81,11 @@ def _compare_finely(one: np.ndarray, other: _Laid) -> float:
     frame[MARGIN:-MARGIN, MARGIN:-MARGIN] = 1
     nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     inside = np.logical_and(cv2.warpAffine(frame, warp, size, flags=nearest), frame)
-    if inside.sum() < LEAST_OVERLAP * frame.sum():
+    if inside.sum() < MIN_OVERLAP * frame.sum():
         return 0.0
     bilinear, edge = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
-    laid = cv2.warpAffine(other.picture.astype(np.float32), warp, size, flags=bilinear, borderMode=edge)
-    first, second = _structure(one.astype(np.float32))[inside], _structure(np.asarray(laid))[inside]
+    aligned = cv2.warpAffine(other.image.astype(np.float32), warp, size, flags=bilinear, borderMode=edge)
+    first, second = _structure(one.astype(np.float32))[inside], _structure(np.asarray(aligned))[inside]
     first, second = first - first.mean(axis=0), second - second.mean(axis=0)
     energy = float(np.sqrt((first * first).sum() * (second * second).sum()))
     return float((first * second).sum()) / energy if energy > 0 else 0.0
@@ -94,26 +94,26 @@ def _compare_finely(one: np.ndarray, other: _Laid) -> float:
 def _search(
     one: np.ndarray, other: np.ndarray, start: np.ndarray, rounds: int, epsilon: float
 ) -> tuple[np.ndarray, float] | None:
-    """The affine warp by which two grey pictures correlate best (ECC, Evangelidis and Psarakis 2008), or None."""
+    """Finds the affine warp that maximises the correlation of two grey images (ECC, Evangelidis and Psarakis 2008)."""
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, epsilon)
     try:
         correlation, warp = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, criteria, _EVERYWHERE, 5)
-    except cv2.error:  # it does not converge, or there is nothing in a picture
+    except cv2.error:  # it does not converge, or an image has no structure
         return None
     return warp.copy(), float(correlation)
 
 
 _EVERYWHERE: Final = cast("np.ndarray", None)
-"""No mask: OpenCV's types know the call with a filter only with one."""
+"""No mask. OpenCV's type stubs require one in the call that takes a filter size."""
 
 
 def _structure(plane: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(plane, (0, 0), FINEST) - cv2.GaussianBlur(plane, (0, 0), COARSEST))
 
 
-def _coarse(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.resize(_grey(picture), (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA))
+def _coarse(image: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.resize(_grey(image), (COARSE_SIDE, COARSE_SIDE), interpolation=cv2.INTER_AREA))
 
 
-def _grey(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+def _grey(image: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))

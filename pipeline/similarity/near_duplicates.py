@@ -1,6 +1,6 @@
-"""Twins: labelled pictures that show the very same: saved anew, cut, scaled, mirrored, turned a little.
+"""Near-duplicates: pairs of labelled images that show the same shot, re-encoded, cropped, scaled, mirrored or rotated.
 
-Embeddings say which ones may be, pixels which ones are. What twins mean for the split is `groups.py`.
+Embeddings propose candidate pairs, pixels confirm them. The effect on the split is in `leakage_groups.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,35 +17,35 @@ from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
 from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
 from pipeline.similarity.alignment import SIDE, correlate_images, shrink_image
-from pipeline.similarity.candidate_pairs import SCHEMA as NEIGHBOURS_SCHEMA
+from pipeline.similarity.candidate_pairs import SCHEMA as CANDIDATES_SCHEMA
 from pipeline.similarity.candidate_pairs import find_candidate_pairs
 from pipeline.storage.schema import parse_schema
 
-SCHEMA: Final = f"""{NEIGHBOURS_SCHEMA},
-    correlation double comment 'of the fine structure, one laid over the other, from training_images.content; at most 1'
+SCHEMA: Final = f"""{CANDIDATES_SCHEMA},
+    correlation double comment 'of the fine structure of the aligned images, from training_images.content; at most 1'
 """
-LEAST_CORRELATION: Final = 0.9
-"""Of two files of one photo. On clothing photos it finds 98 % of planted twins, and of 3,409 photos no wrong pair."""
+MIN_CORRELATION: Final = 0.9
+"""Lowest correlation of two files of one shot. On clothing photos it finds 98 % of the planted near-duplicates, and no
+wrong pair among 3,409 photos."""
 
 SAME_OBJECT_SIMILARITY: Final = 0.85
 SAME_OBJECT_CORRELATION: Final = 0.5
-"""With such a similarity: two photos of one object on one backdrop, which moved a little."""
+"""Lowest values, both needed, for two photos of an object that moved a little before the same background."""
 
 SHEET_PAIRS: Final = 12
 
 
 def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int = DEFAULT_LIMITS.pixels) -> DataFrame:
-    """Finds the pairs of pictures that show the very same, in the columns of `SCHEMA`.
+    """Finds the pairs of images that show the same shot, in the columns of `SCHEMA`.
 
-    Neighbours are found at once, their pixels compared lazily. Bound: the driver holds what
-    `find_candidate_pairs` says, and
-    150 bytes for each pair of neighbours, of which there are nine for each picture at most. A picture without any
-    structure has no twin, for nothing can be laid on it.
+    Finds candidate pairs at once and compares their pixels lazily. Bound: the driver holds the sample of
+    `find_candidate_pairs`, and 150 bytes per candidate pair, of which there are at most nine per image. An image
+    without structure has no near-duplicates, because nothing can be aligned with it.
 
     Args:
-        features: distinct pictures, with `image_id` and `features`.
-        images: with `image_id`, `path` and `content`; the bytes of pictures that have neighbours are decoded.
-        max_pixels: that a picture may have.
+        features: distinct images, with `image_id` and `features`.
+        images: with `image_id`, `path` and `content`; only images in candidate pairs are decoded.
+        max_pixels: largest number of pixels of an image.
     """
     spark = images.sparkSession
     pairs = find_candidate_pairs(features).orderBy("image_id", "near_duplicate_id").toArrow()
@@ -59,71 +59,71 @@ def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int
     met = either.join(shrunk, "either").groupBy("image_id", "near_duplicate_id", "similarity")
     both = met.agg(F.sort_array(F.collect_list("pixels")).alias("pixels")).where(F.size("pixels") == 2)
     scored = both.repartition("image_id", "near_duplicate_id").mapInArrow(_correlate, parse_schema(SCHEMA))
-    return scored.where(_are_twins())
+    return scored.where(_are_near_duplicates())
 
 
-def find_conflicts(twins: DataFrame, labelled: DataFrame) -> DataFrame:
-    """Finds twins that have different labels, lazily: one of the two is wrong.
+def find_conflicts(near_duplicates: DataFrame, labelled: DataFrame) -> DataFrame:
+    """Finds near-duplicates with different labels, lazily: one of the two labels is wrong.
 
     Args:
-        twins: in the columns of `SCHEMA`.
-        labelled: with `image_id` and `label`, and any number of rows of a picture; rows without a label are left out.
+        near_duplicates: in the columns of `SCHEMA`.
+        labelled: with `image_id` and `label`, any number of rows per image; rows without a label are ignored.
 
     Returns:
-        The columns of `twins`, with `label` and `twin_label` behind them.
+        The columns of `near_duplicates`, followed by `label` and `other_label`.
     """
     labels = labelled.where(F.col("label").isNotNull()).select("image_id", "label").distinct()
-    twin_labels = labels.toDF("near_duplicate_id", "twin_label")
+    other_labels = labels.toDF("near_duplicate_id", "other_label")
     return (
-        twins.join(labels, "image_id")
-        .join(twin_labels, "near_duplicate_id")
-        .where("label <> twin_label")
-        .select(*twins.columns, "label", "twin_label")
+        near_duplicates.join(labels, "image_id")
+        .join(other_labels, "near_duplicate_id")
+        .where("label <> other_label")
+        .select(*near_duplicates.columns, "label", "other_label")
     )
 
 
 def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]:
-    """How many twins there are, how many of them have two labels, and a sheet of the most doubtful ones.
+    """Counts the pairs and those with conflicting labels, and draws the most doubtful pairs.
 
     Args:
-        images: with `image_id`, `label` and `content`, of all labelled pictures.
+        images: all labelled images, with `image_id`, `label` and `content`.
     """
 
-    def describe(twins: DataFrame) -> Report:
-        count = twins.count()
+    def describe(near_duplicates: DataFrame) -> Report:
+        count = near_duplicates.count()
         if count == 0:
-            return Report(numbers={"twin_pair_count": 0, "conflict_count": 0})
-        conflict_count = find_conflicts(twins, images).select("image_id", "near_duplicate_id").distinct().count()
-        doubtful = twins.orderBy("correlation", "image_id").limit(SHEET_PAIRS).collect()
-        tiles = read_tiles(images, [side for pair in doubtful for side in _sides(pair)], _caption)
+            return Report(numbers={"pair_count": 0, "conflict_count": 0})
+        conflicts = find_conflicts(near_duplicates, images).select("image_id", "near_duplicate_id").distinct()
+        doubtful = near_duplicates.orderBy("correlation", "image_id").limit(SHEET_PAIRS).collect()
+        tiles = read_tiles(images, [image for pair in doubtful for image in _split_pair(pair)], _write_caption)
         return Report(
-            numbers={"twin_pair_count": count, "conflict_count": conflict_count},
-            images={"most_doubtful_twins": draw_contact_sheet(tiles)},
+            numbers={"pair_count": count, "conflict_count": conflicts.count()},
+            images={"most_doubtful_pairs": draw_contact_sheet(tiles)},
         )
 
     return describe
 
 
-def _sides(pair: Row) -> list[Row]:
-    return [Row(image_id=pair[side], correlation=pair["correlation"]) for side in ("image_id", "near_duplicate_id")]
+def _split_pair(pair: Row) -> list[Row]:
+    return [Row(image_id=pair[name], correlation=pair["correlation"]) for name in ("image_id", "near_duplicate_id")]
 
 
-def _caption(side: Row) -> tuple[str, str]:
-    colour = INK if side["correlation"] >= LEAST_CORRELATION else DOUBTFUL
-    return f"{side['image_id'][:12]}\ncorrelation {side['correlation']:.2f}", colour
+def _write_caption(image: Row) -> tuple[str, str]:
+    colour = INK if image["correlation"] >= MIN_CORRELATION else DOUBTFUL
+    return f"{image['image_id'][:12]}\ncorrelation {image['correlation']:.2f}", colour
 
 
-def _are_twins() -> Column:
-    same_photo = F.col("correlation") >= LEAST_CORRELATION
-    alike = (F.col("similarity") >= SAME_OBJECT_SIMILARITY) & (F.col("correlation") >= SAME_OBJECT_CORRELATION)
-    return same_photo | alike
+def _are_near_duplicates() -> Column:
+    same_shot = F.col("correlation") >= MIN_CORRELATION
+    same_object = (F.col("similarity") >= SAME_OBJECT_SIMILARITY) & (F.col("correlation") >= SAME_OBJECT_CORRELATION)
+    return same_shot | same_object
 
 
 def _shrink(max_pixels: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            pictures = [shrink_image(content.as_py(), max_pixels) for content in batch["content"]]
-            pixels = pa.array([None if each is None else each.tobytes() for each in pictures], pa.binary())
+            shrunk = [shrink_image(content.as_py(), max_pixels) for content in batch["content"]]
+            pixels = pa.array([None if each is None else each.tobytes() for each in shrunk], pa.binary())
             rows = pa.RecordBatch.from_arrays([batch["image_id"], pixels], ["either", "pixels"])
             yield rows.filter(pixels.is_valid())
 
@@ -132,11 +132,11 @@ def _shrink(max_pixels: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa
 
 def _correlate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        pictures = [
+        shrunk = [
             [np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3) for pixels in pair]
             for pair in batch["pixels"].to_pylist()
         ]
-        correlations = pa.array([correlate_images(*pair) for pair in pictures], pa.float64())
+        correlations = pa.array([correlate_images(*pair) for pair in shrunk], pa.float64())
         columns = [batch[name] for name in ("image_id", "near_duplicate_id", "similarity")]
         yield pa.RecordBatch.from_arrays(
             [*columns, correlations], ["image_id", "near_duplicate_id", "similarity", "correlation"]

@@ -1,4 +1,7 @@
-"""Nearest: which points of a set, some thousand, are nearest to each, and what new points change of that."""
+"""Nearest neighbours by brute force: the nearest points by distance, and the largest cosine similarity.
+
+Executors import this module, so it uses numpy alone.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +9,7 @@ from typing import Final
 import numpy as np
 
 BLOCK_ROWS: Final = 512
-"""Distances from so many points to all others are held at a time."""
+"""Points whose distances to all others are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -14,57 +17,74 @@ class Nearest:
     """The points nearest to each point of a set, the nearest first.
 
     Attributes:
-        numbers: int `[n, count]`, of the other points.
+        indices: int `[n, count]`, of the other points.
         distances: float32 `[n, count]`.
     """
 
-    numbers: np.ndarray
+    indices: np.ndarray
     distances: np.ndarray
 
 
 def find_nearest(points: np.ndarray, count: int) -> Nearest:
-    """Compares all points with all, float32 `[n, dimension]`; with fewer than `count` others, all of them are found."""
+    """Finds the nearest other points of each point, float32 `[n, dimension]`; all others where there are fewer."""
     count = min(count, len(points) - 1)
-    numbers, distances = [], []
+    indices, distances = [], []
     for start in range(0, len(points), BLOCK_ROWS):
         squares = squared_distances(points[start : start + BLOCK_ROWS], points)
         rows = np.arange(len(squares))
         squares[rows, start + rows] = np.inf
-        found = _find_least(squares, count)
-        numbers.append(found)
+        found = _find_smallest(squares, count)
+        indices.append(found)
         distances.append(np.sqrt(np.take_along_axis(squares, found, axis=1)))
-    return Nearest(np.concatenate(numbers), np.concatenate(distances))
+    return Nearest(np.concatenate(indices), np.concatenate(distances))
 
 
 def add_points(points: np.ndarray, nearest: Nearest, more: np.ndarray) -> np.ndarray:
-    """The points nearest to each of `points` and `more` together, as int `[n + m, count]`, with as many as before.
+    """Finds the nearest points among `points` and `more` together, int `[n + m, count]`, with the same count as before.
 
-    Takes a distance for each pair of an old and a new point, and none for pairs of old ones.
+    Computes the distances between old and new points, and none between old ones.
     """
-    count = nearest.numbers.shape[1]
+    count = nearest.indices.shape[1]
     squares = squared_distances(more, np.concatenate([points, more]))
     new = np.arange(len(more))
     squares[new, len(points) + new] = np.inf
-    theirs = np.hstack([nearest.distances, np.sqrt(squares[:, : len(points)].T)])
-    names = np.hstack([nearest.numbers, np.broadcast_to(len(points) + new, (len(points), len(more)))])
-    return np.concatenate([np.take_along_axis(names, _find_least(theirs, count), axis=1), _find_least(squares, count)])
+    distances = np.hstack([nearest.distances, np.sqrt(squares[:, : len(points)].T)])
+    indices = np.hstack([nearest.indices, np.broadcast_to(len(points) + new, (len(points), len(more)))])
+    old = np.take_along_axis(indices, _find_smallest(distances, count), axis=1)
+    return np.concatenate([old, _find_smallest(squares, count)])
 
 
 def squared_distances(some: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Of each of some points to each point, `[n, m]`."""
+    """Computes the squared distances `[n, m]` between two sets of points."""
     lengths = (some**2).sum(axis=1)[:, None] + (points**2).sum(axis=1)
     return np.maximum(lengths - 2 * some @ points.T, 0)
 
 
-def _find_least(rows: np.ndarray, count: int) -> np.ndarray:
-    """Columns `[n, count]` of the least in every row, the least first.
+def max_similarity(vectors: np.ndarray, reference: np.ndarray, first_index: int | None = None) -> np.ndarray:
+    """Finds the largest cosine `[n]` of each vector with any vector of the reference.
 
-    `partition` is several times as quick as `argpartition`.
+    Args:
+        vectors: float32 `[n, dimension]`, rows of length 1 or 0.
+        reference: float32 `[m, dimension]`, rows of length 1.
+        first_index: row of the reference that equals the first vector, where the vectors are a part of the reference;
+            a vector is not compared with itself.
     """
-    is_least = rows <= np.partition(rows, count - 1, axis=1)[:, count - 1 : count]
-    tied = np.flatnonzero(np.count_nonzero(is_least, axis=1) > count)
-    is_least[tied] = False
-    is_least[tied[:, None], np.argpartition(rows[tied], count - 1, axis=1)[:, :count]] = True
-    columns = np.nonzero(is_least)[1].reshape(len(rows), count)
+    similarities = vectors @ reference.T
+    if first_index is not None:
+        rows = np.arange(len(vectors))
+        similarities[rows, first_index + rows] = -np.inf
+    return np.asarray(similarities.max(axis=1))
+
+
+def _find_smallest(rows: np.ndarray, count: int) -> np.ndarray:
+    """Finds the columns `[n, count]` of the smallest values of each row, the smallest first.
+
+    `partition` is several times as fast as `argpartition`.
+    """
+    is_small = rows <= np.partition(rows, count - 1, axis=1)[:, count - 1 : count]
+    tied = np.flatnonzero(np.count_nonzero(is_small, axis=1) > count)
+    is_small[tied] = False
+    is_small[tied[:, None], np.argpartition(rows[tied], count - 1, axis=1)[:, :count]] = True
+    columns = np.nonzero(is_small)[1].reshape(len(rows), count)
     order = np.argsort(np.take_along_axis(rows, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)

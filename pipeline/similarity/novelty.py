@@ -1,7 +1,7 @@
-"""Novelty: how like its nearest training picture every picture of a day is, told from their embeddings.
+"""Novelty: how similar each image of a day is to its most similar training image, by their embeddings.
 
-A classifier must answer with a label that it knows, and may be sure of it; what is far from all that it learned from,
-a person should see.
+A classifier must predict one of its labels and may be confident about an image of no known kind; a person should see
+images that are far from all training images.
 """
 
 import atexit
@@ -21,38 +21,39 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.images.split import TRAIN
+from pipeline.similarity.nearest import max_similarity
 from pipeline.similarity.samples import sample_vectors
 from pipeline.storage.counting import only_row
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
-    day date comment 'the day on which the picture arrived, from image_features.day',
+    day date comment 'the day on which the image arrived, from image_features.day',
     image_id string comment 'SHA-256 of the bytes, from image_features.image_id',
-    similarity float comment 'cosine of the embedding and that of the most similar training picture, -1 to 1'
+    similarity float comment 'cosine of the embedding and that of the most similar training image, -1 to 1'
 """
-REFERENCE_PICTURES: Final = 20_000
-"""Training pictures that are compared with: 102 MB of 1,280 features, mapped once for all workers of a machine, and
-0.4 ms of a core a picture."""
+REFERENCE_LIMIT: Final = 20_000
+"""Training images in the reference: 102 MB of 1,280 features, mapped once for all workers of a machine, and 0.4 ms of a
+core per image."""
 
-JUDGED_PICTURES: Final = 2_000
-"""Of them, from which the threshold is told, in 0.8 CPU-seconds at most."""
+THRESHOLD_IMAGES: Final = 2_000
+"""Images of the reference that determine the threshold, in 0.8 CPU-seconds at most."""
 
 NOVEL_QUANTILE: Final = 0.01
-"""Of the similarity that training pictures have to their own nearest one. A day like the training pictures has one
-picture in a hundred below it, which a person can look at; of strangers most are."""
+"""Quantile of the similarity of training images to their nearest one. On a day like the training set one image in a
+hundred is below it, few enough for a person to look at; images of other kinds mostly are."""
 
 BLOCK_ROWS: Final = 256
-"""Compared at once: 20 MB of similarities."""
+"""Images compared at once: 20 MB of similarities."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Training pictures that a day is compared with.
+    """Training images that a day is compared with.
 
     Attributes:
         vectors: float32 `[n, dimension]`, rows of length 1.
-        threshold: a picture that is less like all of them is novel; minus infinity of fewer than two.
-        backbone: digest of the graph that gave them.
+        threshold: similarity below which an image is novel; minus infinity with fewer than two training images.
+        backbone: digest of the graph that computed the vectors.
     """
 
     vectors: np.ndarray
@@ -61,51 +62,48 @@ class Reference:
 
 
 def choose_reference(training_features: DataFrame) -> Reference:
-    """Collects at most `REFERENCE_PICTURES` embeddings of the train side, the same ones at every run; on the driver."""
+    """Collects at most `REFERENCE_LIMIT` embeddings of the train split on the driver, the same ones at every run."""
     train = training_features.where(F.col("split") == TRAIN)
-    _, vectors = sample_vectors(train, REFERENCE_PICTURES)
+    _, vectors = sample_vectors(train, REFERENCE_LIMIT)
     backbone = only_row(training_features.select(F.max("backbone").alias("backbone")))["backbone"] or ""
     return Reference(vectors, novelty_threshold(vectors), backbone)
 
 
 def novelty_threshold(vectors: np.ndarray) -> float:
-    """`NOVEL_QUANTILE` of the similarity of each vector to its nearest other one.
+    """Computes the `NOVEL_QUANTILE` of the similarity of each vector to its nearest other one.
 
     Args:
-        vectors: float32 `[n, dimension]`, rows of length 1 in random order; the first `JUDGED_PICTURES` are judged.
+        vectors: float32 `[n, dimension]`, rows of length 1 in random order; the first `THRESHOLD_IMAGES` are used.
     """
     if len(vectors) < 2:
         return -math.inf
     nearest = []
-    for start in range(0, min(len(vectors), JUDGED_PICTURES), BLOCK_ROWS):
-        block = vectors[start : min(start + BLOCK_ROWS, JUDGED_PICTURES)]
-        similarities = block @ vectors.T
-        rows = np.arange(len(block))
-        similarities[rows, start + rows] = -np.inf
-        nearest.append(similarities.max(axis=1))
+    for start in range(0, min(len(vectors), THRESHOLD_IMAGES), BLOCK_ROWS):
+        block = vectors[start : min(start + BLOCK_ROWS, THRESHOLD_IMAGES)]
+        nearest.append(max_similarity(block, vectors, start))
     return float(np.quantile(np.concatenate(nearest), NOVEL_QUANTILE))
 
 
 def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
-    """Compares every picture that has features with the reference, lazily, in the columns of `SCHEMA`.
+    """Compares every image that has features with the reference, lazily, in the columns of `SCHEMA`.
 
     Args:
-        features: of one day or more, with `day`, `image_id`, `features` and `backbone`.
-        reference: sent to the workers as a file that they map.
+        features: of one or more days, with `day`, `image_id`, `features` and `backbone`.
+        reference: sent to the workers as a memory-mapped file.
 
     Raises:
-        SparkRuntimeException: when run, where a row is not of the reference's backbone.
+        SparkRuntimeException: on execution, if a row is of another backbone than the reference.
     """
     spark = features.sparkSession
     if not len(reference.vectors):
         return spark.createDataFrame([], SCHEMA)
     message = F.concat(
-        F.lit(f"the training pictures have features of {reference.backbone}, and the day has those of "),
+        F.lit(f"the training images have features of backbone {reference.backbone}, and the day has those of "),
         F.col("backbone"),
         F.lit(": materialize the group training, and then the day, with the backbone in use"),
     )
-    is_stranger = F.col("backbone") != reference.backbone
-    checked = F.when(is_stranger, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
+    is_other = F.col("backbone") != reference.backbone
+    checked = F.when(is_other, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
     readable = features.where(F.col("features").isNotNull())
     name = _send(spark, reference.vectors)
 
@@ -114,7 +112,7 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
         for batch in batches:
             for start in range(0, batch.num_rows, BLOCK_ROWS):
                 rows = batch.slice(start, BLOCK_ROWS)
-                nearest = _nearest(rows["features"], vectors)
+                nearest = _compare(rows["features"], vectors)
                 yield pa.RecordBatch.from_arrays(
                     [rows["day"], rows["image_id"], pa.array(nearest, pa.float32())], ["day", "image_id", "similarity"]
                 )
@@ -122,17 +120,17 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
     return readable.select("day", "image_id", checked.alias("features")).mapInArrow(compare, SCHEMA)
 
 
-def _nearest(features: pa.ListArray, vectors: np.ndarray) -> np.ndarray:
-    """The largest cosine of each row with any vector; 0 of a row of zeros."""
+def _compare(features: pa.ListArray, vectors: np.ndarray) -> np.ndarray:
+    """Finds the largest cosine of each row with any vector; 0 for a row of zeros."""
     values = to_matrix(features)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return (values / np.where(lengths > 0, lengths, 1) @ vectors.T).max(axis=1)
+    return max_similarity(values / np.where(lengths > 0, lengths, 1), vectors)
 
 
 def _send(spark: SparkSession, vectors: np.ndarray) -> str:
-    """Sends vectors to the workers, and gives the name of their file there: their digest, since no name is sent twice.
+    """Sends vectors to the workers and returns the file name there: their digest, since Spark sends no name twice.
 
-    The file stays until the driver ends, for executors fetch it when they start.
+    The file stays until the driver ends, because executors fetch it when they start.
     """
     name = f"reference-{hashlib.sha256(np.ascontiguousarray(vectors).data).hexdigest()[:32]}.npy"
     path = _folder() / name
@@ -144,7 +142,7 @@ def _send(spark: SparkSession, vectors: np.ndarray) -> str:
 
 @cache
 def _folder() -> Path:
-    """One for this process: Spark refuses a file of the same name from another."""
+    """Creates one folder for this process: Spark refuses a file of the same name from another folder."""
     folder = tempfile.TemporaryDirectory(prefix="daylight-novelty-")
     atexit.register(folder.cleanup)
     return Path(folder.name)

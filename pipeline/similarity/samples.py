@@ -1,4 +1,4 @@
-"""Vectors: embeddings as one matrix on the driver, of so few pictures that it always fits."""
+"""Samples: embeddings of a limited number of images, as one matrix on the driver."""
 
 from itertools import accumulate
 
@@ -12,23 +12,23 @@ from pipeline.storage.vectors import to_matrix
 
 
 def sample_vectors(features: DataFrame, limit: int) -> tuple[list[str], np.ndarray]:
-    """Collects the embeddings of at most so many pictures, at the length of one.
+    """Collects the embeddings of at most `limit` images, scaled to length 1.
 
-    Which ones is told by their digests, so that the same pictures give the same sample, in the same order.
+    The digests decide which images: the same images give the same sample, in the same order.
     Bound: `limit` times 4 bytes times the length of a vector; 102 MB for 20,000 of 1,280.
 
     Args:
-        features: with `image_id` and `features`, null where a picture could not be read.
-        limit: of the pictures.
+        features: with `image_id` and `features`, null where an image could not be read.
+        limit: number of images.
 
     Returns:
-        Their `image_id`, and float32 `[n, dimension]` whose rows have the length 1 (or 0, of a vector of zeros).
+        Their `image_id`, and float32 `[n, dimension]` with rows of length 1 (or 0, for a vector of zeros).
     """
     return _unpack(_sample(features, limit, "image_id", "features"))
 
 
 def sample_labelled(features: DataFrame, limit: int) -> tuple[list[str], np.ndarray]:
-    """As `sample_vectors`, of pictures that have a `label`, and these labels instead of `image_id`."""
+    """Like `sample_vectors`, for images with a `label`; returns the labels instead of `image_id`."""
     table = _sample(features.where(F.col("label").isNotNull()), limit, "image_id", "label", "features")
     return table["label"].to_pylist(), _unpack(table)[1]
 
@@ -39,7 +39,7 @@ def _sample(features: DataFrame, limit: int, *columns: str) -> pa.Table:
 
 
 def sample_days(features: DataFrame, limit: int) -> dict[str, tuple[list[str], np.ndarray]]:
-    """As `sample_vectors`, of every day that has any, by day as YYYY-MM-DD; the limit is of each day."""
+    """Like `sample_vectors`, for each day that has images, by day as YYYY-MM-DD; the limit is per day."""
     readable = features.where(F.col("features").isNotNull())
     rank = F.row_number().over(Window.partitionBy("day").orderBy(F.xxhash64("image_id"), "image_id"))
     chosen = readable.select("day", "image_id", rank.alias("rank")).where(F.col("rank") <= limit)

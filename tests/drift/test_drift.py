@@ -26,13 +26,13 @@ from pipeline.drift.comparison import (
     read_comparisons,
     store_comparisons,
 )
-from pipeline.drift.embedding_space import learn_likeness
+from pipeline.drift.embedding_space import fit_embedding_space
 from pipeline.drift.image_drift import Reference, compare_images, read_reference
 from pipeline.drift.label_shift import compare_label_counts, count_holdout_predictions
 from pipeline.drift.permutation_test import Sample, compare_samples, prepare_sample
 from pipeline.images import features, labels
 from pipeline.images import image_files as images
-from pipeline.similarity import principal_axes
+from pipeline.similarity import axes
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.settings import read_settings
@@ -70,7 +70,7 @@ def sample(deal: Deal, train: np.ndarray) -> Sample:
 
 def prepare(vectors: np.ndarray, aside: np.ndarray) -> Sample:
     """With labels that say no more than the vectors do."""
-    return prepare_sample(vectors, name_kinds(vectors), learn_likeness(aside, name_kinds(aside), vectors))
+    return prepare_sample(vectors, name_kinds(vectors), fit_embedding_space(aside, name_kinds(aside), vectors))
 
 
 def name_kinds(vectors: np.ndarray) -> list[str]:
@@ -78,7 +78,7 @@ def name_kinds(vectors: np.ndarray) -> list[str]:
 
 
 def compare_with(train: np.ndarray, backbone: str = BACKBONE) -> Reference:
-    return Reference(backbone, train, name_kinds(train), learn_likeness(train[:0], name_kinds(train[:0]), train))
+    return Reference(backbone, train, name_kinds(train), fit_embedding_space(train[:0], name_kinds(train[:0]), train))
 
 
 def test_days_of_the_same_pictures_are_calm(deal: Deal) -> None:
@@ -98,9 +98,9 @@ def test_a_day_that_is_shifted_as_a_whole_is_told(deal: Deal, sample: Sample) ->
 
 def test_one_new_picture_in_ten_is_told_and_named(deal: Deal, sample: Sample) -> None:
     found = compare_samples(sample, deal(150, 2, novel=15))
-    assert (found.p_value, found.statistic) == (0.001, "crowding")
+    assert (found.p_value, found.statistic) == (0.001, "cluster")
     assert set(found.order[:12]) <= set(range(135, 150)), "the new ones stand first"
-    assert found.crowding[135:].mean() > 2 * found.crowding[:135].mean()
+    assert found.own_share[135:].mean() > 2 * found.own_share[:135].mean()
 
 
 def test_the_same_pictures_give_the_same_answer(deal: Deal, sample: Sample) -> None:
@@ -114,7 +114,7 @@ def test_one_picture_sent_a_hundred_times_with_small_changes_is_one_picture(deal
     burst = np.concatenate([deal(100, 5), deal(1, 6) + noise])
     found = compare_samples(sample, burst)
     assert len(found.order) == 101
-    assert np.isnan(found.crowding).sum() == 99
+    assert np.isnan(found.own_share).sum() == 99
     assert found.p_value > 0.0075
 
 
@@ -124,7 +124,7 @@ def test_fewer_coordinates_give_the_same_answer(monkeypatch: pytest.MonkeyPatch)
     first, second = (generator.normal(0, spread, (count, 700)).astype(np.float32) for count in (500, 40))
     second[:6, 400:450] += 3
     few = compare_samples(prepare(first, first), second)
-    monkeypatch.setattr(principal_axes, "OWN_DIMENSIONS", 700)
+    monkeypatch.setattr(axes, "OWN_DIMENSIONS", 700)
     whole = compare_samples(prepare(first, first), second)
     assert (few.p_value, few.distance) == pytest.approx((whole.p_value, whole.distance), abs=0.01)
     assert set(few.order[:6]) == set(whole.order[:6])
@@ -239,7 +239,7 @@ def run(instance: dg.DagsterInstance) -> Run:
     """Materializes the days of a lake; without days, runs the checks alone, as a user does in the UI."""
 
     def run(lake: Lake, *days: str) -> dg.ExecuteInProcessResult:
-        built = build_definitions(replace(read_settings(), lake=lake.root))
+        built = build_definitions(read_settings().replace(lake=lake.root))
         checks = dg.AssetSelection.checks(*dg.load_asset_checks_from_modules([drift]))
         wanted = dg.AssetSelection.assets("drift").without_checks() if days else checks
         job = dg.define_asset_job("job", wanted)

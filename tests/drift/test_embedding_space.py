@@ -1,8 +1,8 @@
-"""Likeness: kinds lie apart, those never seen too, and nothing is learned from what is placed."""
+"""EmbeddingSpace: kinds lie apart, those never seen too, and nothing is scorer from what is placed."""
 
 import numpy as np
 
-from pipeline.drift.embedding_space import AXIS_COUNT, learn_likeness
+from pipeline.drift.embedding_space import AXIS_COUNT, fit_embedding_space
 
 DIMENSION, KINDS, KNOWN = 100, 8, 6
 
@@ -27,28 +27,28 @@ def tell_kinds_apart(points: np.ndarray, labels: list[str]) -> float:
 
 def test_kinds_lie_further_apart_than_in_the_vectors_those_never_seen_too() -> None:
     usual, _ = deal(300, 1)
-    likeness = learn_likeness(*deal(400, 2), usual)
+    likeness = fit_embedding_space(*deal(400, 2), usual)
     vectors, labels = deal(300, 3, kinds=KINDS)
-    places = likeness.place(vectors)
+    places = likeness.project(vectors)
     assert places.shape == (300, AXIS_COUNT + KNOWN)
     assert tell_kinds_apart(places, labels) > tell_kinds_apart(vectors, labels) + 0.1
 
 
 def test_axes_and_scores_weigh_the_same() -> None:
     usual, _ = deal(300, 1)
-    places = learn_likeness(*deal(400, 2), usual).place(usual)
+    places = fit_embedding_space(*deal(400, 2), usual).project(usual)
     axes, scores = (part.var(axis=0).sum() for part in (places[:, :AXIS_COUNT], places[:, AXIS_COUNT:]))
     assert np.allclose([axes, scores], 1, atol=1e-3)
 
 
 def test_without_a_holdout_vectors_stay_as_they_are() -> None:
     usual, labels = deal(30, 1)
-    assert np.array_equal(learn_likeness(usual[:0], labels[:0], usual).place(usual), usual)
+    assert np.array_equal(fit_embedding_space(usual[:0], labels[:0], usual).project(usual), usual)
 
 
 def test_one_label_or_pictures_that_are_all_equal_are_no_fault() -> None:
     vectors, labels = deal(30, 1)
-    one = learn_likeness(vectors, ["hat"] * 30, vectors).place(vectors)
-    equal = learn_likeness(np.repeat(vectors[:1], 30, axis=0), labels, vectors).place(vectors)
+    one = fit_embedding_space(vectors, ["hat"] * 30, vectors).project(vectors)
+    equal = fit_embedding_space(np.repeat(vectors[:1], 30, axis=0), labels, vectors).project(vectors)
     assert np.isfinite(one).all()
     assert np.isfinite(equal).all()

@@ -16,9 +16,10 @@ from pipeline.images.features import extract_features
 from pipeline.networks.known_photos import load_known_photos
 from pipeline.similarity import candidate_pairs as neighbours
 from pipeline.similarity.alignment import correlate_images, shrink_image
-from pipeline.similarity.candidate_pairs import LEAST_SIMILARITY, NEIGHBOUR_COUNT, find_candidate_pairs, fit_whitening
+from pipeline.similarity.axes import fit_whitening
+from pipeline.similarity.candidate_pairs import MIN_SIMILARITY, NEIGHBOUR_COUNT, find_candidate_pairs
 from pipeline.similarity.near_duplicates import (
-    LEAST_CORRELATION,
+    MIN_CORRELATION,
     SCHEMA,
     describe_near_duplicates,
     find_conflicts,
@@ -60,19 +61,19 @@ def pairs_of(frame: DataFrame) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_photo_that_was_changed_and_saved_anew_is_still_the_same(change: str, quality: int) -> None:
     for image in (paint(1), Image.open(io.BytesIO(load_known_photos()[0].content)).convert("RGB")):
-        assert correlate(save(image), save(CHANGES[change](image), quality)) > LEAST_CORRELATION
+        assert correlate(save(image), save(CHANGES[change](image), quality)) > MIN_CORRELATION
 
 
 def test_other_photos_are_not_the_same() -> None:
     contents = [photo.content for photo in load_known_photos()]
     found = [correlate(one, other) for number, one in enumerate(contents) for other in contents[:number]]
-    assert max(found) < LEAST_CORRELATION - 0.2
+    assert max(found) < MIN_CORRELATION - 0.2
 
 
 def test_the_same_shape_in_another_colour_is_not_the_same() -> None:
     image = paint(2)
     swapped = Image.merge("RGB", [image.getchannel(band) for band in "BGR"])
-    assert correlate(save(image), save(swapped)) < LEAST_CORRELATION
+    assert correlate(save(image), save(swapped)) < MIN_CORRELATION
 
 
 def test_pictures_without_structure_are_no_twins_and_no_error() -> None:
@@ -107,7 +108,7 @@ def test_neighbours_are_found_across_blocks_each_pair_once(
     split = find_candidate_pairs(features).collect()
     for rows in (whole, split):
         pairs = [(row["image_id"], row["near_duplicate_id"]) for row in rows]
-        assert {pair for pair, row in zip(pairs, rows, strict=True) if row["similarity"] >= LEAST_SIMILARITY} == planted
+        assert {pair for pair, row in zip(pairs, rows, strict=True) if row["similarity"] >= MIN_SIMILARITY} == planted
         assert len(pairs) == len(set(pairs))
 
 
@@ -163,8 +164,8 @@ def test_planted_twins_are_found_and_nothing_else_and_two_labels_are_told(
     assert pairs_of(twins) == {tuple(sorted((ids[n], ids[8 + n]))) for n in range(5)}
     (conflict,) = find_conflicts(twins, images).collect()
     assert {conflict["image_id"], conflict["near_duplicate_id"]} == {ids[4], ids[12]}
-    assert {conflict["label"], conflict["twin_label"]} == {"a", "b"}
+    assert {conflict["label"], conflict["other_label"]} == {"a", "b"}
     report = describe_near_duplicates(images)(twins)
-    assert report.numbers == {"twin_pair_count": 5, "conflict_count": 1}
-    assert report.images["most_doubtful_twins"].startswith(b"\xff\xd8")
+    assert report.numbers == {"pair_count": 5, "conflict_count": 1}
+    assert report.images["most_doubtful_pairs"].startswith(b"\xff\xd8")
     twins.unpersist()

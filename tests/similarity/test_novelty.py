@@ -123,7 +123,7 @@ def test_the_threshold_takes_more_pictures_than_a_block_and_judges_no_more_than_
 ) -> None:
     vectors = np.random.default_rng(0).normal(size=(700, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    monkeypatch.setattr(novelty, "JUDGED_PICTURES", 600)
+    monkeypatch.setattr(novelty, "THRESHOLD_IMAGES", 600)
     similarities = vectors @ vectors.T
     np.fill_diagonal(similarities, -1)
     expected = np.quantile(similarities.max(axis=1)[:600], NOVEL_QUANTILE)
