@@ -97,7 +97,7 @@ def gate_of_promotion(
         judge_withdrawal(ours, model_store.read_note(WITHDRAWN, ours.version) is not None),
     )
     told = dict(zip(RULES, verdicts, strict=True))
-    refusals = {name: verdict.told for name, verdict in told.items() if not verdict.passed}
+    refusals = {name: verdict.message for name, verdict in told.items() if not verdict.passed}
     against = present.version if present else None
     model_store.write_note(VERDICTS, ours.version, {"against": against, "refusals": refusals})
     yield from (_show(name, verdict) for name, verdict in told.items())
@@ -132,6 +132,6 @@ def _show(name: str, verdict: Verdict) -> dg.AssetCheckResult:
         asset_key="classifier_candidate",
         check_name=name,
         passed=verdict.passed,
-        description=verdict.told if verdict.passed else f"{verdict.told}. Asked is: {RULES[name]}",
+        description=verdict.message if verdict.passed else f"{verdict.message}. Required: {RULES[name]}",
         metadata=show_numbers(verdict.numbers),
     )

@@ -1,4 +1,4 @@
-"""Labels that are likely wrong."""
+"""Labels that are probably wrong."""
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -19,15 +19,14 @@ def label_issues(
     classifier_candidate: Classifier,
     model_store: ModelStore,
 ) -> Table:
-    """Labelled files by how likely their label is wrong, the worst first.
+    """Labelled files ranked by how probably their label is wrong, worst first.
 
-    Told by answers of classifiers that did not learn the labels in question: those of the cross-fit for the train side,
-    the candidate for the holdout.
+    Uses predictions of classifiers that were not trained on the labels in question: those of the cross-fit for the
+    train split, the candidate for the holdout.
     """
-    answers = [predict_holdout(training_features, classifier_candidate)]
+    predictions = [predict_holdout(training_features, classifier_candidate)]
     crossed = model_store.read_cross_fitted(classifier_candidate.version)
     if crossed is not None:
-        answers.append(soften_predictions(crossed, classifier_candidate.calibration.temperature))
-    return Table(
-        rank_labels(training_images, training_twins, answers), describe_whole(describe_label_issues(training_images))
-    )
+        predictions.append(soften_predictions(crossed, classifier_candidate.calibration.temperature))
+    ranked = rank_labels(training_images, training_twins, predictions)
+    return Table(ranked, describe_whole(describe_label_issues(training_images)))

@@ -1,6 +1,7 @@
-"""Calibration: probabilities that say how often an answer is right, and the confidence from which one may act on it.
+"""Calibration: a temperature for the probabilities, and the confidence threshold of auto-accepted predictions.
 
-Both are told from answers to pictures that the answering classifier never saw (`cross_fit.py`), never from the holdout.
+Both are fitted to predictions for images that the classifier was not trained on (`cross_fit.py`), never to the holdout.
+The searches stay hand-written: another minimiser would change the temperature and thereby stored probabilities.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -15,32 +16,32 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
 PROMISED_PRECISION: Final = 0.95
 TEMPERATURES: Final = (0.05, 20.0)
-"""Between these the best one is sought; without a mistake there would be none."""
+"""Search range. If every prediction is correct, the likelihood has no maximum."""
 
-COVERAGES: Final = 20
-"""That are tried for the threshold."""
+COVERAGE_COUNT: Final = 20
+"""Candidate thresholds."""
 
-STEPS: Final = 60
-"""Of the search, each of which leaves 0.62 of the range."""
+STEP_COUNT: Final = 60
+"""Steps of a search. Each golden-section step leaves 0.62 of the range."""
 
-LEAST: Final = 1e-12
-"""Probability below which none counts in the search, so that one picture cannot cost infinitely much."""
+MIN_PROBABILITY: Final = 1e-12
+"""Lower bound of probabilities in the search; it bounds the loss of one image."""
 
-TINIEST: Final = 1e-300
-"""In the place of a probability of 0, whose power at a low temperature would be 0 for all classes."""
+TINY: Final = 1e-300
+"""Replacement for a probability of 0, whose power at a low temperature would be 0 for all classes."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the probabilities of a head are to be read.
+    """Temperature and threshold of a classifier.
 
     Attributes:
-        temperature: by which logits are divided: above 1 where the head is too sure.
-        threshold: least confidence of an answer that is given; None where no answer is sure enough.
-        promised_precision: share of the answers given that shall be right.
-        expected_precision: share of them that was right on the pictures of the cross-fit; None without a threshold.
-        coverage: share of those pictures that would have been given an answer.
-        picture_count: of the cross-fit.
+        temperature: divisor of the logits; above 1 for an overconfident classifier.
+        threshold: minimum confidence of an auto-accepted prediction; None if none is certain enough.
+        promised_precision: required precision of auto-accepted predictions.
+        expected_precision: precision of the auto-accepted ones in the cross-fit; None without a threshold.
+        coverage: share of auto-accepted predictions in the cross-fit.
+        picture_count: number of images in the cross-fit.
     """
 
     temperature: float
@@ -51,47 +52,47 @@ class Calibration:
     picture_count: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, for `evaluation.json`."""
+        """Converts to plain values, for `evaluation.json`."""
         return asdict(self)
 
 
 UNCALIBRATED: Final = Calibration(1.0, 0.6, PROMISED_PRECISION, None, 0.0, 0)
-"""Of a classifier that was fitted without cross-fit: probabilities as they are, and no promise."""
+"""Calibration of a classifier without cross-fit: probabilities as they are."""
 
 
-def calibrate(answers: LabelledPredictions, promised_precision: float) -> Calibration:
-    """Finds temperature and threshold.
+def calibrate(predictions: LabelledPredictions, promised_precision: float) -> Calibration:
+    """Fits temperature and threshold.
 
     Args:
-        answers: of classifiers to pictures that they were not fitted on; of none nothing is promised.
-        promised_precision: share of the answers given that shall be right, 0 to 1.
+        predictions: by classifiers for images that they were not trained on; without any there is no threshold.
+        promised_precision: required precision of auto-accepted predictions, 0 to 1.
     """
-    if len(answers) == 0:
+    if len(predictions) == 0:
         return replace(UNCALIBRATED, threshold=None, promised_precision=promised_precision)
-    fitted = fit_temperature(answers.probabilities, answers.label_index)
-    temperature = dampen(answers.probabilities, fitted, (answers.is_right.sum() + 1) / (len(answers) + 2))
-    confidence = soften(answers.probabilities, temperature).max(axis=1)
-    threshold = choose_threshold(confidence, answers.is_right, promised_precision)
-    given = confidence >= threshold if threshold is not None else np.zeros(len(answers), bool)
+    fitted = fit_temperature(predictions.probabilities, predictions.label_index)
+    temperature = dampen(predictions.probabilities, fitted, (predictions.is_right.sum() + 1) / (len(predictions) + 2))
+    confidence = soften(predictions.probabilities, temperature).max(axis=1)
+    threshold = choose_threshold(confidence, predictions.is_right, promised_precision)
+    is_accepted = confidence >= threshold if threshold is not None else np.zeros(len(predictions), bool)
     return Calibration(
         temperature=temperature,
         threshold=threshold,
         promised_precision=promised_precision,
-        expected_precision=float(answers.is_right[given].mean()) if given.any() else None,
-        coverage=float(given.mean()),
-        picture_count=len(answers),
+        expected_precision=float(predictions.is_right[is_accepted].mean()) if is_accepted.any() else None,
+        coverage=float(is_accepted.mean()),
+        picture_count=len(predictions),
     )
 
 
 def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray) -> float:
-    """The temperature of least negative log-likelihood (Guo et al. 2017, arXiv:1706.04599), by golden section.
+    """Finds the temperature with the lowest negative log-likelihood (Guo et al. 2017, arXiv:1706.04599).
 
     Args:
         probabilities: float64 `[n, k]`.
-        label_index: int `[n]`, -1 where the label is none of the classes; such pictures say nothing of it.
+        label_index: int `[n]`, -1 for images whose label is not a class; they are ignored.
     """
-    known = label_index >= 0
-    logits, places = np.log(np.maximum(probabilities[known], LEAST)), label_index[known]
+    is_known = label_index >= 0
+    logits, places = np.log(np.maximum(probabilities[is_known], MIN_PROBABILITY)), label_index[is_known]
     if len(places) == 0:
         return 1.0
 
@@ -102,41 +103,40 @@ def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray) -> float
 
     low, high = np.log(TEMPERATURES)
     shrink = (5**0.5 - 1) / 2
-    for _ in range(STEPS):
+    for _ in range(STEP_COUNT):
         left, right = high - shrink * (high - low), low + shrink * (high - low)
         low, high = (low, right) if cost(left) <= cost(right) else (left, high)
     return float(np.exp((low + high) / 2))
 
 
-def dampen(probabilities: np.ndarray, temperature: float, most: float) -> float:
-    """The temperature, raised until the mean confidence is at most this.
+def dampen(probabilities: np.ndarray, temperature: float, max_confidence: float) -> float:
+    """Raises the temperature until the mean confidence is at most `max_confidence`.
 
-    Without a mistake on a few pictures the likeliest temperature would make every answer certain; Laplace's rule of
-    succession, (right + 1) / (all + 2), is what so few pictures can say at most.
+    Without errors on a few images, the most likely temperature would make every prediction certain. Laplace's rule of
+    succession, (correct + 1) / (all + 2), bounds the confidence that so few images justify.
     """
     low, high = np.log(temperature), np.log(TEMPERATURES[1])
-    if soften(probabilities, temperature).max(axis=1).mean() <= most:
+    if soften(probabilities, temperature).max(axis=1).mean() <= max_confidence:
         return temperature
-    for _ in range(STEPS):
+    for _ in range(STEP_COUNT):
         middle = (low + high) / 2
-        is_enough = soften(probabilities, float(np.exp(middle))).max(axis=1).mean() <= most
+        is_enough = soften(probabilities, float(np.exp(middle))).max(axis=1).mean() <= max_confidence
         low, high = (low, middle) if is_enough else (middle, high)
     return float(np.exp(high))
 
 
 def choose_threshold(confidence: np.ndarray, is_right: np.ndarray, promised_precision: float) -> float | None:
-    """The least confidence from which on answers are right as often as promised.
+    """Finds the lowest confidence above which predictions reach the target precision.
 
-    "As often" is the one-sided 95 % lower bound of the share that was right, so that a promise is kept by more than
-    luck; what no number of pictures proves is not promised. Tried are twenty coverages, each a twentieth more: among
-    thousands the best would be best by luck.
+    The one-sided 95 % lower bound of the precision must reach it, not the observed precision, which may be chance.
+    Twenty thresholds are tried, at equal steps of coverage: the best of thousands would be the best by chance.
 
     Returns:
-        A confidence that one of the pictures had, or None where there is none.
+        A confidence of one of the images, or None if no threshold reaches the target.
     """
     if len(confidence) == 0:
         return None
-    steps = np.ceil(np.arange(1, COVERAGES + 1) * len(confidence) / COVERAGES).astype(int) - 1
+    steps = np.ceil(np.arange(1, COVERAGE_COUNT + 1) * len(confidence) / COVERAGE_COUNT).astype(int) - 1
     thresholds = np.sort(confidence)[::-1][steps]
     counts = np.array([(confidence >= threshold).sum() for threshold in thresholds])
     rights = np.array([is_right[confidence >= threshold].sum() for threshold in thresholds])
@@ -145,20 +145,20 @@ def choose_threshold(confidence: np.ndarray, is_right: np.ndarray, promised_prec
 
 
 def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities at another temperature: softmax(log p / T), float64 `[n, k]`."""
-    powers = np.maximum(probabilities, TINIEST) ** (1 / temperature)
+    """Rescales probabilities by a temperature: softmax(log p / T), float64 `[n, k]`."""
+    powers = np.maximum(probabilities, TINY) ** (1 / temperature)
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def soften_predictions(answers: LabelledPredictions, temperature: float) -> LabelledPredictions:
-    """The same answers with their probabilities at another temperature."""
-    return replace(answers, probabilities=soften(answers.probabilities, temperature))
+def soften_predictions(predictions: LabelledPredictions, temperature: float) -> LabelledPredictions:
+    """Rescales the probabilities of predictions by a temperature."""
+    return replace(predictions, probabilities=soften(predictions.probabilities, temperature))
 
 
 def soften_column(probabilities: Column, temperature: float) -> Column:
-    """As `soften`, for a column of arrays."""
+    """Rescales a column of arrays by a temperature, like `soften`."""
     if temperature == 1:
         return probabilities
-    powers = F.transform(probabilities, lambda share: F.pow(F.greatest(share, F.lit(TINIEST)), F.lit(1 / temperature)))
+    powers = F.transform(probabilities, lambda share: F.pow(F.greatest(share, F.lit(TINY)), F.lit(1 / temperature)))
     total = F.aggregate(powers, F.lit(0.0), lambda sum_, power: sum_ + power)
     return F.transform(powers, lambda power: power / total)

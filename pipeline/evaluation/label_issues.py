@@ -1,8 +1,7 @@
-"""Label issues: labels that are likely wrong, worst first, told by classifiers that did not learn them.
+"""Label issues: labels that are probably wrong, worst first, by classifiers that were not trained on them.
 
-A picture filed under two labels, or whose near-duplicate is, has a wrong one for sure, and stands before all others.
-The rest is ranked by how much less probable its label is than another (the margin of confident learning, Northcutt et
-al. 2021, arXiv:1911.00068).
+An image filed under two labels, or whose near-duplicate has another label, has a wrong label for certain and comes
+first. The rest is ranked by the margin of confident learning (Northcutt et al. 2021, arXiv:1911.00068).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +21,12 @@ from pipeline.storage.counting import count_by
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
-    rank int comment '1 for the label that is most likely wrong',
+    rank int comment '1 for the label that is most probably wrong',
     image_id string comment 'from training_images.image_id',
     path string comment 'from training_images.path',
     label string comment 'from training_images.label',
     suggested_label string comment 'the most probable other label, or that of a near-duplicate',
-    margin double comment 'probability of the label less that of the best other one; null where there is no answer',
+    margin double comment 'probability of the label less that of the best other one; null without a prediction',
     reason string comment 'conflict (it or a near-duplicate is filed under another label), disagreement or agreement'
 """
 CONFLICT: Final = "conflict"
@@ -36,17 +35,20 @@ AGREEMENT: Final = "agreement"
 SHEET_SIZE: Final = 24
 
 
-def rank_labels(training_images: DataFrame, twins: DataFrame, answers: Sequence[LabelledPredictions]) -> DataFrame:
+def rank_labels(
+    training_images: DataFrame, near_duplicates: DataFrame, predictions: Sequence[LabelledPredictions]
+) -> DataFrame:
     """Ranks the labels of all labelled files, in the columns of `SCHEMA`.
 
     Args:
         training_images: with `image_id`, `path` and `label`.
-        twins: pairs of near-duplicates, `image_id` and `near_duplicate_id`.
-        answers: calibrated, of classifiers that did not learn the labels of these pictures.
+        near_duplicates: pairs, with `image_id` and `near_duplicate_id`.
+        predictions: calibrated, by classifiers that were not trained on these images.
     """
     files = training_images.where(F.col("image_id").isNotNull()).select("image_id", "path", "label")
-    margins = files.sparkSession.createDataFrame(pa.concat_tables([_tell_margins(each) for each in answers]))
-    doubted = files.join(margins, "image_id", "left").join(_find_conflicts(files, twins), ["image_id", "label"], "left")
+    margins = files.sparkSession.createDataFrame(pa.concat_tables([_compute_margins(each) for each in predictions]))
+    conflicts = _find_conflicts(files, near_duplicates)
+    doubted = files.join(margins, "image_id", "left").join(conflicts, ["image_id", "label"], "left")
     reason = F.when(F.col("other").isNotNull(), CONFLICT).when(F.col("margin") < 0, DISAGREEMENT).otherwise(AGREEMENT)
     order = [(F.col("reason") != CONFLICT), F.coalesce("margin", F.lit(0.0)), F.col("image_id"), F.col("path")]
     ranked = doubted.withColumn("reason", reason).withColumn("rank", F.row_number().over(Window.orderBy(*order)))
@@ -55,10 +57,10 @@ def rank_labels(training_images: DataFrame, twins: DataFrame, answers: Sequence[
 
 
 def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], Report]:
-    """Counts by reason, and the worst as a contact sheet.
+    """Counts the labels by reason and draws the worst ones.
 
     Args:
-        training_images: for the pictures of the sheet.
+        training_images: with the bytes of the drawn images.
     """
 
     def describe(label_issues: DataFrame) -> Report:
@@ -69,7 +71,7 @@ def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], R
             [row["label"], row["suggested_label"], row["count"]]
             for row in count_by(doubtful, "label", "suggested_label")
         ]
-        tiles = read_tiles(training_images, worst, _caption)
+        tiles = read_tiles(training_images, worst, _write_caption)
         return Report(
             numbers={f"{reason}_count": counts.get(reason, 0) for reason in (CONFLICT, DISAGREEMENT)},
             tables={"confused_labels": markdown_table(["label", "suggested", "files"], pairs[:20])} if pairs else {},
@@ -79,32 +81,34 @@ def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], R
     return describe
 
 
-def _tell_margins(answers: LabelledPredictions) -> pa.Table:
-    """Of every picture the margin of its label, and the most probable other label."""
-    index, shares = answers.label_index, answers.probabilities
-    rows, known = np.arange(len(answers)), index >= 0
-    own = np.where(known, shares[rows, index], 0.0) if len(answers) else np.empty(0)
+def _compute_margins(predictions: LabelledPredictions) -> pa.Table:
+    """Computes the margin of each label, and the most probable other label."""
+    index, shares = predictions.label_index, predictions.probabilities
+    rows, is_known = np.arange(len(predictions)), index >= 0
+    own = np.where(is_known, shares[rows, index], 0.0) if len(predictions) else np.empty(0)
     others = shares.copy()
-    others[rows[known], index[known]] = -1
-    best = others.argmax(axis=1) if len(answers) else np.empty(0, int)
+    others[rows[is_known], index[is_known]] = -1
+    best = others.argmax(axis=1) if len(predictions) else np.empty(0, int)
     return pa.table(
         {
-            "image_id": pa.array(answers.image_ids, pa.string()),
-            "suggested_label": pa.array([answers.classes[place] for place in best], pa.string()),
+            "image_id": pa.array(predictions.image_ids, pa.string()),
+            "suggested_label": pa.array([predictions.classes[place] for place in best], pa.string()),
             "margin": pa.array(own - others[rows, best], pa.float64()),
         }
     )
 
 
-def _find_conflicts(files: DataFrame, twins: DataFrame) -> DataFrame:
-    """`image_id`, `label` and `other`: another label under which the same picture or a near-duplicate is filed."""
+def _find_conflicts(files: DataFrame, near_duplicates: DataFrame) -> DataFrame:
+    """Finds `image_id`, `label` and `other`: another label of the same image or of a near-duplicate."""
     filed = files.select("image_id", "label").distinct()
-    both_ways = twins.select("image_id", "near_duplicate_id").union(twins.select("near_duplicate_id", "image_id"))
-    kin = both_ways.union(filed.select("image_id", F.col("image_id").alias("near_duplicate_id")))
-    theirs = filed.select(F.col("image_id").alias("near_duplicate_id"), F.col("label").alias("other"))
-    pairs = filed.join(kin, "image_id").join(theirs, "near_duplicate_id").where(F.col("label") != F.col("other"))
-    return pairs.groupBy("image_id", "label").agg(F.min("other").alias("other"))
+    pairs = near_duplicates.select("image_id", "near_duplicate_id")
+    mirrored = near_duplicates.select("near_duplicate_id", "image_id")
+    same = filed.select("image_id", F.col("image_id").alias("near_duplicate_id"))
+    others = filed.select(F.col("image_id").alias("near_duplicate_id"), F.col("label").alias("other"))
+    related = filed.join(pairs.union(mirrored).union(same), "image_id").join(others, "near_duplicate_id")
+    conflicts = related.where(F.col("label") != F.col("other"))
+    return conflicts.groupBy("image_id", "label").agg(F.min("other").alias("other"))
 
 
-def _caption(row: Row) -> tuple[str, str]:
+def _write_caption(row: Row) -> tuple[str, str]:
     return f"{row['label']}?\n{row['suggested_label']}", DOUBTFUL

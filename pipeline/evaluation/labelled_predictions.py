@@ -1,7 +1,4 @@
-"""Answers: what a classifier said of labelled pictures, side by side with their labels, on the driver.
-
-What is told from them is `evaluation.py`, `calibration.py`, `promotion.py` and `label_issues.py`.
-"""
+"""Labelled predictions: predictions of a classifier beside the true labels, on the driver."""
 
 import json
 from collections.abc import Sequence
@@ -17,13 +14,13 @@ from pipeline.storage.vectors import to_matrix
 
 @dataclass(frozen=True)
 class LabelledPredictions:
-    """Answers to n labelled pictures by a classifier of k classes; some 100 + 8 k bytes a picture.
+    """Predictions of a classifier of k classes for n labelled images; about 100 + 8 k bytes per image.
 
     Attributes:
-        image_ids: of the pictures.
-        labels: what they are.
-        predicted: what was answered.
-        classes: the labels that can be answered.
+        image_ids: digests of the images.
+        labels: true labels.
+        predicted: predicted labels.
+        classes: labels that the classifier can predict.
         probabilities: float64 `[n, k]`, in the order of the classes.
     """
 
@@ -34,40 +31,40 @@ class LabelledPredictions:
     probabilities: np.ndarray
 
     def __len__(self) -> int:
-        """The number of pictures."""
+        """Returns the number of images."""
         return len(self.image_ids)
 
     @property
     def is_right(self) -> np.ndarray:
-        """Bool `[n]`: whether the answer is the label."""
+        """Whether each prediction is correct, bool `[n]`."""
         return self.predicted == self.labels
 
     @property
     def confidence(self) -> np.ndarray:
-        """float64 `[n]`: probability of the answer."""
+        """Probability of each predicted label, float64 `[n]`."""
         return self.probabilities.max(axis=1, initial=0.0)
 
     @property
     def label_index(self) -> np.ndarray:
-        """int64 `[n]`: place of the label among the classes; -1 where the classifier does not know it."""
+        """Index of each label among the classes, int64 `[n]`; -1 for a label that is not one."""
         return index_of(self.labels, self.classes)
 
     def sample_labels(self, count: int) -> dict[str, str]:
-        """Labels by digest of the pictures with the smallest ones: a random sample that stays put when others come."""
+        """Returns labels by digest, for the smallest digests: a random sample that is stable when images are added."""
         first = np.argsort(self.image_ids)[:count]
         return dict(zip(self.image_ids[first].tolist(), self.labels[first].tolist(), strict=True))
 
     def to_table(self) -> pa.Table:
-        """The same as a table, with a column `probabilities` in the order of the classes."""
+        """Converts to a table, with a column `probabilities` in the order of the classes."""
         shares = pa.FixedSizeListArray.from_arrays(pa.array(self.probabilities.ravel()), max(1, len(self.classes)))
         columns = {"image_id": self.image_ids, "label": self.labels, "predicted_label": self.predicted}
         table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-        told = {"classes": json.dumps(self.classes)}
-        return table.append_column("probabilities", shares).replace_schema_metadata(told)
+        metadata = {"classes": json.dumps(self.classes)}
+        return table.append_column("probabilities", shares).replace_schema_metadata(metadata)
 
 
 def predictions_of(table: pa.Table) -> LabelledPredictions:
-    """The answers of which this is the table."""
+    """Converts a table of `to_table` back."""
     classes = json.loads(table.schema.metadata[b"classes"])
     shares = to_matrix(table["probabilities"], np.float64)
     return LabelledPredictions(
@@ -80,11 +77,11 @@ def predictions_of(table: pa.Table) -> LabelledPredictions:
 
 
 def collect_predictions(predicted: DataFrame, classes: Sequence[str]) -> LabelledPredictions:
-    """Brings answers to the driver, in the order of their digests.
+    """Collects predictions on the driver, in the order of their digests.
 
     Args:
-        predicted: labelled pictures as `classifier.predict` answers them.
-        classes: the labels that can be answered; one that the classifier does not have has the probability 0.
+        predicted: labelled images with predictions of `classifier.predict`.
+        classes: labels of the result; a label that the classifier lacks gets probability 0.
     """
     shares = F.array(*(F.coalesce(F.col("probabilities")[label], F.lit(0.0)) for label in classes))
     columns = predicted.select("image_id", "label", "predicted_label", shares.alias("shares"))
@@ -100,7 +97,7 @@ def collect_predictions(predicted: DataFrame, classes: Sequence[str]) -> Labelle
 
 
 def join_predictions(parts: Sequence[LabelledPredictions]) -> LabelledPredictions:
-    """Answers to other pictures, of the same classes, as one."""
+    """Joins predictions for different images by classifiers of the same classes."""
     return LabelledPredictions(
         image_ids=np.concatenate([part.image_ids for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
@@ -111,7 +108,7 @@ def join_predictions(parts: Sequence[LabelledPredictions]) -> LabelledPrediction
 
 
 def index_of(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Places of labels among the classes; -1 where one is not there."""
+    """Finds the index of each label among the classes; -1 for a label that is not one."""
     places = {label: index for index, label in enumerate(classes)}
     return np.array([places.get(label, -1) for label in labels], np.int64)
 

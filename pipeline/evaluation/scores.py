@@ -1,4 +1,4 @@
-"""Evaluation: how often a classifier is right on pictures that it never saw, and how far few pictures can tell."""
+"""Scores: how good predictions for labelled images are, with the uncertainty of few images."""
 
 import json
 from collections import Counter
@@ -17,13 +17,13 @@ from pipeline.reports.markdown import escape_markdown, markdown_table
 Interval = tuple[float, float]
 
 MISTAKE_COUNT: Final = 24
-DRAWS: Final = 1000
-"""Of the bootstrap."""
+RESAMPLE_COUNT: Final = 1000
+"""Bootstrap resamples."""
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How well one label is found; shares from 0 to 1, with their 95 % intervals."""
+    """Scores of one label; shares from 0 to 1, with their 95 % intervals."""
 
     precision: float
     precision_interval: Interval
@@ -35,16 +35,16 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Right and wrong on labelled pictures.
+    """Scores of all predictions.
 
     Attributes:
-        accuracy: share of the pictures whose predicted label is right.
+        accuracy: share of correct predictions.
         accuracy_interval: its 95 % interval.
-        macro_f1: mean of the labels' F1, each label counting the same.
+        macro_f1: unweighted mean of the F1 of the labels.
         macro_f1_interval: its 95 % interval.
-        support: number of pictures.
+        support: number of images.
         classes: scores by label.
-        confusion: number of pictures by label and predicted label; zeros are left out.
+        confusion: number of images by label and predicted label, without zeros.
     """
 
     accuracy: float
@@ -58,15 +58,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Whether confidence says how often an answer is right, and what is given to those who act on it.
+    """Calibration of the confidences, and precision of the auto-accepted predictions.
 
     Attributes:
         calibration_error: expected calibration error in ten bins, 0 to 1.
-        chance_error: what the true confidences would have by chance, at most, 95 times of 100.
-        bins: of the reliability curve.
-        coverage: share of the pictures whose answer is given and not sent to review.
-        given_count: of those answers.
-        given_precision: share of them that is right; None where none is given.
+        chance_error: 95 % quantile of this error for perfectly calibrated confidences.
+        bins: points of the reliability curve.
+        coverage: share of auto-accepted predictions.
+        given_count: number of auto-accepted predictions.
+        given_precision: share of correct ones among them; None without any.
         given_interval: its 95 % interval.
     """
 
@@ -80,8 +80,8 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A wrong answer."""
+class WrongPrediction:
+    """A prediction that differs from the label."""
 
     image_id: str
     label: str
@@ -91,47 +91,45 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that is told of answers to labelled pictures.
+    """Evaluation of predictions for labelled images; its names are keys of `evaluation.json`.
 
     Attributes:
-        scores: right and wrong.
-        reliability: whether its confidences can be trusted.
-        mistakes: the surest wrong answers, at most 24, the surest first.
+        scores: scores of all predictions.
+        reliability: calibration of the confidences.
+        mistakes: the most confident wrong predictions, at most `MISTAKE_COUNT`, the most confident first.
     """
 
     scores: Scores
     reliability: Reliability
-    mistakes: list[Mistake]
+    mistakes: list[WrongPrediction]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, for `evaluation.json`, the scores among the others."""
-        told = json.loads(json.dumps(asdict(self)))
-        return {**told.pop("scores"), **told}
+        """Converts to plain values, with the scores at the top level."""
+        values = json.loads(json.dumps(asdict(self)))
+        return {**values.pop("scores"), **values}
 
 
-def evaluate(answers: LabelledPredictions, calibration: Calibration) -> Evaluation:
-    """Holds answers against the labels.
+def evaluate(predictions: LabelledPredictions, calibration: Calibration) -> Evaluation:
+    """Compares predictions with the labels.
 
     Raises:
-        ValueError: where there is nothing to compare.
+        ValueError: if there are no predictions.
     """
-    counts = Counter(zip(answers.labels.tolist(), answers.predicted.tolist(), strict=True))
-    confidence, is_right = answers.confidence, answers.is_right
-    surest = [place for place in np.argsort(-confidence, kind="stable") if not is_right[place]][:MISTAKE_COUNT]
-    mistakes = [
-        Mistake(answers.image_ids[place], answers.labels[place], answers.predicted[place], float(confidence[place]))
-        for place in surest
-    ]
+    counts = Counter(zip(predictions.labels.tolist(), predictions.predicted.tolist(), strict=True))
+    confidence, is_right = predictions.confidence, predictions.is_right
+    wrong = [n for n in np.argsort(-confidence, kind="stable") if not is_right[n]][:MISTAKE_COUNT]
+    ids, labels, predicted = predictions.image_ids, predictions.labels, predictions.predicted
+    mistakes = [WrongPrediction(ids[n], labels[n], predicted[n], float(confidence[n])) for n in wrong]
     return Evaluation(score(counts), measure_reliability(confidence, is_right, calibration.threshold), mistakes)
 
 
 def measure_reliability(confidence: np.ndarray, is_right: np.ndarray, threshold: float | None) -> Reliability:
-    """Holds confidences against what was right.
+    """Compares confidences with the share of correct predictions.
 
     Args:
         confidence: float64 `[n]`, n > 0.
         is_right: bool `[n]`.
-        threshold: least confidence of an answer that is given; None where none is.
+        threshold: minimum confidence of an auto-accepted prediction; None if none is accepted.
     """
     given = confidence >= threshold if threshold is not None else np.zeros(len(confidence), bool)
     count = int(given.sum())
@@ -149,23 +147,28 @@ def measure_reliability(confidence: np.ndarray, is_right: np.ndarray, threshold:
 
 
 def score(counts: Mapping[tuple[str, str], int]) -> Scores:
-    """Scores counts of (label, predicted label).
+    """Computes scores from counts of (label, predicted label).
 
-    A label that is never predicted has precision 0, and one without pictures has recall 0.
+    A label that is never predicted has precision 0, and a label without images has recall 0.
 
     Raises:
-        ValueError: where there is nothing to score.
+        ValueError: if there are no images.
     """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support  # a day need not import it
+
     support = sum(counts.values())
     if support == 0:
-        raise ValueError("there is no holdout picture to evaluate on")
+        raise ValueError("there is no holdout image to evaluate on")
     labels = sorted({label for pair in counts for label in pair})
-    matrix = np.array([[counts.get((label, answer), 0) for answer in labels] for label in labels])
-    right, answered, actual = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
-    f1 = _f1(matrix)
-    accuracy = float(right.sum() / support)
-    draws = np.random.default_rng(0).multinomial(support, matrix.ravel() / support, DRAWS).reshape(DRAWS, *matrix.shape)
-    low, high = np.quantile(_f1(draws).mean(axis=1), (0.025, 0.975))
+    pairs, weights = list(zip(*counts, strict=True)), list(counts.values())
+    matrix = confusion_matrix(*pairs, labels=labels, sample_weight=weights)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        *pairs, labels=labels, sample_weight=weights, zero_division=0.0
+    )
+    accuracy = float(matrix.trace() / support)
+    shares, shape = matrix.ravel() / support, (RESAMPLE_COUNT, *matrix.shape)
+    resamples = np.random.default_rng(0).multinomial(support, shares, RESAMPLE_COUNT).reshape(shape)
+    low, high = np.quantile(_compute_f1(resamples).mean(axis=1), (0.025, 0.975))
     return Scores(
         accuracy=accuracy,
         accuracy_interval=interval_of_share(accuracy, support),
@@ -173,33 +176,32 @@ def score(counts: Mapping[tuple[str, str], int]) -> Scores:
         macro_f1_interval=(float(low), float(high)),
         support=support,
         classes={
-            label: _score_class(int(right[place]), int(answered[place]), int(actual[place]), float(f1[place]))
+            label: ClassScore(
+                precision=float(precision[place]),
+                precision_interval=interval_of_share(float(precision[place]), int(matrix[:, place].sum())),
+                recall=float(recall[place]),
+                recall_interval=interval_of_share(float(recall[place]), int(matrix[place].sum())),
+                f1=float(f1[place]),
+                support=int(matrix[place].sum()),
+            )
             for place, label in enumerate(labels)
         },
         confusion={
-            label: {answer: counts[label, answer] for answer in labels if counts.get((label, answer))}
+            label: {predicted: counts[label, predicted] for predicted in labels if counts.get((label, predicted))}
             for label in labels
         },
     )
 
 
 def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> str:
-    """The confusion matrix as a Markdown table: a row for each label, a column for each answer."""
+    """Writes the confusion matrix as a Markdown table: a row for each label, a column for each predicted label."""
     labels = list(confusion)
-    rows = [[label, *(confusion[label].get(answer) or "·" for answer in labels)] for label in labels]
-    return markdown_table(["label ↓ answer →", *map(escape_markdown, labels)], rows)
+    rows = [[label, *(confusion[label].get(predicted) or "·" for predicted in labels)] for label in labels]
+    return markdown_table(["label ↓ predicted →", *map(escape_markdown, labels)], rows)
 
 
-def _f1(matrices: np.ndarray) -> np.ndarray:
-    """F1 of every label, of matrices `[..., labels, answers]`; 0 where a label is neither there nor answered."""
-    right = np.diagonal(matrices, axis1=-2, axis2=-1)
+def _compute_f1(matrices: np.ndarray) -> np.ndarray:
+    """Computes the F1 of each label of many confusion matrices `[..., labels, predicted]`; 0 for an absent label."""
+    correct = np.diagonal(matrices, axis1=-2, axis2=-1)
     both = matrices.sum(axis=-1) + matrices.sum(axis=-2)
-    return np.divide(2 * right, both, out=np.zeros(right.shape), where=both > 0)
-
-
-def _score_class(right: int, answered: int, actual: int, f1: float) -> ClassScore:
-    precision = right / answered if answered else 0.0
-    recall = right / actual if actual else 0.0
-    return ClassScore(
-        precision, interval_of_share(precision, answered), recall, interval_of_share(recall, actual), f1, actual
-    )
+    return np.divide(2 * correct, both, out=np.zeros(correct.shape), where=both > 0)

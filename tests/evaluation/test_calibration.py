@@ -108,7 +108,7 @@ def test_the_error_of_true_confidences_stays_within_chance() -> None:
         random = np.random.default_rng(seed)
         confidence = random.uniform(0.5, 1, 150)
         is_right = random.random(150) < confidence
-        beyond += calibration_error(bin_predictions(confidence, is_right)) > chance_error(confidence, draws=200)
+        beyond += calibration_error(bin_predictions(confidence, is_right)) > chance_error(confidence, draw_count=200)
     assert beyond <= 6
     assert calibration_error(bin_predictions(confidence, random.random(150) < confidence - 0.3)) > chance_error(
         confidence

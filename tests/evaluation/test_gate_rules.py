@@ -1,4 +1,4 @@
-"""Promotion: what every rule lets pass and what it refuses, with the words that say by how much."""
+"""Rules of the gate: each passes and refuses candidates, with the numbers in its message."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions
 CLASSES = ("apple", "pear", "plum")
 
 
-def contestant(
+def make_candidate(
     wrong: set[int] = frozenset(),
     version: str = "new",
     classes: tuple[str, ...] = CLASSES,
     sure: float = 0.95,
     **costs: float,
 ) -> Candidate:
-    """Answers 120 pictures, 40 of each class, and errs at these."""
+    """Predicts 120 images, 40 of each class, and is wrong on those given."""
     labels = np.repeat(np.array(CLASSES, object), 40)
     predicted = np.array([classes[0] if label != classes[0] else classes[1] for label in labels], object)
     is_right = np.array([number not in wrong and labels[number] in classes for number in range(120)])
@@ -35,28 +35,28 @@ def contestant(
     shares = np.full((120, len(classes)), (1 - sure) / (len(classes) - 1))
     shares[np.arange(120), [classes.index(each) for each in predicted]] = sure
     ids = np.array([f"{number:064}" for number in range(120)], object)
-    answers = LabelledPredictions(ids, labels, predicted, classes, shares)
-    return Candidate(version, answers, costs.get("megabytes", 10.0), costs.get("seconds", 0.01))
+    predictions = LabelledPredictions(ids, labels, predicted, classes, shares)
+    return Candidate(version, predictions, costs.get("megabytes", 10.0), costs.get("seconds", 0.01))
 
 
-def test_the_first_candidate_is_held_against_nothing() -> None:
-    for verdict in (judge_improvement(contestant(), None), judge_costs(contestant(), None, 1.5, 2)):
+def test_the_first_candidate_is_compared_with_nothing() -> None:
+    for verdict in (judge_improvement(make_candidate(), None), judge_costs(make_candidate(), None, 1.5, 2)):
         assert verdict.passed
-        assert "there is no classifier yet" in verdict.told
+        assert "no classifier in use yet" in verdict.message
 
 
-def test_accuracy_below_the_floor_is_refused_with_both_numbers() -> None:
-    verdict = judge_accuracy(contestant(set(range(36))), 0.8)
+def test_accuracy_below_the_minimum_is_refused_with_both_numbers() -> None:
+    verdict = judge_accuracy(make_candidate(set(range(36))), 0.8)
     assert not verdict.passed
-    assert verdict.told == "accuracy 0.700, floor 0.800"
-    assert judge_accuracy(contestant(set(range(24))), 0.8).passed
+    assert verdict.message == "accuracy 0.700, minimum 0.800"
+    assert judge_accuracy(make_candidate(set(range(24))), 0.8).passed
 
 
-def test_a_candidate_that_is_better_beyond_luck_passes() -> None:
-    verdict = judge_improvement(contestant({0}), contestant({0, 1, 2, 3, 4, 5}, "old"))
+def test_a_significantly_better_candidate_passes() -> None:
+    verdict = judge_improvement(make_candidate({0}), make_candidate({0, 1, 2, 3, 4, 5}, "old"))
     assert verdict.passed
-    assert "5 gained, 0 lost" in verdict.told
-    assert verdict.numbers["chance"] == pytest.approx(1 / 32)
+    assert "5 fixed, 0 broken" in verdict.message
+    assert verdict.numbers["p_value"] == pytest.approx(1 / 32)
 
 
 @pytest.mark.parametrize(
@@ -64,53 +64,51 @@ def test_a_candidate_that_is_better_beyond_luck_passes() -> None:
     [(set(), set()), ({1}, {2}), ({1, 2}, set()), (set(), {1, 2, 3, 4}), ({1, 2, 3}, {4, 5, 6, 7, 8})],
     ids=["equal", "as good", "worse", "better by four", "better by two of eight"],
 )
-def test_a_candidate_that_luck_could_have_made_is_refused(ours: set[int], theirs: set[int]) -> None:
-    verdict = judge_improvement(contestant(ours), contestant(theirs, "old"))
+def test_a_candidate_that_is_not_significantly_better_is_refused(ours: set[int], theirs: set[int]) -> None:
+    verdict = judge_improvement(make_candidate(ours), make_candidate(theirs, "old"))
     assert not verdict.passed
-    assert f"{len(theirs - ours)} gained, {len(ours - theirs)} lost" in verdict.told
+    assert f"{len(theirs - ours)} fixed, {len(ours - theirs)} broken" in verdict.message
 
 
 @pytest.mark.parametrize(("ours", "passed"), [(set(), True), ({1, 2}, True), ({1, 2, 3, 4, 5}, False)])
-def test_an_equal_candidate_passes_where_somebody_said_so_and_a_worse_one_does_not(
-    ours: set[int], passed: bool
-) -> None:
-    verdict = judge_improvement(contestant(ours), contestant(set(), "old"), is_equal_enough=True)
+def test_with_accept_equal_an_equal_candidate_passes_and_a_worse_one_does_not(ours: set[int], passed: bool) -> None:
+    verdict = judge_improvement(make_candidate(ours), make_candidate(set(), "old"), accept_equal=True)
     assert verdict.passed == passed
-    assert "accept_equal" in judge_improvement(contestant(ours), contestant(set(), "old")).told
+    assert "accept_equal" in judge_improvement(make_candidate(ours), make_candidate(set(), "old")).message
 
 
 def test_the_classifier_in_use_passes_as_its_own_candidate() -> None:
-    assert judge_improvement(contestant({1}), contestant({1})).passed
+    assert judge_improvement(make_candidate({1}), make_candidate({1})).passed
 
 
-def test_holdouts_without_a_common_picture_prove_nothing() -> None:
-    old = contestant(set(range(100)), "old")
-    moved = LabelledPredictions(old.answers.image_ids + "x", *list(vars(old.answers).values())[1:])
-    verdict = judge_improvement(contestant(), Candidate("old", moved, 1, None))
+def test_holdouts_without_a_common_image_are_refused() -> None:
+    old = make_candidate(set(range(100)), "old")
+    moved = LabelledPredictions(old.predictions.image_ids + "x", *list(vars(old.predictions).values())[1:])
+    verdict = judge_improvement(make_candidate(), Candidate("old", moved, 1, None))
     assert not verdict.passed
-    assert "answered by both" in verdict.told
+    assert "predictions of both" in verdict.message
 
 
-def test_a_holdout_that_was_replaced_is_no_measure_unless_somebody_meant_it() -> None:
-    former = contestant(version="old").answers.sample_labels(50)
+def test_a_replaced_holdout_is_refused_without_new_holdout() -> None:
+    former = make_candidate(version="old").predictions.sample_labels(50)
     assert len(former) == 50
-    assert judge_holdout(contestant(), former, False).passed
-    assert judge_holdout(contestant(), {}, False).passed, "the first candidate"
-    strangers = {f"{image_id}x": label for image_id, label in former.items()}
-    verdict = judge_holdout(contestant(), strangers, False)
+    assert judge_holdout(make_candidate(), former, False).passed
+    assert judge_holdout(make_candidate(), {}, False).passed, "the first candidate"
+    others = {f"{image_id}x": label for image_id, label in former.items()}
+    verdict = judge_holdout(make_candidate(), others, False)
     assert not verdict.passed
-    assert "of 50 holdout pictures of the classifier in use 0 are still in the holdout" in verdict.told
-    assert "new_holdout" in verdict.told
-    assert judge_holdout(contestant(), strangers, True).passed
+    assert "0 of 50 sampled holdout images of the classifier in use are still in the holdout" in verdict.message
+    assert "new_holdout" in verdict.message
+    assert judge_holdout(make_candidate(), others, True).passed
 
 
 @pytest.mark.parametrize(("changed", "passed"), [(5, True), (6, False)])
-def test_a_holdout_of_which_a_tenth_has_other_labels_is_no_measure(changed: int, passed: bool) -> None:
-    former = contestant(version="old").answers.sample_labels(50)
+def test_a_holdout_with_more_than_a_tenth_relabelled_is_refused(changed: int, passed: bool) -> None:
+    former = make_candidate(version="old").predictions.sample_labels(50)
     relabelled = {
         image_id: "other" if place < changed else label for place, (image_id, label) in enumerate(former.items())
     }
-    assert judge_holdout(contestant(), relabelled, False).passed == passed
+    assert judge_holdout(make_candidate(), relabelled, False).passed == passed
 
 
 def test_the_sign_test_is_the_binomial_one() -> None:
@@ -120,61 +118,61 @@ def test_the_sign_test_is_the_binomial_one() -> None:
     assert sign_test(3000, 2700) == pytest.approx(3.7e-5, rel=0.05)
 
 
-def test_a_class_below_its_floor_is_refused_by_name() -> None:
-    verdict = judge_classes(contestant(set(range(40, 65))), None, 0.5)
+def test_a_class_below_the_minimum_recall_is_refused_by_name() -> None:
+    verdict = judge_classes(make_candidate(set(range(40, 65))), None, 0.5)
     assert not verdict.passed
-    assert "pear 0.38 of 40 pictures, floor 0.50" in verdict.told
-    assert judge_classes(contestant(set(range(40, 60))), None, 0.5).passed
+    assert "recall of pear 0.38 on 40 images, minimum 0.50" in verdict.message
+    assert judge_classes(make_candidate(set(range(40, 60))), None, 0.5).passed
 
 
-def test_a_class_found_less_often_than_before_is_refused_even_above_its_floor() -> None:
-    ours, theirs = contestant(set(range(80, 92))), contestant(set(range(0, 20)), "old")
+def test_a_class_whose_recall_fell_is_refused_even_above_the_minimum() -> None:
+    ours, theirs = make_candidate(set(range(80, 92))), make_candidate(set(range(0, 20)), "old")
     verdict = judge_classes(ours, theirs, 0.5)
     assert not verdict.passed
-    assert "plum 0.70 after 1.00: 0 gained, 12 lost" in verdict.told
-    assert judge_classes(contestant({80, 81}), theirs, 0.5).passed
+    assert "recall of plum fell from 1.00 to 0.70: 0 fixed, 12 broken" in verdict.message
+    assert judge_classes(make_candidate({80, 81}), theirs, 0.5).passed
 
 
-def test_a_class_of_few_pictures_is_not_judged_and_that_is_said() -> None:
-    few = contestant({0, 1, 2, 3, 4, 5, 6, 7})
+def test_a_class_of_few_images_is_not_judged_and_the_message_says_so() -> None:
+    few = make_candidate({0, 1, 2, 3, 4, 5, 6, 7})
     kept = np.r_[0:8, 40:120]
-    answers = LabelledPredictions(
-        *(getattr(few.answers, name)[kept] for name in ("image_ids", "labels", "predicted")),
-        few.answers.classes,
-        few.answers.probabilities[kept],
+    predictions = LabelledPredictions(
+        *(getattr(few.predictions, name)[kept] for name in ("image_ids", "labels", "predicted")),
+        few.predictions.classes,
+        few.predictions.probabilities[kept],
     )
-    verdict = judge_classes(Candidate("new", answers, 1, None), None, 0.5)
+    verdict = judge_classes(Candidate("new", predictions, 1, None), None, 0.5)
     assert verdict.passed
-    assert "1 classes have fewer than 10 pictures" in verdict.told
+    assert "1 classes have fewer than 10 images" in verdict.message
 
 
-def test_a_class_that_vanished_is_refused_unless_it_was_retired() -> None:
-    less = contestant(classes=("apple", "pear"))
-    verdict = judge_vanished(less, contestant(version="old"), [])
+def test_a_missing_class_is_refused_unless_retired() -> None:
+    less = make_candidate(classes=("apple", "pear"))
+    verdict = judge_vanished(less, make_candidate(version="old"), [])
     assert not verdict.passed
-    assert "plum" in verdict.told
-    assert judge_vanished(less, contestant(version="old"), ["plum"]).passed
+    assert "plum" in verdict.message
+    assert judge_vanished(less, make_candidate(version="old"), ["plum"]).passed
     assert not judge_vanished(less, None, []).passed, "the holdout has it"
 
 
-def test_confidence_that_says_too_much_is_refused() -> None:
+def test_overconfidence_is_refused() -> None:
     wrong = set(range(0, 120, 4))
-    assert not judge_calibration(contestant(wrong, sure=0.99), 0.05).passed
-    assert judge_calibration(contestant(wrong, sure=0.75), 0.05).passed
+    assert not judge_calibration(make_candidate(wrong, sure=0.99), 0.05).passed
+    assert judge_calibration(make_candidate(wrong, sure=0.75), 0.05).passed
 
 
-def test_a_small_error_that_chance_gives_too_is_let_pass() -> None:
-    assert judge_calibration(contestant(set(range(0, 120, 5)), sure=0.75), 0.0).passed
+def test_a_calibration_error_within_chance_passes() -> None:
+    assert judge_calibration(make_candidate(set(range(0, 120, 5)), sure=0.75), 0.0).passed
 
 
 @pytest.mark.parametrize(
     ("costs", "passed"),
     [({"megabytes": 25}, False), ({"seconds": 0.016}, False), ({"megabytes": 19, "seconds": 0.0149}, True)],
 )
-def test_a_graph_that_is_much_larger_or_slower_is_refused(costs: dict[str, float], passed: bool) -> None:
-    assert judge_costs(contestant(**costs), contestant(version="old"), 1.5, 2).passed == passed
+def test_a_much_larger_or_slower_graph_is_refused(costs: dict[str, float], passed: bool) -> None:
+    assert judge_costs(make_candidate(**costs), make_candidate(version="old"), 1.5, 2).passed == passed
 
 
-def test_what_was_withdrawn_does_not_return_by_itself() -> None:
-    assert not judge_withdrawal(contestant(), True).passed
-    assert judge_withdrawal(contestant(), False).passed
+def test_a_withdrawn_version_is_refused() -> None:
+    assert not judge_withdrawal(make_candidate(), True).passed
+    assert judge_withdrawal(make_candidate(), False).passed
