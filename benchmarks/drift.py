@@ -1,8 +1,9 @@
-"""Drift: how often days of the same photos alarm, and days of a class never seen, out of focus or off in colour.
+"""Drift: alarms on days of the same photos, and on days with a class never seen, out of focus or with other colours.
 
     python -m benchmarks.drift FOLDER GRAPH
 
-The folder is laid out as a training folder. The head is a ridge in numpy, as a head by Spark takes a minute a day.
+FOLDER has the layout of a training folder. A ridge regression in numpy replaces the head, which takes Spark a minute
+per day.
 """
 
 import sys
@@ -39,14 +40,14 @@ EMBED_COUNT: Final = 16
 
 
 def main() -> None:
-    """Embeds the photos as they are and altered, and prints a table of alarms."""
+    """Embeds original and altered photos and prints a table of alarms."""
     folder, backbone = Path(sys.argv[1]), open_backbone(Path(sys.argv[2]).resolve())
     listed = list_training_files(str(folder)).labelled.select(["path", "label"]).to_pylist()
     labels = np.array([row["label"] for row in listed])
     pixels = np.stack([decode((folder / row["path"]).read_bytes(), backbone.size).pixels for row in listed])
     vectors = _embed(pixels, backbone)
     generator = np.random.default_rng(0)
-    print("| day | photos | days | alarms: pictures | mix | either |\n|---|---|---|---|---|---|")
+    print("| day | photos | days | alarms: images | labels | either |\n|---|---|---|---|---|---|")
     half = len(labels) // 2
     stable = [
         _judge_split(vectors, labels, order[:half], order[half:][: generator.integers(100, 601)])
@@ -71,7 +72,7 @@ def main() -> None:
 def _judge_new(
     vectors: np.ndarray, labels: np.ndarray, label: str, size: int, generator: np.random.Generator
 ) -> list[tuple[bool, bool]]:
-    """Days of which one picture in ten is of a label that was left out of the training."""
+    """Judges days with one image in ten of a label that the training set lacks."""
     judged = []
     new_count = round(NEW_SHARE * size)
     for _ in range(DAYS):
@@ -82,20 +83,20 @@ def _judge_new(
 
 
 def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day: np.ndarray) -> tuple[bool, bool]:
-    """Whether the pictures of a day alarm, and whether its mix does, of a head that a holdout was kept from."""
+    """Returns whether the images of a day raise an alarm, and whether its labels do."""
     train = np.random.default_rng(len(train)).permutation(train)
     kept = round(HOLDOUT_SHARE * len(train))
     holdout, train = train[:kept], train[kept:]
-    first, learned = vectors[train[:REFERENCE_LIMIT]], holdout[:FITTED_LIMIT]
+    first, fitted = vectors[train[:REFERENCE_LIMIT]], holdout[:FITTED_LIMIT]
     sample = prepare_sample(
         first,
         labels[train[:REFERENCE_LIMIT]].tolist(),
-        fit_embedding_space(vectors[learned], labels[learned].tolist(), first),
+        fit_embedding_space(vectors[fitted], labels[fitted].tolist(), first),
     )
     found = compare_samples(sample, vectors[day[:DAY_LIMIT]])
-    answer = _fit_ridge(vectors[train], labels[train])
-    mix = compare_label_counts("2026-01-01", _count(answer(vectors[day])), _count(answer(vectors[holdout])))
-    return found.p_value <= IMAGE_ALARM_AT, mix.is_alarm
+    predict = _fit_ridge(vectors[train], labels[train])
+    shift = compare_label_counts("2026-01-01", _count(predict(vectors[day])), _count(predict(vectors[holdout])))
+    return found.p_value <= IMAGE_ALARM_AT, shift.is_alarm
 
 
 def _fit_ridge(vectors: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -106,13 +107,13 @@ def _fit_ridge(vectors: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray]
     return lambda others: names[((others - mean) @ weights + shares).argmax(axis=1)]
 
 
-def _count(answers: np.ndarray) -> dict[str, int]:
-    names, counts = np.unique(answers, return_counts=True)
+def _count(predicted: np.ndarray) -> dict[str, int]:
+    names, counts = np.unique(predicted, return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
 def _embed(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:
-    """Vectors of length 1."""
+    """Embeds images to vectors of length 1."""
     embed = load_backbone(backbone.path)
     parts = [embed(pixels[start : start + EMBED_COUNT]) for start in range(0, len(pixels), EMBED_COUNT)]
     vectors = np.concatenate(parts).astype(np.float32)
@@ -120,10 +121,8 @@ def _embed(pixels: np.ndarray, backbone: Backbone) -> np.ndarray:
 
 
 def _print_row(name: str, size: object, judged: list[tuple[bool, bool]]) -> None:
-    pictures, mixes, either = (
-        sum(map(bool, flags)) for flags in (*zip(*judged, strict=True), [any(e) for e in judged])
-    )
-    print(f"| {name} | {size} | {len(judged)} | {pictures} | {mixes} | {either} |", flush=True)
+    images, labels, either = (sum(map(bool, flags)) for flags in (*zip(*judged, strict=True), [any(e) for e in judged]))
+    print(f"| {name} | {size} | {len(judged)} | {images} | {labels} | {either} |", flush=True)
 
 
 if __name__ == "__main__":

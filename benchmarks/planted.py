@@ -1,9 +1,9 @@
-"""Planted twins and flipped labels: how many of them are found among the photos of a folder, and what else is.
+"""Planted near-duplicates and flipped labels: how many are found among the photos of a folder, and how many others.
 
     python -m benchmarks.planted FOLDER GRAPH
 
-The folder is laid out as a training folder. Three labels in a hundred are flipped; and 250 photos are saved once more,
-changed as photos are changed in practice.
+FOLDER has the layout of a training folder. Three labels in a hundred are flipped, and 250 photos are saved again with
+common changes.
 """
 
 import io
@@ -33,12 +33,12 @@ from pipeline.training.fitting import ClassifierParams
 from resources.spark.session import SparkResource
 
 PLANTED: Final = "planted"
-"""Begins the names of copies."""
+"""Prefix of the names of copies."""
 
 COUNT: Final = 250
 FLIPPED_SHARE: Final = 0.03
 READ_SHARE: Final = 0.06
-"""Of the list of label issues, within which flips are counted."""
+"""Share of the ranked labels that is searched for flips."""
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -48,7 +48,7 @@ def _scale(image: Image.Image, factor: float) -> Image.Image:
 
 
 def _crop(image: Image.Image, random: np.random.Generator) -> Image.Image:
-    """A twentieth to three of them of both sides go, some on the left and the top, the rest opposite."""
+    """Removes 5 to 15 % of both dimensions, at random edges."""
     cut = random.uniform(0.05, 0.15, 2) * image.size
     left, top = cut * random.random(2)
     return image.crop((int(left), int(top), int(image.width - cut[0] + left), int(image.height - cut[1] + top)))
@@ -72,46 +72,46 @@ CHANGES: Final[dict[str, Change]] = {
 
 
 def main() -> None:
-    """Plants, looks for what was planted, and prints what was found."""
+    """Plants flips and near-duplicates and prints how many are found."""
     backbone, random = open_backbone(Path(sys.argv[2]).resolve()), np.random.default_rng(0)
     spark = SparkResource().spark_session
     with tempfile.TemporaryDirectory() as folder:
         root = Path(shutil.copytree(sys.argv[1], Path(folder, "photos")))
         _judge_flips(spark, root, backbone, random)
-        _judge_twins(spark, root, backbone, random)
+        _judge_near_duplicates(spark, root, backbone, random)
 
 
-def _judge_twins(spark: SparkSession, root: Path, backbone: Backbone, random: np.random.Generator) -> None:
+def _judge_near_duplicates(spark: SparkSession, root: Path, backbone: Backbone, random: np.random.Generator) -> None:
     sources = _plant(root, random)
     images = read_training_images(spark, list_training_files(str(root))).cache()
     paths = dict(images.select("image_id", "path").toPandas().itertuples(index=False))
-    twins = find_near_duplicates(extract_features(images, backbone).cache(), images).cache()
-    pairs = [(paths[row["image_id"]], paths[row["near_duplicate_id"]]) for row in twins.collect()]
+    near_duplicates = find_near_duplicates(extract_features(images, backbone).cache(), images).cache()
+    pairs = [(paths[row["image_id"]], paths[row["near_duplicate_id"]]) for row in near_duplicates.collect()]
     groups = _number_groups(pairs)
     found = {copy: source in groups and groups.get(copy) == groups[source] for copy, (source, _) in sources.items()}
-    # two files that the set itself has of one photo are the same source
+    # two files of one photo in the original set count as the same source
     own = [pair for pair in pairs if not any(path in sources for path in pair)]
-    kin = _number_groups(own)
+    related = _number_groups(own)
     origins = [[sources.get(path, (path, ""))[0] for path in pair] for pair in pairs if set(pair) & set(sources)]
-    right = sum(one == other or kin.get(one, one) == kin.get(other, other) for one, other in origins)
-    print(f"twins: recall {np.mean(list(found.values())):.3f} of {len(found)}, in groups;", end=" ")
+    right = sum(one == other or related.get(one, one) == related.get(other, other) for one, other in origins)
+    print(f"near-duplicates: recall {np.mean(list(found.values())):.3f} of {len(found)}, in groups;", end=" ")
     print(f"precision {right / max(1, len(origins)):.3f} of {len(origins)} pairs with a copy")
     for name in CHANGES:
         ours = [found[copy] for copy, (_, change) in sources.items() if change == name]
         print(f"  {name}: {sum(ours)} of {len(ours)}")
-    print(f"pairs that the set has of itself: {len(own)}; with two labels:")
-    for row in find_conflicts(twins, images).collect():
-        print("  " + " and ".join(paths[row[side]] for side in ("image_id", "near_duplicate_id")))
+    print(f"pairs in the original set: {len(own)}; with two labels:")
+    for row in find_conflicts(near_duplicates, images).collect():
+        print("  " + " and ".join(paths[row[name]] for name in ("image_id", "near_duplicate_id")))
 
 
 def _number_groups(pairs: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """The group of every path that is in a pair."""
+    """Numbers the group of each path that is in a pair."""
     groups = connect((("picture", one), ("picture", other)) for one, other in pairs)
     return {path: number for number, group in enumerate(groups) for _, path in group}
 
 
 def _plant(root: Path, random: np.random.Generator) -> dict[str, tuple[str, str]]:
-    """Saves changed copies beside photos; gives each copy's source and the change."""
+    """Saves changed copies beside photos; returns the source and the change of each copy."""
     files = list_training_files(str(root)).labelled["path"].to_pylist()
     sources = {}
     for number, path in enumerate(random.choice(sorted(files), COUNT, replace=False)):
@@ -148,13 +148,13 @@ def _judge_flips(spark: SparkSession, root: Path, backbone: Backbone, random: np
 
 
 def _rank(images: DataFrame, extracted: DataFrame) -> DataFrame:
-    """The list of label issues, as the asset makes it."""
+    """Ranks the labels like the asset `label_issues`."""
     features = label_features(extracted, images)
     classifier = fit_classifier(features, ClassifierParams())
-    answers = [predict_holdout(features, classifier)]
+    predictions = [predict_holdout(features, classifier)]
     if crossed := classifier.cross_fitted:
-        answers.append(soften_predictions(crossed, classifier.calibration.temperature))
-    return rank_labels(images, find_near_duplicates(extracted, images), answers)
+        predictions.append(soften_predictions(crossed, classifier.calibration.temperature))
+    return rank_labels(images, find_near_duplicates(extracted, images), predictions)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Drift: days dealt from the training set are calm, days of something else are not, and the page says which and why."""
+"""Drift: days sampled from the training distribution are calm, other days raise alarms, and pages explain them."""
 
 import io
 import json
@@ -41,12 +41,12 @@ DIMENSION, KINDS = 24, 6
 CALM, NOVEL, SMALL = "2026-11-20", "2026-11-21", "2026-11-22"
 BACKBONE = "b" * 64
 
-Deal = Callable[..., np.ndarray]
+Draw = Callable[..., np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def deal() -> Deal:
-    """Deals unit vectors around six centres; of those around a seventh, as many as asked for come last."""
+def draw() -> Draw:
+    """Samples unit vectors around six centres; the last `novel` ones lie around a seventh."""
     centres = np.random.default_rng(0).normal(0, 1.5, (KINDS + 1, DIMENSION))
 
     def make(count: int, seed: int, novel: int = 0, shift: float = 0) -> np.ndarray:
@@ -59,17 +59,17 @@ def deal() -> Deal:
 
 
 @pytest.fixture(scope="module")
-def train(deal: Deal) -> np.ndarray:
-    return deal(600, 1)
+def train(draw: Draw) -> np.ndarray:
+    return draw(600, 1)
 
 
 @pytest.fixture(scope="module")
-def sample(deal: Deal, train: np.ndarray) -> Sample:
-    return prepare(train, deal(150, 9))
+def sample(draw: Draw, train: np.ndarray) -> Sample:
+    return prepare(train, draw(150, 9))
 
 
 def prepare(vectors: np.ndarray, aside: np.ndarray) -> Sample:
-    """With labels that say no more than the vectors do."""
+    """Prepares a sample whose labels follow from the vectors."""
     return prepare_sample(vectors, name_kinds(vectors), fit_embedding_space(aside, name_kinds(aside), vectors))
 
 
@@ -81,44 +81,44 @@ def compare_with(train: np.ndarray, backbone: str = BACKBONE) -> Reference:
     return Reference(backbone, train, name_kinds(train), fit_embedding_space(train[:0], name_kinds(train[:0]), train))
 
 
-def test_days_of_the_same_pictures_are_calm(deal: Deal) -> None:
+def test_days_of_the_same_distribution_are_calm(draw: Draw) -> None:
     p_values = [
-        compare_samples(prepare(deal(200, 10 + seed), deal(50, 210 + seed)), deal(60, 110 + seed)).p_value
+        compare_samples(prepare(draw(200, 10 + seed), draw(50, 210 + seed)), draw(60, 110 + seed)).p_value
         for seed in range(40)
     ]
     assert sum(p <= 0.0075 for p in p_values) <= 2
-    assert sum(p <= 0.5 for p in p_values) >= 10, "a test that never doubts is none"
+    assert sum(p <= 0.5 for p in p_values) >= 10, "small p-values occur too"
 
 
-def test_a_day_that_is_shifted_as_a_whole_is_told(deal: Deal, sample: Sample) -> None:
-    found = compare_samples(sample, deal(150, 2, shift=0.4))
+def test_a_day_that_is_shifted_as_a_whole_differs(draw: Draw, sample: Sample) -> None:
+    found = compare_samples(sample, draw(150, 2, shift=0.4))
     assert found.p_value == 0.001
     assert found.distance > 5
 
 
-def test_one_new_picture_in_ten_is_told_and_named(deal: Deal, sample: Sample) -> None:
-    found = compare_samples(sample, deal(150, 2, novel=15))
+def test_one_novel_image_in_ten_is_detected_and_comes_first(draw: Draw, sample: Sample) -> None:
+    found = compare_samples(sample, draw(150, 2, novel=15))
     assert (found.p_value, found.statistic) == (0.001, "cluster")
-    assert set(found.order[:12]) <= set(range(135, 150)), "the new ones stand first"
+    assert set(found.order[:12]) <= set(range(135, 150)), "the novel ones come first"
     assert found.own_share[135:].mean() > 2 * found.own_share[:135].mean()
 
 
-def test_the_same_pictures_give_the_same_answer(deal: Deal, sample: Sample) -> None:
-    first, again = (compare_samples(sample, deal(100, 3)) for _ in range(2))
+def test_the_same_images_give_the_same_result(draw: Draw, sample: Sample) -> None:
+    first, again = (compare_samples(sample, draw(100, 3)) for _ in range(2))
     assert (first.p_value, first.distance) == (again.p_value, again.distance)
     assert np.array_equal(first.order, again.order)
 
 
-def test_one_picture_sent_a_hundred_times_with_small_changes_is_one_picture(deal: Deal, sample: Sample) -> None:
+def test_a_hundred_near_duplicates_of_an_image_count_once(draw: Draw, sample: Sample) -> None:
     noise = np.random.default_rng(4).normal(0, 0.001, (100, DIMENSION)).astype(np.float32)
-    burst = np.concatenate([deal(100, 5), deal(1, 6) + noise])
+    burst = np.concatenate([draw(100, 5), draw(1, 6) + noise])
     found = compare_samples(sample, burst)
     assert len(found.order) == 101
     assert np.isnan(found.own_share).sum() == 99
     assert found.p_value > 0.0075
 
 
-def test_fewer_coordinates_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compressed_coordinates_give_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     spread = np.linspace(3, 0.1, 700)
     generator = np.random.default_rng(6)
     first, second = (generator.normal(0, spread, (count, 700)).astype(np.float32) for count in (500, 40))
@@ -130,14 +130,14 @@ def test_fewer_coordinates_give_the_same_answer(monkeypatch: pytest.MonkeyPatch)
     assert set(few.order[:6]) == set(whole.order[:6])
 
 
-def test_vectors_that_do_not_vary_differ_from_nothing() -> None:
+def test_vectors_without_variance_do_not_differ() -> None:
     same = np.ones((30, 4), np.float32) / 2
     assert compare_samples(prepare(same, same), same).p_value == 1
     zeros = np.zeros_like(same)
     assert compare_samples(prepare(zeros, zeros), zeros).p_value == 1
 
 
-def test_a_mix_dealt_from_the_holdout_is_calm_and_another_one_is_told() -> None:
+def test_labels_sampled_from_the_holdout_are_calm_and_shifted_ones_raise_an_alarm() -> None:
     generator = np.random.default_rng(7)
     holdout = {"hat": 40, "shoes": 60, "shirt": 240}
     shares = np.array(list(holdout.values())) / sum(holdout.values())
@@ -145,29 +145,29 @@ def test_a_mix_dealt_from_the_holdout_is_calm_and_another_one_is_told() -> None:
         compare_label_counts(CALM, dict(zip(holdout, generator.multinomial(200, shares), strict=True)), holdout)
         for _ in "x" * 40
     ]
-    assert sum(mix.is_alarm for mix in calm) <= 1
+    assert sum(shift.is_alarm for shift in calm) <= 1
     shifted = compare_label_counts(CALM, {"hat": 24, "shoes": 80, "shirt": 96}, holdout)
     assert shifted.is_alarm
     assert "shoes is 40% of the predictions, 18% on the holdout" in shifted.message
     assert shifted == compare_label_counts(CALM, {"hat": 24, "shoes": 80, "shirt": 96}, holdout)
 
 
-def test_a_huge_day_does_not_alarm_at_a_mix_that_hardly_moved() -> None:
-    mix = compare_label_counts(CALM, {"hat": 52_000, "shoes": 48_000}, {"hat": 50_000, "shoes": 50_000})
-    assert mix.p_value is not None
-    assert mix.p_value < 0.001
-    assert not mix.is_alarm
+def test_a_huge_day_with_a_small_label_shift_raises_no_alarm() -> None:
+    shift = compare_label_counts(CALM, {"hat": 52_000, "shoes": 48_000}, {"hat": 50_000, "shoes": 50_000})
+    assert shift.p_value is not None
+    assert shift.p_value < 0.001
+    assert not shift.is_alarm
 
 
-def test_a_mix_of_few_answers_or_of_a_classifier_that_is_gone_is_not_judged() -> None:
-    for mix in (
+def test_few_predictions_or_a_deleted_classifier_are_not_compared() -> None:
+    for shift in (
         compare_label_counts(CALM, {"hat": 5}, {"hat": 100}),
         compare_label_counts(CALM, {"hat": 50}, count_holdout_predictions(None)),
     ):
-        assert "not compared" in mix.message
-        assert "fewer than 20" in mix.message
-        assert not mix.is_alarm
-        assert "p_value" not in describe_check([mix]).numbers
+        assert "not compared" in shift.message
+        assert "fewer than 20" in shift.message
+        assert not shift.is_alarm
+        assert "p_value" not in describe_check([shift]).numbers
 
 
 def test_of_two_classifiers_of_a_day_the_less_likely_one_counts() -> None:
@@ -179,20 +179,20 @@ def test_of_two_classifiers_of_a_day_the_less_likely_one_counts() -> None:
     assert find_least_likely([replace(calm, p_value=None, moved_share=None)]) == {}
 
 
-def test_answers_expected_are_the_classifiers_own_on_the_holdout() -> None:
+def test_expected_counts_are_predictions_for_the_holdout() -> None:
     confusion = {"hat": {"hat": 8, "shoes": 2}, "shoes": {"shoes": 9, "hat": 1}}
     assert count_holdout_predictions({"confusion": confusion}) == {"hat": 9, "shoes": 11}
 
 
-def test_a_label_of_a_stranger_is_no_markdown() -> None:
-    mix = compare_label_counts(CALM, {"[x](http:∕∕evil)": 50}, {"hat": 50})
-    assert "](" not in mix.message + describe_check([mix]).tables["days"]
+def test_an_untrusted_label_is_not_markdown() -> None:
+    shift = compare_label_counts(CALM, {"[x](http:∕∕evil)": 50}, {"hat": 50})
+    assert "](" not in shift.message + describe_check([shift]).tables["days"]
 
 
 @pytest.fixture(scope="module")
-def tables(spark: SparkSession, deal: Deal, train: np.ndarray, make_photo: MakePhoto) -> dict[str, DataFrame]:
-    """A training set, a calm day, a day of which one picture in ten is new, and one of three pictures."""
-    days = {CALM: deal(100, 20), NOVEL: deal(100, 21, novel=12), SMALL: deal(3, 22)}
+def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakePhoto) -> dict[str, DataFrame]:
+    """A training set, a calm day, a day with one novel image in ten, and a day of three images."""
+    days = {CALM: draw(100, 20), NOVEL: draw(100, 21, novel=12), SMALL: draw(3, 22)}
     rows: dict[str, list[tuple]] = {
         name: [] for name in ("images", "image_features", "predictions", "training_features")
     }
@@ -236,7 +236,7 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 
 @pytest.fixture(scope="module")
 def run(instance: dg.DagsterInstance) -> Run:
-    """Materializes the days of a lake; without days, runs the checks alone, as a user does in the UI."""
+    """Materializes drift for the days; without days, runs only the checks, like a user in the UI."""
 
     def run(lake: Lake, *days: str) -> dg.ExecuteInProcessResult:
         built = build_definitions(read_settings().replace(lake=lake.root))
@@ -253,7 +253,7 @@ def run(instance: dg.DagsterInstance) -> Run:
 
 @pytest.fixture(scope="module")
 def stored(run: Run, lake: Lake) -> dict[str, dict[str, dg.MetadataValue]]:
-    """The page of each day."""
+    """The metadata of each day."""
     events = run(lake, CALM, NOVEL, SMALL).asset_materializations_for_node("drift")
     return {str(event.partition): dict(event.metadata) for event in events}
 
@@ -307,23 +307,23 @@ def test_the_check_warns_of_the_novel_day_alone(
     assert found.description is not None
     assert found.description.startswith(f"{NOVEL} the day differs from the training set")
     assert CALM not in found.description
-    told = {name: value.value for name, value in found.metadata.items()}
-    assert told["p_value"] <= told["alarm_at"]
-    assert told["alarm_count"] == 1
-    assert f"| {SMALL} | 3 |  |  | not compared, the day has fewer than 20 images |" in told["days"]
-    assert "| the day differs from the training set in some images that resemble each other |" in told["days"]
+    metadata = {name: value.value for name, value in found.metadata.items()}
+    assert metadata["p_value"] <= metadata["alarm_at"]
+    assert metadata["alarm_count"] == 1
+    assert f"| {SMALL} | 3 |  |  | not compared, the day has fewer than 20 images |" in metadata["days"]
+    assert "| the day differs from the training set in some images that resemble each other |" in metadata["days"]
 
 
-def test_the_mix_has_a_check_and_words_of_its_own(judged: dict[str, dg.AssetCheckEvaluation]) -> None:
+def test_label_shift_has_its_own_check_and_summary(judged: dict[str, dg.AssetCheckEvaluation]) -> None:
     found = judged["labels_are_distributed_as_on_the_holdout"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert f"{CALM} hat is 100% of the predictions, 40% on the holdout" in str(found.description)
     assert found.metadata["alarm_count"].value == 2
     assert "| hat is 100%" in found.metadata["days"].value
-    assert "_" not in found.metadata["days"].value, "our own words survive what makes a stranger's harmless"
+    assert "_" not in found.metadata["days"].value, "escaping leaves the words of the summary alone"
 
 
-def test_a_lake_without_a_training_set_or_a_classifier_is_told_and_warns_of_nothing(
+def test_without_a_training_set_and_a_classifier_nothing_is_compared_and_nothing_warns(
     run: Run, tables: dict[str, DataFrame], tmp_path: Path
 ) -> None:
     lake = Lake(root=str(tmp_path))
@@ -370,20 +370,20 @@ def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, tables: d
     assert [list(reports[each.day].images) for each in alarms] == [["examples"]] * 2
 
 
-def test_only_the_train_side_is_compared_with(tables: dict[str, DataFrame]) -> None:
+def test_only_the_train_split_is_the_reference(tables: dict[str, DataFrame]) -> None:
     reference = read_reference(tables["training_features"])
     assert reference.vectors.shape == (480, DIMENSION)
     assert reference.backbone == BACKBONE
 
 
-def test_a_day_of_another_backbone_is_told_and_not_compared(tables: dict[str, DataFrame], train: np.ndarray) -> None:
+def test_a_day_of_another_backbone_is_not_compared(tables: dict[str, DataFrame], train: np.ndarray) -> None:
     (found,) = compare_images([CALM], tables["image_features"].where(f"day = '{CALM}'"), compare_with(train, "c" * 64))
     assert "another backbone" in found.message
     assert not found.is_alarm
     assert "p_value" not in describe_check([found]).numbers
 
 
-def test_vectors_that_are_no_numbers_are_left_out(spark: SparkSession, train: np.ndarray) -> None:
+def test_vectors_with_nan_are_left_out(spark: SparkSession, train: np.ndarray) -> None:
     day = date.fromisoformat(CALM)
     rows = [(day, f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
     frame = spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string")

@@ -1,4 +1,4 @@
-"""EmbeddingSpace: kinds lie apart, those never seen too, and nothing is scorer from what is placed."""
+"""Embedding space: kinds are separated, also kinds that were not in the fitted images."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from pipeline.drift.embedding_space import AXIS_COUNT, fit_embedding_space
 DIMENSION, KINDS, KNOWN = 100, 8, 6
 
 
-def deal(count: int, seed: int, kinds: int = KNOWN) -> tuple[np.ndarray, list[str]]:
-    """Kinds lie apart along axes that vary little; along those that vary most all are alike."""
+def draw(count: int, seed: int, kinds: int = KNOWN) -> tuple[np.ndarray, list[str]]:
+    """Samples kinds that differ along the narrow axes and not along the wide ones."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, kinds, count)
     points = generator.normal(0, np.linspace(1.5, 0.3, DIMENSION), (count, DIMENSION))
@@ -16,8 +16,8 @@ def deal(count: int, seed: int, kinds: int = KNOWN) -> tuple[np.ndarray, list[st
     return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32), labels.astype(str).tolist()
 
 
-def tell_kinds_apart(points: np.ndarray, labels: list[str]) -> float:
-    """Share of pictures whose nearest other one is of their kind."""
+def measure_separation(points: np.ndarray, labels: list[str]) -> float:
+    """Computes the share of vectors whose nearest neighbour is of the same kind."""
     squares = ((points[:, None] - points) ** 2).sum(axis=-1)
     np.fill_diagonal(squares, np.inf)
     return float(
@@ -25,29 +25,29 @@ def tell_kinds_apart(points: np.ndarray, labels: list[str]) -> float:
     )
 
 
-def test_kinds_lie_further_apart_than_in_the_vectors_those_never_seen_too() -> None:
-    usual, _ = deal(300, 1)
-    likeness = fit_embedding_space(*deal(400, 2), usual)
-    vectors, labels = deal(300, 3, kinds=KINDS)
-    places = likeness.project(vectors)
-    assert places.shape == (300, AXIS_COUNT + KNOWN)
-    assert tell_kinds_apart(places, labels) > tell_kinds_apart(vectors, labels) + 0.1
+def test_kinds_are_better_separated_than_in_the_vectors_even_unseen_ones() -> None:
+    reference, _ = draw(300, 1)
+    space = fit_embedding_space(*draw(400, 2), reference)
+    vectors, labels = draw(300, 3, kinds=KINDS)
+    coordinates = space.project(vectors)
+    assert coordinates.shape == (300, AXIS_COUNT + KNOWN)
+    assert measure_separation(coordinates, labels) > measure_separation(vectors, labels) + 0.1
 
 
-def test_axes_and_scores_weigh_the_same() -> None:
-    usual, _ = deal(300, 1)
-    places = fit_embedding_space(*deal(400, 2), usual).project(usual)
-    axes, scores = (part.var(axis=0).sum() for part in (places[:, :AXIS_COUNT], places[:, AXIS_COUNT:]))
+def test_axes_and_class_scores_have_the_same_variance() -> None:
+    reference, _ = draw(300, 1)
+    coordinates = fit_embedding_space(*draw(400, 2), reference).project(reference)
+    axes, scores = (part.var(axis=0).sum() for part in (coordinates[:, :AXIS_COUNT], coordinates[:, AXIS_COUNT:]))
     assert np.allclose([axes, scores], 1, atol=1e-3)
 
 
-def test_without_a_holdout_vectors_stay_as_they_are() -> None:
-    usual, labels = deal(30, 1)
-    assert np.array_equal(fit_embedding_space(usual[:0], labels[:0], usual).project(usual), usual)
+def test_without_a_holdout_the_projection_is_the_identity() -> None:
+    reference, labels = draw(30, 1)
+    assert np.array_equal(fit_embedding_space(reference[:0], labels[:0], reference).project(reference), reference)
 
 
-def test_one_label_or_pictures_that_are_all_equal_are_no_fault() -> None:
-    vectors, labels = deal(30, 1)
+def test_one_label_and_equal_images_give_finite_coordinates() -> None:
+    vectors, labels = draw(30, 1)
     one = fit_embedding_space(vectors, ["hat"] * 30, vectors).project(vectors)
     equal = fit_embedding_space(np.repeat(vectors[:1], 30, axis=0), labels, vectors).project(vectors)
     assert np.isfinite(one).all()

@@ -1,4 +1,4 @@
-"""Label issues: wrong labels stand first, and a picture under two labels before all."""
+"""Label issues: wrong labels come first, images under two labels before all others."""
 
 import numpy as np
 import pytest
@@ -19,15 +19,15 @@ def name(number: int) -> str:
 
 @pytest.fixture(scope="module")
 def images(spark: SparkSession) -> DataFrame:
-    """300 pictures in turn of three classes, ten of which are filed under another; and one filed twice."""
+    """300 images of three classes in turn, ten under a wrong label, and one filed twice."""
     rows = [(name(number), f"{number}.jpg", CLASSES[(number + (number in FLIPPED)) % 3]) for number in range(300)]
     rows += [(name(900), "twice.jpg", "apple"), (name(900), "again.jpg", "plum"), (None, "gone.jpg", "apple")]
     return spark.createDataFrame(rows, "image_id string, path string, label string")
 
 
 @pytest.fixture(scope="module")
-def answers() -> LabelledPredictions:
-    """Answers that are mostly sure, and right of what the picture shows."""
+def predictions() -> LabelledPredictions:
+    """Predictions that are mostly confident and correct for the content of the image."""
     random = np.random.default_rng(3)
     shows = np.arange(300) % 3
     shares = random.dirichlet([0.5, 0.5, 0.5], 300) * 0.4
@@ -38,18 +38,20 @@ def answers() -> LabelledPredictions:
 
 
 @pytest.fixture(scope="module")
-def ranked(spark: SparkSession, images: DataFrame, answers: LabelledPredictions) -> DataFrame:
-    twins = spark.createDataFrame([(name(4), name(5)), (name(6), name(9))], "image_id string, near_duplicate_id string")
-    return rank_labels(images, twins, [answers]).cache()
+def ranked(spark: SparkSession, images: DataFrame, predictions: LabelledPredictions) -> DataFrame:
+    near_duplicates = spark.createDataFrame(
+        [(name(4), name(5)), (name(6), name(9))], "image_id string, near_duplicate_id string"
+    )
+    return rank_labels(images, near_duplicates, [predictions]).cache()
 
 
-def test_every_readable_file_has_a_rank_of_its_own(ranked: DataFrame) -> None:
+def test_every_readable_file_has_a_unique_rank(ranked: DataFrame) -> None:
     rows = ranked.orderBy("rank").collect()
     assert [row["rank"] for row in rows] == list(range(1, 303))
     assert ranked.columns == parse_schema(SCHEMA).fieldNames()
 
 
-def test_conflicts_stand_first_with_the_label_of_the_other(ranked: DataFrame) -> None:
+def test_conflicts_come_first_with_the_other_label(ranked: DataFrame) -> None:
     rows = ranked.orderBy("rank").limit(4).collect()
     assert {(row["path"], row["suggested_label"], row["reason"]) for row in rows} == {
         ("twice.jpg", "plum", "conflict"),
@@ -60,11 +62,11 @@ def test_conflicts_stand_first_with_the_label_of_the_other(ranked: DataFrame) ->
     assert {row["margin"] for row in rows if row["path"] in ("twice.jpg", "again.jpg")} == {None}
 
 
-def test_near_duplicates_of_one_label_are_no_conflict(ranked: DataFrame) -> None:
+def test_near_duplicates_with_one_label_are_no_conflict(ranked: DataFrame) -> None:
     assert ranked.where("path = '6.jpg' and reason = 'conflict'").isEmpty()
 
 
-def test_flipped_labels_come_next_with_what_the_picture_shows(ranked: DataFrame) -> None:
+def test_flipped_labels_come_next_with_the_true_label(ranked: DataFrame) -> None:
     rows = ranked.where("rank > 4").orderBy("rank").limit(len(FLIPPED)).collect()
     assert {row["path"] for row in rows} == {f"{number}.jpg" for number in FLIPPED}
     assert all(row["suggested_label"] == CLASSES[int(row["path"].split(".")[0]) % 3] for row in rows)
@@ -72,17 +74,19 @@ def test_flipped_labels_come_next_with_what_the_picture_shows(ranked: DataFrame)
     assert all(row["margin"] > 0 for row in ranked.where("reason = 'agreement'").collect())
 
 
-def test_a_label_that_no_classifier_knows_is_doubted(spark: SparkSession, answers: LabelledPredictions) -> None:
+def test_a_label_outside_the_classes_is_a_disagreement(spark: SparkSession, predictions: LabelledPredictions) -> None:
     images = spark.createDataFrame([(name(7), "7.jpg", "quince")], "image_id string, path string, label string")
-    labels = answers.labels.copy()
+    labels = predictions.labels.copy()
     labels[7] = "quince"
-    strange = LabelledPredictions(answers.image_ids, labels, answers.predicted, CLASSES, answers.probabilities)
+    relabelled = LabelledPredictions(
+        predictions.image_ids, labels, predictions.predicted, CLASSES, predictions.probabilities
+    )
     nothing = spark.createDataFrame([], "image_id string, near_duplicate_id string")
-    (row,) = rank_labels(images, nothing, [strange]).collect()
+    (row,) = rank_labels(images, nothing, [relabelled]).collect()
     assert (row["suggested_label"], row["reason"]) == ("pear", "disagreement")
 
 
-def test_the_page_counts_what_is_doubted_and_names_what_is_confused(ranked: DataFrame, images: DataFrame) -> None:
+def test_the_page_counts_issues_and_lists_confused_labels(ranked: DataFrame, images: DataFrame) -> None:
     shown = images.withColumn("content", F.lit(b"not a picture"))
     report = describe_label_issues(shown)(ranked)
     assert report.numbers == {"conflict_count": 4, "disagreement_count": len(FLIPPED)}

@@ -12,7 +12,7 @@ from pipeline.reports.markdown import escape_markdown, markdown_table
 COUNTS = {("apple", "apple"): 3, ("apple", "pear"): 1, ("pear", "pear"): 2, ("pear", "apple"): 2}
 
 
-def test_scores_are_those_computed_by_hand() -> None:
+def test_scores_of_a_small_example() -> None:
     scored = score(COUNTS)
     assert scored.support == 8
     assert scored.accuracy == pytest.approx(5 / 8)
@@ -29,7 +29,7 @@ def test_a_label_that_is_never_predicted_scores_zero_and_counts_in_the_mean() ->
     scored = score({("apple", "apple"): 1, ("pear", "apple"): 1})
     pear = scored.classes["pear"]
     assert (pear.precision, pear.recall, pear.f1, pear.support) == (0, 0, 0, 1)
-    assert pear.precision_interval == (0, 1), "of no answer nothing is known"
+    assert pear.precision_interval == (0, 1), "without predictions the interval is everything"
     assert scored.accuracy == 0.5
     assert scored.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
     assert scored.confusion == {"apple": {"apple": 1}, "pear": {"apple": 1}}
@@ -43,13 +43,13 @@ def test_a_predicted_label_that_is_never_true_scores_zero_and_counts_in_the_mean
     assert scored.confusion == {"apple": {"apple": 1, "ghost": 1}, "ghost": {}}
 
 
-def test_all_wrong_is_zero_and_no_division_fails() -> None:
+def test_all_wrong_scores_zero() -> None:
     scored = score({("apple", "pear"): 2, ("pear", "apple"): 2})
     assert (scored.accuracy, scored.macro_f1) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("counts", [{}, {("apple", "apple"): 0}])
-def test_nothing_to_score_is_an_error(counts: dict[tuple[str, str], int]) -> None:
+def test_no_counts_are_an_error(counts: dict[tuple[str, str], int]) -> None:
     with pytest.raises(ValueError, match="no holdout picture"):
         score(counts)
 
@@ -57,8 +57,8 @@ def test_nothing_to_score_is_an_error(counts: dict[tuple[str, str], int]) -> Non
 CALIBRATION = Calibration(1.0, 0.7, 0.95, None, 0.0, 0)
 
 
-def make_answers(confidence: list[float], is_right: list[bool]) -> LabelledPredictions:
-    """Answers `yes` to pictures that are `yes` or `no`."""
+def make_predictions(confidence: list[float], is_right: list[bool]) -> LabelledPredictions:
+    """Predicts `yes` for images that are `yes` or `no`."""
     shares = np.array([[1 - share, share] for share in confidence])
     labels = np.array(["yes" if right else "no" for right in is_right], object)
     ids = np.array([f"{number:064}" for number in range(len(labels))], object)
@@ -74,24 +74,24 @@ def test_every_share_has_the_interval_of_its_own_count() -> None:
     assert low < scored.macro_f1 < high
     wide = high - low
     low, high = score({pair: 100 * count for pair, count in COUNTS.items()}).macro_f1_interval
-    assert (high - low) == pytest.approx(wide / 10, rel=0.25), "a hundred times the pictures, a tenth of the doubt"
+    assert (high - low) == pytest.approx(wide / 10, rel=0.25), "a hundred times the images, a tenth of the width"
 
 
-def test_what_is_given_to_act_on_is_what_reaches_the_threshold() -> None:
-    found = evaluate(make_answers([0.9, 0.8, 0.7, 0.6], [True, False, True, True]), CALIBRATION).reliability
+def test_predictions_that_reach_the_threshold_are_auto_accepted() -> None:
+    found = evaluate(make_predictions([0.9, 0.8, 0.7, 0.6], [True, False, True, True]), CALIBRATION).reliability
     assert (found.given_count, found.coverage) == (3, 0.75)
     assert found.given_precision == pytest.approx(2 / 3)
     assert found.given_interval == interval_of_share(2 / 3, 3)
 
 
-def test_without_a_threshold_nothing_is_given() -> None:
+def test_without_a_threshold_nothing_is_auto_accepted() -> None:
     found = measure_reliability(np.array([0.9, 1.0]), np.array([True, True]), None)
     assert (found.given_count, found.coverage, found.given_precision) == (0, 0, None)
     assert found.given_interval == (0, 1)
 
 
-def test_the_surest_mistakes_are_listed_first() -> None:
-    found = evaluate(make_answers([0.9, 0.8, 0.95, 0.6], [True, False, False, False]), CALIBRATION).mistakes
+def test_the_most_confident_errors_are_listed_first() -> None:
+    found = evaluate(make_predictions([0.9, 0.8, 0.95, 0.6], [True, False, False, False]), CALIBRATION).mistakes
     assert [(each.confidence, each.label, each.predicted_label) for each in found] == [
         (0.95, "no", "yes"),
         (0.8, "no", "yes"),
@@ -99,22 +99,22 @@ def test_the_surest_mistakes_are_listed_first() -> None:
     ]
 
 
-def test_no_answers_are_an_error() -> None:
+def test_no_predictions_are_an_error() -> None:
     with pytest.raises(ValueError, match="no holdout picture"):
         evaluate(
-            make_answers([], []).__class__(*[np.empty(0, object)] * 3, ("no", "yes"), np.empty((0, 2))), CALIBRATION
+            make_predictions([], []).__class__(*[np.empty(0, object)] * 3, ("no", "yes"), np.empty((0, 2))), CALIBRATION
         )
 
 
 def test_an_evaluation_survives_json() -> None:
-    told = evaluate(make_answers([0.9, 0.8], [True, False]), CALIBRATION).to_dict()
-    again = json.loads(json.dumps(told))
+    values = evaluate(make_predictions([0.9, 0.8], [True, False]), CALIBRATION).to_dict()
+    again = json.loads(json.dumps(values))
     assert again["accuracy"] == 0.5
-    assert again["reliability"]["bins"] == told["reliability"]["bins"]
+    assert again["reliability"]["bins"] == values["reliability"]["bins"]
     assert again["mistakes"][0]["predicted_label"] == "yes"
 
 
-def test_the_confusion_table_has_a_row_per_label_and_a_column_per_answer() -> None:
+def test_the_confusion_table_has_a_row_per_label_and_a_column_per_predicted_label() -> None:
     assert confusion_table(score({**COUNTS, ("apple", "plum"): 7}).confusion).splitlines() == [
         "| label ↓ answer → | apple | pear | plum |",
         "| --- | --- | --- | --- |",

@@ -1,4 +1,4 @@
-"""Twins: one photo saved anew in any way is found, two photos of like things are not, and two labels are told."""
+"""Near-duplicates: changed copies of a photo are found, photos of similar objects are not."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from pipeline.embed.backbone import Backbone
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.images.features import extract_features
 from pipeline.networks.known_photos import load_known_photos
-from pipeline.similarity import candidate_pairs as neighbours
+from pipeline.similarity import candidate_pairs
 from pipeline.similarity.alignment import correlate_images, shrink_image
 from pipeline.similarity.axes import fit_whitening
 from pipeline.similarity.candidate_pairs import MIN_SIMILARITY, NEIGHBOUR_COUNT, find_candidate_pairs
@@ -59,34 +59,34 @@ def pairs_of(frame: DataFrame) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("quality", [40, 95])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_photo_that_was_changed_and_saved_anew_is_still_the_same(change: str, quality: int) -> None:
+def test_a_changed_copy_of_a_photo_correlates(change: str, quality: int) -> None:
     for image in (paint(1), Image.open(io.BytesIO(load_known_photos()[0].content)).convert("RGB")):
         assert correlate(save(image), save(CHANGES[change](image), quality)) > MIN_CORRELATION
 
 
-def test_other_photos_are_not_the_same() -> None:
+def test_different_photos_do_not_correlate() -> None:
     contents = [photo.content for photo in load_known_photos()]
     found = [correlate(one, other) for number, one in enumerate(contents) for other in contents[:number]]
     assert max(found) < MIN_CORRELATION - 0.2
 
 
-def test_the_same_shape_in_another_colour_is_not_the_same() -> None:
+def test_the_same_shape_in_another_colour_does_not_correlate() -> None:
     image = paint(2)
     swapped = Image.merge("RGB", [image.getchannel(band) for band in "BGR"])
     assert correlate(save(image), save(swapped)) < MIN_CORRELATION
 
 
-def test_pictures_without_structure_are_no_twins_and_no_error() -> None:
+def test_images_without_structure_do_not_correlate() -> None:
     white, black = (save(Image.new("RGB", (60, 40), colour)) for colour in ("white", "black"))
     assert correlate(white, black) == correlate(white, white) == correlate(white, save(paint(3))) == 0
 
 
-def test_what_cannot_be_decoded_is_no_evidence() -> None:
+def test_an_image_that_cannot_be_decoded_is_skipped() -> None:
     assert shrink_image(b"not a picture", DEFAULT_LIMITS.pixels) is None
     assert shrink_image(save(paint(1)), 100) is None
 
 
-# Neighbours
+# Candidate pairs
 
 
 def scatter(spark: SparkSession, vectors: np.ndarray) -> DataFrame:
@@ -94,17 +94,17 @@ def scatter(spark: SparkSession, vectors: np.ndarray) -> DataFrame:
     return spark.createDataFrame(rows, "image_id string, features array<float>")
 
 
-def test_neighbours_are_found_across_blocks_each_pair_once(
+def test_candidate_pairs_are_found_across_blocks_once_each(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = np.random.default_rng(0)
-    vectors = random.normal(size=(300, 64)).astype(np.float32) + 5  # what all share says nothing
+    vectors = random.normal(size=(300, 64)).astype(np.float32) + 5  # whitening removes the common offset
     vectors[200:] = vectors[:100] + random.normal(scale=0.1, size=(100, 64))
     features = scatter(spark, vectors)
     ids = [row["image_id"] for row in features.collect()]
     planted = {tuple(sorted((ids[n], ids[200 + n]))) for n in range(100)}
     whole = find_candidate_pairs(features).collect()
-    monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
+    monkeypatch.setattr(candidate_pairs, "BLOCK_ROWS", 70)
     split = find_candidate_pairs(features).collect()
     for rows in (whole, split):
         pairs = [(row["image_id"], row["near_duplicate_id"]) for row in rows]
@@ -112,7 +112,7 @@ def test_neighbours_are_found_across_blocks_each_pair_once(
         assert len(pairs) == len(set(pairs))
 
 
-def test_of_pictures_that_are_hardly_alike_the_nearest_alone_is_a_neighbour(
+def test_dissimilar_images_are_paired_with_their_nearest_only(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random = np.random.default_rng(0)
@@ -122,36 +122,36 @@ def test_of_pictures_that_are_hardly_alike_the_nearest_alone_is_a_neighbour(
     ids = [row["image_id"] for row in features.collect()]
     planted = {tuple(sorted((ids[n], ids[200 + n]))) for n in range(100)}
     whole = pairs_of(find_candidate_pairs(features))
-    monkeypatch.setattr(neighbours, "BLOCK_ROWS", 70)
-    assert whole == pairs_of(find_candidate_pairs(features)), "however many blocks there are"
-    assert len(planted & whole) >= 80, "by the other rule three would be"
+    monkeypatch.setattr(candidate_pairs, "BLOCK_ROWS", 70)
+    assert whole == pairs_of(find_candidate_pairs(features)), "independent of the number of blocks"
+    assert len(planted & whole) >= 80, "the minimum similarity alone finds three"
     assert len(whole) <= 300
 
 
-def test_a_crowd_of_alike_pictures_stays_small_and_hangs_together(spark: SparkSession) -> None:
+def test_a_cluster_of_similar_images_keeps_few_pairs_and_stays_connected(spark: SparkSession) -> None:
     random = np.random.default_rng(1)
     vectors = random.normal(size=(400, 32)).astype(np.float32)
     vectors[100:] = random.normal(size=32) + random.normal(scale=0.001, size=(300, 32))
     features = scatter(spark, vectors)
-    crowd = sorted(row["image_id"] for row in features.collect()[100:])
+    cluster = sorted(row["image_id"] for row in features.collect()[100:])
     found = pairs_of(find_candidate_pairs(features))
     assert len(found) <= 400 * (NEIGHBOUR_COUNT + 1)
-    assert {(crowd[0], other) for other in crowd[1:]} <= found
+    assert {(cluster[0], other) for other in cluster[1:]} <= found
 
 
-def test_pictures_that_differ_in_nothing_are_alike() -> None:
+def test_equal_images_are_similar() -> None:
     white = fit_whitening(np.full((100, 8), 8**-0.5, np.float32)).apply(np.ones((2, 8), np.float32))
     assert float(white[0] @ white[1]) == pytest.approx(1, abs=0.01)
 
 
-def test_no_picture_has_no_neighbour(spark: SparkSession) -> None:
+def test_no_images_give_no_pairs(spark: SparkSession) -> None:
     assert find_candidate_pairs(spark.createDataFrame([], "image_id string, features array<float>")).collect() == []
 
 
 # Both
 
 
-def test_planted_twins_are_found_and_nothing_else_and_two_labels_are_told(
+def test_planted_near_duplicates_and_conflicting_labels_are_found_and_nothing_else(
     spark: SparkSession, tiny_backbone: Backbone
 ) -> None:
     paintings = [paint(seed) for seed in range(8)]
@@ -159,13 +159,13 @@ def test_planted_twins_are_found_and_nothing_else_and_two_labels_are_told(
     changed = [save(change(image), 70) for change, image in zip(CHANGES.values(), paintings, strict=False)]
     images = make_images(spark, originals + changed, ["a"] * 12 + ["b"])
     ids = [hashlib.sha256(content).hexdigest() for content in originals + changed]
-    twins = find_near_duplicates(extract_features(images, tiny_backbone), images).cache()
-    assert twins.schema.simpleString() == spark.createDataFrame([], SCHEMA).schema.simpleString()
-    assert pairs_of(twins) == {tuple(sorted((ids[n], ids[8 + n]))) for n in range(5)}
-    (conflict,) = find_conflicts(twins, images).collect()
+    near_duplicates = find_near_duplicates(extract_features(images, tiny_backbone), images).cache()
+    assert near_duplicates.schema.simpleString() == spark.createDataFrame([], SCHEMA).schema.simpleString()
+    assert pairs_of(near_duplicates) == {tuple(sorted((ids[n], ids[8 + n]))) for n in range(5)}
+    (conflict,) = find_conflicts(near_duplicates, images).collect()
     assert {conflict["image_id"], conflict["near_duplicate_id"]} == {ids[4], ids[12]}
     assert {conflict["label"], conflict["other_label"]} == {"a", "b"}
-    report = describe_near_duplicates(images)(twins)
+    report = describe_near_duplicates(images)(near_duplicates)
     assert report.numbers == {"pair_count": 5, "conflict_count": 1}
     assert report.images["most_doubtful_pairs"].startswith(b"\xff\xd8")
-    twins.unpersist()
+    near_duplicates.unpersist()

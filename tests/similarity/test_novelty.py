@@ -1,4 +1,4 @@
-"""Novelty: a picture unlike all training pictures is far from them, and a training picture is not."""
+"""Novelty: an image unlike all training images is novel, and a training image is not."""
 
 import io
 import math
@@ -27,7 +27,7 @@ FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 
 
 def make_stripes() -> bytes:
-    """Half yellow, half black."""
+    """Draws an image that is half yellow and half black."""
     pixels = np.zeros((40, 48, 3), np.uint8)
     pixels[:20] = (250, 250, 0)
     file = io.BytesIO()
@@ -37,7 +37,7 @@ def make_stripes() -> bytes:
 
 @pytest.fixture(scope="module")
 def training_features(spark: SparkSession, make_photo: MakePhoto, tiny_backbone: Backbone) -> DataFrame:
-    """Of forty pictures of each colour; the stripes are known too, but held out."""
+    """Features of forty images per colour in the train split, and of the stripes in the holdout."""
     rows = [(make_photo(colour, seed), f"{colour} {seed}", "train") for colour in COLOURS for seed in range(40)]
     rows.append((make_stripes(), "stripes", "holdout"))
     images = spark.createDataFrame(rows, "content binary, path string, split string")
@@ -71,27 +71,27 @@ def similarities(day_features: DataFrame, reference: Reference) -> dict[tuple[da
     return {(row["day"], row["image_id"]): row["similarity"] for row in rows}
 
 
-def test_a_picture_unlike_all_training_pictures_is_novel_on_every_day(
+def test_an_image_unlike_all_training_images_is_novel_on_every_day(
     similarities: dict[tuple[date, str], float], reference: Reference
 ) -> None:
     for day in (FRIDAY, SATURDAY):
         assert similarities[day, "stripes"] < reference.threshold
 
 
-def test_a_training_picture_is_like_itself_and_not_novel(
+def test_a_training_image_has_similarity_one_and_is_not_novel(
     similarities: dict[tuple[date, str], float], reference: Reference
 ) -> None:
     assert similarities[FRIDAY, "twin"] == pytest.approx(1, abs=1e-5)
     assert similarities[FRIDAY, "twin"] > reference.threshold
 
 
-def test_of_new_pictures_like_the_training_pictures_few_are_novel(
+def test_few_new_images_like_the_training_set_are_novel(
     similarities: dict[tuple[date, str], float], reference: Reference
 ) -> None:
     assert sum(similarities[SATURDAY, f"new {seed}"] < reference.threshold for seed in range(20)) <= 3
 
 
-def test_every_picture_that_has_features_is_compared_once(
+def test_every_image_with_features_is_compared_once(
     similarities: dict[tuple[date, str], float], day_features: DataFrame
 ) -> None:
     assert (FRIDAY, "broken") not in similarities
@@ -110,7 +110,7 @@ def test_similarity_is_the_largest_cosine(
     assert similarities[SATURDAY, "new 3"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_threshold_is_a_quantile_of_what_training_pictures_have_without_themselves(reference: Reference) -> None:
+def test_the_threshold_is_a_quantile_of_similarities_to_other_training_images(reference: Reference) -> None:
     similarities = reference.vectors @ reference.vectors.T
     np.fill_diagonal(similarities, -1)
     expected = np.quantile(similarities.max(axis=1), NOVEL_QUANTILE)
@@ -118,7 +118,7 @@ def test_the_threshold_is_a_quantile_of_what_training_pictures_have_without_them
     assert reference.threshold == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_threshold_takes_more_pictures_than_a_block_and_judges_no_more_than_it_may(
+def test_the_threshold_uses_several_blocks_and_a_limited_number_of_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vectors = np.random.default_rng(0).normal(size=(700, 8)).astype(np.float32)
@@ -131,13 +131,11 @@ def test_the_threshold_takes_more_pictures_than_a_block_and_judges_no_more_than_
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_without_training_pictures_to_compare_nothing_is_novel(count: int) -> None:
+def test_with_fewer_than_two_training_images_nothing_is_novel(count: int) -> None:
     assert novelty_threshold(np.ones((count, 4), np.float32)) == -math.inf
 
 
-def test_features_of_another_backbone_fail_rather_than_look_novel(
-    day_features: DataFrame, reference: Reference
-) -> None:
+def test_features_of_another_backbone_are_an_error(day_features: DataFrame, reference: Reference) -> None:
     others = day_features.withColumn("backbone", F.lit("another"))
     with pytest.raises(SparkRuntimeException, match="and the day has those of another: materialize the group training"):
         measure_similarity(others, reference).collect()

@@ -1,4 +1,4 @@
-"""Vectors: the same pictures give the same matrix, and never a larger one than was asked for."""
+"""Samples: the same images give the same matrix, of limited size."""
 
 from datetime import date
 
@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from pipeline.similarity.samples import sample_days, sample_vectors
 
 
-def test_a_sample_is_the_same_whatever_the_order_and_has_unit_rows(spark: SparkSession) -> None:
+def test_a_sample_does_not_depend_on_the_order_and_has_unit_rows(spark: SparkSession) -> None:
     rows = [(f"{number:064x}", [float(number), 3.0]) for number in range(20)]
     schema = "image_id string, features array<float>"
     ids, vectors = sample_vectors(spark.createDataFrame(rows, schema), 7)
@@ -20,19 +20,19 @@ def test_a_sample_is_the_same_whatever_the_order_and_has_unit_rows(spark: SparkS
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
 
 
-def test_a_picture_without_features_and_a_vector_of_zeros_do_no_harm(spark: SparkSession) -> None:
+def test_images_without_features_are_ignored_and_zeros_stay_zeros(spark: SparkSession) -> None:
     rows = [("a" * 64, [0.0, 0.0]), ("b" * 64, None)]
     ids, vectors = sample_vectors(spark.createDataFrame(rows, "image_id string, features array<float>"), 7)
     assert ids == ["a" * 64]
     assert not vectors.any()
 
 
-def test_no_picture_gives_no_row(spark: SparkSession) -> None:
+def test_no_images_give_no_rows(spark: SparkSession) -> None:
     ids, vectors = sample_vectors(spark.createDataFrame([], "image_id string, features array<float>"), 7)
     assert (ids, len(vectors)) == ([], 0)
 
 
-def test_every_day_has_the_sample_that_it_has_alone(spark: SparkSession) -> None:
+def test_the_sample_of_a_day_does_not_depend_on_other_days(spark: SparkSession) -> None:
     schema = "day date, image_id string, features array<float>"
     days = [date(2026, 11, 20), date(2026, 11, 21)]
     rows = [(days[number % 3 % 2], f"{number:03}", [float(number), 1.0]) for number in range(60)]
