@@ -1,1 +1,1 @@
-"""Whether a day is like the training set: its embeddings and its mix of predicted labels. Changes no prediction."""
+"""Drift: comparison of a day's embeddings and predicted labels with the training set. It changes no prediction."""

@@ -105,8 +105,8 @@ def describe_drift(images: DataFrame, predictions: DataFrame) -> Callable[[DataF
             found = [each for each in comparisons if each.day == day]
             numbers: dict[str, float | int] = {"alarm_count": sum(each.is_alarm for each in found)}
             for kind in (IMAGES, LABELS):
-                least = find_least_likely([each for each in found if each.comparison == kind])
-                numbers |= {f"{kind}_{name}": value for name, value in least.items()}
+                found_numbers = find_least_likely([each for each in found if each.comparison == kind])
+                numbers |= {f"{kind}_{name}": value for name, value in found_numbers.items()}
             sheet = {"examples": sheets[day]} if day in sheets else {}
             reports[day] = Report(numbers, tables={"comparisons": _write_table(found, "comparison")}, images=sheet)
         return reports

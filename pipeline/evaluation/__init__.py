@@ -1,4 +1,4 @@
-"""How good predictions for labelled images are: scores, intervals, calibration, label issues, promotion rules.
+"""Quality of predictions for labelled images: scores, intervals, calibration, label issues, rules of the gate.
 
-Fits no classifier and reads no table.
+Fits no classifier and writes no table.
 """

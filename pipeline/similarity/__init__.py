@@ -1,4 +1,4 @@
-"""Which images are alike: nearest neighbours, near-duplicates, leakage groups and novelty.
+"""Similarity of images: samples of embeddings, nearest neighbours, near-duplicates, leakage groups and novelty.
 
-Compares vectors and pixels, and knows nothing of classifiers.
+Compares vectors and pixels. Labels, classifiers and days belong to other packages.
 """

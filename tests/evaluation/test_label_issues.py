@@ -87,7 +87,7 @@ def test_a_label_outside_the_classes_is_a_disagreement(spark: SparkSession, pred
 
 
 def test_the_page_counts_issues_and_lists_confused_labels(ranked: DataFrame, images: DataFrame) -> None:
-    shown = images.withColumn("content", F.lit(b"not a picture"))
+    shown = images.withColumn("content", F.lit(b"not an image"))
     report = describe_label_issues(shown)(ranked)
     assert report.numbers == {"conflict_count": 4, "disagreement_count": len(FLIPPED)}
     assert "| apple | plum | 1 |" in report.tables["confused_labels"]

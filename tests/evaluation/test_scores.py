@@ -50,7 +50,7 @@ def test_all_wrong_scores_zero() -> None:
 
 @pytest.mark.parametrize("counts", [{}, {("apple", "apple"): 0}])
 def test_no_counts_are_an_error(counts: dict[tuple[str, str], int]) -> None:
-    with pytest.raises(ValueError, match="no holdout picture"):
+    with pytest.raises(ValueError, match="no holdout image"):
         score(counts)
 
 
@@ -100,7 +100,7 @@ def test_the_most_confident_errors_are_listed_first() -> None:
 
 
 def test_no_predictions_are_an_error() -> None:
-    with pytest.raises(ValueError, match="no holdout picture"):
+    with pytest.raises(ValueError, match="no holdout image"):
         evaluate(
             make_predictions([], []).__class__(*[np.empty(0, object)] * 3, ("no", "yes"), np.empty((0, 2))), CALIBRATION
         )
@@ -116,7 +116,7 @@ def test_an_evaluation_survives_json() -> None:
 
 def test_the_confusion_table_has_a_row_per_label_and_a_column_per_predicted_label() -> None:
     assert confusion_table(score({**COUNTS, ("apple", "plum"): 7}).confusion).splitlines() == [
-        "| label ↓ answer → | apple | pear | plum |",
+        "| label ↓ predicted → | apple | pear | plum |",
         "| --- | --- | --- | --- |",
         "| apple | 3 | 1 | 7 |",
         "| pear | 2 | 2 | · |",

@@ -82,7 +82,7 @@ def test_images_without_structure_do_not_correlate() -> None:
 
 
 def test_an_image_that_cannot_be_decoded_is_skipped() -> None:
-    assert shrink_image(b"not a picture", DEFAULT_LIMITS.pixels) is None
+    assert shrink_image(b"not an image", DEFAULT_LIMITS.pixels) is None
     assert shrink_image(save(paint(1)), 100) is None
 
 
