@@ -28,8 +28,8 @@ SCHEMA: Final = """
     moved_share double comment 'share of predictions whose label would have to change, 0 to 1; null for images',
     is_alarm boolean comment 'true where the day differs by more than chance and enough to act upon',
     summary string comment 'the result in plain English, or why nothing was compared',
-    examples array<struct<image_id: string, day_share: double>> comment 'images that differ most, from
-        image_features.image_id; day_share is the share of the same day among the 20 nearest images'
+    examples array<struct<image_id: string, day_share: double>> comment 'images that differ most, the first most,
+        from image_features.image_id; day_share is the share of the same day among the 20 nearest images'
 """
 IMAGES: Final = "images"
 LABELS: Final = "labels"
