@@ -243,10 +243,11 @@ def run(instance: dg.DagsterInstance) -> Run:
         checks = dg.AssetSelection.checks(*dg.load_asset_checks_from_modules([drift]))
         wanted = dg.AssetSelection.assets("drift").without_checks() if days else checks
         job = dg.define_asset_job("job", wanted)
-        tags = {"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]}
+        ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+        tags = dict(zip(ends, (days[0], days[-1]), strict=True)) if days else {}
         resources = built.resources
         definitions = dg.Definitions(built.assets, asset_checks=built.asset_checks, jobs=[job], resources=resources)
-        return definitions.resolve_job_def("job").execute_in_process(instance=instance, tags=tags if days else None)
+        return definitions.resolve_job_def("job").execute_in_process(instance=instance, tags=tags)
 
     return run
 
