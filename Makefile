@@ -1,4 +1,4 @@
-# Every target first makes .venv from requirements.lock, so that a fresh clone needs Python, make and a package index only.
+# Every target first makes .venv from requirements.lock; a fresh clone needs only Python, make and a package index.
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
@@ -6,7 +6,7 @@ PORT ?= 3000
 READ_ONLY_PORT ?= 3001
 PREFIX ?=
 LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
-# A shell that starts make with & lets it ignore Ctrl-C, and Dagster would then ignore every signal.
+# After `make … &` the shell has SIGINT ignored, and then Dagster would ignore every signal.
 UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
@@ -23,7 +23,7 @@ setup: .venv/installed ## make the environment in .venv
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Daylight needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is {v[0]}.{v[1]}: run make PYTHON=/path/to/python3.11")'
-	@echo "Making .venv from requirements.lock (3 GB; minutes at the first time) ..."
+	@echo "Making .venv from requirements.lock (3 GB; the first time takes minutes) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
@@ -31,21 +31,21 @@ setup: .venv/installed ## make the environment in .venv
 	@echo "DAGSTER_HOME=$(CURDIR)" > .env
 	@touch $@
 
-demo: setup ## real photos, end to end: train, three days of predictions, a summary
+demo: setup ## train on real photos, predict three days, print a summary
 	@$(BIN)/python -m assets.commands.demo
 
-dev: setup ## the Dagster UI on http://127.0.0.1:3000
+dev: setup ## run the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"
 	@exec $(BIN)/python -m assets.commands.dev --port $(PORT)
 
-ui-read-only: setup ## a second UI over the same instance, in which nothing can be launched, on http://127.0.0.1:3001
-	@echo "Daylight, to look at: http://127.0.0.1:$(READ_ONLY_PORT)$(PREFIX)$(LINEAGE) (Ctrl-C stops it)"
+ui-read-only: setup ## run a second, read-only UI on http://127.0.0.1:3001
+	@echo "Daylight, read-only: http://127.0.0.1:$(READ_ONLY_PORT)$(PREFIX)$(LINEAGE) (Ctrl-C stops it)"
 	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/python -m dagster_webserver --read-only --host 127.0.0.1 --port $(READ_ONLY_PORT) --path-prefix "$(PREFIX)" -w workspace.yaml
 
-# A name of a stranger's file is taken as it is, and neither make nor the shell computes what stands in it.
+# IMAGE may be an untrusted file name: neither make nor the shell may expand it.
 override IMAGE := $(value IMAGE)
 export IMAGE
-explain: setup ## all that the lake knows of a picture: make explain IMAGE=<path or image_id> [JSON=1]
+explain: setup ## explain the prediction of an image: make explain IMAGE=<path or image_id> [JSON=1]
 	@$(BIN)/python -m assets.commands.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
 
 bench: setup .venv-bench/installed ## run the benchmarks, for hours: make bench BENCH="--help" lists the options
@@ -58,25 +58,25 @@ bench: setup .venv-bench/installed ## run the benchmarks, for hours: make bench 
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-bench/bin/python --require-hashes -r requirements-bench.lock
 	@touch $@
 
-test: setup ## the tests, without the slow ones; two files at a time
+test: setup ## run the fast tests, two files at a time
 	@$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 test-all: setup .venv-bench/installed ## all tests but the faults: exports every backbone, runs every benchmark at a tiny size
 	@$(BIN)/python -m pytest -m "not faults and not ui" $(TWO_AT_A_TIME)
 
-test-faults: setup .node/installed ## what can go wrong, really injected: signals, full disks, a cluster, object stores (docs/reliability.md)
+test-faults: setup .node/installed ## inject real faults: signals, full disks, a cluster, object stores (docs/reliability.md)
 	@$(BIN)/python -m pytest -m faults $(TWO_AT_A_TIME)
 
-test-ui: setup ## a browser before a live Dagster, which it leaves pictures of in screenshots/; needs Chromium
+test-ui: setup ## drive a live Dagster with a browser, screenshots in screenshots/; needs Chromium
 	@$(BIN)/python -m pytest -m ui
 
 .node/installed: tests/faults/package-lock.json
-	@command -v npm > /dev/null || { echo "make test-faults needs npm, which comes with Node.js 22 or newer, for the emulator of Azure"; exit 1; }
+	@command -v npm > /dev/null || { echo "make test-faults needs npm for the Azure emulator: install Node.js 22 or newer"; exit 1; }
 	@mkdir -p .node && cp tests/faults/package.json tests/faults/package-lock.json .node/
 	@npm ci --prefix .node --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
-check: setup ## format, lint, types, import rules, definitions
+check: setup ## check format, lint, types, import rules and definitions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -87,10 +87,10 @@ check: setup ## format, lint, types, import rules, definitions
 docs-configuration: setup ## write docs/configuration.md from the declaration of the settings
 	@$(BIN)/python -m assets.commands.configuration
 
-format: setup ## let ruff format and mend what it can
+format: setup ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: setup ## make both locks anew from pyproject.toml
+lock: setup ## make both locks from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKING) -o requirements.lock
 	@grep -oE '^(numpy|onnxruntime|pandas|pillow)==[^\\]*' requirements.lock | $(BIN)/uv pip compile --group bench -c /dev/stdin --no-annotate $(LOCKING) -o requirements-bench.lock

@@ -19,9 +19,9 @@ from statistics import median
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.definitions import build_definitions
+from resources.instance.day_range import tag_days
 from resources.settings import read_settings
 
 FIRST: Final = date(2026, 10, 1)
@@ -73,7 +73,7 @@ def _run(lake: Path, days: dict[date, list[Path]]) -> tuple[float, int, float]:
         settings = read_settings().replace(landing=str(root / "landing"), lake=str(root / "lake"))
         job = build_definitions(settings).resolve_job_def("daily")
         first, *_, last = [*days, *days]
-        tags = {ASSET_PARTITION_RANGE_START_TAG: str(first), ASSET_PARTITION_RANGE_END_TAG: str(last)}
+        tags = tag_days([str(first), str(last)])
         (root / "dagster").mkdir()
         with dg.DagsterInstance.local_temp(str(root / "dagster")) as instance:
             before = _measure_bytes(root / "dagster")

@@ -1,59 +1,59 @@
-"""The landing zone: the folders where pictures arrive, by day, where labelled ones lie, and where reviews come back."""
+"""The landing zone: folders with the images of each day, with labelled images, and with returned reviews.
+
+It only finds these folders. What is in them is read by `pipeline/images` and `pipeline/reviews`.
+"""
 
 from collections.abc import Iterable
 from datetime import date
 
 import dagster as dg
 from pyarrow import fs
-from pydantic import Field
 
 from pipeline.storage.files import open_folder
 
 
 class LandingError(FileNotFoundError):
-    """A folder that is not there; the text names it, the variable and the cure."""
+    """A missing folder; the text gives the folder, the setting and the cure."""
 
 
 class LandingZone(dg.ConfigurableResource):
-    """Where pictures arrive; nothing is ever written there."""
+    """Folders or URIs with images; nothing is ever written there."""
 
-    landing: str = Field(description="Folder or URI with days/<YYYY-MM-DD>/**/<file> (DAYLIGHT_LANDING).")
-    training: str = Field(description="Folder or URI with labelled pictures (DAYLIGHT_TRAINING).")
-    label_pattern: str = Field(
-        default="", description="Regular expression with a group `label`, found in the path (DAYLIGHT_LABEL_PATTERN)."
-    )
+    landing: str
+    training: str
+    label_pattern: str = ""
 
     def day_folders(self, days: Iterable[str]) -> dict[date, str]:
-        """The folder of each day.
+        """Finds the folder of each day.
 
         Raises:
-            LandingError: where one of them does not exist: a day without pictures is an empty folder, so that an upload
-                which never came is not taken for a quiet day.
+            LandingError: if one does not exist. A day without images is an empty folder, so that an upload that never
+                came is not mistaken for a quiet day.
         """
         folders = {day: f"{self.landing}/days/{day}" for day in days}
         missing = [day for day, folder in folders.items() if not _exists(folder)]
         if missing:
             raise LandingError(
-                f"{folders[missing[0]]} does not exist, so {', '.join(missing)} cannot be read: put the pictures of the"
-                f" day there, make the folder empty if none came, or let DAYLIGHT_LANDING name another landing zone"
+                f"{folders[missing[0]]} does not exist, so {', '.join(missing)} cannot be read: put the images of the"
+                " day there, make the folder empty if none came, or set DAYLIGHT_LANDING to another landing zone"
             )
         return {date.fromisoformat(day): folder for day, folder in folders.items()}
 
     def training_folder(self) -> str:
-        """The folder of the labelled pictures.
+        """Finds the folder of the labelled images.
 
         Raises:
-            LandingError: where it does not exist.
+            LandingError: if it does not exist.
         """
         if not _exists(self.training):
             raise LandingError(
-                f"{self.training} does not exist: put labelled pictures there as <label>/<file>,"
-                f" or let DAYLIGHT_TRAINING name another folder"
+                f"{self.training} does not exist: put labelled images there as <label>/<file>,"
+                " or set DAYLIGHT_TRAINING to another folder"
             )
         return self.training
 
     def review_folder(self) -> str | None:
-        """The folder of the filled-in review forms, or None where nobody made it."""
+        """Finds the folder of the filled-in review forms; None if there is none."""
         folder = f"{self.landing}/reviews"
         return folder if _exists(folder) else None
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from assets.definitions import build_definitions
+from resources.instance.day_range import tag_days
 from resources.settings import read_settings
 
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 def run_job(name: str, *days: str) -> str | None:
     """Runs a job over these days, in this process; what failed, or None where the run is green."""
-    tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
+    tags = tag_days(days)
     job = build_definitions(read_settings()).resolve_job_def(name)
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)

@@ -2,8 +2,7 @@
 
 from threading import Thread
 
-from dagster._core.launcher import LaunchRunContext
-from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
+from private_dagster import LaunchRunContext, SyncInMemoryRunLauncher
 
 
 class ThreadRunLauncher(SyncInMemoryRunLauncher):

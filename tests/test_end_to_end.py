@@ -9,11 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from conftest import COLOURS, MakePhoto
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
+from resources.instance.day_range import tag_days
 from resources.lake.image_traces import ImageTraces
 from resources.settings import Settings, read_settings
 
@@ -31,7 +31,7 @@ class Deployment:
 
     def run(self, job: str, *days: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
         """Runs a job; `changes` are of the settings."""
-        tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
+        tags = tag_days(days)
         definitions = build_definitions(self.settings.replace(**changes))
         ops = {"ops": {"classifier_candidate": {"config": config}}} if config else {}
         return definitions.resolve_job_def(job).execute_in_process(

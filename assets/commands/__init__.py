@@ -1,1 +1,1 @@
-"""Commands behind `make`: demo, dev and explain."""
+"""Commands behind `make`: demo, dev, explain and docs-configuration. What they compute belongs in `pipeline`."""

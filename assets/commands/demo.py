@@ -1,7 +1,6 @@
-"""The demo: labelled photos of fruit become a classifier, three days of pictures and their predictions.
+"""The command `make demo`: trains on labelled photos of fruit and predicts three days of photos.
 
-What a user does in the UI, done once from the shell: it runs the same jobs on the same instance, and says at the end
-where to look. The photos are five groups of the Grocery Store Dataset.
+It runs the jobs of the UI on the same instance, and prints a summary. `demo_photos.py` provides the photos.
 """
 
 import sys
@@ -12,11 +11,11 @@ from pathlib import Path
 from typing import cast
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from deltalake import DeltaTable
 
 from assets.commands.demo_photos import DemoError, DemoPhotos, unpack_demo_photos
 from assets.definitions import build_definitions
+from resources.instance.day_range import tag_days
 from resources.settings import Settings, read_settings
 
 LINEAGE = "http://127.0.0.1:3000/asset-groups?expanded=global@global:training,global@global:daily"
@@ -40,17 +39,17 @@ def main() -> None:
         print(
             "Training: exporting the backbone, measuring its precisions, embedding, fitting, checking ...", flush=True
         )
-        trained = run_job(definitions, instance, "training")
+        training = run_job(definitions, instance, "training")
         print(f"Predicting {len(photos.days)} days in one run ...", flush=True)
-        answered = run_job(definitions, instance, "daily", photos.days)
-    print(summarize(settings, photos, [trained, answered], time.monotonic() - started))
+        prediction = run_job(definitions, instance, "daily", photos.days)
+    print(summarize(settings, photos, [training, prediction], time.monotonic() - started))
 
 
 def run_job(
     definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, days: Sequence[str] = ()
 ) -> dg.ExecuteInProcessResult:
-    """Runs a job in this process, for many days at once where it has days; leaves with the reason where it fails."""
-    tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
+    """Runs a job in this process, all its days in one run; exits with the reason if it fails."""
+    tags = tag_days(days)
     result = definitions.resolve_job_def(job).execute_in_process(
         run_config=QUIET, instance=instance, tags=tags, raise_on_error=False
     )
@@ -64,21 +63,21 @@ def run_job(
 def summarize(
     settings: Settings, photos: DemoPhotos, results: Sequence[dg.ExecuteInProcessResult], seconds: float
 ) -> str:
-    """What came out: the answers of the days against what the photos really show, and where to look."""
+    """Compares the predictions with the labels of the photos, and lists where to look."""
     rows = DeltaTable(Path(settings.lake, "predictions")).to_pyarrow_table(
         filters=[("day", "in", [date.fromisoformat(day) for day in photos.days])],
         columns=["day", "path", "predicted_label", "decision"],
     )
-    answers = rows.to_pylist()
-    right = sum(photos.labels[str(row["day"]), row["path"]] == row["predicted_label"] for row in answers)
-    rejected = sum(row["decision"] == "rejected" for row in answers)
+    predictions = rows.to_pylist()
+    right = sum(photos.labels[str(row["day"]), row["path"]] == row["predicted_label"] for row in predictions)
+    rejected = sum(row["decision"] == "rejected" for row in predictions)
     return f"""
-  pictures    {photos.training_count} to learn from, {len(answers)} predicted in {len(photos.days)} days
-  accuracy    {right / len(answers):.3f} ({right} of {len(answers)} right)
-  precision   {_tell_precision(results)}
-  speed       {_tell_speed(results)}
+  images      {photos.training_count} to learn from, {len(predictions)} predicted in {len(photos.days)} days
+  accuracy    {right / len(predictions):.3f} ({right} of {len(predictions)} right)
+  precision   {_describe_precision(results)}
+  speed       {_describe_speed(results)}
   rejected    {rejected}
-  drift       {_tell_drift(results)}
+  drift       {_describe_drift(results)}
   tables      {settings.lake} (Delta Lake, one folder per asset)
   reports     {settings.lake}/reports (a page to open for every day)
   time        {seconds:.0f} s
@@ -86,29 +85,29 @@ def summarize(
 Look at it: run `make dev`, then open {LINEAGE}"""
 
 
-def _tell_precision(results: Sequence[dg.ExecuteInProcessResult]) -> str:
-    """Which one the backbone has, and why."""
+def _describe_precision(results: Sequence[dg.ExecuteInProcessResult]) -> str:
+    """Describes the precision of the backbone and the reason for it."""
     (event,) = results[0].asset_materializations_for_node("backbone")
     return str(event.metadata["why"].value)
 
 
-def _tell_drift(results: Sequence[dg.ExecuteInProcessResult]) -> str:
-    """On how many days the checks of drift warned, and how good the answers are where there is none."""
-    trained, answered = results
-    reports = answered.asset_materializations_for_node("daily_report")
+def _describe_drift(results: Sequence[dg.ExecuteInProcessResult]) -> str:
+    """Describes on how many days a drift check warned, and the holdout accuracy to compare with."""
+    training, prediction = results
+    reports = prediction.asset_materializations_for_node("daily_report")
     alarmed = sum(cast("int", event.metadata["alarm_count"].value) > 0 for event in reports)
     if not alarmed:
         return f"none, on {len(reports)} days"
-    (event,) = trained.asset_materializations_for_node("classifier")
+    (event,) = training.asset_materializations_for_node("classifier")
     accuracy = cast("float", event.metadata["accuracy"].value)
     return (
-        f"{alarmed} of {len(reports)} days warn: their photos are unlike the labelled ones,"
-        f" of whose holdout {accuracy:.3f} were right"
+        f"warning on {alarmed} of {len(reports)} days: their photos differ from the labelled ones"
+        f" (holdout accuracy {accuracy:.3f})"
     )
 
 
-def _tell_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
-    """How fast the runs embedded, where they did."""
+def _describe_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
+    """Describes how fast the runs embedded."""
     rates = [
         cast("float", event.metadata["embedded_per_second"].value)
         for result in results
@@ -117,9 +116,9 @@ def _tell_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
         if "embedded_per_second" in event.metadata
     ]
     if not rates:
-        return "no picture was embedded, all features were in the cache"
+        return "no image was embedded, all features were in the cache"
     ends = dict.fromkeys(f"{rate:.0f}" for rate in (min(rates), max(rates)))
-    return f"{'-'.join(ends)} pictures a second decoded and embedded"
+    return f"{'-'.join(ends)} images a second decoded and embedded"
 
 
 if __name__ == "__main__":

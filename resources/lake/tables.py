@@ -34,7 +34,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         seconds = time.monotonic() - started
         stored = self.lake.read(self.spark.spark_session, name, days).frame
         if days is None:
-            context.step_context.set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
+            dg.AssetExecutionContext.get().set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
         total = sum(row_counts.values())
         reports = obj.describe(stored) if total or days is None else {}
         shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
@@ -42,7 +42,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         for day in days or (None,):
             report = reports.get(date.fromisoformat(day) if day else None, Report())
             metadata = shared | self._show(context, report, row_counts[day], day)
-            context.step_context.add_asset_metadata(metadata, partition_key=day)
+            dg.AssetExecutionContext.get().add_asset_metadata(metadata, partition_key=day)
 
     def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows:
         """Loads the days of the run, or the whole of a table without days, in the type that the asset asks for."""
@@ -55,7 +55,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         if row_count == 0 and day:
             return metadata | {"note": "no images on this day"}
         folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
-        return metadata | show_report(report) | show_images(report, context.step_context.instance, folder)
+        return metadata | show_report(report) | show_images(report, dg.AssetExecutionContext.get().instance, folder)
 
 
 def _days(context: dg.OutputContext | dg.InputContext) -> list[str] | None:

@@ -1,1 +1,1 @@
-"""The Spark session: Java, settings, the code that executors get, and progress."""
+"""The Spark session: its Java, its settings, the code sent to executors, and progress logs. No DataFrame logic."""

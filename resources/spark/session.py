@@ -1,4 +1,4 @@
-"""The Spark session: dagster-pyspark's resource with typed fields, the right Python and Java, and a quiet console."""
+"""The Spark session: dagster-pyspark's resource with typed fields, the right Python and Java, and quiet logging."""
 
 import atexit
 import os
@@ -19,76 +19,82 @@ from pyspark.sql import SparkSession
 import pipeline  # noqa: F401 sets the environment that executors share
 from resources.spark.code import pack_pipeline
 from resources.spark.java import java_home, quick_start_options
-from resources.spark.progress import ProgressWatch, watch_progress
+from resources.spark.progress import ProgressWatch, prepare_watch
 
 POOL: Final = "spark"
-"""Of every asset and check, since all start Spark: how many such runs there are at once says dagster.yaml."""
+"""Pool of every asset and check that starts Spark; dagster.yaml limits how many such runs there are at once."""
 
 SETTINGS_FILE: Final = Path("spark.yaml")
 _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
-"""What `pipeline` sets for itself, and must be set on a cluster before Spark's worker imports it."""
+"""Variables that `pipeline` sets itself, and that a cluster must set before a Spark worker imports it."""
 
 ATTEMPTS: Final = 4
-"""At a task whose worker was killed, as a cluster makes them; a local master would make one."""
+"""Attempts at a task whose worker was killed: as many as on a cluster; the default of a local master is one."""
 
-LISTED: Final = 500
-"""Files of a table that the driver looks up by itself; a job with a task for each takes a fifth of a second."""
+MAX_LISTED_FILES: Final = 500
+"""Files of a table that the driver lists by itself; beyond, Spark starts a job with one task per file."""
 
 _LOCAL: Final = re.compile(r"^local\[(\*|\d+)\]$")
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
 
 class SparkResource(PySparkResource):
-    """One Spark session per run, started when it is first asked for; all steps of a run share it."""
+    """One Spark session per process, started on first use and shared by all steps."""
 
     master: str = Field(
         default="local[*]",
-        description="Any Spark master, such as local[*], spark://host:7077, or sc://host of Connect.",
+        description="Spark master, such as local[*], spark://host:7077 or sc://host (Connect).",
     )
-    driver_memory: str = Field(default="3g", description="Heap of the driver; with a local master, of all there is.")
+    driver_memory: str = Field(default="3g", description="Heap of the driver; a local master has no other JVM.")
     arrow_batch_mebibytes: int = Field(
-        default=1, description="Most that one Arrow batch may hold on its way to Python, whatever the number of rows."
+        default=1, description="Maximum size of an Arrow batch sent to Python, whatever its number of rows."
     )
-    partition_mebibytes: int = Field(default=32, description="Most that one task reads of a table.")
+    partition_mebibytes: int = Field(default=32, description="Maximum size of the part of a table that one task reads.")
     spark_config: dict[str, Any] = Field(
-        default_factory=dict, description="Further Spark settings; these win over the ones above."
+        default_factory=dict, description="Further Spark settings; they override the fields above."
     )
 
     _watch: ProgressWatch | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Starts no session: a step that needs no Spark must not wait for a JVM."""
-        self._watch = None if self.is_remote else watch_progress(context)
+        """Prepares the progress log; starts no session, since a step without Spark must not wait for a JVM."""
+        self._watch = None if self.is_remote else prepare_watch(context)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Ends what watches the run; the session stays, for the next run of this process."""
+        """Ends the progress log; the session stays for the next run of this process."""
         if self._watch:
             self._watch.close()
 
     @property
     def spark_session(self) -> SparkSession:
-        """The session of this process."""
+        """The session of this process, started if there is none."""
+        session = self._find_session()
+        if self._watch:
+            self._watch.start(session.sparkContext)
+        return session
+
+    def _find_session(self) -> SparkSession:
         if SparkSession.getActiveSession() is not None:
             return spark_session_from_config(self._session_settings)
         if not self.is_remote:
             self._prepare_process()
         session = spark_session_from_config(self.settings)
         if self.is_remote:
-            atexit.register(session.stop)  # else a model that a failed run still holds waits for ever for its channel
+            atexit.register(session.stop)  # else a model held by a failed run waits for its channel for ever
         if not self.is_local:
             folder = tempfile.TemporaryDirectory(prefix="daylight-code-")
-            atexit.register(folder.cleanup)  # not sooner: an executor fetches the archive when it starts
+            atexit.register(folder.cleanup)  # not sooner: executors fetch the archive when they start
             session.addArtifacts(str(pack_pipeline(Path(folder.name))), pyfile=True)
         return session
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All Spark settings, flat or nested as they were given."""
+        """All Spark settings, flat or nested as given."""
         return {**({} if self.is_remote else self._process_settings), **self._session_settings}
 
     @property
     def _session_settings(self) -> dict[str, Any]:
-        """What may still be set when Spark's processes run; asks nothing of Java."""
+        """Settings that can change while Spark runs; computing them needs no Java."""
         mebibyte = 2**20
         return {
             **({"spark.remote": self.master} if self.is_remote else {}),
@@ -98,45 +104,45 @@ class SparkResource(PySparkResource):
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": 8,
             "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
-            **({"spark.sql.sources.parallelPartitionDiscovery.threshold": LISTED} if self.is_local else {}),
+            **({"spark.sql.sources.parallelPartitionDiscovery.threshold": MAX_LISTED_FILES} if self.is_local else {}),
             **self.spark_config,
         }
 
     @property
     def is_local(self) -> bool:
-        """Whether driver and executors are one process on this machine."""
+        """Whether driver and executors share one process on this machine."""
         return self.master.startswith("local")
 
     @property
     def is_remote(self) -> bool:
-        """Whether Spark's driver is a Connect server, so that this process starts no JVM."""
+        """Whether the driver is a Connect server; then this process starts no JVM."""
         return self.master.startswith("sc://")
 
     @property
     def _process_settings(self) -> dict[str, Any]:
-        """What is settled when Spark's processes start; a Connect server has settled it for itself."""
+        """Settings that are fixed when Spark's processes start; a Connect server has its own."""
         return {
             "spark.app.name": "daylight",
             "spark.master": _LOCAL.sub(rf"local[\1,{ATTEMPTS}]", self.master),
             "spark.driver.memory": self.driver_memory,
             "spark.driver.extraJavaOptions": " ".join(_java_options(self.master)),
-            "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, made all the same
+            "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, but made
             "spark.ui.showConsoleProgress": "false",
             **{f"spark.executorEnv.{name}": os.environ[name] for name in _SHARED},
             **({"spark.python.daemon.module": "pipeline.daemon"} if self.is_local else {}),
         }
 
     def _prepare_process(self) -> None:
-        """Sets what Spark reads from the environment when its JVM starts."""
+        """Sets the variables that Spark reads when its JVM starts."""
         os.environ["JAVA_HOME"] = str(java_home())
         master = str(self.settings["spark.master"])
         if master.startswith("local") or "127.0.0.1" in master:
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers take the first python3 of the PATH
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers run the first python3 on the PATH
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark listens on every interface
 
 
 def _java_options(master: str) -> list[str]:
-    """Quiet logging, no complaint about a native BLAS that the machine does not have, and on a laptop a quick start."""
+    """Options for quiet logging, no warning about a missing native BLAS, and a quick start with a local master."""
     native = "true" if find_library("blas") else "false"
     quick = quick_start_options(java_home()) if master.startswith("local") else []
     return [
@@ -147,10 +153,10 @@ def _java_options(master: str) -> list[str]:
 
 
 def read_spark_settings(file: Path = SETTINGS_FILE) -> dict[str, Any]:
-    """Reads further Spark settings from `spark.yaml`, flat or nested.
+    """Reads further Spark settings, flat or nested, from a file such as `spark.yaml`.
 
     Raises:
-        ValueError: where the file is not YAML or not a mapping.
+        ValueError: if the file is not YAML or not a mapping.
     """
     if not file.exists():
         return {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from private_dagster import TimeWindowFreshnessPolicy
 
 import assets
 import pipeline

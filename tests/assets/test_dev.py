@@ -1,4 +1,4 @@
-"""`make dev`: it listens on this machine alone, and ends with all that it started."""
+"""`make dev`: it listens on the loopback interface only, and ends with all its processes."""
 
 import re
 import signal
@@ -10,13 +10,13 @@ import pytest
 from dagster_site import Site
 from deployment import PROJECT, Deployment
 
-from assets.commands.dev import HOST, tell_runs
+from assets.commands.dev import HOST, describe_runs
 
 LOOPBACK = {"127.0.0.1", "::1"}
 
 
 def listening(pids: set[int]) -> set[str]:
-    """The addresses on which processes wait for others."""
+    """Returns the addresses on which processes listen."""
     links = [link for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir()]
     sockets = {found[1] for link in links if (found := re.match(r"socket:\[(\d+)\]", str(link.readlink())))}
     addresses = set()
@@ -24,31 +24,31 @@ def listening(pids: set[int]) -> set[str]:
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             _, local, _, state, *others = line.split()
             if state == "0A" and others[5] in sockets:
-                words = bytes.fromhex(local.partition(":")[0])
-                address = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
+                digits = bytes.fromhex(local.partition(":")[0])
+                address = b"".join(digits[at : at + 4][::-1] for at in range(0, len(digits), 4))
                 addresses.add(socket.inet_ntop(family, address))
     return addresses
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_it_listens_on_this_machine_alone_and_ends_with_all_its_processes(sign: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_listens_on_loopback_only_and_ends_with_all_its_processes(number: signal.Signals, tmp_path: Path) -> None:
     with Site(Deployment(tmp_path)) as site:
         assert listening(site.started) == {HOST}
-        assert not site.stop(sign)
-    assert "go on by themselves" not in site.log.read_text()
+        assert not site.stop(number)
+    assert "continue in the background" not in site.log.read_text()
 
 
-def test_every_server_of_the_makefile_is_told_to_listen_on_this_machine_alone() -> None:
+def test_every_server_of_the_makefile_listens_on_loopback_only() -> None:
     hosts = re.findall(r"--host (\S+)", (PROJECT / "Makefile").read_text())
     assert hosts
     assert {*hosts, HOST} <= LOOPBACK
 
 
-def test_runs_that_go_on_are_told(tmp_path: Path) -> None:
+def test_runs_that_continue_are_listed(tmp_path: Path) -> None:
     @dg.job
     def nothing() -> None: ...
 
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        assert tell_runs() == ""
+        assert describe_runs() == ""
         run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
-        assert f"{run.run_id}  nothing" in tell_runs()
+        assert f"{run.run_id}  nothing" in describe_runs()

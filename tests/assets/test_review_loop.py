@@ -10,13 +10,13 @@ import dagster as dg
 import onnx
 import pytest
 from conftest import COLOURS, MakePhoto, make_tiny_graph
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from deltalake import DeltaTable
 from PIL import Image
 from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
 from pipeline.reviews.audit import AuditSize
+from resources.instance.day_range import tag_days
 from resources.settings import Settings, read_settings
 
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
@@ -37,7 +37,7 @@ class Deployment:
 
     def run(self, job: str, *days: str) -> set[str]:
         """Runs a job; returns the failed steps."""
-        tags = {ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]} if days else {}
+        tags = tag_days(days)
         result = (
             build_definitions(self.settings)
             .resolve_job_def(job)

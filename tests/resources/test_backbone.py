@@ -11,10 +11,9 @@ import onnx
 import pytest
 from conftest import SIZE, MakePhoto, make_tiny_graph
 from convolutions import make_convolutions
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.loader import LoadingContextForTest
 from failures import reason
 from onnx import TensorProto, helper, numpy_helper
+from private_dagster import CachingStaleStatusResolver, LoadingContextForTest, StaleStatus
 
 from assets.definitions import build_definitions
 from pipeline.networks.known_photos import load_known_photos

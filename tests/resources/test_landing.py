@@ -41,7 +41,7 @@ def test_a_file_in_the_place_of_a_day_is_an_error(zone: LandingZone, tmp_path: P
 
 
 def test_a_missing_training_folder_is_an_error_with_the_cure(zone: LandingZone, tmp_path: Path) -> None:
-    cure = "does not exist: put labelled pictures there as <label>/<file>, or let DAYLIGHT_TRAINING name another folder"
+    cure = "does not exist: put labelled images there as <label>/<file>, or set DAYLIGHT_TRAINING to another folder"
     with pytest.raises(LandingError, match=re.escape(f"{tmp_path / 'training'} {cure}")):
         zone.training_folder()
     (tmp_path / "training").mkdir()

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from conftest import COLOURS, MakePhoto
 from dagster import DagsterInstance, instance_for_test
-from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_graphql.schema import create_schema
 from deployment import DAY, Deployment
+from private_dagster import (
+    InProcessCodeLocationOrigin,
+    InProcessWorkspaceLoadTarget,
+    LoadableTargetOrigin,
+    WorkspaceProcessContext,
+)
 from pyspark.sql import SparkSession
 from web_pages import WebPages
 

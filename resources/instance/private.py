@@ -1,0 +1,27 @@
+"""Private APIs of Dagster, all in this file, for the version it names; nothing else may import `dagster._core`."""
+
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+
+DAGSTER_VERSION: Final = "1.13.27"
+"""Version of Dagster that this file was checked against."""
+
+
+def find_log_file(instance: dg.DagsterInstance, key: list[str], extension: str) -> Path | None:
+    """Finds the path of a file below the compute-log folder, which the webserver serves; None if there is none."""
+    manager = instance.compute_log_manager
+    if not isinstance(manager, LocalComputeLogManager):
+        return None
+    return Path(manager.get_captured_local_path(key, extension))
+
+
+def delete_event_shard(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Deletes the SQLite file of a run's events, which Dagster empties but leaves."""
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        for ending in ("", "-wal", "-shm"):
+            Path(storage.path_for_shard(run_id) + ending).unlink(missing_ok=True)
