@@ -20,7 +20,7 @@ def break_files(photos: Sequence[bytes]) -> dict[str, bytes]:
         for number in range(PER_FORMAT):
             photo = save(photos[number % len(photos)], file_format)
             files[f"cut {number}.{file_format.lower()}"] = photo[: chance.randrange(len(photo))]
-            files[f"bent {number}.{file_format.lower()}"] = bend(photo, chance)
+            files[f"corrupt {number}.{file_format.lower()}"] = corrupt(photo, chance)
     return files | HOSTILE
 
 
@@ -30,11 +30,11 @@ def save(photo: bytes, file_format: str) -> bytes:
     return output.getvalue()
 
 
-def bend(content: bytes, chance: random.Random) -> bytes:
-    bent = bytearray(content)
+def corrupt(content: bytes, chance: random.Random) -> bytes:
+    corrupted = bytearray(content)
     for _ in range(chance.randint(1, 30)):
-        bent[chance.randrange(len(bent))] = chance.randrange(256)
-    return bytes(bent)
+        corrupted[chance.randrange(len(corrupted))] = chance.randrange(256)
+    return bytes(corrupted)
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:

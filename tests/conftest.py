@@ -1,4 +1,4 @@
-"""Real small things: one Spark session, one ONNX graph that sees colours, JPEGs of noise around a colour."""
+"""Small real fixtures: one Spark session, one ONNX graph that sees colours, JPEGs of noise around a colour."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ MakePhoto = Callable[..., bytes]
 
 @pytest.fixture(scope="session")
 def spark_resource() -> SparkResource:
-    """As in production, with two cores and a JVM that starts quickly."""
+    """The resource as in production, with two cores and a JVM that starts fast."""
     fast = {
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.shuffle.partitions": 2,
@@ -36,7 +36,7 @@ def spark_resource() -> SparkResource:
 
 @pytest.fixture(scope="session")
 def spark(spark_resource: SparkResource) -> Iterator[SparkSession]:
-    """The one session of all tests."""
+    """The Spark session of all tests."""
     session = spark_resource.spark_session
     yield session
     session.stop()
@@ -44,7 +44,7 @@ def spark(spark_resource: SparkResource) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def tiny_pretrained() -> Pretrained:
-    """A network that gives the mean colour of sixteen fields: 48 features, in microseconds."""
+    """A network that computes the mean colour of sixteen fields: 48 features."""
 
     def embed(pixels: np.ndarray) -> np.ndarray:
         fields = UNIT.apply(pixels).reshape(len(pixels), 4, 8, 4, 8, 3).mean(axis=(2, 4))
@@ -68,13 +68,13 @@ def make_tiny_graph() -> onnx.ModelProto:
 
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Pretrained) -> Backbone:
-    """The tiny network as a stored graph, made as every backbone is."""
+    """The tiny network as a stored graph."""
     return open_backbone(export_backbone(tiny_pretrained, tmp_path_factory.mktemp("backbone")))
 
 
 @pytest.fixture(scope="session")
 def make_photo() -> MakePhoto:
-    """Makes the bytes of a picture: noise around a colour, different for every seed."""
+    """Makes the bytes of an image: noise around a colour, different for every seed."""
 
     def make(colour: str = "red", seed: int = 0, size: tuple[int, int] = (48, 40), file_format: str = "JPEG") -> bytes:
         noise = np.random.default_rng(seed).normal(0, 25, (size[1], size[0], 3))
@@ -88,7 +88,7 @@ def make_photo() -> MakePhoto:
 
 @pytest.fixture(scope="session")
 def training_folder(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Path:
-    """Ninety labelled pictures in folders by colour."""
+    """Ninety labelled images in folders by colour."""
     root = tmp_path_factory.mktemp("training")
     for colour in COLOURS:
         (root / colour).mkdir()

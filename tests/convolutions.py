@@ -42,7 +42,7 @@ def make_convolutions(kernel: int = 3, pads: tuple[int, ...] = (0, 0, 0, 0), has
 
 
 def make_channels_last() -> onnx.ModelProto:
-    """The convolutions as a network that takes `[n, size, size, 3]`, as TensorFlow's do."""
+    """Makes the same network with channels last, `[n, size, size, 3]`, as TensorFlow does."""
     model = make_convolutions()
     model.graph.node.insert(0, helper.make_node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]))
     shape = ["n", SIZE, SIZE, 3]

@@ -1,4 +1,4 @@
-"""A Dagster that runs as `make dev` starts it, in a folder with an instance, a landing zone and a lake of its own."""
+"""A Dagster started by `make dev`, in a folder with its own instance, landing zone and lake."""
 
 import json
 import os
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 180
 
 
 class Site:
-    """A clone made of links, beside a deployment's landing zone and lake, and the processes of `make dev` in it."""
+    """A clone of the project made of links, in a deployment's folder, and the processes of `make dev` in it."""
 
     def __init__(self, deployment: Deployment, **environment: str) -> None:
         self.deployment = deployment
@@ -48,7 +48,7 @@ class Site:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Starts `make dev`, and waits until the code location is loaded and the daemon is at work."""
+        """Starts `make dev`, and waits until the code location is loaded and the daemons are healthy."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["make", "-o", ".venv/installed", "dev", f"PORT={self.port}"],
@@ -62,10 +62,10 @@ class Site:
         self.wait_until(self._is_ready, "no page was served", seconds=300)
         self.started |= set(descendants(self.process.pid))
 
-    def stop(self, sign: signal.Signals = signal.SIGTERM, patience_seconds: float = 60) -> set[int]:
-        """Asks `make dev` to end and gives it time; kills and gives what is left of it."""
+    def stop(self, number: signal.Signals = signal.SIGTERM, patience_seconds: float = 60) -> set[int]:
+        """Stops `make dev`; kills and returns the processes that outlive its patience."""
         self.started |= set(descendants(self.process.pid))
-        os.killpg(self.process.pid, sign) if sign == signal.SIGINT else self.process.send_signal(sign)
+        os.killpg(self.process.pid, number) if number == signal.SIGINT else self.process.send_signal(number)
         deadline = time.monotonic() + patience_seconds
         while self.left() and time.monotonic() < deadline:
             self.process.poll()
@@ -78,7 +78,7 @@ class Site:
         return left
 
     def left(self) -> set[int]:
-        """Processes that `make dev` started and that are there."""
+        """Returns the processes of `make dev` that are alive."""
         return {pid for pid in self.started if is_alive(pid)}
 
     @property
@@ -86,7 +86,7 @@ class Site:
         return WebPages(self.query)
 
     def query(self, query: str, **variables: object) -> dict[str, Any]:
-        """Asks the web server as its page does."""
+        """Queries the webserver as its page does."""
         request = urllib.request.Request(
             f"{self.url}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
@@ -122,7 +122,7 @@ def free_port() -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
+    """Whether a process exists and has not ended."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""A deployment in a folder, and jobs that work on it in processes of their own, which tests may kill."""
+"""A deployment in a folder, and jobs on it in separate processes that tests may kill."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 240
 
 
 class Deployment:
-    """A landing zone and a lake in a folder, and processes that work on them."""
+    """A landing zone and a lake in a folder, and the environment of jobs on them."""
 
     def __init__(self, root: Path, **environment: str) -> None:
         self.root = root
@@ -54,7 +54,7 @@ class Deployment:
         return folder
 
     def lay_out(self, make_photo: MakePhoto, labelled: int) -> None:
-        """The tiny network, and labelled pictures: so many of each colour."""
+        """Stores the tiny network and this number of labelled images per colour."""
         onnx.save(make_tiny_graph(), self.root / "tiny.onnx")
         for colour in COLOURS:
             folder = self.root / "landing" / "training" / colour
@@ -64,7 +64,7 @@ class Deployment:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Lets this process work on it: its settings, and its folder to start in."""
+        """Switches this process to the settings and the folder of the deployment."""
         ours = {name: value for name, value in self.environment.items() if name.startswith("DAYLIGHT_")}
         with patch.dict(os.environ, ours), chdir(self.root):
             yield
@@ -82,12 +82,12 @@ class Deployment:
         return run
 
     def failures(self, job: str, *days: str) -> str | None:
-        """Runs a job in this process, which is quicker where nothing is killed; None where the run is green."""
+        """Runs a job in this process, which is faster; returns its failures, or None."""
         with self.entered():
             return run_job(job, *days)
 
     def rows(self, table: str, day: str) -> list[dict] | None:
-        """What a foreign reader finds, in order; None where the day was never written."""
+        """Reads a day without Spark, sorted; None if the day was never written."""
         if not DeltaTable.is_deltatable(str(self.lake / table)):
             return None
         delta = DeltaTable(self.lake / table)
@@ -101,7 +101,7 @@ class Deployment:
 
 
 class Run:
-    """A job in a process of its own, with all that it starts."""
+    """A job in a separate process, with the processes it starts."""
 
     def __init__(self, deployment: Deployment, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         self.log = deployment.root / f"run-{time.monotonic_ns()}.log"
@@ -120,7 +120,7 @@ class Run:
             return self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill_all()
-            raise AssertionError(f"no end after {PATIENCE_SECONDS} s:\n{self.text[-4000:]}") from None
+            raise AssertionError(f"not ended after {PATIENCE_SECONDS} s:\n{self.text[-4000:]}") from None
 
     @property
     def text(self) -> str:
@@ -131,7 +131,7 @@ class Run:
         return self.process.returncode == 0
 
     def watch_workers(self) -> dict[int, int]:
-        """Waits for the end; gives the most memory in bytes that every Python process of Spark's had, by its pid."""
+        """Waits for the end; returns the peak memory in bytes of each Python process of Spark, by pid."""
         peaks: dict[int, int] = {}
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.process.poll() is None and time.monotonic() < deadline:
@@ -143,7 +143,7 @@ class Run:
         return peaks
 
     def wait_for_stop(self) -> None:
-        """Until the process has stopped itself."""
+        """Waits until the process has stopped itself."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             if Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
@@ -162,14 +162,14 @@ class Run:
         self.process.wait()
 
     def find(self, is_wanted: Callable[[str, int], bool]) -> int:
-        """Waits for a process below this one of which this is true; it is told the command line and the depth."""
+        """Waits for a descendant that is wanted, judged by its command line and its depth."""
         below = self.process.pid
         return self.find_in(
             lambda: {pid for pid, depth in descendants(below).items() if is_wanted(command_of(pid), depth)}
         )
 
     def find_in(self, list_wanted: Callable[[], Collection[int]]) -> int:
-        """Waits, while the job runs, for the first process that is listed."""
+        """Waits for the first listed process while the job runs."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             for pid in list_wanted():
@@ -179,7 +179,7 @@ class Run:
 
 
 def peak_of(pid: int) -> int:
-    """The most memory that a process ever had at once, in bytes."""
+    """Returns the peak memory of a process, in bytes."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -195,7 +195,7 @@ def command_of(pid: int) -> str:
 
 
 def descendants(root: int) -> dict[int, int]:
-    """All processes below one, with their depth."""
+    """Returns all descendants of a process, with their depth."""
     children = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

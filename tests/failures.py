@@ -1,4 +1,4 @@
-"""Failures: why a run in this process ended."""
+"""The reason why a run in this process failed."""
 
 import dagster as dg
 
@@ -6,7 +6,7 @@ from pipeline.networks.pretrained import PretrainedError
 
 
 def reason(result: dg.ExecuteInProcessResult) -> str:
-    """What the failed step says of the backbone."""
+    """Returns the message of the error about the backbone."""
     (event,) = [event for event in result.all_events if event.is_step_failure]
     error = event.step_failure_data.error
     while error.cls_name != PretrainedError.__name__:

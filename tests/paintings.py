@@ -1,4 +1,4 @@
-"""Paintings: images with a structure of their own, drawn from a seed."""
+"""Paintings: images with distinct structure, drawn from a seed."""
 
 import io
 
@@ -14,7 +14,7 @@ def save(image: Image.Image, quality: int = 90) -> bytes:
 
 
 def paint(seed: int) -> Image.Image:
-    """Noise of all scales, as in a photo, with a few shapes on it."""
+    """Paints noise of all scales, as in a photo, with a few shapes on it."""
     random = np.random.default_rng(seed)
     pixels = sum(
         np.atleast_3d(cv2.resize(random.normal(0, 150 / grain, (grain, grain, colours)), (360, 300)))

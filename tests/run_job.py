@@ -1,4 +1,4 @@
-"""Runs a job as Dagster does, in a process that tests may kill, and that may kill or stop itself at a function."""
+"""Runs a job in this process, which can kill or stop itself at the call of a function."""
 
 import argparse
 import importlib
@@ -18,10 +18,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("job")
     parser.add_argument("days", nargs="*")
-    parser.add_argument("--kill", help="module:function, at which this process sends itself the signal")
+    parser.add_argument("--kill", help="module:function at whose call this process sends itself the signal")
     parser.add_argument("--signal", default="SIGKILL")
-    parser.add_argument("--call", type=int, default=1, help="at which call of it")
-    parser.add_argument("--after", action="store_true", help="when it is through, and not before")
+    parser.add_argument("--call", type=int, default=1, help="number of the call")
+    parser.add_argument("--after", action="store_true", help="send the signal after the call, not before")
     options = parser.parse_args()
     if options.kill:
         kill_at(*options.kill.split(":"), options.call, options.after, signal.Signals[options.signal])
@@ -31,11 +31,10 @@ def main() -> None:
 
 
 def run_job(name: str, *days: str) -> str | None:
-    """Runs a job over these days, in this process; what failed, or None where the run is green."""
-    tags = tag_days(days)
+    """Runs a job over these days in this process; returns its failures, or None."""
     job = build_definitions(read_settings()).resolve_job_def(name)
     with dg.DagsterInstance.ephemeral() as instance:
-        result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+        result = job.execute_in_process(instance=instance, tags=tag_days(days), raise_on_error=False)
     failures = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
     checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
     failures += [f"{check.check_name}: {check.description}" for check in checks]

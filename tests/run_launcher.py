@@ -1,4 +1,4 @@
-"""A launcher for tests: a run ends before its launch returns, in this process, beside the loop that serves pages."""
+"""A run launcher for tests: runs in this process and ends before the launch returns."""
 
 from threading import Thread
 
@@ -6,7 +6,7 @@ from private_dagster import LaunchRunContext, SyncInMemoryRunLauncher
 
 
 class ThreadRunLauncher(SyncInMemoryRunLauncher):
-    """A thread of its own, since a run has an event loop of its own."""
+    """Runs in a separate thread, because a run has its own event loop."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = Thread(target=super().launch_run, args=(context,))

@@ -1,4 +1,4 @@
-"""Servers of Spark on this machine alone, with a Python that has the project's packages and not the project."""
+"""Spark servers on the loopback interface, whose Python has the project's packages but not the project."""
 
 import os
 import signal
@@ -23,11 +23,11 @@ SPARK = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 120
 
 QUICK_JAVA = {"JAVA_TOOL_OPTIONS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize={CODE_CACHE}"}
-"""For JVMs that live as long as one small day; a worker hands it on to its executors."""
+"""Variables for short-lived JVMs; a worker passes them on to its executors."""
 
 
 class Servers:
-    """Processes of Spark in a folder, which know nothing of the project and listen on the loopback."""
+    """Spark processes in a folder, without the project, that listen on the loopback interface."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -35,7 +35,7 @@ class Servers:
         self.python = root / "venv" / "bin" / "python"
         venv.create(root / "venv", symlinks=True)
         packages = sysconfig.get_path("purelib", vars={"base": str(root / "venv")})
-        # The packages of the project's environment, without the link to the project itself.
+        # The packages of this environment, without its link to the project.
         Path(packages, "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
     def __enter__(self) -> Self:
@@ -50,15 +50,15 @@ class Servers:
         self.stop()
 
     def start(self) -> None:
-        """Starts what the class is named after, and waits until it serves."""
+        """Starts the servers and waits until they are ready."""
         raise NotImplementedError
 
-    def launch(self, command: str, *words: str, **environment: str) -> Path:
-        """Starts one of Spark's commands; gives its log."""
+    def launch(self, command: str, *options: str, **environment: str) -> Path:
+        """Starts one of Spark's commands; returns its log."""
         file = self.root / f"{len(self.processes)}.log"
         with file.open("wb") as log:
             process = subprocess.Popen(
-                [str(SPARK / "bin" / command), *words],
+                [str(SPARK / "bin" / command), *options],
                 cwd=self.root,
                 env={
                     "PATH": "/usr/bin:/bin",
@@ -76,10 +76,10 @@ class Servers:
         self.processes.append(process)
         return file
 
-    def wait_for(self, log: Path, words: str, count: int = 1) -> None:
-        """Waits until a log has said so, and so often."""
+    def wait_for(self, log: Path, text: str, count: int = 1) -> None:
+        """Waits until a log contains the text that many times."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while log.read_text(errors="replace").count(words) < count:
+        while log.read_text(errors="replace").count(text) < count:
             if time.monotonic() > deadline:
                 raise AssertionError(log.read_text(errors="replace")[-3000:])
             time.sleep(0.2)
@@ -99,7 +99,7 @@ def free_port() -> int:
 
 
 def pack_packages(archive: Path, *names: str) -> None:
-    """Packs packages of this environment as `pip install --target` lays them out."""
+    """Packs packages of this environment in the layout of `pip install --target`."""
     with tarfile.open(archive, "w") as packed:
         for file in chain.from_iterable(distribution(name).files or [] for name in names):
             if ".." not in file.parts and Path(file.locate()).is_file():

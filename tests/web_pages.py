@@ -1,10 +1,10 @@
-"""What Dagster's pages ask their web server, in its own words: launch, look at a run, look at an asset."""
+"""GraphQL queries of Dagster's pages: launch a run, look at a run, look at an asset."""
 
 from collections.abc import Callable
 from typing import Any
 
 Ask = Callable[..., dict[str, Any]]
-"""From a GraphQL query, and its variables by name, to its data."""
+"""Runs a GraphQL query with its variables, and returns the data."""
 
 LAUNCH = """
 mutation($params: ExecutionParams!) {
@@ -47,7 +47,7 @@ query($id: ID!) {
 
 
 class WebPages:
-    """The pages of one web server."""
+    """The pages of one webserver."""
 
     def __init__(self, ask: Ask, location: str = "daylight") -> None:
         self.ask = ask
@@ -56,7 +56,7 @@ class WebPages:
     def launch(
         self, *assets: str, day: str | None = None, job: str = "__ASSET_JOB", config: dict | None = None
     ) -> dict[str, Any]:
-        """Launches assets as the button does, or a whole job, with what the launchpad says; gives the answer."""
+        """Launches assets or a job, with the launchpad's config, and returns the reply."""
         selector: dict[str, Any] = {
             "jobName": job,
             "repositoryName": "__repository__",
@@ -74,13 +74,13 @@ class WebPages:
         return self.ask(LAUNCH, params=params)["launchPipelineExecution"]
 
     def launch_run(self, *assets: str, **more: Any) -> str:
-        """Launches, and gives the id of the run."""
-        answer = self.launch(*assets, **more)
-        assert answer["__typename"] == "LaunchRunSuccess", answer
-        return answer["run"]["runId"]
+        """Launches a run and returns its id."""
+        reply = self.launch(*assets, **more)
+        assert reply["__typename"] == "LaunchRunSuccess", reply
+        return reply["run"]["runId"]
 
     def list_runs(self) -> list[dict[str, Any]]:
-        """All runs, the newest first."""
+        """Lists all runs, newest first."""
         return self.ask(RUNS)["runsOrError"]["results"]
 
     def status_of(self, run_id: str) -> str:
@@ -88,13 +88,13 @@ class WebPages:
         return status
 
     def events_of(self, run_id: str, kind: str) -> list[dict[str, Any]]:
-        """The events of a run of one kind, such as MaterializationEvent."""
+        """Lists the events of one kind, such as MaterializationEvent."""
         events = self.ask(EVENTS, id=run_id)["logsForRun"]["events"]
         return [event for event in events if event["__typename"] == kind]
 
     def maker_of(self, asset: str) -> str:
-        """The run that materialized an asset last."""
+        """Returns the id of the run that last materialized an asset."""
         query = "query($path: [String!]!) { assetOrError(assetKey: {path: $path}) { ... on Asset {"
-        answer = self.ask(f"{query} assetMaterializations(limit: 1) {{ runId }} }} }} }}", path=[asset])
-        (last,) = answer["assetOrError"]["assetMaterializations"]
+        reply = self.ask(f"{query} assetMaterializations(limit: 1) {{ runId }} }} }} }}", path=[asset])
+        (last,) = reply["assetOrError"]["assetMaterializations"]
         return last["runId"]

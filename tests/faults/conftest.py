@@ -1,4 +1,4 @@
-"""A deployment that was trained once, and copies of it in which each fault is injected."""
+"""A deployment that is trained once, and copies of it for the faults."""
 
 import fcntl
 import shutil
@@ -12,7 +12,7 @@ from deployment import DAY, NEXT_DAY, Deployment
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder is behind its own make target, but for what is behind that of the UI."""
+    """Marks the tests of this folder for `make test-faults`, except those for `make test-ui`."""
     for item in items:
         if Path(__file__).parent in item.path.parents and not item.get_closest_marker("ui"):
             item.add_marker(pytest.mark.faults)
@@ -20,14 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that all workers of this test run see."""
+    """A folder shared by all workers of this test run."""
     base = tmp_path_factory.getbasetemp()
     return base if worker_id == "master" else base.parent
 
 
 @contextmanager
 def first_of_all_workers(root: Path) -> Iterator[bool]:
-    """Lets one worker after the other in; whether there is still to do what is done once."""
+    """Lets one worker in at a time; yields whether it is the first."""
     root.mkdir(exist_ok=True)
     done = root / "done"
     with (root / "lock").open("w") as lock:
@@ -38,7 +38,7 @@ def first_of_all_workers(root: Path) -> Iterator[bool]:
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Deployment:
-    """Labelled pictures, and two days that nobody has read yet."""
+    """Labelled images and two days that were not read yet."""
     deployment = Deployment(tmp_path_factory.mktemp("untrained"))
     deployment.lay_out(make_photo, labelled=20)
     for number in range(60):
@@ -50,7 +50,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -
 
 @pytest.fixture(scope="session")
 def trained(untrained: Deployment, shared: Path) -> Deployment:
-    """The same with a classifier."""
+    """The deployment with a classifier."""
     root = shared / "trained"
     with first_of_all_workers(shared / "training") as is_first:
         if is_first:
@@ -62,7 +62,7 @@ def trained(untrained: Deployment, shared: Path) -> Deployment:
 
 @pytest.fixture(scope="session")
 def expected(trained: Deployment, shared: Path) -> dict[str, dict]:
-    """The rows of both days where nothing goes wrong."""
+    """Rows of both days without a fault."""
     root = shared / "expected"
     with first_of_all_workers(shared / "expecting") as is_first:
         if is_first:
@@ -74,6 +74,6 @@ def expected(trained: Deployment, shared: Path) -> dict[str, dict]:
 
 @pytest.fixture
 def deployment(trained: Deployment, tmp_path: Path) -> Iterator[Deployment]:
-    """A copy to break."""
+    """A copy of the trained deployment, to break."""
     yield trained.copy(tmp_path)
     shutil.rmtree(tmp_path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Spark's daemon with decoders that have faults: what it forks has them."""
+"""Spark's daemon with faulty decoders, which its forks inherit."""
 
 from poisons import load_or_die
 from pyspark.daemon import manager

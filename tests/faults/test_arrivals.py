@@ -1,4 +1,4 @@
-"""Arrivals: what happens to files while a day is read, and whatever they are called, every one of them is a row."""
+"""Arrivals: every file is a row, whatever its name and whatever happens to it while the day is read."""
 
 import io
 import os
@@ -35,9 +35,9 @@ class Evil:
 
 
 @pytest.fixture(scope="module")
-def strange(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, str]:
-    """A day of hostile names, of pictures that say more than pixels, and of pickles; and the log of its run."""
-    deployment = trained.copy(tmp_path_factory.mktemp("strange"))
+def hostile(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, str]:
+    """A day with hostile names, images with metadata, and pickles; and the log of its run."""
+    deployment = trained.copy(tmp_path_factory.mktemp("hostile"))
     folder = deployment.folder(DAY)
     photo = next(folder.iterdir()).read_bytes()
     for name in NAMES:
@@ -47,9 +47,9 @@ def strange(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> tu
     exif = Image.Exif()
     exif[0x010E] = exif[0x9286] = "<b>where somebody lives</b>"
     exif.get_ifd(0x8825)[1], exif.get_ifd(0x8825)[2] = "N", (52.0, 31.0, 12.345)
-    picture = io.BytesIO()
-    Image.open(io.BytesIO(photo)).save(picture, "JPEG", exif=exif, comment=b"where somebody lives")
-    (folder / "with a place.jpg").write_bytes(picture.getvalue())
+    image = io.BytesIO()
+    Image.open(io.BytesIO(photo)).save(image, "JPEG", exif=exif, comment=b"where somebody lives")
+    (folder / "with a place.jpg").write_bytes(image.getvalue())
     for name in PICKLES:
         (folder / name).write_bytes(pickle.dumps(Evil(str(deployment.root / "touched"))))
     run = deployment.run("daily", DAY)
@@ -57,8 +57,8 @@ def strange(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> tu
     return deployment, run.text
 
 
-def test_hostile_names_stay_names(strange: tuple[Deployment, str], expected: dict) -> None:
-    deployment, log = strange
+def test_hostile_names_stay_names(hostile: tuple[Deployment, str], expected: dict) -> None:
+    deployment, log = hostile
     paths = {row["path"] for row in deployment.rows("predictions", DAY)}
     assert paths >= {*NAMES, r"\xff\xfe not text.jpg"}
     assert len(paths) == len(expected[DAY]["predictions"]) + len(NAMES) + 1 + 1 + len(PICKLES)
@@ -66,16 +66,16 @@ def test_hostile_names_stay_names(strange: tuple[Deployment, str], expected: dic
     assert "forged.jpg" not in [line.split()[-1] for line in log.splitlines() if line.startswith("2026-11-20")]
 
 
-def test_what_is_in_a_picture_besides_pixels_goes_nowhere(strange: tuple[Deployment, str]) -> None:
-    deployment, log = strange
+def test_the_metadata_of_an_image_is_stored_nowhere_else(hostile: tuple[Deployment, str]) -> None:
+    deployment, log = hostile
     assert {row["path"]: row["error"] for row in deployment.rows("predictions", DAY)}["with a place.jpg"] is None
     derived = str([deployment.rows(table, DAY) for table in TABLES if table != "images"]) + log
     assert "where somebody lives" not in derived
     assert "12.345" not in derived
 
 
-def test_no_pickle_is_loaded(strange: tuple[Deployment, str]) -> None:
-    deployment, _ = strange
+def test_no_pickle_is_loaded(hostile: tuple[Deployment, str]) -> None:
+    deployment, _ = hostile
     errors = {row["path"]: row["error"] for row in deployment.rows("predictions", DAY)}
     assert {errors[name] for name in PICKLES} == {"not an image"}
     assert not (deployment.root / "touched").exists()
@@ -131,5 +131,5 @@ def test_a_day_of_daylight_saving_is_a_day(day: str, deployment: Deployment, exp
 
 
 def without_day(rows: list[dict]) -> list[dict]:
-    """Less what the day's name decides: itself, and which pictures are drawn for the audit."""
+    """Drops what depends on the date: the day, and the images drawn for the audit."""
     return [row | {"day": None, "audit_weight": None} for row in rows if row.get("reason") != "audit"]

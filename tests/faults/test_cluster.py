@@ -1,4 +1,4 @@
-"""A cluster: a master and two workers as processes that know nothing of the project give the tables of a laptop."""
+"""A cluster of one master and two workers without the project gives the same tables as a laptop."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ from deployment import DAY, Deployment, command_of, descendants
 from servers import QUICK_JAVA, Servers, free_port, pack_packages
 
 PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pandas", "pillow", "pyarrow", "simplejpeg")
-"""All that executors need beside Spark, as docs/operations.md says."""
+"""Packages that executors need besides Spark, as in docs/operations.md."""
 
-THEIRS = ("python-dateutil", "pytz", "six", "tzdata")
-"""What those need."""
+DEPENDENCIES = ("python-dateutil", "pytz", "six", "tzdata")
+"""Dependencies of these packages."""
 
 
 class Cluster(Servers):
-    """A standalone master and two workers of one core each, on this machine alone."""
+    """A standalone master and two workers with one core each, on the loopback interface."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -32,14 +32,14 @@ class Cluster(Servers):
 
     def start(self) -> None:
         master = "org.apache.spark.deploy.master.Master"
-        words = ("--host", "127.0.0.1", "--port", str(self.port), "--webui-port", str(free_port()))
-        log = self.launch("spark-class", master, *words)
+        options = ("--host", "127.0.0.1", "--port", str(self.port), "--webui-port", str(free_port()))
+        log = self.launch("spark-class", master, *options)
         for number in range(2):
             work = self.root / f"work-{number}"
             web = str(free_port())
-            words = ("--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", web)
+            options = ("--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", web)
             worker = "org.apache.spark.deploy.worker.Worker"
-            self.launch("spark-class", worker, *words, "--work-dir", str(work), self.master)
+            self.launch("spark-class", worker, *options, "--work-dir", str(work), self.master)
         self.wait_for(log, "Registering worker", 2)
 
     def executors(self) -> list[int]:
@@ -58,24 +58,22 @@ def use(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
     return {"DAYLIGHT_SPARK_MASTER": cluster.master, **QUICK_JAVA}
 
 
-def test_the_python_of_the_executors_does_not_know_the_project(cluster: Cluster) -> None:
+def test_the_python_of_the_executors_lacks_the_project(cluster: Cluster) -> None:
     code = "import pyspark, pipeline"
-    said = subprocess.run([str(cluster.python), "-c", code], capture_output=True, cwd="/", text=True, check=False)
-    assert "No module named 'pipeline'" in said.stderr
+    done = subprocess.run([str(cluster.python), "-c", code], capture_output=True, cwd="/", text=True, check=False)
+    assert "No module named 'pipeline'" in done.stderr
 
 
-def test_a_cluster_gives_the_tables_of_a_laptop(cluster: Cluster, deployment: Deployment, expected: dict) -> None:
+def test_a_cluster_gives_the_same_tables_as_a_laptop(cluster: Cluster, deployment: Deployment, expected: dict) -> None:
     run = deployment.run("daily", DAY, **use(cluster, deployment))
     assert run.is_good, run.text
     assert deployment.all_rows(DAY) == expected[DAY]
 
 
-def test_an_executor_that_is_killed_costs_time_and_no_row(
-    cluster: Cluster, deployment: Deployment, expected: dict
-) -> None:
-    of_others = {*cluster.executors()}
+def test_a_killed_executor_costs_time_and_no_row(cluster: Cluster, deployment: Deployment, expected: dict) -> None:
+    earlier = {*cluster.executors()}
     run = deployment.start("daily", DAY, **use(cluster, deployment))
-    executor = run.find_in(lambda: {*cluster.executors()} - of_others)
+    executor = run.find_in(lambda: {*cluster.executors()} - earlier)
     time.sleep(3)
     os.kill(executor, signal.SIGKILL)
     run.wait()
@@ -87,7 +85,7 @@ def test_executors_find_their_packages_in_an_archive(
     cluster: Cluster, deployment: Deployment, expected: dict, tmp_path: Path
 ) -> None:
     archive = tmp_path / "packages.tar"
-    pack_packages(archive, *PACKAGES, *THEIRS)
+    pack_packages(archive, *PACKAGES, *DEPENDENCIES)
     bare = tmp_path / "bare"
     venv.create(bare, symlinks=True)
     deployment.set_spark(

@@ -1,4 +1,4 @@
-"""Concurrency: runs at the same time end in the result of one of them, and no reader ever sees a part of a day."""
+"""Concurrency: concurrent runs leave the result of one of them, and a reader never sees part of a day."""
 
 import threading
 
@@ -7,7 +7,7 @@ from deltalake import DeltaTable
 from deployment import DAY, NEXT_DAY, Deployment
 
 
-def test_two_runs_of_one_day_end_in_one_result(deployment: Deployment, expected: dict) -> None:
+def test_two_runs_of_one_day_leave_one_result(deployment: Deployment, expected: dict) -> None:
     runs = [deployment.start("daily", DAY) for _ in range(2)]
     for run in runs:
         run.wait()
@@ -19,7 +19,7 @@ def test_two_runs_of_one_day_end_in_one_result(deployment: Deployment, expected:
 
 @pytest.fixture(scope="module")
 def watched(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> tuple[Deployment, list[int]]:
-    """Two days run at once in a new lake, then one of them again; and how many rows of it a reader saw all the time."""
+    """Two days run at once in a new lake, then one of them again; and the row counts that a polling reader saw."""
     deployment = trained.copy(tmp_path_factory.mktemp("watched"))
     folder = str(deployment.lake / "predictions")
     seen: list[int] = []
@@ -52,9 +52,9 @@ def test_runs_of_two_days_at_once_both_succeed(watched: tuple[Deployment, list[i
         assert deployment.all_rows(day) == expected[day]
 
 
-def test_a_reader_in_a_loop_never_sees_a_part_of_a_day(watched: tuple[Deployment, list[int]], expected: dict) -> None:
+def test_a_polling_reader_never_sees_part_of_a_day(watched: tuple[Deployment, list[int]], expected: dict) -> None:
     _, seen = watched
     whole = len(expected[DAY]["predictions"])
     assert set(seen) <= {0, whole}
-    assert seen == sorted(seen), "once there, it is always there"
+    assert seen == sorted(seen), "a day never disappears"
     assert seen.count(whole) > 20

@@ -1,4 +1,4 @@
-"""Connect: a server that knows nothing of the project gives the tables of a laptop, and no JVM runs on this side."""
+"""Spark Connect: a server without the project gives the same tables as a laptop; the client runs no JVM."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 
 class ConnectServer(Servers):
-    """A Connect server with two cores, on this machine alone."""
+    """A Connect server with two cores, on the loopback interface."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -27,9 +27,9 @@ class ConnectServer(Servers):
             "spark.driver.memory": "1g",
             "spark.ui.enabled": "false",
         }
-        words = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
+        options = [option for name, value in settings.items() for option in ("--conf", f"{name}={value}")]
         server = ("--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal")
-        log = self.launch("spark-submit", "--master", "local[2]", *words, *server, PYSPARK_PYTHON=str(self.python))
+        log = self.launch("spark-submit", "--master", "local[2]", *options, *server, PYSPARK_PYTHON=str(self.python))
         self.wait_for(log, "Spark Connect server started")
 
 
@@ -43,25 +43,25 @@ def use(server: ConnectServer) -> dict[str, str]:
     return {"DAYLIGHT_SPARK_MASTER": f"sc://127.0.0.1:{server.port}", "JAVA_HOME": "/nowhere"}
 
 
-def test_a_server_gives_the_tables_of_a_laptop(server: ConnectServer, deployment: Deployment, expected: dict) -> None:
+def test_a_server_gives_the_same_tables_as_a_laptop(
+    server: ConnectServer, deployment: Deployment, expected: dict
+) -> None:
     run = deployment.run("daily", DAY, **use(server))
     assert run.is_good, run.text
     assert deployment.all_rows(DAY) == expected[DAY]
 
 
-def test_a_server_that_has_answered_a_day_answers_the_next(
+def test_a_server_that_has_predicted_a_day_predicts_the_next(
     server: ConnectServer, deployment: Deployment, expected: dict
 ) -> None:
-    """Of another session, which sends code and graph again under the same names."""
+    """A new session sends code and graph again under the same names."""
     run = deployment.run("daily", NEXT_DAY, **use(server))
     assert run.is_good, run.text
     assert deployment.all_rows(NEXT_DAY) == expected[NEXT_DAY]
 
 
 @pytest.mark.usefixtures("spark")
-def test_a_training_on_a_server_gives_a_classifier_that_a_laptop_loads(
-    server: ConnectServer, deployment: Deployment
-) -> None:
+def test_a_classifier_trained_on_a_server_loads_on_a_laptop(server: ConnectServer, deployment: Deployment) -> None:
     shutil.rmtree(deployment.lake / "models" / "classifier")
     for asset in ("classifier", "classifier_candidate"):
         (deployment.lake / "models" / f"{asset}.json").unlink()
@@ -71,14 +71,14 @@ def test_a_training_on_a_server_gives_a_classifier_that_a_laptop_loads(
     assert len(deployment.rows("predictions", DAY)) == 60
 
 
-def test_a_server_listens_on_the_loopback_alone(server: ConnectServer) -> None:
+def test_a_server_listens_on_loopback_only(server: ConnectServer) -> None:
     found = [address for process in server.processes for address in listening(process.pid)]
     assert f"{server.port:04X}" in {address.rpartition(":")[2] for address in found}
     assert {address.rpartition(":")[0] for address in found} <= LOOPBACK
 
 
 def listening(root: int) -> list[str]:
-    """Where a process and all below it listen, as `/proc/net` writes it."""
+    """Lists the addresses on which a process and its descendants listen, in the notation of `/proc/net`."""
     links = [link for pid in [root, *descendants(root)] for link in Path(f"/proc/{pid}/fd").iterdir()]
     sockets = {os.readlink(link) for link in links if link.is_symlink()}
     lines = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Decoders: a day with every poison ends, each has its reason, and all others have the features they always have."""
+"""Decoders: a day with every poison ends, each poison has its error, and the other images keep their features."""
 
 import pytest
 from broken_files import break_files
@@ -7,8 +7,8 @@ from poisons import POISONS, poison
 
 from pipeline.embed.reasons import DAMAGED, EMPTY, NOT_AN_IMAGE, OUT_OF_MEMORY, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
 
-MOST_BYTES = 1.5e9
-"""Of a Python worker."""
+MAX_BYTES = 1.5e9
+"""Maximum memory of a Python worker."""
 
 
 def test_a_day_with_every_poison_loses_nothing(deployment: Deployment, expected: dict) -> None:
@@ -22,14 +22,14 @@ def test_a_day_with_every_poison_loses_nothing(deployment: Deployment, expected:
     assert run.is_good, run.text
     rows = deployment.rows("predictions", DAY)
     assert {row["path"]: row["error"] for row in rows if row["error"]} == reasons
-    answers = [row for row in rows if not row["error"]]
-    assert sorted(map(str, answers)) == sorted(map(str, expected[DAY]["predictions"]))
+    others = [row for row in rows if not row["error"]]
+    assert sorted(map(str, others)) == sorted(map(str, expected[DAY]["predictions"]))
     features = [row for row in deployment.rows("image_features", DAY) if row["features"]]
     assert sorted(map(str, features)) == sorted(map(str, expected[DAY]["image_features"]))
 
 
 @pytest.mark.usefixtures("spark")
-def test_a_day_of_which_too_much_is_rejected_is_red_and_whole(deployment: Deployment, expected: dict) -> None:
+def test_a_day_with_too_many_rejected_files_fails_and_is_complete(deployment: Deployment, expected: dict) -> None:
     for number in range(10):
         (deployment.folder(DAY) / f"{number}.jpg").write_bytes(b"")
     failures = deployment.failures("daily", DAY) or "green"
@@ -38,7 +38,7 @@ def test_a_day_of_which_too_much_is_rejected_is_red_and_whole(deployment: Deploy
     assert deployment.rows("review_queue", DAY) is None
 
 
-def test_a_day_of_broken_files_keeps_all_rows_and_the_features_of_the_good(
+def test_a_day_of_broken_files_keeps_all_rows_and_the_features_of_the_others(
     deployment: Deployment, expected: dict
 ) -> None:
     broken = break_files([path.read_bytes() for path in sorted(deployment.folder(DAY).iterdir())])
@@ -56,4 +56,4 @@ def test_a_day_of_broken_files_keeps_all_rows_and_the_features_of_the_good(
     features = {row["image_id"]: row for row in deployment.rows("image_features", DAY)}
     assert all(features[row["image_id"]] == row for row in expected[DAY]["image_features"])
     assert peaks, "no worker was seen"
-    assert max(peaks.values()) < MOST_BYTES
+    assert max(peaks.values()) < MAX_BYTES

@@ -1,4 +1,4 @@
-"""Disks: a full file system leaves the lake as it was, whatever it was full at, and room makes the day whole."""
+"""Disks: a full file system leaves the lake as it was, and with free space the next run completes the day."""
 
 import shutil
 import subprocess
@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from deployment import DAY, NEXT_DAY, Deployment
 
-LEFT = {"at once": 0, "at the log": 16_000, "at the data": 200_000}
-"""Bytes that are free when the run begins."""
+FREE_BYTES = {"at once": 0, "at the log": 16_000, "at the data": 200_000}
+"""Free space in bytes when the run starts."""
 
 
 @pytest.fixture(scope="module")
 def small_disk(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A lake on a file system of its own, of 8 MiB; with a day that was answered."""
+    """A lake on its own file system of 8 MiB, with one predicted day."""
     deployment = trained.copy(tmp_path_factory.mktemp("small"))
     saved = deployment.root / "saved"
     shutil.move(deployment.lake, saved)
@@ -29,16 +29,16 @@ def small_disk(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) ->
         subprocess.run(["umount", str(deployment.lake)], check=True)
 
 
-def fill(folder: Path, leave_bytes: int) -> Path:
-    """Takes all room but this."""
+def fill(folder: Path, free_bytes: int) -> Path:
+    """Fills the file system except for this many bytes."""
     filler = folder / "filler"
-    filler.write_bytes(bytes(max(0, shutil.disk_usage(folder).free - leave_bytes)))
+    filler.write_bytes(bytes(max(0, shutil.disk_usage(folder).free - free_bytes)))
     return filler
 
 
-@pytest.mark.parametrize("moment", LEFT)
-def test_a_full_disk(moment: str, small_disk: Deployment, expected: dict) -> None:
-    filler = fill(small_disk.lake, LEFT[moment])
+@pytest.mark.parametrize("moment", FREE_BYTES)
+def test_a_full_disk_leaves_the_lake_as_it_was(moment: str, small_disk: Deployment, expected: dict) -> None:
+    filler = fill(small_disk.lake, FREE_BYTES[moment])
     try:
         run = small_disk.run("daily", NEXT_DAY)
     finally:
@@ -50,7 +50,7 @@ def test_a_full_disk(moment: str, small_disk: Deployment, expected: dict) -> Non
         assert rows is None or rows == expected[NEXT_DAY][table]
 
 
-def test_room_makes_the_day_whole(small_disk: Deployment, expected: dict) -> None:
+def test_with_free_space_the_next_run_completes_the_day(small_disk: Deployment, expected: dict) -> None:
     run = small_disk.run("daily", NEXT_DAY)
     assert run.is_good, run.text
     assert small_disk.all_rows(NEXT_DAY) == expected[NEXT_DAY]

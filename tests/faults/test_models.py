@@ -1,4 +1,4 @@
-"""Models: a day names the one classifier and backbone that answered it; without them it is red and never empty."""
+"""Models: a day names its one classifier and one backbone; without them its run fails and writes nothing."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ FAULTS = {
     "damaged coefficients": lambda d: damage(next(classifier_of(d).rglob("stages/*/data/*.parquet"))),
     "no classifier yet": lambda d: (d.lake / "models" / "classifier.json").unlink(),
 }
-SAID = {
+MESSAGES = {
     "a damaged graph": "is damaged: its name should be its SHA-256",
     "a missing graph": ".onnx",
     "a missing classifier": "is missing or damaged",
@@ -43,9 +43,9 @@ SAID = {
 
 @pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_day_without_its_models_is_red_and_has_no_answers(fault: str, deployment: Deployment) -> None:
+def test_a_day_without_its_models_fails_and_has_no_predictions(fault: str, deployment: Deployment) -> None:
     FAULTS[fault](deployment)
-    assert SAID[fault] in (deployment.failures("daily", DAY) or "green")
+    assert MESSAGES[fault] in (deployment.failures("daily", DAY) or "green")
     assert deployment.rows("predictions", DAY) is None
 
 
@@ -56,24 +56,24 @@ def test_a_day_names_one_classifier_and_one_backbone(deployment: Deployment, exp
 
 
 @pytest.mark.parametrize(
-    ("call", "answers"), [(2, "the new one"), (3, "the old one")], ids=["before the answers", "while they are written"]
+    ("call", "used"), [(2, "the new one"), (3, "the old one")], ids=["before the predictions", "while they are written"]
 )
-def test_a_promotion_in_the_middle_of_a_run_never_mixes(call: int, answers: str, deployment: Deployment) -> None:
+def test_a_promotion_during_a_run_never_mixes_classifiers(call: int, used: str, deployment: Deployment) -> None:
     old = classifier_of(deployment)
     shutil.copytree(old, old.with_name("the new one"))
-    words = ("--kill", "resources.lake.lake:replace_rows", "--signal", "SIGSTOP", "--call", str(call))
-    run = deployment.start("daily", DAY, *words)
+    options = ("--kill", "resources.lake.lake:replace_rows", "--signal", "SIGSTOP", "--call", str(call))
+    run = deployment.start("daily", DAY, *options)
     run.wait_for_stop()
     (deployment.lake / "models" / "classifier.json").write_text(json.dumps({"classifier": "the new one"}))
     run.process.send_signal(signal.SIGCONT)
     run.wait()
     assert run.is_good, run.text
     named = {row["classifier"] for row in deployment.rows("predictions", DAY)}
-    assert named == {answers if answers == "the new one" else old.name}
+    assert named == {used if used == "the new one" else old.name}
 
 
 @pytest.mark.usefixtures("spark")
-def test_features_of_another_backbone_are_red_and_say_what_to_do(deployment: Deployment) -> None:
+def test_features_of_another_backbone_fail_with_the_cure(deployment: Deployment) -> None:
     classifier = classifier_of(deployment)
     evaluation = json.loads((classifier / "evaluation.json").read_text())
     (classifier / "evaluation.json").write_text(json.dumps(evaluation | {"backbone": "0" * 64}))

@@ -1,4 +1,4 @@
-"""Processes: whatever is killed at whatever moment, a day reads as before or whole, and the next run makes it whole."""
+"""Processes: whichever is killed, and whenever, a day is unchanged or complete, and the next run completes it."""
 
 import os
 import random
@@ -14,11 +14,11 @@ MOMENTS = {
     "before anything is written": ("resources.lake.lake:open_or_create", 1, False),
     "when the images are written and not committed": ("resources.lake.lake:replace_rows", 1, False),
     "when the images are committed": ("resources.lake.lake:replace_rows", 1, True),
-    "when pictures are embedded and not committed": ("resources.lake.appended_table:append_rows", 1, False),
-    "when pictures are embedded and committed": ("resources.lake.appended_table:append_rows", 1, True),
+    "when images are embedded and not committed": ("resources.lake.appended_table:append_rows", 1, False),
+    "when images are embedded and committed": ("resources.lake.appended_table:append_rows", 1, True),
     "when the features are written and not committed": ("resources.lake.lake:replace_rows", 2, False),
-    "when the answers are written and not committed": ("resources.lake.lake:replace_rows", 3, False),
-    "when the answers are committed": ("resources.lake.lake:replace_rows", 3, True),
+    "when the predictions are written and not committed": ("resources.lake.lake:replace_rows", 3, False),
+    "when the predictions are committed": ("resources.lake.lake:replace_rows", 3, True),
 }
 
 
@@ -28,12 +28,14 @@ def is_whole_or_absent(deployment: Deployment, expected: dict) -> bool:
 
 @pytest.fixture(scope="module")
 def battered(trained: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """One deployment for all moments: every run finds what the killed ones before it left."""
+    """One deployment for all moments: every run finds what the killed runs left."""
     return trained.copy(tmp_path_factory.mktemp("battered"))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_driver_that_is_killed(moment: str, battered: Deployment, expected: dict) -> None:
+def test_a_killed_driver_leaves_the_day_unchanged_or_complete(
+    moment: str, battered: Deployment, expected: dict
+) -> None:
     function, call, after = MOMENTS[moment]
     run = battered.run("daily", DAY, "--kill", function, "--call", str(call), *(["--after"] if after else []))
     assert run.process.returncode == -signal.SIGKILL, run.text
@@ -41,24 +43,26 @@ def test_a_driver_that_is_killed(moment: str, battered: Deployment, expected: di
 
 
 def is_jvm_of_spark(command: str, _: int) -> bool:
-    """Not the shells that start it, nor the JVM that only tells them how."""
+    """Excludes the shells that start the JVM, and the JVM that computes their command line."""
     return command.partition(" ")[0].endswith("/java") and "SparkSubmit" in command and "launcher.Main" not in command
 
 
-def test_a_jvm_that_is_killed_is_a_red_run(battered: Deployment, expected: dict) -> None:
+def test_a_killed_jvm_fails_the_run(battered: Deployment, expected: dict) -> None:
     run = battered.start("daily", DAY)
     os.kill(run.find(is_jvm_of_spark), signal.SIGKILL)
     assert run.wait() != 0
     assert is_whole_or_absent(battered, expected)
 
 
-def test_the_run_after_all_that_were_killed_is_whole(battered: Deployment, expected: dict) -> None:
+def test_the_run_after_the_killed_ones_is_complete(battered: Deployment, expected: dict) -> None:
     again = battered.run("daily", DAY)
     assert again.is_good, again.text
     assert battered.all_rows(DAY) == expected[DAY]
 
 
-def test_a_driver_that_is_killed_at_any_moment(deployment: Deployment, expected: dict) -> None:
+def test_a_driver_killed_at_random_moments_leaves_the_day_unchanged_or_complete(
+    deployment: Deployment, expected: dict
+) -> None:
     for seed in range(4):
         run = deployment.start("daily", DAY)
         time.sleep(random.Random(seed).uniform(4, 16))
@@ -69,7 +73,7 @@ def test_a_driver_that_is_killed_at_any_moment(deployment: Deployment, expected:
     assert deployment.all_rows(DAY) == expected[DAY]
 
 
-def test_nothing_is_left_running_of_a_driver_that_is_killed(deployment: Deployment) -> None:
+def test_a_killed_driver_leaves_no_process(deployment: Deployment) -> None:
     run = deployment.start("daily", DAY)
     java = run.find(is_jvm_of_spark)
     worker = run.find(lambda command, depth: "pipeline.daemon" in command and depth > 2)
@@ -81,8 +85,8 @@ def test_nothing_is_left_running_of_a_driver_that_is_killed(deployment: Deployme
     assert not command_of(worker)
 
 
-def test_a_worker_that_is_killed_costs_time_and_no_row(deployment: Deployment, expected: dict) -> None:
-    """A picture that hangs gives the time to find the worker, and its own row."""
+def test_a_killed_worker_costs_time_and_no_row(deployment: Deployment, expected: dict) -> None:
+    """An image that hangs gives time to find the worker, and has its own row."""
     deployment.set_spark(spark_python_daemon_module="poisoned_daemon")
     (deployment.folder(DAY) / "hangs.jpg").write_bytes(poison("a wait without end"))
     run = deployment.start("daily", DAY, DAYLIGHT_MAX_SECONDS="6", DAYLIGHT_MAX_REJECTED_SHARE="1")
@@ -93,5 +97,5 @@ def test_a_worker_that_is_killed_costs_time_and_no_row(deployment: Deployment, e
     assert run.is_good, run.text
     rows = deployment.rows("predictions", DAY)
     assert [row["error"] for row in rows if row["path"] == "hangs.jpg"] == ["timed out"]
-    answers = [row for row in rows if row["path"] != "hangs.jpg"]
-    assert sorted(map(str, answers)) == sorted(map(str, expected[DAY]["predictions"]))
+    others = [row for row in rows if row["path"] != "hangs.jpg"]
+    assert sorted(map(str, others)) == sorted(map(str, expected[DAY]["predictions"]))

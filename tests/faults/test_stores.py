@@ -1,4 +1,4 @@
-"""Object stores: pictures and lake in S3 and in Azure give what folders give, and keys stay secret."""
+"""Object stores: landing zone and lake in S3 and Azure give the same tables as folders, and keys stay secret."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ from pipeline.storage.object_stores import open_store, storage_options
 
 SECRET = "hush-a-secret-that-nobody-may-read"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""Of the emulator's only account; it is in the emulator's own documentation."""
+"""Public key of the emulator's only account."""
 
 AZURITE = PROJECT / ".node" / "node_modules" / ".bin" / "azurite-blob"
 PATIENCE_SECONDS = 60
@@ -27,12 +27,12 @@ PATIENCE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Store:
-    """An emulator that runs.
+    """A running emulator.
 
     Attributes:
         root: URI of a bucket.
-        secret: that must not be found anywhere.
-        environment: by which it is reached.
+        secret: key that must not be found anywhere.
+        environment: variables with endpoint and key.
     """
 
     root: str
@@ -49,8 +49,8 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "eu-central-1"}
         found = Store("s3://photos", SECRET, keys | {"AWS_ENDPOINT_URL": endpoint})
     else:
-        words = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
-        command = [str(AZURITE), *words, "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+        options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
+        command = [str(AZURITE), *options, "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
         keys = {"AZURE_STORAGE_ACCOUNT_NAME": "devstoreaccount1", "AZURE_STORAGE_ACCOUNT_KEY": AZURITE_KEY}
         found = Store("az://photos", AZURITE_KEY, keys | {"AZURE_STORAGE_ENDPOINT": f"{endpoint}/devstoreaccount1"})
     with (folder / "log").open("wb") as log:
@@ -90,9 +90,9 @@ def bucket_makers_options(store: Store) -> dict[str, object]:
 def stored(
     store: Store, untrained: Deployment, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Deployment:
-    """Pictures of two days and labelled ones in a bucket, and both days answered in one run.
+    """A bucket with labelled images and two days, both predicted in one run.
 
-    One bucket is trained in; into the other one a lake is moved that was made in a folder.
+    In S3 the classifier is trained; into Azure a lake from a folder is copied.
     """
     deployment = Deployment(tmp_path_factory.mktemp("stored"), **store.environment)
     (deployment.root / "tiny.onnx").write_bytes((untrained.root / "tiny.onnx").read_bytes())
@@ -121,7 +121,7 @@ def rows_in(store: Store, table: str, day: str) -> list[dict]:
 
 
 def without_time(rows: list[dict]) -> list[dict]:
-    """A store says when a file came to it."""
+    """Drops the time of modification, which is that of the upload."""
     return [{name: value for name, value in row.items() if name != "modified_at"} for row in rows]
 
 
@@ -131,10 +131,10 @@ def test_the_tables_are_those_of_folders(table: str, store: Store, stored: Deplo
         assert without_time(rows_in(store, table, day)) == without_time(expected[day][table])
 
 
-def test_a_day_run_again_elsewhere_is_replaced_and_not_doubled(
+def test_a_day_run_again_on_other_machines_is_replaced_and_not_duplicated(
     store: Store, stored: Deployment, expected: dict
 ) -> None:
-    """By two runs at once, on machines without a copy of the models."""
+    """Two runs at once, without local copies of the models."""
     runs = [stored.start("daily", DAY, XDG_CACHE_HOME=str(stored.root / name)) for name in ("here", "there")]
     for run in runs:
         run.wait()
@@ -156,7 +156,7 @@ def test_no_key_is_found_in_any_file_or_log(store: Store, stored: Deployment) ->
             assert store.secret.encode() not in path.read_bytes(), path
 
 
-def test_a_bucket_that_is_not_there_is_red_and_named(store: Store, stored: Deployment) -> None:
+def test_a_missing_bucket_fails_the_run_by_name(store: Store, stored: Deployment) -> None:
     run = stored.run("daily", DAY, DAYLIGHT_LANDING=re.sub("photos", "nowhere", store.root))
     assert run.process.returncode == 1
     assert "nowhere" in run.text

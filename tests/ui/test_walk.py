@@ -1,6 +1,6 @@
-"""A walk through the pages as a person clicks: train, predict a day, look at it, and see a bad candidate refused.
+"""A walk through the UI as a user clicks: train, predict a day, look at it, and see a bad candidate refused.
 
-Every test begins where the one before it ended. Pictures of the pages are kept in `screenshots/`.
+Each test continues where the previous one ended. Screenshots are saved in `screenshots/`.
 """
 
 import io
@@ -22,15 +22,15 @@ RUN_SECONDS = 240
 
 def shoot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
-    page.wait_for_timeout(1500)  # drawings move into place
-    picture = Image.open(io.BytesIO(page.screenshot()))
-    picture.quantize(256).save(SCREENSHOTS / f"{name}.png", optimize=True)
+    page.wait_for_timeout(1500)  # animations end
+    screenshot = Image.open(io.BytesIO(page.screenshot()))
+    screenshot.quantize(256).save(SCREENSHOTS / f"{name}.png", optimize=True)
 
 
 def open_lineage(page: Page, site: Site) -> None:
     page.goto(site.url + LINEAGE)
     page.get_by_text("training_images", exact=True).wait_for()
-    page.wait_for_timeout(1500)  # groups open
+    page.wait_for_timeout(1500)  # the groups unfold
 
 
 def materialize_group(page: Page, group: str) -> None:
@@ -39,7 +39,7 @@ def materialize_group(page: Page, group: str) -> None:
 
 
 def follow_run(page: Page, site: Site) -> str:
-    """Waits for the end of the run that was just launched, by the notice of it; gives its id."""
+    """Waits for the end of the run that was just launched; returns its id."""
     page.get_by_text(re.compile("Launched run")).wait_for()
     page.get_by_text("View", exact=True).last.click()
     page.wait_for_url("**/runs/*")
@@ -50,14 +50,14 @@ def follow_run(page: Page, site: Site) -> str:
     return run_id
 
 
-def width_of(picture: Locator) -> int:
-    """In pixels; 0 where it was not loaded."""
-    return picture.evaluate("picture => picture.naturalWidth")
+def width_of(image: Locator) -> int:
+    """Returns the width in pixels; 0 if the image was not loaded."""
+    return image.evaluate("image => image.naturalWidth")
 
 
 @pytest.fixture(scope="module")
 def trained(page: Page, site: Site) -> str:
-    """The run of a training, launched from the lineage."""
+    """Id of a training run, launched from the lineage."""
     open_lineage(page, site)
     materialize_group(page, "training")
     return follow_run(page, site)
@@ -65,7 +65,7 @@ def trained(page: Page, site: Site) -> str:
 
 @pytest.fixture(scope="module")
 def predicted(page: Page, site: Site, trained: str) -> str:
-    """The run of a day, launched from the dialog of days."""
+    """Id of a daily run, launched from the dialog of partitions."""
     open_lineage(page, site)
     materialize_group(page, "daily")
     dialog = page.get_by_role("dialog")
@@ -79,16 +79,16 @@ def predicted(page: Page, site: Site, trained: str) -> str:
 
 @pytest.fixture(scope="module")
 def refused(page: Page, site: Site, predicted: str) -> Iterator[str]:
-    """The run of a training on pictures of which somebody mixed up the labels."""
-    mix_labels(site.root / "landing" / "training")
+    """Id of a training run on images with swapped labels."""
+    swap_labels(site.root / "landing" / "training")
     open_lineage(page, site)
     materialize_group(page, "training")
     yield follow_run(page, site)
-    mix_labels(site.root / "landing" / "training")
+    swap_labels(site.root / "landing" / "training")
 
 
-def mix_labels(training: Path) -> None:
-    """Two pictures of three go to the next colour's folders; done twice it changes them back."""
+def swap_labels(training: Path) -> None:
+    """Swaps two of three images with the next colour; twice restores them."""
     folders = [training / colour for colour in COLOURS]
     for seed in range(30):
         if seed % 3:
@@ -109,7 +109,7 @@ def test_a_day_from_the_dialog_is_green(page: Page, site: Site, predicted: str) 
     shoot(page, "run")
 
 
-def test_the_page_of_a_day_shows_its_pictures(page: Page, site: Site, predicted: str) -> None:
+def test_the_page_of_a_day_shows_its_images(page: Page, site: Site, predicted: str) -> None:
     page.goto(site.url)
     page.get_by_role("link", name="Catalog").click()
     page.get_by_text("predictions", exact=True).locator("visible=true").first.click()
@@ -122,13 +122,13 @@ def test_the_page_of_a_day_shows_its_pictures(page: Page, site: Site, predicted:
     shoot(page, "day")
 
 
-def test_a_candidate_of_mixed_up_labels_is_refused_and_the_page_says_why(
+def test_a_candidate_of_swapped_labels_is_refused_and_the_page_shows_why(
     page: Page, site: Site, trained: str, refused: str
 ) -> None:
     assert site.pages.status_of(refused) == "FAILURE"
     assert site.pages.maker_of("classifier_candidate") == refused
     assert site.pages.maker_of("classifier") == trained
-    assert not any(run["parentRunId"] for run in site.pages.list_runs()), "an answer is not tried again"
+    assert not any(run["parentRunId"] for run in site.pages.list_runs()), "a refusal is not retried"
     check = "candidate_reaches_the_accuracy_floor"
     page.goto(f"{site.url}/assets/classifier_candidate?view=checks&checkDetail={check}")
     expect(page.get_by_text("DAYLIGHT_ACCURACY_FLOOR").first).to_be_visible()
@@ -147,7 +147,7 @@ def test_schedules_and_the_sensor_are_there_and_off(page: Page, site: Site) -> N
 def test_the_lineage_shows_both_groups(page: Page, site: Site, refused: str) -> None:
     open_lineage(page, site)
     page.get_by_role("button", name="Hide navigation").click()
-    page.reload()  # fits the drawing into the window
+    page.reload()  # fits the graph into the window
     page.get_by_text("training_images", exact=True).wait_for()
     page.wait_for_timeout(1500)
     page.locator("button:has([aria-label=panel_show_right])").last.click()
