@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from resources.instance.run_history import forget_runs
+from resources.instance.run_history import delete_runs
 from resources.lake.lake import Lake
 from resources.lake.orphans import remove_orphans
 from resources.lake.purge import purge_days
@@ -15,15 +15,15 @@ from resources.settings import Settings
 
 
 @dg.op
-def empty_old_pictures(context: dg.OpExecutionContext, lake: Lake, settings: dg.ResourceParam[Settings]) -> None:
+def purge_old_images(context: dg.OpExecutionContext, lake: Lake, settings: dg.ResourceParam[Settings]) -> None:
     """Purges image bytes older than DAYLIGHT_KEEP_IMAGES_DAYS; rows, features and predictions stay."""
     kept = settings.keep_images_days
     days = purge_days(lake, days_ago(kept).date().isoformat()) if kept else []
-    context.add_output_metadata({"days": len(days), "which": ", ".join(days)})
+    context.add_output_metadata({"count": len(days), "days": ", ".join(days)})
 
 
 @dg.op
-def collect_leftovers(context: dg.OpExecutionContext, lake: Lake) -> None:
+def collect_orphans(context: dg.OpExecutionContext, lake: Lake) -> None:
     """Removes orphaned files of tables, and drafts of models, a week after they were written."""
     collected = remove_orphans(lake)
     for table, count in collected.items():
@@ -32,18 +32,18 @@ def collect_leftovers(context: dg.OpExecutionContext, lake: Lake) -> None:
 
 
 @dg.op
-def forget_old_runs(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
+def delete_old_runs(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
     """Deletes runs older than DAYLIGHT_KEEP_RUNS_DAYS, except the latest run of each asset and day."""
     kept = settings.keep_runs_days
-    context.add_output_metadata({"runs": forget_runs(context.instance, days_ago(kept)) if kept else 0})
+    context.add_output_metadata({"runs": delete_runs(context.instance, days_ago(kept)) if kept else 0})
 
 
 @dg.job
 def housekeeping() -> None:
     """Frees disk space: orphaned files after a week, image bytes and runs as the settings allow."""
-    empty_old_pictures()
-    collect_leftovers()
-    forget_old_runs()
+    purge_old_images()
+    collect_orphans()
+    delete_old_runs()
 
 
 @dg.schedule(job=housekeeping, cron_schedule="15 5 * * 0", execution_timezone="UTC")

@@ -17,15 +17,15 @@ RECORDS: Final = 1000
 """Number of events looked up at once."""
 
 
-def forget_runs(instance: dg.DagsterInstance, before: datetime) -> int:
+def delete_runs(instance: dg.DagsterInstance, before: datetime) -> int:
     """Deletes events, logs and images of the runs that ended before this moment and that no page needs; counts them."""
     ended = dg.RunsFilter(statuses=list(FINISHED), updated_before=before)
-    forgotten = set(instance.get_run_ids(ended)) - set(_list_needed(instance))
-    for run_id in forgotten:
+    deleted = set(instance.get_run_ids(ended)) - set(_list_needed(instance))
+    for run_id in deleted:
         instance.delete_run(run_id)
         instance.compute_log_manager.delete_logs(prefix=[run_id])
         delete_event_shard(instance, run_id)
-    return len(forgotten)
+    return len(deleted)
 
 
 def _list_needed(instance: dg.DagsterInstance) -> Iterator[str]:

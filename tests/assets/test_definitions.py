@@ -42,7 +42,7 @@ def specs(definitions: dg.Definitions) -> dict[str, dg.AssetSpec]:
     return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
 
 
-def test_a_code_location_can_load_it_whole(definitions: dg.Definitions) -> None:
+def test_the_code_location_loads(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
 
 
@@ -51,7 +51,7 @@ def test_the_assets_are_those_of_the_design(specs: dict[str, dg.AssetSpec]) -> N
     assert {name for name, spec in specs.items() if spec.group_name == "daily"} == DAILY
 
 
-def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, dg.AssetSpec]) -> None:
+def test_lineage_is_that_of_the_design(specs: dict[str, dg.AssetSpec]) -> None:
     edges = {(dep.asset_key.to_user_string(), name) for name, spec in specs.items() for dep in spec.deps}
     assert edges == {
         ("training_images", "training_features"),
@@ -92,7 +92,7 @@ def test_lineage_is_the_one_of_the_design_and_names_no_phantom(specs: dict[str, 
     }
 
 
-def test_every_asset_tells_the_ui_what_it_is_in_one_plain_sentence(specs: dict[str, dg.AssetSpec]) -> None:
+def test_every_asset_describes_itself_in_one_plain_sentence(specs: dict[str, dg.AssetSpec]) -> None:
     for name, spec in specs.items():
         first_line = (spec.description or "").split("\n")[0]
         assert first_line.endswith("."), name
@@ -110,13 +110,13 @@ def test_daily_assets_have_days_and_backfill_in_one_run(definitions: dg.Definiti
         assert definitions.resolve_assets_def(name).partitions_def is None
 
 
-def test_all_days_up_to_today_are_there(definitions: dg.Definitions) -> None:
+def test_there_is_a_partition_for_every_day_up_to_today(definitions: dg.Definitions) -> None:
     keys = definitions.resolve_assets_def("images").partitions_def.get_partition_keys()
     assert keys[0] == "2026-01-01"
     assert keys[-1] == datetime.now(UTC).date().isoformat()
 
 
-def test_candidates_backbones_and_days_are_held_up_by_blocking_checks(definitions: dg.Definitions) -> None:
+def test_bad_candidates_backbones_and_days_are_stopped_by_blocking_checks(definitions: dg.Definitions) -> None:
     keys = {
         (spec.asset_key.to_user_string(), spec.name): spec.blocking
         for check in definitions.asset_checks or []
@@ -167,7 +167,7 @@ def test_every_morning_asks_for_yesterday() -> None:
     assert (request.partition_key, request.run_key) == ("2026-02-28", "2026-02-28")
 
 
-def test_answers_that_are_missing_for_a_day_show_as_overdue(definitions: dg.Definitions) -> None:
+def test_missing_predictions_of_a_day_show_as_overdue(definitions: dg.Definitions) -> None:
     (spec,) = definitions.resolve_assets_def("predictions").specs
     assert isinstance(spec.freshness_policy, TimeWindowFreshnessPolicy)
     assert spec.freshness_policy.fail_window.to_timedelta() == timedelta(hours=36)
@@ -177,7 +177,7 @@ def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
     assert definitions.executor is dg.in_process_executor
 
 
-def test_all_that_starts_spark_waits_in_one_pool_and_housekeeping_does_not(definitions: dg.Definitions) -> None:
+def test_jobs_with_spark_share_a_pool_and_housekeeping_does_not(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     for job in repository.get_all_jobs():
         pools = {pool for node in job.all_node_defs if isinstance(node, dg.OpDefinition) for pool in node.pools}
@@ -186,7 +186,7 @@ def test_all_that_starts_spark_waits_in_one_pool_and_housekeeping_does_not(defin
         assert all(op.pools for op in ops) or job.name == "housekeeping", job.name
 
 
-def test_the_instance_lets_one_run_with_spark_at_a_time_and_retries_faults_alone() -> None:
+def test_the_instance_runs_one_spark_job_at_a_time_and_retries_crashes_only() -> None:
     instance = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     assert instance["concurrency"]["pools"] == {"default_limit": 1, "granularity": "run"}
     assert instance["run_retries"]["retry_on_asset_or_op_failure"] is False
@@ -201,18 +201,18 @@ def test_dg_and_the_workspace_load_the_same_location() -> None:
     assert "dagster" not in pyproject["tool"], "[tool.dagster] would win over workspace.yaml in silence"
 
 
-def test_the_packages_are_ours_and_not_a_stranger_s_of_the_same_name() -> None:
+def test_the_packages_are_imported_from_this_project() -> None:
     for package in (assets, pipeline, resources):
         assert Path(str(package.__file__)).parent.parent == ROOT
 
 
-def test_executors_can_import_what_they_need_without_dagster_or_tensorflow() -> None:
+def test_the_executor_path_imports_neither_dagster_nor_tensorflow() -> None:
     code = "import pipeline.images.features, pipeline.storage.parquet_writer, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"dagster", "tensorflow", "keras", "deltalake"} & set(done.stdout.split())
 
 
-def test_the_instance_over_postgresql_differs_in_its_storage_alone() -> None:
+def test_the_postgresql_instance_differs_only_in_its_storage() -> None:
     sqlite, postgresql = (
         yaml.safe_load((ROOT / name).read_text()) for name in ("dagster.yaml", "docs/dagster-postgresql.yaml")
     )

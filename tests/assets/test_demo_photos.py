@@ -1,4 +1,4 @@
-"""The demo's photos: they never mix with a user's own, and are fetched once. Nothing here reaches for the network."""
+"""The demo's photos: they never mix with a user's own, and are fetched once. These tests use no network."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from assets.commands.demo_photos import TRUTH, DemoError, DemoPhotos, unpack_dem
 
 @pytest.fixture
 def landing(tmp_path: Path) -> Path:
-    """A landing zone as the demo leaves it, of three labelled photos and three to classify."""
+    """A landing zone of an earlier demo, with three labelled photos and three to classify."""
     root = tmp_path / "landing"
     arrived = {("2026-11-21", "c.jpg"): "pear", ("2026-11-20", "a.jpg"): "apple", ("2026-11-20", "b.jpg"): "pear"}
     for path in ("apple/1.jpg", "apple/2.jpg", "pear/3.jpg"):
@@ -27,7 +27,7 @@ def files_below(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
 
 
-def test_the_demo_finds_its_photos_from_the_last_time_and_touches_nothing(landing: Path) -> None:
+def test_the_demo_finds_the_photos_of_an_earlier_demo_and_touches_nothing(landing: Path) -> None:
     before = files_below(landing)
     photos = unpack_demo_photos(str(landing))
     assert photos == DemoPhotos(
@@ -38,7 +38,7 @@ def test_the_demo_finds_its_photos_from_the_last_time_and_touches_nothing(landin
 
 
 @pytest.mark.parametrize("name", ["days/2026-11-20/mine.jpg", "training/cat/mine.jpg", ".hidden", "empty/"])
-def test_the_demo_refuses_a_landing_zone_with_anything_of_the_users(tmp_path: Path, name: str) -> None:
+def test_the_demo_refuses_a_landing_zone_with_files_of_the_user(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir() if name.endswith("/") else path.write_bytes(b"mine")
@@ -57,7 +57,7 @@ def test_the_demo_refuses_an_object_store(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_demo_laid_out_by_half_is_not_taken_for_a_whole_one(landing: Path) -> None:
+def test_an_incomplete_demo_is_refused(landing: Path) -> None:
     (landing / TRUTH).unlink()
     with pytest.raises(DemoError):
         unpack_demo_photos(str(landing))

@@ -1,4 +1,4 @@
-"""Late files: the sensor runs their day again once they are all there, and never loses what was answered."""
+"""Late files: the sensor runs their day again once they have settled, and never drops a prediction."""
 
 import shutil
 from collections.abc import Callable
@@ -27,13 +27,13 @@ def zone(tmp_path: Path) -> LandingZone:
     for day in (EARLIER, RECENT, LONG_AGO):
         folder = tmp_path / "landing" / "days" / day
         folder.mkdir(parents=True)
-        (folder / "in time.jpg").write_bytes(b"a picture")
+        (folder / "in time.jpg").write_bytes(b"an image")
     return zone
 
 
 @pytest.fixture
 def tick(zone: LandingZone, spark: SparkSession, tmp_path: Path) -> Tick:
-    """Ticks of the sensor, after all three days were read."""
+    """Evaluates the sensor, after all three days were read."""
     lake = Lake(root=str(tmp_path / "lake"))
     days = [EARLIER, RECENT, LONG_AGO]
     lake.write("images", read_days(spark, zone.day_folders(days)), days)
@@ -54,11 +54,11 @@ def put(zone: LandingZone, day: str, name: str, content: bytes) -> None:
     (Path(zone.landing) / "days" / day / name).write_bytes(content)
 
 
-def test_days_as_they_were_read_are_not_run_again(tick: Tick) -> None:
+def test_unchanged_days_are_not_run_again(tick: Tick) -> None:
     assert tick() == tick() == []
 
 
-def test_a_late_file_runs_its_day_again_and_no_other(tick: Tick, zone: LandingZone) -> None:
+def test_a_late_file_runs_only_its_day_again(tick: Tick, zone: LandingZone) -> None:
     put(zone, RECENT, "late.jpg", b"another")
     put(zone, LONG_AGO, "too late.jpg", b"another")
     assert tick() == [], "it may still be arriving"
@@ -68,20 +68,20 @@ def test_a_late_file_runs_its_day_again_and_no_other(tick: Tick, zone: LandingZo
     assert tick()[0].run_key == request.run_key, "Dagster runs a key once"
 
 
-def test_a_file_that_is_still_growing_is_waited_for(tick: Tick, zone: LandingZone) -> None:
+def test_the_sensor_waits_for_a_growing_file(tick: Tick, zone: LandingZone) -> None:
     for size in range(1, 4):
         put(zone, RECENT, "growing.jpg", bytes(size))
         assert tick() == []
     assert [request.partition_key for request in tick()] == [RECENT]
 
 
-def test_a_file_that_was_replaced_is_late(tick: Tick, zone: LandingZone) -> None:
+def test_a_replaced_file_is_late(tick: Tick, zone: LandingZone) -> None:
     put(zone, EARLIER, "in time.jpg", b"another picture")
     tick()
     assert [request.partition_key for request in tick()] == [EARLIER]
 
 
-def test_a_day_of_which_files_are_gone_keeps_their_answers(tick: Tick, zone: LandingZone) -> None:
+def test_a_day_with_missing_files_keeps_their_predictions(tick: Tick, zone: LandingZone) -> None:
     folder = Path(zone.landing) / "days" / RECENT
     (folder / "in time.jpg").rename(folder / "under another name.jpg")
     assert tick() == tick() == []
@@ -89,8 +89,8 @@ def test_a_day_of_which_files_are_gone_keeps_their_answers(tick: Tick, zone: Lan
     assert tick() == tick() == []
 
 
-def test_a_day_that_was_never_read_is_left_to_the_schedule(tick: Tick, zone: LandingZone) -> None:
+def test_an_unread_day_is_left_to_the_schedule(tick: Tick, zone: LandingZone) -> None:
     day = str(datetime.now(UTC).date() - timedelta(days=1))
     (Path(zone.landing) / "days" / day).mkdir()
-    put(zone, day, "new.jpg", b"a picture")
+    put(zone, day, "new.jpg", b"an image")
     assert tick() == tick() == []

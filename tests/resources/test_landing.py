@@ -1,4 +1,4 @@
-"""The landing zone: a folder that is not there is an error that names it, its variable and the cure."""
+"""The landing zone: a missing folder is an error with the folder, the setting and the cure."""
 
 import re
 from datetime import date
@@ -23,7 +23,7 @@ def test_every_day_has_its_folder_and_an_empty_one_is_a_quiet_day(zone: LandingZ
     }
 
 
-def test_a_day_whose_upload_never_came_is_an_error_with_the_cure(zone: LandingZone, tmp_path: Path) -> None:
+def test_a_missing_day_is_an_error_with_the_cure(zone: LandingZone, tmp_path: Path) -> None:
     with pytest.raises(LandingError) as caught:
         zone.day_folders(["2026-11-20", "2026-11-22", "2026-11-23"])
     text = str(caught.value)
@@ -34,7 +34,7 @@ def test_a_day_whose_upload_never_came_is_an_error_with_the_cure(zone: LandingZo
     assert "DAYLIGHT_LANDING" in text
 
 
-def test_a_file_in_the_place_of_a_day_is_an_error(zone: LandingZone, tmp_path: Path) -> None:
+def test_a_file_instead_of_a_day_is_an_error(zone: LandingZone, tmp_path: Path) -> None:
     (tmp_path / "days" / "2026-11-22").write_bytes(b"no folder")
     with pytest.raises(LandingError, match="2026-11-22"):
         zone.day_folders(["2026-11-22"])

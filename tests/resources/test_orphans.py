@@ -68,7 +68,7 @@ def test_the_job_reports_the_removed_files(lake: Lake) -> None:
     age(orphan)
     result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()})
     outputs = {event.step_key: event for event in result.all_events if event.is_successful_output}
-    output = outputs["collect_leftovers"]
+    output = outputs["collect_orphans"]
     assert {name: value.value for name, value in output.step_output_data.metadata.items()} == {
         "files": 1,
         "images": 1,

@@ -1,4 +1,4 @@
-"""Retention: after so many days bytes of pictures and runs are let go, and nothing that a page or a table shows."""
+"""Retention: old image bytes and old runs are deleted, but nothing that a page or a table shows."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from assets.housekeeping import days_ago, housekeeping
 from pipeline.embed.backbone import Backbone
 from pipeline.images.image_files import read_days
-from resources.instance.run_history import forget_runs
+from resources.instance.run_history import delete_runs
 from resources.lake.commits import LakeError
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
@@ -26,7 +26,7 @@ OLD, NEW = "2026-11-01", "2026-11-20"
 
 @pytest.fixture
 def landing(tmp_path: Path, make_photo: MakePhoto) -> Path:
-    """Two days of three pictures; of each, one file is no picture."""
+    """Two days of three images and one empty file."""
     for day in (OLD, NEW):
         folder = tmp_path / day
         folder.mkdir()
@@ -38,7 +38,7 @@ def landing(tmp_path: Path, make_photo: MakePhoto) -> Path:
 
 @pytest.fixture
 def lake(tmp_path: Path, landing: Path, spark: SparkSession) -> Lake:
-    """Both days, as they were read."""
+    """A lake with both days."""
     lake = Lake(root=str(tmp_path / "lake"))
     read(lake, landing, spark, OLD, NEW)
     return lake
@@ -55,7 +55,7 @@ def rows(lake: Lake, spark: SparkSession, day: str) -> list[dict]:
     )
 
 
-def test_the_bytes_of_an_old_day_go_and_all_else_of_its_rows_stays(lake: Lake, spark: SparkSession) -> None:
+def test_a_purged_day_loses_its_bytes_and_keeps_its_rows(lake: Lake, spark: SparkSession) -> None:
     before, new = rows(lake, spark, OLD), rows(lake, spark, NEW)
     assert purge_days(lake, NEW) == [OLD]
     assert rows(lake, spark, OLD) == [row | {"content": None} for row in before]
@@ -63,7 +63,7 @@ def test_the_bytes_of_an_old_day_go_and_all_else_of_its_rows_stays(lake: Lake, s
     assert purge_days(lake, NEW) == [], "once is enough"
 
 
-def test_the_files_that_had_the_bytes_are_leftovers(lake: Lake, spark: SparkSession) -> None:
+def test_files_with_purged_bytes_are_orphans(lake: Lake, spark: SparkSession) -> None:
     purge_days(lake, NEW)
     stored = {file.path for file in lake.read(spark, "images", [OLD]).files}
     assert sum(pq.read_metadata(f"{lake.folder('images')}/{path}").num_rows for path in stored) == 4
@@ -71,7 +71,7 @@ def test_the_files_that_had_the_bytes_are_leftovers(lake: Lake, spark: SparkSess
     assert stored < lying
 
 
-def test_a_reviewed_picture_keeps_its_bytes(lake: Lake, spark: SparkSession) -> None:
+def test_a_reviewed_image_keeps_its_bytes(lake: Lake, spark: SparkSession) -> None:
     before = rows(lake, spark, OLD)
     reviewed = before[1]["image_id"]
     lake.write("reviews", spark.sql(f"select '{reviewed}' as image_id, 'red' as label"), None)
@@ -81,7 +81,7 @@ def test_a_reviewed_picture_keeps_its_bytes(lake: Lake, spark: SparkSession) -> 
     ]
 
 
-def test_a_day_that_is_read_again_has_its_bytes_again(lake: Lake, landing: Path, spark: SparkSession) -> None:
+def test_a_purged_day_that_is_read_again_has_its_bytes(lake: Lake, landing: Path, spark: SparkSession) -> None:
     before = rows(lake, spark, OLD)
     purge_days(lake, NEW)
     assert list_purged(lake, [OLD, NEW]) == [OLD]
@@ -91,7 +91,7 @@ def test_a_day_that_is_read_again_has_its_bytes_again(lake: Lake, landing: Path,
     assert purge_days(lake, NEW) == [OLD], "it is old again"
 
 
-def test_an_emptied_day_is_served_from_the_cache_and_refused_where_bytes_are_needed(
+def test_a_purged_day_is_served_from_the_cache_and_fails_if_bytes_are_needed(
     lake: Lake, spark: SparkSession, tiny_backbone: Backbone
 ) -> None:
     cache = FeatureCache(lake=lake, settings=Settings(max_pixels=10**8))
@@ -103,7 +103,7 @@ def test_an_emptied_day_is_served_from_the_cache_and_refused_where_bytes_are_nee
         cache.embed(lake.read(spark, "images", [OLD]), tiny_backbone)
 
 
-def test_a_lake_without_images_has_nothing_to_empty(tmp_path: Path) -> None:
+def test_a_lake_without_images_has_nothing_to_purge(tmp_path: Path) -> None:
     assert purge_days(Lake(root=str(tmp_path / "nowhere")), NEW) == []
 
 
@@ -139,12 +139,12 @@ def later() -> datetime:
     return datetime.now(UTC) + timedelta(seconds=1)
 
 
-def test_runs_go_but_for_those_in_which_something_was_last_made(tmp_path: Path) -> None:
+def test_old_runs_are_deleted_except_the_latest_of_each_asset_and_day(tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         replaced = [run(instance, whole), run(instance, by_day, day="2026-11-02")]
         kept = [run(instance, whole), run(instance, by_day, day="2026-11-02"), run(instance, by_day, day="2026-11-03")]
         replaced.append(run_without_asset(instance))
-        assert forget_runs(instance, later()) == len(replaced)
+        assert delete_runs(instance, later()) == len(replaced)
         assert {record.dagster_run.run_id for record in instance.get_run_records()} == set(kept)
         assert instance.get_materialized_partitions(by_day.key) == {"2026-11-02", "2026-11-03"}
         last = instance.get_latest_materialization_event(whole.key)
@@ -163,21 +163,21 @@ def run_without_asset(instance: dg.DagsterInstance) -> str:
     return nothing.execute_in_process(instance=instance).run_id
 
 
-def test_runs_that_are_young_stay(tmp_path: Path) -> None:
+def test_young_runs_stay(tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         run(instance, whole)
         run(instance, whole)
-        assert forget_runs(instance, datetime.now(UTC) - timedelta(days=1)) == 0
+        assert delete_runs(instance, datetime.now(UTC) - timedelta(days=1)) == 0
 
 
-def test_the_verdict_of_a_check_stays_when_its_run_goes(tmp_path: Path) -> None:
+def test_the_result_of_a_check_survives_the_deletion_of_other_runs(tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         dg.materialize([whole], instance=instance)
         checked = dg.Definitions([whole], asset_checks=[never])
         job = checked.resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(instance=instance, raise_on_error=False)
         run(instance, whole)
-        assert forget_runs(instance, later()) == 2
+        assert delete_runs(instance, later()) == 2
         record = instance.get_latest_asset_check_evaluation_record(next(iter(never.check_keys)))
         assert record is not None
         assert (record.run_id, record.event.dagster_event.event_specific_data.description) == (
@@ -189,8 +189,8 @@ def test_the_verdict_of_a_check_stays_when_its_run_goes(tmp_path: Path) -> None:
 def test_nothing_is_removed_by_default(lake: Lake, tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()}, instance=instance)
-    assert metadata_of(result)["empty_old_pictures"] == {"days": 0, "which": ""}
-    assert metadata_of(result)["forget_old_runs"] == {"runs": 0}
+    assert metadata_of(result)["purge_old_images"] == {"count": 0, "days": ""}
+    assert metadata_of(result)["delete_old_runs"] == {"runs": 0}
     assert list_purged(lake, [OLD, NEW]) == []
 
 
@@ -206,13 +206,13 @@ def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, dict]:
     }
 
 
-def test_housekeeping_tells_what_it_let_go(lake: Lake, tmp_path: Path) -> None:
+def test_housekeeping_reports_what_it_removed(lake: Lake, tmp_path: Path) -> None:
     long_ago = (datetime.now(UTC).date() - datetime.fromisoformat(NEW).date()).days
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         result = housekeeping.execute_in_process(
             resources={"lake": lake, "settings": Settings(keep_runs_days=1, keep_images_days=max(1, long_ago))},
             instance=instance,
         )
-    told = metadata_of(result)
-    assert told["empty_old_pictures"] == {"days": 1, "which": OLD}
-    assert told["forget_old_runs"] == {"runs": 0}
+    reported = metadata_of(result)
+    assert reported["purge_old_images"] == {"count": 1, "days": OLD}
+    assert reported["delete_old_runs"] == {"runs": 0}

