@@ -15,7 +15,7 @@ import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
-from resources.spark.java import OLDEST, java_home, quick_start_options
+from resources.spark.java import MIN_VERSION, java_home, quick_start_options
 from resources.spark.session import SparkResource, read_spark_settings
 
 LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
@@ -158,7 +158,7 @@ def test_java_starts_without_the_module_it_may_lack(machine: Path, monkeypatch: 
 def test_java_home_wins_over_the_path_and_an_old_java_is_ignored(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(install_java(machine / "on_path", f"{OLDEST}.0.1") / "bin"))
+    monkeypatch.setenv("PATH", str(install_java(machine / "on_path", f"{MIN_VERSION}.0.1") / "bin"))
     assert run_java(java_home()) == "on_path:"
     monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "new", "25-ea")))
     assert run_java(java_home()) == "new:"
@@ -238,7 +238,7 @@ def test_a_java_home_of_another_user_is_refused(machine: Path) -> None:
     somebody = 54321
     (machine / f"daylight-java-{os.getuid()}").mkdir()
     os.chown(machine / f"daylight-java-{os.getuid()}", somebody, somebody)
-    with pytest.raises(PermissionError, match="belongs to somebody else: let TMPDIR name another folder"):
+    with pytest.raises(PermissionError, match="belongs to another user: set TMPDIR to another folder"):
         java_home()
 
 
