@@ -14,7 +14,7 @@ import resources.instance.private
 ROOT = Path(__file__).parents[2]
 HOMES = {"resources/instance/private.py", "pipeline/storage/private.py", "pipeline/networks/private.py"}
 PRIVATE = re.compile(
-    r"dagster\w*\._|pyspark\w*\._|onnxruntime\.capi|\b_(jvm|jsc|instantiatedSession)\b|\bstep_context\b"
+    r"dagster\w*\._[a-z]|pyspark\w*\._[a-z]|onnxruntime\.capi|\b_(jvm|jsc|instantiatedSession)\b|\bstep_context\b"
 )
 
 
