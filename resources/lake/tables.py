@@ -28,34 +28,34 @@ class TableIOManager(dg.ConfigurableIOManager):
         The data version of a table without days is the fingerprint of its rows, so equal rows make nothing downstream
         stale. Days of one run would have to share a version, so they keep the version of the run.
         """
-        name, days = context.asset_key.path[-1], _days(context)
+        name, days, step = context.asset_key.path[-1], _days(context), dg.AssetExecutionContext.get()
         started = time.monotonic()
         row_counts = self.lake.write(name, obj.frame, days)
         seconds = time.monotonic() - started
         stored = self.lake.read(self.spark.spark_session, name, days).frame
         if days is None:
-            dg.AssetExecutionContext.get().set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
+            step.set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
         total = sum(row_counts.values())
         reports = obj.describe(stored) if total or days is None else {}
         shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
         for day in days or (None,):
             report = reports.get(date.fromisoformat(day) if day else None, Report())
-            metadata = shared | self._show(context, report, row_counts[day], day)
-            dg.AssetExecutionContext.get().add_asset_metadata(metadata, partition_key=day)
+            metadata = shared | self._show(step, report, row_counts[day], day)
+            step.add_asset_metadata(metadata, partition_key=day)
 
     def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows:
         """Loads the days of the run, or the whole of a table without days, in the type that the asset asks for."""
         stored = self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
         return stored if context.dagster_type.typing_type is StoredRows else stored.frame
 
-    def _show(self, context: dg.OutputContext, report: Report, row_count: int, day: str | None) -> Metadata:
+    def _show(self, step: dg.AssetExecutionContext, report: Report, row_count: int, day: str | None) -> Metadata:
         key = "dagster/row_count" if day is None else "dagster/partition_row_count"
         metadata: dict[str, Any] = {key: row_count}
         if row_count == 0 and day:
             return metadata | {"note": "no images on this day"}
-        folder = [context.run_id, context.asset_key.path[-1], *([day] if day else [])]
-        return metadata | show_report(report) | show_images(report, dg.AssetExecutionContext.get().instance, folder)
+        folder = [step.run.run_id, step.asset_key.path[-1], *([day] if day else [])]
+        return metadata | show_report(report) | show_images(report, step.instance, folder)
 
 
 def _days(context: dg.OutputContext | dg.InputContext) -> list[str] | None:
