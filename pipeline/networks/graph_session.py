@@ -1,7 +1,4 @@
-"""Graph sessions: running an untrusted ONNX graph in ONNX Runtime, with every refusal as one kind of error.
-
-`RUNTIME_ERRORS` is the only use of a private module of ONNX Runtime: it exports its exceptions nowhere else.
-"""
+"""Graph sessions: running an untrusted ONNX graph in ONNX Runtime, with every refusal as one kind of error."""
 
 import re
 from collections.abc import Callable
@@ -9,24 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from pipeline.embed.backbone import open_session
 from pipeline.networks.graph_parts import prune_graph
+from pipeline.networks.private import RUNTIME_ERRORS
 
 if TYPE_CHECKING:
     import onnx
 
 Run = Callable[..., np.ndarray]
 
-RUNTIME_ERRORS: Final = (
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-)
 FATAL: Final = 4
 """Minimum severity to log; errors are raised and need no log line."""
 

@@ -1,4 +1,4 @@
-"""Private APIs of ONNX Runtime, all in this file, for the version it names: it exports its errors nowhere else."""
+"""Private APIs of ONNX Runtime, all in this file, for the version it names. No other module exports its errors."""
 
 from typing import Final
 

@@ -18,11 +18,12 @@ from pipeline.embed.decode import decode
 from pipeline.embed.golden_set import KEY
 from pipeline.embed.sandbox import SandboxError, keep_harmless
 from pipeline.networks.export import store_graph
-from pipeline.networks.graph_session import RUNTIME_ERRORS, brief
+from pipeline.networks.graph_session import brief
 from pipeline.networks.int8.pixel_cells import put_in_cells
 from pipeline.networks.int8.quantized_pixels import align_zero_point, find_quantization, remove_scaling
 from pipeline.networks.int8.row_scaling import scale_in_rows
 from pipeline.networks.pretrained import PretrainedError
+from pipeline.networks.private import RUNTIME_ERRORS
 
 if TYPE_CHECKING:
     import onnx
