@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from assets.commands.demo_photos import DemoError, DemoPhotos, unpack_demo_photos
 from assets.definitions import build_definitions
 from resources.instance.day_range import tag_days
-from resources.settings import Settings, read_settings
+from resources.settings import SettingError, Settings, read_settings
 
 LINEAGE = "http://127.0.0.1:3000/asset-groups?expanded=global@global:training,global@global:daily"
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
@@ -25,10 +25,10 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 def main() -> None:
     """Runs the demo and prints its summary."""
     started = time.monotonic()
-    settings = read_settings()
     try:
+        settings = read_settings()
         photos = unpack_demo_photos(settings.landing)
-    except DemoError as error:
+    except (SettingError, DemoError) as error:
         sys.exit(str(error))
     settings = settings.replace(training=f"{settings.landing}/training", label_pattern="")
     print(f"{photos.training_count} labelled photos lie in {settings.training}")
