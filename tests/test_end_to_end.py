@@ -201,7 +201,7 @@ def test_every_day_has_its_report(predicted: dg.ExecuteInProcessResult) -> None:
         page = Path(told["page"])
         assert page.name == f"{day}.html"
         assert page.stat().st_size == pytest.approx(1000 * told["kilobytes"], abs=1)
-    assert "No picture arrived" in Path(pages[EMPTY]["page"]).read_text()
+    assert "No images arrived" in Path(pages[EMPTY]["page"]).read_text()
     full = Path(pages[FULL]["page"]).read_text()
     assert "9 files arrived" in full
     assert "newly embedded" in full, "the cost was noted by the same run"
