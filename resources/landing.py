@@ -27,8 +27,8 @@ class LandingZone(dg.ConfigurableResource):
         """Finds the folder of each day.
 
         Raises:
-            LandingError: if one does not exist. A day without images is an empty folder, so that an upload that never
-                came is not mistaken for a quiet day.
+            LandingError: if one does not exist. A day without images needs an empty folder; otherwise an upload that
+                never came would pass for a quiet day.
         """
         folders = {day: f"{self.landing}/days/{day}" for day in days}
         missing = [day for day, folder in folders.items() if not _exists(folder)]

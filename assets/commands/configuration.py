@@ -12,7 +12,7 @@ INTRODUCTION: Final = """\
 <!-- Generated from resources/settings.py by `make docs-configuration`. Do not edit. -->
 
 Set a value as an environment variable, or under its name in a file `daylight.yaml` beside `dagster.yaml`. The
-environment wins. An empty value counts as unset. Relative paths start from the folder in which Daylight is started.
+environment wins. An empty value counts as unset. Relative paths start from the working directory.
 
 ```yaml
 # daylight.yaml

@@ -32,7 +32,7 @@ def show_images(report: Report, instance: dg.DagsterInstance, folder: list[str])
     Args:
         report: report with images.
         instance: instance whose webserver serves them.
-        folder: parts of the folder to save them in, the run's id first, so that they are deleted with the run.
+        folder: parts of the folder to save them in, the run's id first: they are deleted with the run.
     """
     return {
         name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg)) for name, jpeg in report.images.items()

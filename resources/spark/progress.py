@@ -16,7 +16,7 @@ from pyspark.status import StatusTracker
 
 POLL_SECONDS: Final = 1.0
 QUIET_SECONDS: Final = 5.0
-"""Time between two lines, and before the first line of a job, so that short jobs log nothing."""
+"""Time between two lines, and before the first line of a job; short jobs log nothing."""
 
 JOIN_SECONDS: Final = 10.0
 """Time to wait for the thread at the end of a run; a JVM that hangs must not hold the run."""

@@ -76,7 +76,7 @@ def test_the_sensor_waits_for_a_growing_file(tick: Tick, zone: LandingZone) -> N
 
 
 def test_a_replaced_file_is_late(tick: Tick, zone: LandingZone) -> None:
-    put(zone, EARLIER, "in time.jpg", b"another picture")
+    put(zone, EARLIER, "in time.jpg", b"another image")
     tick()
     assert [request.partition_key for request in tick()] == [EARLIER]
 

@@ -112,7 +112,7 @@ days = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-11-10")
 
 @dg.asset
 def whole() -> dg.MaterializeResult:
-    return dg.MaterializeResult(metadata={"told": "something"})
+    return dg.MaterializeResult(metadata={"note": "something"})
 
 
 @dg.asset(partitions_def=days)
@@ -121,17 +121,17 @@ def by_day() -> None: ...
 
 @dg.asset_check(asset=whole, blocking=True)
 def never() -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(passed=False, description="it says no")
+    return dg.AssetCheckResult(passed=False, description="refused")
 
 
 def run(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, day: str | None = None) -> str:
     result = dg.materialize(assets, instance=instance, partition_key=day, raise_on_error=False)
     manager = instance.compute_log_manager
-    picture = Path(manager.get_captured_local_path([result.run_id, "page", "picture"], "jpg"))
-    picture.parent.mkdir(parents=True)
+    image = Path(manager.get_captured_local_path([result.run_id, "page", "image"], "jpg"))
+    image.parent.mkdir(parents=True)
     file = io.BytesIO()
     Image.new("RGB", (4, 4)).save(file, "JPEG")
-    picture.write_bytes(file.getvalue())
+    image.write_bytes(file.getvalue())
     return result.run_id
 
 
@@ -151,9 +151,9 @@ def test_old_runs_are_deleted_except_the_latest_of_each_asset_and_day(tmp_path: 
         assert last is not None
         assert last.run_id == kept[0]
         for run_id in replaced:
-            assert not list(tmp_path.rglob(f"*{run_id}*")), "neither events nor logs nor pictures"
+            assert not list(tmp_path.rglob(f"*{run_id}*")), "neither events nor logs nor images"
         for run_id in kept:
-            assert list(tmp_path.rglob(f"*{run_id}*/page/picture.jpg"))
+            assert list(tmp_path.rglob(f"*{run_id}*/page/image.jpg"))
 
 
 def run_without_asset(instance: dg.DagsterInstance) -> str:
@@ -182,7 +182,7 @@ def test_the_result_of_a_check_survives_the_deletion_of_other_runs(tmp_path: Pat
         assert record is not None
         assert (record.run_id, record.event.dagster_event.event_specific_data.description) == (
             result.run_id,
-            "it says no",
+            "refused",
         )
 
 

@@ -251,12 +251,12 @@ def test_one_process_has_one_session(spark: SparkSession, spark_resource: SparkR
 
 
 def test_workers_fork_with_the_pipeline_imported(spark: SparkSession) -> None:
-    def tell(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def describe(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
-            told = {"frozen": gc.get_freeze_count(), "pool": pa.default_memory_pool().backend_name}
-            yield pa.RecordBatch.from_pylist([told])
+            row = {"frozen": gc.get_freeze_count(), "pool": pa.default_memory_pool().backend_name}
+            yield pa.RecordBatch.from_pylist([row])
 
-    rows = spark.range(0, 4, 1, 4).mapInArrow(tell, "frozen long, pool string").collect()
+    rows = spark.range(0, 4, 1, 4).mapInArrow(describe, "frozen long, pool string").collect()
     assert {row["pool"] for row in rows} == {"system"}, "Arrow's own keeps what was freed"
     assert all(row["frozen"] > 50_000 for row in rows), "each worker imports, and looks through everything after a task"
 

@@ -102,9 +102,9 @@ def test_a_launched_training_promotes_its_candidate(pages: WebPages, trained: st
 
 def test_a_launched_day_shows_numbers_images_and_checks(pages: WebPages, predicted: str) -> None:
     assert pages.status_of(predicted) == "SUCCESS", pages.events_of(predicted, "ExecutionStepFailureEvent")
-    told = metadata_of(pages, predicted, "predictions")
-    assert told["dagster/partition_row_count"] == len(COLOURS)
-    assert told["contact_sheet"].startswith(f"![contact_sheet](../logs/{predicted}/")
+    metadata = metadata_of(pages, predicted, "predictions")
+    assert metadata["dagster/partition_row_count"] == len(COLOURS)
+    assert metadata["contact_sheet"].startswith(f"![contact_sheet](../logs/{predicted}/")
     checks = [event["evaluation"] for event in pages.events_of(predicted, "AssetCheckEvaluationEvent")]
     assert {check["checkName"] for check in checks if check["success"]} == {
         "every_file_has_a_prediction_or_a_reason",
@@ -115,7 +115,7 @@ def test_a_launched_day_shows_numbers_images_and_checks(pages: WebPages, predict
 
 
 def test_a_failed_day_shows_which_check_failed_and_why(pages: WebPages, predicted: str, make_photo: MakePhoto) -> None:
-    (Path("landing") / "days" / DAY / "no picture.jpg").write_bytes(b"no picture")
+    (Path("landing") / "days" / DAY / "no image.jpg").write_bytes(b"no image")
     run_id = pages.launch_run("images", "image_features", "predictions", "review_queue", day=DAY)
     assert pages.status_of(run_id) == "FAILURE"
     (failed,) = [
