@@ -15,7 +15,6 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
-from pipeline.reviews.audit import AuditSize
 from resources.instance.day_range import tag_days
 from resources.settings import Settings, read_settings
 
@@ -98,7 +97,9 @@ def deployment(
         pixel_scaling="unit",
         precision="fp32",
         accuracy_floor=0.0,
-        audit_size=AuditSize(share=0.0, min_count=3, max_count=3),
+        audit_share=0.0,
+        audit_min=3,
+        audit_max=3,
     )
     monday, tuesday = (root / "landing" / "days" / day for day in (MONDAY, TUESDAY))
     monday.mkdir(parents=True)
