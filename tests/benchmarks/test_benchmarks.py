@@ -46,15 +46,18 @@ def run(module: str, *arguments: object, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Path:
-    """A training folder of 330 images of three classes."""
-    root = tmp_path_factory.mktemp("photos")
+def lay_out(root: Path, make_photo: MakePhoto, count: int) -> Path:
+    """Makes a training folder with a number of images in each of three classes."""
     for colour in COLOURS:
         (root / colour).mkdir()
-        for seed in range(110):
+        for seed in range(count):
             (root / colour / f"{seed}.jpg").write_bytes(make_photo(colour, seed))
     return root
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> Path:
+    return lay_out(tmp_path_factory.mktemp("photos"), make_photo, 110)
 
 
 def test_every_command_among_the_benchmarks_is_run_here() -> None:
@@ -116,7 +119,8 @@ def test_explanations_are_timed() -> None:
     assert "| labelled path |" in run("explain", "--rows", 100, "--days", 4, "--rounds", 1)
 
 
-def test_drift_is_judged(photos: Path, tiny_backbone: Backbone) -> None:
+def test_drift_is_judged(tmp_path: Path, make_photo: MakePhoto, tiny_backbone: Backbone) -> None:
+    photos = lay_out(tmp_path, make_photo, 300)  # its days have up to 500 images
     assert "| the same photos |" in run("drift", photos, tiny_backbone.path)
 
 
