@@ -212,8 +212,8 @@ def test_a_picture_that_was_answered_and_one_that_was_learned_from_are_explained
 ) -> None:
     traces, version = ImageTraces(deployment.settings.lake), deployment.pointer()["classifier"]
     answered = traces.find(f"/landing/days/{FULL}/red.jpg")
-    assert {row["path"] for row in answered.answers} == {"red.jpg", "_red again.JPG"}
-    assert {row["classifier"] for row in answered.answers} == {version}
+    assert {row["path"] for row in answered.predictions} == {"red.jpg", "_red again.JPG"}
+    assert {row["classifier"] for row in answered.predictions} == {version}
     assert answered.seen_by == []
     learned = traces.find("red/0.jpg")
     assert [each.version for each in learned.seen_by] == [version]
