@@ -7,8 +7,7 @@ from typing import Final
 
 import pipeline
 
-_DATE: Final = (1980, 1, 1, 0, 0, 0)
-"""Date of every file in the archive; equal code must give an equal archive."""
+_DATE: Final = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: equal code gives an equal archive
 
 
 def pack_pipeline(folder: Path) -> Path:

