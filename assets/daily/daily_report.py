@@ -43,7 +43,7 @@ def daily_report(
     for report in make_reports(days, tables, model_store.read_evaluation, cost):
         page = render_page(report)
         metadata = {
-            "page": dg.MetadataValue.path(lake.documents.write_report(str(report.day), page)),
+            "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),
             **show_numbers({"kilobytes": len(page.encode()) / 1000} | report.numbers),
         }
         context.add_asset_metadata(metadata, partition_key=str(report.day))

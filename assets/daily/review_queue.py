@@ -39,7 +39,7 @@ def review_form(context: dg.AssetExecutionContext, review_queue: DataFrame, lake
     """
     for day, form in make_forms(review_queue, context.partition_keys).items():
         metadata = {
-            "form": dg.MetadataValue.path(lake.documents.write_form(day, form.text)),
+            "form": dg.MetadataValue.path(lake.write_form(day, form.text)),
             "dagster/partition_row_count": form.row_count,
             "left_out_count": form.left_out_count,
         }

@@ -1,7 +1,4 @@
-"""The backbone: a frozen ONNX graph from uint8 pixels to a feature vector, and the worker's only session of it.
-
-Graphs are exported by `networks/export.py`. Executors need only this module: onnxruntime, numpy and the decoders.
-"""
+"""The backbone: a frozen ONNX graph from uint8 pixels to a feature vector. Its export is `networks/export.py`."""
 
 import hashlib
 import platform
@@ -21,7 +18,7 @@ Embed = Callable[[np.ndarray], np.ndarray]
 
 
 class BackboneError(ValueError):
-    """A graph that is not a valid backbone; the text names the file and the fault."""
+    """A graph that is not a valid backbone; the text names the file and the problem."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Backbone:
         name: name in the catalogue, or of the user's file.
         path: path of the `.onnx` file on the driver.
         digest: SHA-256 of the file; identifies the backbone.
-        size: side of the square that the graph takes, in pixels.
+        size: side of the square input, in pixels.
         dimension: length of the feature vector.
         precision: `fp32` or `int8`.
         batch_size: images per call, measured when the graph was stored (`batch_size.py`).
@@ -53,12 +50,11 @@ class Backbone:
 
 
 def open_backbone(path: Path) -> Backbone:
-    """Describes a stored graph from its own metadata.
+    """Reads the description of a stored graph from its metadata.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        BackboneError: if it is damaged, or its first output is not float32 `[n, dimension]` for uint8
-            `[n, size, size, 3]`.
+        BackboneError: if it is damaged, or does not map uint8 `[n, size, size, 3]` to `[n, dimension]`.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.stem != digest:

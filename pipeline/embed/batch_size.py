@@ -13,29 +13,17 @@ from typing import Final
 
 import numpy as np
 
-DEFAULT: Final = 4
-"""Batch size if nothing was measured; 1 to 8 differ by less than a sixth in every network tried."""
-
+DEFAULT: Final = 4  # if nothing was measured; 1 to 8 differ by less than a sixth in every network tried
 SIZES: Final = (1, 2, 4, 8, 16)
-MIN_SPEEDUP: Final = 1.02
-"""Speedup that justifies the memory of a larger batch."""
-
-MIN_IMAGES: Final = 4
-"""Images per measurement, so that a batch of one is not measured on a single image."""
-
+MIN_SPEEDUP: Final = 1.02  # justifies the memory of a larger batch
+MIN_IMAGES: Final = 4  # per measurement: one image alone would be too noisy
 MAX_PASSES: Final = 9
-MAX_CPU_SECONDS: Final = 3
-"""Time after which no pass begins. EfficientNet-Lite0 fits nine passes; five in half the time chose at random."""
+MAX_CPU_SECONDS: Final = 3  # no pass begins later; EfficientNet-Lite0 fits nine passes, and five chose at random
 
 
 @dataclass(frozen=True)
 class BatchCosts:
-    """Cost of an image by batch size, on the machine that measured it.
-
-    Attributes:
-        batch_size: batch size to use.
-        cpu_milliseconds: CPU time to embed one image on one core, by batch size.
-    """
+    """The batch size to use, and the CPU time per image on one core by batch size, on the machine that measured it."""
 
     batch_size: int
     cpu_milliseconds: Mapping[int, float]
@@ -51,10 +39,7 @@ def sidecar(graph: Path) -> Path:
 
 
 def read_batch_costs(graph: Path) -> BatchCosts | None:
-    """The costs stored beside a graph; None if the file is missing or damaged.
-
-    Only speed depends on them, so a damaged file counts as missing and is measured again.
-    """
+    """Reads the costs beside a graph; None if the file is missing or damaged, since only speed depends on it."""
     try:
         stored = json.loads(sidecar(graph).read_text())
         return BatchCosts(stored["batch_size"], {int(size): ms for size, ms in stored["cpu_milliseconds"].items()})
@@ -66,7 +51,7 @@ def measure_batch_costs(embed: Callable[[np.ndarray], np.ndarray], pixels: np.nd
     """Measures each of `SIZES` in interleaved passes and chooses the best.
 
     Args:
-        embed: the graph, from uint8 `[n, size, size, 3]` to float32 `[n, d]`; on one thread.
+        embed: the graph, on one thread.
         pixels: real images, at least one; repeated to fill larger batches.
     """
     repeated = np.concatenate([pixels] * -(-max(SIZES) // len(pixels)))
@@ -83,7 +68,7 @@ def measure_batch_costs(embed: Callable[[np.ndarray], np.ndarray], pixels: np.nd
 
 
 def choose_batch_size(milliseconds: Mapping[int, float]) -> int:
-    """The smallest batch size within `MIN_SPEEDUP` of the fastest, from milliseconds per image by batch size."""
+    """Chooses the smallest batch size within `MIN_SPEEDUP` of the fastest."""
     fastest = min(milliseconds.values())
     return min(size for size, each in milliseconds.items() if each <= MIN_SPEEDUP * fastest)
 

@@ -1,6 +1,6 @@
 """The sandboxed child process: decodes and embeds untrusted bytes with minimal privileges.
 
-It is forked, so all imports are done, and it posts its progress in shared memory. `sandbox.py` handles its death.
+It is forked with all imports done, and posts its progress in shared memory. `sandbox.py` handles its death.
 """
 
 import ctypes
@@ -29,10 +29,8 @@ from pipeline.embed.limits import Limits
 from pipeline.storage.cpu_timer import CpuTimer
 
 START: Final = "start"
-
 REQUEST: Final = pa.schema([("content", pa.binary()), ("reason", pa.string()), ("alone", pa.bool_())])
 """Images to embed: the bytes or a known reason, and whether to embed the image alone."""
-
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -42,7 +40,7 @@ class Work:
 
     Attributes:
         graph: path of the backbone's file on this machine.
-        size: side of the square that the graph takes, in pixels.
+        size: side of the square input, in pixels.
         batch_size: images per call of the graph.
         limits: limits for one image.
     """
@@ -54,7 +52,7 @@ class Work:
 
 
 class Board:
-    """Memory shared by worker and child: the stage that the child is in, since when, and for which images."""
+    """Memory shared by worker and child: the current stage of the child, its start and its images."""
 
     LAYOUT: Final = struct.Struct("dqqq")
     STAGES: Final = (START, DECODE, INFER)
@@ -64,12 +62,12 @@ class Board:
         self._memory = mmap.mmap(-1, self.LAYOUT.size)
 
     def post(self, stage: str, numbers: Sequence[int] = ()) -> None:
-        """Posts the start of a stage and the images in it, by their consecutive numbers."""
+        """Posts the start of a stage and the consecutive numbers of its images."""
         first, end = (numbers[0], numbers[-1] + 1) if numbers else (0, 0)
         self.LAYOUT.pack_into(self._memory, 0, time.monotonic(), self.STAGES.index(stage), first, end)
 
     def read(self) -> tuple[float, str, range]:
-        """Seconds since the stage began, the stage, and the numbers of the images in it."""
+        """Reads the seconds since the stage began, the stage, and the numbers of its images."""
         begun, stage, first, end = self.LAYOUT.unpack_from(self._memory)
         return time.monotonic() - begun, self.STAGES[stage], range(first, end)
 
@@ -108,7 +106,7 @@ def _serve(work: Work, board: Board, connection: Connection) -> None:
 
 
 def _confine(limits: Limits, connection: Connection, worker: int) -> None:
-    """Leaves the child its pipe, limited memory and no writable file; ties its life to the worker's."""
+    """Restricts the child to its pipe, limited memory and no writable file; it dies with its worker."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for opened in map(int, os.listdir("/dev/fd")):
         if opened > 2 and opened not in (connection.fileno(), nowhere):
@@ -116,8 +114,8 @@ def _confine(limits: Limits, connection: Connection, worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()
     gc.freeze()
-    for what, limit in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)):
-        resource.setrlimit(what, (limit, limit))
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(kind, (0, 0))
     if sys.platform == "linux":
         data_pages = int(Path("/proc/self/statm").read_text().split()[5])
         max_bytes = data_pages * mmap.PAGESIZE + limits.memory_bytes

@@ -1,7 +1,7 @@
-"""Decode: from the bytes of an image to the uint8 pixels that a backbone takes, or the reason why there are none.
+"""Decode: from untrusted bytes to the uint8 pixels that a backbone takes, or a named reason (`reasons.py`).
 
-Training and prediction share this one function. Images are untrusted: few formats are decoded (`file_kinds.py`), the
-pixel limit applies before memory is allocated, and every failure has a named reason (`reasons.py`).
+Training and prediction share it. Few formats are decoded (`file_kinds.py`), and the pixel limit applies before memory
+is allocated.
 """
 
 import io
@@ -59,9 +59,8 @@ class DecodedImage:
     Attributes:
         pixels: uint8; from `decode` letterboxed RGB, `[size, size, 3]`; from `load` upright RGB and an unused fourth
             channel, `[rows, columns, 4]`.
-        width: width of the upright original, in pixels.
-        height: height of the upright original, in pixels.
-        format: name of the file's format, such as `JPEG`.
+        width, height: size of the upright original, in pixels.
+        format: format of the file, such as `JPEG`.
     """
 
     pixels: np.ndarray
@@ -71,14 +70,10 @@ class DecodedImage:
 
 
 def decode(content: bytes, size: int) -> DecodedImage:
-    """Decodes the first frame of an image, turns it upright and letterboxes it to a square.
-
-    Args:
-        content: bytes of the file.
-        size: side of the square, in pixels.
+    """Decodes the first frame of an image, turns it upright and letterboxes it to a square of `size` pixels.
 
     Raises:
-        UnreadableImageError: if it cannot be decoded, with the reason as its text.
+        UnreadableImageError: if it cannot be decoded; its text is the reason.
     """
     loaded = load(content, size)
     return replace(loaded, pixels=letterbox(loaded.pixels, size))
@@ -123,15 +118,10 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
 
 
 def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int) -> np.ndarray | None:
-    """Decodes an intact, upright JPEG that needs no `_shrink`: the same pixels as Pillow, faster.
-
-    Args:
-        content: bytes of the file.
-        image: the file as opened by Pillow, after `draft`.
-        size: side of the square, in pixels.
+    """Decodes an intact, upright JPEG that needs no `_shrink` faster than Pillow, to equal pixels in the draft's size.
 
     Returns:
-        Pixels as from `load`, in the draft's size; None if Pillow must decode the file or report its damage.
+        Pixels as from `load`; None if Pillow must decode the file or report its damage.
     """
     if image.format not in ("JPEG", "MPO") or not 8 <= max(image.size) < 2 * size or _orientation(image) > 1:
         return None
@@ -146,7 +136,7 @@ def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int) -> np.ndar
 
 
 def _shrink(image: Image.Image, size: int) -> Image.Image:
-    """Fits an image that is at least twice as large as the square: reduces by whole blocks first, then resamples."""
+    """Fits an image at least twice as large as the square: reduces by whole blocks, then resamples."""
     if max(image.size) < 2 * size:
         return image
     return image.resize(fit(*image.size, size), Image.Resampling.HAMMING, reducing_gap=2.0)
@@ -179,7 +169,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Scales wide grey values to bytes; their maximum decides whether the range is 0-1, 0-255 or 0-65535."""
+    """Scales grey values to bytes; their maximum decides whether the range is 0-1, 0-255 or 0-65535."""
     values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).clip(min=0)
     top = values.max(initial=0)
     full = next((full for full in (1.0, 255.0, 65535.0) if top <= full), top)

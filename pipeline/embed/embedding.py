@@ -1,7 +1,4 @@
-"""Embedding: from the bytes of images to their vectors, one small batch at a time, in one process.
-
-The process, and images that kill it, are `sandbox.py`; the choice of images is `images/features.py`.
-"""
+"""Embedding: from the bytes of images to their vectors in one process; `sandbox.py` survives images that kill it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,17 +18,9 @@ DECODE: Final = "decode"
 INFER: Final = "infer"
 
 EMBEDDED: Final = pa.schema(
-    [
-        ("features", pa.list_(pa.float32())),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("format", pa.string()),
-        ("error", pa.string()),
-    ]
+    {"features": pa.list_(pa.float32()), "width": pa.int32(), "height": pa.int32()}
+    | dict.fromkeys(("format", "error"), pa.string())
 )
-
-OnStage = Callable[[str, Sequence[int]], None]
-"""Callback at the start of `DECODE` or `INFER`, with the stage and the numbers of the images."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +28,12 @@ class Attempt:
     """An attempt to embed a batch, after earlier attempts that killed the process.
 
     Attributes:
-        on_stage: called before each stage.
+        on_stage: called at the start of `DECODE` or `INFER`, with the stage and the numbers of the images.
         reasons: why images have no features, by their numbers; these are skipped.
         alone: numbers of images to embed one at a time, since one of them killed the process.
     """
 
-    on_stage: OnStage = lambda stage, numbers: None
+    on_stage: Callable[[str, Sequence[int]], None] = lambda stage, numbers: None
     reasons: Mapping[int, str] = field(default_factory=dict)
     alone: Collection[int] = frozenset()
 
@@ -66,14 +55,14 @@ def embed_images(
     Args:
         contents: bytes of the images.
         embed: the graph.
-        size: side of the square that the graph takes, in pixels.
+        size: side of its square input, in pixels.
         batch_size: images per call of the graph.
-        max_pixels: maximum number of pixels of an image.
+        max_pixels: limit for one image.
         cpu_timer: gets the laps decode, resize and infer.
         attempt: outcome of earlier attempts at the same images.
 
     Returns:
-        The columns of `EMBEDDED`, one row per image; null where there is no value.
+        The columns of `EMBEDDED`, one row per image.
     """
     cpu_timer = cpu_timer or CpuTimer()
     rows: list[tuple[int | None, int | None, str | None, str | None]] = []
@@ -120,9 +109,7 @@ def embed_images(
 
 
 def _as_lists(vectors: list[np.ndarray], is_readable: np.ndarray) -> pa.ListArray:
-    """Vectors as one list column, without a Python object per value; null where an image is not readable."""
+    """Converts vectors to a list column, null where an image is not readable, without a Python object per value."""
     values = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
-    offsets = np.append(0, np.cumsum(is_readable)) * values.shape[1]
-    return pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), pa.array(values.ravel()), mask=pa.array(~is_readable)
-    )
+    offsets = pa.array(np.append(0, np.cumsum(is_readable)) * values.shape[1], pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(values.ravel()), mask=pa.array(~is_readable))

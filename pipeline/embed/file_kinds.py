@@ -1,7 +1,7 @@
 """File kinds: which image formats are decoded, which are recognised and refused, and the version of the decoder.
 
-To add a format, edit this file alone: mark its row as decoded and raise the number in `DECODER`. If Pillow needs a
-package for it, add that to `DECODING_PACKAGES` and `pyproject.toml`. How bytes become pixels is `decode.py`.
+To add a format, mark its row as decoded and raise the number in `DECODER`. If Pillow needs a package for it, add that
+to `DECODING_PACKAGES` and `pyproject.toml`.
 """
 
 import re
@@ -10,22 +10,14 @@ from typing import Final, NamedTuple
 
 from pipeline.embed.reasons import DAMAGED, NOT_AN_IMAGE, UNSUPPORTED
 
-DECODING_PACKAGES: Final = ("pillow", "simplejpeg", "opencv-python-headless")
-"""Packages whose versions affect the pixels."""
-
+DECODING_PACKAGES: Final = ("pillow", "simplejpeg", "opencv-python-headless")  # their versions affect the pixels
 DECODER: Final = ", ".join(["4", *(f"{package} {version(package)}" for package in DECODING_PACKAGES)])
 """Identity of the decoder. Raise the number with every change that yields other pixels or reasons, here, in `decode.py`
 or in `letterbox.py`: features of another decoder are computed again (`feature_cache.py`)."""
 
 
 class FileKind(NamedTuple):
-    """An image format.
-
-    Attributes:
-        name: Pillow's name of the format, if Pillow has it.
-        signature: regular expression that the first bytes match.
-        is_decoded: whether files of this format are decoded.
-    """
+    """An image format: Pillow's name for it, if any, and a regular expression that matches its first bytes."""
 
     name: str
     signature: bytes

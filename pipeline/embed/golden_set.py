@@ -16,11 +16,8 @@ import numpy as np
 from pipeline.embed.decode import decode
 from pipeline.embed.file_kinds import DECODING_PACKAGES
 
-KEY: Final = "daylight_golden"
-"""Key in the metadata of the ONNX file."""
-
-TOLERANCES: Final[Mapping[str, float]] = {"fp32": 1e-3, "int8": 5e-2}
-"""Maximum difference of a feature, relative to the largest one: rounding, and for int8 a neighbouring step."""
+KEY: Final = "daylight_golden"  # in the metadata of the ONNX file
+TOLERANCES: Final[Mapping[str, float]] = {"fp32": 1e-3, "int8": 5e-2}  # rounding, and for int8 a neighbouring step
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class GoldenSet:
     tolerance: float
 
     def difference(self, embed: Callable[[np.ndarray], np.ndarray], size: int) -> float:
-        """Embeds the photos again, from their bytes; the largest difference, relative to the largest feature."""
+        """Embeds the photos again; returns the largest difference, relative to the largest feature."""
         actual = embed(_decode_all(self.contents, size))
         return float(np.abs(actual - self.features).max() / np.abs(self.features).max())
 
@@ -52,19 +49,12 @@ class GoldenSet:
 def make_golden_set(
     contents: Sequence[bytes], embed: Callable[[np.ndarray], np.ndarray], size: int, precision: str
 ) -> GoldenSet:
-    """Embeds photos and stores the result as their golden set.
-
-    Args:
-        contents: bytes of the photos.
-        embed: the graph, from uint8 `[n, size, size, 3]` to float32 `[n, d]`.
-        size: side of the square that the graph takes, in pixels.
-        precision: `fp32` or `int8`.
-    """
+    """Embeds photos and makes them a golden set; `precision` is `fp32` or `int8`."""
     return GoldenSet(tuple(contents), embed(_decode_all(contents, size)), TOLERANCES[precision])
 
 
 def read_golden_set(text: str) -> GoldenSet:
-    """Reads what `GoldenSet.to_text` wrote."""
+    """Parses the text of `GoldenSet.to_text`."""
     stored = json.loads(text)
     contents = tuple(b64decode(content) for content in stored["contents"])
     features = np.frombuffer(b64decode(stored["features"]), "<f4").reshape(len(contents), -1)
@@ -72,7 +62,7 @@ def read_golden_set(text: str) -> GoldenSet:
 
 
 def describe_worker() -> str:
-    """Machine, processor type and the package versions that affect the last digits of features."""
+    """Names the machine, its processor type and the package versions that affect the last digits of features."""
     versions = ", ".join(f"{package} {version(package)}" for package in ("onnxruntime", "numpy", *DECODING_PACKAGES))
     return f"{platform.node()} ({platform.machine()}, {versions})"
 

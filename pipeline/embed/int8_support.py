@@ -1,7 +1,6 @@
 """int8 support: whether the processor has the 8-bit dot-product instructions that int8 graphs need.
 
-Without them ONNX Runtime emulates each by several instructions: slower than fp32, and on x86 the 16-bit sums overflow,
-which changes the features.
+Without them ONNX Runtime is slower than in fp32, and on x86 its 16-bit sums overflow, which changes the features.
 """
 
 import platform
@@ -11,17 +10,13 @@ from pathlib import Path
 from typing import Final
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
-"""Description of the processors on Linux."""
-
-DOT_PRODUCTS: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})
-"""Linux names of the instruction sets: three of x86, one of ARM."""
-
+DOT_PRODUCTS: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"})  # Linux's names; the last is ARM's
 _FLAGS: Final = re.compile(r"^(?:flags|Features)[ \t]*:(.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"^(?:model name|Model)[ \t]*:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 
 
 def refuse_int8() -> str | None:
-    """Why int8 must not be used on this machine; None if it may."""
+    """Explains why int8 must not be used on this machine; None if it may."""
     if has_integer_dot_products():
         return None
     return (
@@ -31,10 +26,7 @@ def refuse_int8() -> str | None:
 
 
 def has_integer_dot_products() -> bool:
-    """Whether this machine has 8-bit dot products.
-
-    False if unknown (neither Linux nor an ARM Mac): fp32 is right everywhere, int8 only with these instructions.
-    """
+    """Whether this machine has 8-bit dot products; False if unknown (neither Linux nor an ARM Mac)."""
     if platform.system() == "Darwin":
         return _read_sysctl("hw.optional.arm.FEAT_DotProd") == "1"
     return lists_dot_products(_cpu_info())
@@ -47,7 +39,7 @@ def lists_dot_products(cpu_info: str) -> bool:
 
 
 def describe_processor() -> str:
-    """Name of the processor, or its architecture if it has no name, as ARM on Linux."""
+    """Name of the processor, or its architecture if it has no name, as with ARM on Linux."""
     if platform.system() == "Darwin":
         return _read_sysctl("machdep.cpu.brand_string") or platform.machine()
     found = _NAME.search(_cpu_info())

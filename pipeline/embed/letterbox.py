@@ -6,8 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-PADDING: Final = (124, 116, 104)
-"""Mean colour of ImageNet: nearly zero after normalisation, so the padding carries no signal."""
+PADDING: Final = (124, 116, 104)  # mean colour of ImageNet: nearly zero after normalisation, so it carries no signal
 
 cv2.setNumThreads(1)  # a worker has one core. Never decode with OpenCV: its decoders crash on hostile files
 

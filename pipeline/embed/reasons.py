@@ -1,7 +1,4 @@
-"""Reasons: every text that the column `error` can hold, and the exception that carries one.
-
-The texts are stored in tables, so they never change.
-"""
+"""Reasons: every text of the column `error`, and its exception. Tables store the texts, so they never change."""
 
 from typing import Final
 
@@ -21,11 +18,7 @@ LASTING_REASONS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, DAMAGED, 
 
 
 class UnreadableImageError(ValueError):
-    """An image that cannot be decoded; its text is one of the reasons above.
-
-    Attributes:
-        shape: width and height in pixels if they are the reason.
-    """
+    """An image that cannot be decoded; `shape` is width and height in pixels if they are the reason."""
 
     def __init__(self, reason: str, shape: tuple[int, int] | tuple[None, None] = (None, None)) -> None:
         """Stores the reason."""

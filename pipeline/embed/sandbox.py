@@ -1,6 +1,7 @@
-"""The sandbox: a worker's child process decodes and embeds untrusted bytes; an image that kills it costs itself alone.
+"""The sandbox: a worker's child process (`child.py`) decodes and embeds untrusted bytes.
 
-The worker owns files, tables and the network. The forked child gets bytes and returns features (`child.py`).
+The worker has files, tables and the network; the child gets bytes and returns features. An image that kills it is
+rejected; the others are embedded.
 """
 
 import errno
@@ -22,15 +23,12 @@ from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, OUT_OF_MEMORY, TIMED_OUT
 from pipeline.storage.cpu_timer import CpuTimer
 
-START_SECONDS: Final = 300.0
-"""Time limit for a child to open the graph; generous, for busy machines."""
-
-MAX_STARTS: Final = 3
-"""Children that may die before their first image."""
+START_SECONDS: Final = 300.0  # limit for a child to open the graph; generous, for busy machines
+MAX_STARTS: Final = 3  # children that may die before their first image
 
 
 class SandboxError(RuntimeError):
-    """The child fails regardless of the images; the text has its last error."""
+    """The child fails regardless of the images; the text contains its last error."""
 
 
 class Sandbox:
@@ -43,10 +41,6 @@ class Sandbox:
 
     def embed(self, contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
         """Embeds images like `embed_images`; an image that kills the child gets a reason instead of features.
-
-        Args:
-            contents: binary, bytes of the images.
-            cpu_timer: gets the CPU-seconds of the child.
 
         Raises:
             SandboxError: if the child cannot open the graph, or fails regardless of the images.
@@ -108,7 +102,7 @@ def keep_harmless(contents: Sequence[bytes], backbone: Backbone, limits: Limits 
 
 
 class _LostError(Exception):
-    """A child died while it worked on these images, because of one of them; none if it died before its first."""
+    """A child died of one of these images; there are none if it died before its first."""
 
     def __init__(self, numbers: Sequence[int], reason: str) -> None:
         super().__init__(reason)
@@ -129,11 +123,7 @@ class _Child:
         other_end.close()
 
     def ask(self, request: pa.Buffer) -> tuple[dict[str, Any], bytes]:
-        """Sends a request and returns the header and the body of the response.
-
-        Raises:
-            _LostError: if the child died or was too slow; it has ended then.
-        """
+        """Sends a request; returns header and body of the response, or raises `_LostError` once the child has ended."""
         self._board.post(START)
         try:
             self._connection.send_bytes(request)

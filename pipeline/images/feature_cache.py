@@ -1,7 +1,7 @@
 """The feature cache: no image is embedded twice with the same backbone and decoder.
 
-The driver looks up ids in columns of the cache's files; only workers read image bytes and vectors. The table behind the
-cache is `resources/lake/feature_cache.py`; embedding itself is `features.py`.
+The driver looks up ids in the cache's files; only workers read image bytes and vectors. The table of the cache is
+`resources/lake/feature_cache.py`.
 """
 
 from collections import Counter
@@ -28,9 +28,7 @@ from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
 CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of the decoder and of the packages that decode'"
 
-ROW_BYTES: Final = 5_000
-"""Approximate size of a row with 1,280 features."""
-
+ROW_BYTES: Final = 5_000  # approximate size of a row with 1,280 features
 TASK_BYTES: Final = 32 * 2**20
 
 
@@ -54,9 +52,7 @@ class CacheTable(Protocol):
 class Sources:
     """Hits and misses among the distinct images of a day, or of a table without days.
 
-    Attributes:
-        hit_count: images served from the cache.
-        miss_count: images embedded. An image on several days of a run is a miss on the first and a hit on the others.
+    An image on several days of a run is a miss on the first and a hit on the others.
     """
 
     hit_count: int
@@ -72,7 +68,7 @@ class Embedded:
         sources: hits and misses by day, under None for images without one; no entry for a day without images.
         embed_seconds: wall-clock time to embed and store the misses; 0 if there were none.
         cpu_seconds: CPU time of all workers for the misses, by stage; empty if there were none.
-        seconds_per_image: wall-clock time per image over all logged runs of this backbone; None if there are none.
+        seconds_per_image: mean wall-clock time per image in all logged runs of this backbone; None without any.
     """
 
     rows: LazyRows
@@ -102,8 +98,7 @@ def embed_with_cache(
     """Embeds the distinct images that are not in the cache and serves all features from it.
 
     The driver reads the ids of the images and of every cached row of this backbone, a million at a time, and keeps
-    about 200 bytes per image of the run. Workers read the bytes of misses only. Features of misses are written twice:
-    to the cache and to the table of the asset.
+    about 200 bytes per image of the run. Workers read the bytes of misses only.
 
     Args:
         images: with `image_id`, `length`, `content` and optionally `day`.
@@ -137,17 +132,12 @@ def embed_with_cache(
 
 
 def _seconds_per_image(runs: Sequence[Appended]) -> float | None:
-    """Mean over all logged runs, so the start-up of a run with one image does not dominate."""
     image_count = sum(run.row_count for run in runs)
     return sum(run.seconds for run in runs) / image_count if image_count else None
 
 
 def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
-    """Finds one row per day and distinct image; reads only ids and lengths.
-
-    Args:
-        images: with `image_id`, null for an unreadable file, and `length`.
-        ids: images to find; None for all.
+    """Finds one row per day and distinct image, among these ids if they are given.
 
     Returns:
         `image_id`, `length` and the columns of `stored_rows.PLACE`, ordered by day.
@@ -161,10 +151,10 @@ def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Ta
 
 
 def find_cached(cached: StoredRows, ids: pa.ChunkedArray, max_pixels: int, accept_transient: bool = False) -> pa.Table:
-    """Finds images in the cache; reads all ids there.
+    """Finds images in the cache, where concurrent runs may have stored an id more than once.
 
     Args:
-        cached: rows of `CACHE_SCHEMA`; an id may occur more than once if concurrent runs embedded it.
+        cached: rows of `CACHE_SCHEMA`.
         ids: ids of the images.
         max_pixels: current limit; an image that was rejected under a lower limit is not found.
         accept_transient: whether to find rows whose error was not caused by the bytes; else they are embedded again.

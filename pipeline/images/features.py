@@ -1,7 +1,4 @@
-"""Features: one row per distinct image, with its embedding or the reason why there is none.
-
-Executors embed in one pass through the worker's sandbox: bytes in, float32 vectors out. Pixels never cross processes.
-"""
+"""Features: one row per distinct image, with its embedding or the reason why there is none."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -38,9 +35,7 @@ COLUMNS: Final = """
 """
 SCHEMA: Final = f"day date comment 'day on which the image arrived, from images.day', {COLUMNS}"
 
-IMAGE_BYTES: Final = 2**18
-"""Cost of embedding an image beyond decoding it, expressed as bytes of file size."""
-
+IMAGE_BYTES: Final = 2**18  # cost of embedding an image beyond decoding it, expressed as bytes of file size
 TASK_BYTES: Final = 2**28
 
 
@@ -101,23 +96,15 @@ def describe_features(features: DataFrame) -> dict[Day, Report]:
 def _report_counts(counts: list[Row]) -> Report:
     reasons = [[row["error"], row["count"]] for row in counts if row["error"] is not None]
     formats = [[row["format"], row["count"]] for row in counts if row["error"] is None]
-    return Report(
-        numbers={
-            "readable_count": sum(count for _, count in formats),
-            "rejected_count": sum(count for _, count in reasons),
-        },
-        tables={
-            "formats": markdown_table(["format", "images"], formats),
-            **({"rejected": markdown_table(["reason", "images"], reasons)} if reasons else {}),
-        },
-    )
+    tables = {"formats": markdown_table(["format", "images"], formats)}
+    if reasons:
+        tables["rejected"] = markdown_table(["reason", "images"], reasons)
+    readable_count, rejected_count = (sum(count for _, count in rows) for rows in (formats, reasons))
+    return Report({"readable_count": readable_count, "rejected_count": rejected_count}, tables=tables)
 
 
 def distinct_images(images: DataFrame, key: list[str]) -> DataFrame:
-    """Keeps the first file by path of each image, without moving bytes between executors.
-
-    The bytes of a stored table are read once.
-    """
+    """Keeps the first file by path of each image; reads bytes once and moves none between executors."""
     first_paths = images.where(F.col("image_id").isNotNull()).groupBy(*key).agg(F.min("path").alias("path"))
     readable = images.where(F.col("content").isNotNull()).select(*key, "path", "content")
     return readable.join(F.broadcast(first_paths), [*key, "path"], "left_semi")

@@ -1,7 +1,6 @@
 """Image files: from a folder of files to one row per file, bytes included.
 
-The driver lists the folder and spreads the list; executors read the bytes with `pyarrow.fs`, on laptops and object
-stores alike. Labels are `labels.py`, pixels `embed/decode.py`.
+The driver lists the folder and spreads the list; executors read the bytes, locally and from object stores alike.
 """
 
 import hashlib
@@ -39,23 +38,15 @@ SCHEMA: Final = f"day date comment 'day on which the image arrived', {FILE_COLUM
 VANISHED: Final = "vanished"
 TOO_MANY_BYTES: Final = "too many bytes"
 UNREADABLE: Final = "unreadable"
-CHANGED: Final = "changed"
-"""The file changed after it was listed: it was still arriving, or was replaced."""
+CHANGED: Final = "changed"  # after it was listed: it was still arriving, or was replaced
 
 TASK_BYTES: Final = 32 * 2**20
-OPENING_BYTES: Final = 2**16
-"""Cost of opening a file, expressed as bytes; bounds the number of small files in a task."""
-
+OPENING_BYTES: Final = 2**16  # cost of opening a file, expressed as bytes; bounds the number of small files in a task
 BATCH_BYTES: Final = 2**20
 
 
 def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
-    """Reads a folder of images lazily: one row per file, in the columns of `FILE_COLUMNS`.
-
-    Args:
-        spark: the session.
-        folder: folder, or URI of an object store.
-        max_bytes: maximum size of a file; a larger one is not read.
+    """Reads a folder or URI of images lazily: one row per file, in the columns of `FILE_COLUMNS`.
 
     Raises:
         FileNotFoundError: immediately, if the folder does not exist.
@@ -64,12 +55,15 @@ def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMIT
 
 
 def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int = DEFAULT_LIMITS.bytes) -> LazyRows:
-    """Reads the folders of several days lazily, in the columns of `SCHEMA`; see `read_images`.
+    """Reads the folders of several days lazily, in the columns of `SCHEMA`.
 
     Raises:
         FileNotFoundError: immediately, if one of the folders does not exist.
     """
-    listings = [_list_day(day, folder) for day, folder in folders.items()]
+    listings = []
+    for day, folder in folders.items():
+        files = list_files(folder)
+        listings.append(files.append_column("day", pa.array([day] * files.num_rows, pa.date32())))
     return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes)
 
 
@@ -87,7 +81,7 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
         return rows_of(spark.createDataFrame([], struct))
     tasks = assign_tasks([length + OPENING_BYTES for length in files["length"].to_pylist()], TASK_BYTES)
     files = files.append_column("task", pa.array(tasks, pa.int32()))
-    listing = spark.createDataFrame(files.combine_chunks())  # Spark would stop at an empty chunk, as of an empty day
+    listing = spark.createDataFrame(files.combine_chunks())  # Spark would stop at the empty chunk of an empty day
     arrow_schema = to_arrow_schema(struct, timezone="UTC")
 
     def read_batches(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
@@ -101,26 +95,13 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
 
 def describe_images(images: DataFrame) -> dict[Day, Report]:
     """Counts the distinct images, bytes and unreadable files of each day."""
-    found = images.groupBy("day").agg(
-        F.sum("length").alias("bytes"),
-        F.count_distinct("image_id").alias("images"),
-        F.count("read_error").alias("bad"),
+    counts = images.groupBy("day").agg(
+        (F.sum("length") / 1e6).alias("megabytes"),
+        F.count_distinct("image_id").alias("distinct_image_count"),
+        F.count("read_error").alias("unreadable_count"),
     )
-    return {
-        row["day"]: Report(
-            numbers={
-                "megabytes": row["bytes"] / 1e6,
-                "distinct_image_count": row["images"],
-                "unreadable_count": row["bad"],
-            }
-        )
-        for row in found.collect()
-    }
-
-
-def _list_day(day: date, folder: str) -> pa.Table:
-    files = list_files(folder)
-    return files.append_column("day", pa.array([day] * files.num_rows, pa.date32()))
+    rows = [row.asDict() for row in counts.collect()]
+    return {row.pop("day"): Report(row) for row in rows}
 
 
 def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,4 @@
-"""Late files: compares the folder of a day with its stored rows and lists new, changed and removed files.
-
-Compares names, sizes and times; reads no bytes.
-"""
+"""Late files: compares names, sizes and times of a day's files with its stored rows; reads no bytes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,8 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-FACTS: Final = ("path", "length", "modified_at")
-"""Columns of `list_files` and of the table `images` that identify a version of a file."""
+FACTS: Final = ("path", "length", "modified_at")  # columns that identify a version of a file
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Arrivals:
 
 
 def compare_files(listed: pa.Table, stored: pa.Table) -> Arrivals:
-    """Compares the files of a folder with its stored rows; both tables have the columns `FACTS`."""
+    """Compares listed files with stored rows; both tables have the columns `FACTS`."""
     present, recorded = _facts_of(listed), _facts_of(stored)
     late = sorted(present - recorded)
     gone = {path for path, *_ in recorded} - {path for path, *_ in present}

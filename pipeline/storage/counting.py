@@ -1,12 +1,11 @@
-"""Counting: small aggregations of a table, in total and by day."""
+"""Small aggregations of a table, in total and by day."""
 
 from collections.abc import Iterable
 from datetime import date
 
 from pyspark.sql import DataFrame, Row
 
-Day = date | None
-"""Day of a row or a report; None in a table without days."""
+Day = date | None  # None in a table without days
 
 
 def only_row(frame: DataFrame) -> Row:
@@ -26,7 +25,7 @@ def count_by_day(frame: DataFrame, *columns: str) -> dict[Day, list[Row]]:
 
 
 def by_day(rows: Iterable[Row]) -> dict[Day, list[Row]]:
-    """Groups rows by day and keeps their order; the key is None in a table without days."""
+    """Groups rows by day, or under None in a table without days, and keeps their order."""
     found: dict[Day, list[Row]] = {}
     for row in rows:
         found.setdefault(row.asDict().get("day"), []).append(row)

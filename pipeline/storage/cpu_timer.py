@@ -1,15 +1,11 @@
-"""CPU timer: attributes the CPU time of a task to its stages."""
+"""The CPU timer of a task."""
 
 import time
 from collections import defaultdict
 
 
 class CpuTimer:
-    """Attributes the CPU time of its thread since the last lap to a stage; the laps add up to the total.
-
-    Attributes:
-        seconds: CPU-seconds by stage.
-    """
+    """Sums the CPU-seconds of its thread by stage; each lap counts the time since the previous one."""
 
     def __init__(self) -> None:
         """Starts the first lap."""

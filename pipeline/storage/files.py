@@ -1,4 +1,4 @@
-"""Files: complete listings of local folders and object stores, whatever the file names.
+"""Complete listings of local folders and object stores, whatever the file names.
 
 Spark's own listing silently drops names such as `_DSC0001.JPG`, and `pyarrow.fs` fails on names that are not UTF-8.
 """

@@ -1,6 +1,6 @@
-"""Object stores: from a URI to a file system, with endpoints and keys from the environment only.
+"""Object stores: file systems for URIs. Endpoints and keys come only from the environment.
 
-The variables are the ones of the vendors' own tools and of delta-rs: `AWS_*`, `AZURE_*` and `GOOGLE_*`. Driver and
+The variables are those of the vendors' own tools and of delta-rs: `AWS_*`, `AZURE_*` and `GOOGLE_*`. Driver and
 executors each read their own environment, so no key travels with a job.
 """
 
@@ -65,11 +65,8 @@ def storage_options(folder: str) -> dict[str, str] | None:
     """Options of a folder for delta-rs: in an object store all vendors' variables, except shared access signatures."""
     if not is_uri(folder):
         return None
-    options = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(VARIABLES) and "_SAS_" not in name and value
-    }
+    settings = os.environ.items()
+    options = {key: text for key, text in settings if key.startswith(VARIABLES) and text and "_SAS_" not in key}
     if any(value.startswith("http://") for name, value in options.items() if "ENDPOINT" in name):
         options |= {"AWS_ALLOW_HTTP": "true", "AZURE_ALLOW_HTTP": "true"}
     return options
@@ -90,8 +87,7 @@ def spark_reads(spark: SparkSession, folder: str) -> bool:
 def _open_azure(parts: SplitResult) -> tuple[fs.FileSystem, str]:
     """Opens `abfss://<container>@<account>.dfs.core.windows.net/<path>` or `az://<container>/<path>`.
 
-    Uses the account key or Azure's default credential, never a shared access signature: errors of `pyarrow.fs` repeat
-    it.
+    Never uses a shared access signature, which errors of `pyarrow.fs` would repeat.
     """
     container, _, host = parts.netloc.rpartition("@")
     account = host.partition(".")[0] if container else os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")

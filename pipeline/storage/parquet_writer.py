@@ -1,7 +1,4 @@
-"""Parquet writer: executors write rows under final, unique names; the files are invisible until the lake commits them.
-
-Rows come from `rows.py`; tables and commits are `resources/lake`.
-"""
+"""Parquet writer: executors write files under final, unique names, invisible until the lake commits them."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,12 +12,8 @@ import pyarrow.parquet as pq
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import open_folder
 
-ROW_GROUP_BYTES: Final = 3 * 2**19
-"""Maximum size of a row group with more than one row: readers and writers hold whole row groups in memory."""
-
-BUFFER_BYTES: Final = 2**20
-"""Size of the buffered rows that triggers a write."""
-
+ROW_GROUP_BYTES: Final = 3 * 2**19  # maximum, unless one row is larger: readers and writers hold row groups in memory
+BUFFER_BYTES: Final = 2**20  # buffered rows of this size are written
 SAMPLE_ROWS: Final = 32
 MAX_DICTIONARY_VALUES: Final = 256
 
@@ -28,14 +21,9 @@ MAX_DICTIONARY_VALUES: Final = 256
 def write_batches(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, column: str | None, cpu_timer: CpuTimer
 ) -> Iterator[dict[str, object]]:
-    """Writes rows below a folder, under `<column>=<value>/` if the table is partitioned; runs in the executors.
+    """Writes the rows of a task below a folder, under `<column>=<value>/` if the table is partitioned.
 
-    Args:
-        batches: rows of one task.
-        schema: schema of the files.
-        folder: folder of the table.
-        column: partition column, or None; its values (days, digests) are not escaped in paths.
-        cpu_timer: timer of the task; gets the laps of writing.
+    Runs in the executors. Partition values (days, digests) are not escaped in paths.
 
     Yields:
         `path` below the folder, `size` in bytes, number of `rows` and partition `value`, for each file.
@@ -78,8 +66,8 @@ class _FileWriter:
             first.schema,
             filesystem=self.filesystem,
             compression={leaf: "zstd" for leaf in _leaves(first.schema) if leaf != "content"},  # JPEGs are compressed
-            use_dictionary=[*texts, *map(_element, repetitive)],
-            use_byte_stream_split=[_element(name) for name in vectors if name not in repetitive],
+            use_dictionary=[*texts, *(f"{name}.list.element" for name in repetitive)],
+            use_byte_stream_split=[f"{name}.list.element" for name in vectors if name not in repetitive],
         )
         self.waiting: list[pa.Table] = []
         self.rows = 0
@@ -93,8 +81,7 @@ class _FileWriter:
     def close(self) -> dict[str, object]:
         self._flush()
         self.writer.close()
-        size = self.filesystem.get_file_info(self.file).size
-        return {"path": self.path, "size": size, "rows": self.rows}
+        return {"path": self.path, "size": self.filesystem.get_file_info(self.file).size, "rows": self.rows}
 
     def _flush(self) -> None:
         if self.waiting:
@@ -110,16 +97,11 @@ def _has_few_values(vectors: pa.ChunkedArray) -> bool:
     return pc.count_distinct(pc.list_flatten(vectors.slice(0, SAMPLE_ROWS))).as_py() <= MAX_DICTIONARY_VALUES
 
 
-def _element(name: str) -> str:
-    """Parquet's name of the values of a list column."""
-    return f"{name}.list.element"
-
-
 def _leaves(schema: pa.Schema) -> Iterator[str]:
-    """Parquet's names of the leaf columns; lists and maps are nested."""
+    """Parquet's names of the leaf columns."""
     for field in schema:
         if pa.types.is_list(field.type):
-            yield _element(field.name)
+            yield f"{field.name}.list.element"
         elif pa.types.is_map(field.type):
             yield from (f"{field.name}.key_value.key", f"{field.name}.key_value.value")
         else:

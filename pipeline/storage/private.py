@@ -5,8 +5,7 @@ from typing import Final
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
-PYSPARK_VERSION: Final = "4.3.0"
-"""Version of PySpark that this file was checked against."""
+PYSPARK_VERSION: Final = "4.3.0"  # this file was checked against it
 
 
 def has_filesystem(spark: SparkSession, scheme: str) -> bool:

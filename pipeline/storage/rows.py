@@ -1,7 +1,6 @@
 """Lazy rows: the result of a Python function over a frame, either as a frame or written to files by the same workers.
 
-Between two of Spark's Python functions, rows pass through the JVM into another process. Image bytes and features should
-not, so the worker that computes rows can also write them (docs/decisions.md).
+Writing in the same worker keeps image bytes and features out of the JVM (docs/decisions.md).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +18,11 @@ from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.schema import parse_schema
 
 WRITTEN: Final = "path string, size long, rows long, value string, cpu_seconds map<string,double>"
-"""A file that a task wrote: path below the folder, size in bytes, number of rows, partition value of all of them, and,
-in one file per task, the CPU-seconds of the task by stage."""
+"""A written file: path below the folder, bytes, row count, partition value, and, in one file per task, its CPU-seconds
+by stage."""
+
+Write = Callable[[str, StructType, str | None], list[Row]]
+Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,13 @@ class LazyRows:
     Attributes:
         frame: the rows as a lazy frame.
         schema: schema of the rows, with comments.
-        write_to: computes the rows and writes them below a folder, from the arguments folder, schema and partition
-            column (or None). Returns one row per file, as in `WRITTEN`. Retried and speculative tasks leave orphaned
-            files and no duplicates: the driver gets the results of finished tasks only.
+        write_to: computes the rows and writes them, given folder, schema and partition column (or None). Returns one
+            row per file, as in `WRITTEN`. Retried tasks leave orphaned files, but no duplicate rows.
     """
 
     frame: DataFrame
     schema: StructType
-    write_to: Callable[[str, StructType, str | None], list[Row]]
+    write_to: Write
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Appended:
     """Rows that one run added to a table.
 
     Attributes:
-        files: paths below the folder; never reused.
+        files: paths below the folder.
         row_count: number of rows in all files.
         seconds: wall-clock time to compute and write the rows.
         cpu_seconds: CPU-seconds of all workers, by stage.
@@ -62,20 +63,14 @@ def rows_of(frame: DataFrame) -> LazyRows:
     return LazyRows(frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
 
 
-def rows_in_arrow(
-    source: DataFrame,
-    make: Callable[[Iterator[pa.RecordBatch], CpuTimer], Iterator[pa.RecordBatch]],
-    schema: StructType,
-) -> LazyRows:
+def rows_in_arrow(source: DataFrame, make: Callable[[Batches, CpuTimer], Batches], schema: StructType) -> LazyRows:
     """The result of a function over a frame, from Arrow batches."""
     frame = source.mapInArrow(lambda batches: make(batches, CpuTimer()), schema)
     return LazyRows(frame, schema, _write_in_arrow(source, make))
 
 
 def rows_in_pandas(
-    source: DataFrame,
-    make: Callable[[Iterator[pd.DataFrame], CpuTimer], Iterator[pa.RecordBatch]],
-    schema: StructType,
+    source: DataFrame, make: Callable[[Iterator[pd.DataFrame], CpuTimer], Batches], schema: StructType
 ) -> LazyRows:
     """The result of a function over a frame, from pandas batches."""
     columns = parse_schema(WRITTEN).fieldNames()
@@ -88,19 +83,17 @@ def rows_in_pandas(
     return LazyRows(source.mapInPandas(to_pandas, schema), schema, write)
 
 
-def _write_in_arrow(
-    source: DataFrame, make: Callable[[Iterator[pa.RecordBatch], CpuTimer], Iterator[pa.RecordBatch]]
-) -> Callable[[str, StructType, str | None], list[Row]]:
+def _write_in_arrow(source: DataFrame, make: Callable[[Batches, CpuTimer], Batches]) -> Write:
     written = to_arrow_schema(parse_schema(WRITTEN))
     return _write_with(source.mapInArrow, make, lambda files: pa.RecordBatch.from_pylist(files, written))
 
 
 def _write_with(
     map_in: Callable[..., DataFrame],
-    make: Callable[..., Iterator[pa.RecordBatch]],
+    make: Callable[..., Batches],
     pack: Callable[[list[dict[str, object]]], pd.DataFrame | pa.RecordBatch],
-) -> Callable[[str, StructType, str | None], list[Row]]:
-    """`LazyRows.write_to` for `mapInArrow` or `mapInPandas`; `pack` converts the list of written files to a batch."""
+) -> Write:
+    """Makes `LazyRows.write_to` for `mapInArrow` or `mapInPandas`; `pack` converts the written files to a batch."""
 
     def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
         arrow_schema = to_arrow_schema(stored, timezone="UTC")

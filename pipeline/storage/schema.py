@@ -1,4 +1,4 @@
-"""Schemas: one DDL text per table, with a comment on every column, is the source for code, tables, pages and tests."""
+"""Schemas: one DDL text per table, with comments on its columns, is the source for code, tables, pages and tests."""
 
 import hashlib
 import re
@@ -10,6 +10,8 @@ from pyspark.sql.types import BinaryType, StructType
 
 from pipeline.storage.counting import only_row
 
+FINGERPRINT_DIGITS: Final = 16  # hexadecimal
+
 
 def parse_schema(ddl: str) -> StructType:
     """Parses the DDL of a table, comments included; needs a Spark session."""
@@ -20,7 +22,7 @@ def parse_schema(ddl: str) -> StructType:
 
 
 def find_sources(comment: str) -> list[tuple[str, str]]:
-    """The source columns that a comment names, as in `from images.path or images.day`, as pairs of table and column."""
+    """Finds the source columns that a comment names, as in `from images.path or images.day`, as (table, column)."""
     column = r"[a-z_]+\.[a-z_]+"
     listed = re.findall(rf"\bfrom ({column}(?:(?:, | or | and )\s*{column})*)", comment)
     return [(table, name) for names in listed for table, name in re.findall(r"([a-z_]+)\.([a-z_]+)", names)]
@@ -31,13 +33,9 @@ def select_columns(frame: DataFrame, schema: StructType) -> DataFrame:
     return frame.select(*(F.col(field.name).alias(field.name, metadata=field.metadata) for field in schema))
 
 
-DIGITS: Final = 16
-"""Length of a fingerprint in hexadecimal digits."""
-
-
 def fingerprint(rows: DataFrame) -> str:
-    """Hashes all rows, in any order, without binary columns: their digest is in `image_id`."""
+    """Hashes all rows, in any order, without binary columns: `image_id` contains their digest."""
     columns = [field.name for field in rows.schema if not isinstance(field.dataType, BinaryType)]
     hashes = rows.select(F.xxhash64(*columns).alias("hash"))
     totals = only_row(hashes.agg(F.count("*"), F.bit_xor("hash"), F.sum(F.col("hash").cast("decimal(38)"))))
-    return hashlib.sha256(" ".join(map(str, totals)).encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(" ".join(map(str, totals)).encode()).hexdigest()[:FINGERPRINT_DIGITS]

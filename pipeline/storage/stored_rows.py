@@ -1,7 +1,7 @@
 """Stored rows: rows of a table, as a frame or by their place in files.
 
-Through the JVM, image bytes or a vector are copied four times on the way to Python. To read a few columns of many rows,
-or the bytes of a few, the driver locates rows in the files and workers read them there.
+The JVM copies image bytes and vectors four times on their way to Python. To avoid that, the driver locates rows in the
+files and workers read them there.
 """
 
 import heapq
@@ -24,30 +24,17 @@ from pipeline.storage.files import open_folder, spark_path
 from pipeline.storage.object_stores import spark_reads, spark_uri
 from pipeline.storage.schema import select_columns
 
-LOOKUP_ROWS: Final = 2**20
-"""Maximum number of rows that `locate` holds at once; their ids take 70 MB."""
-
+LOOKUP_ROWS: Final = 2**20  # maximum that `locate` holds at once; their ids take 70 MB
+TASK_ROWS: Final = 2**13  # approximate, of a task that reads a table without Spark's connector
+TASKS_AT_ONCE: Final = 4  # the number of tasks is a multiple of this, so two or four cores finish together
+PORTIONS_PER_TASK: Final = 4
 PLACE: Final = ("day", "file", "row_group", "row")
 """Place of a row: day of its file or null, path below the folder, row group, and number within the row group."""
-
-TASKS_AT_ONCE: Final = 4
-"""The number of tasks is a multiple of this, so two or four cores finish together."""
-
-PORTIONS_PER_TASK: Final = 4
-
-TASK_ROWS: Final = 2**13
-"""Approximate number of rows of a task that reads a table without Spark's connector."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A Parquet file of a table.
-
-    Attributes:
-        path: path below the folder of the table.
-        day: day of all its rows; None in a table without days.
-        row_count: number of rows.
-    """
+    """A Parquet file of a table: path below its folder, and day of all its rows, None in a table without days."""
 
     path: str
     day: date | None
@@ -56,14 +43,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Rows of a table, or of some of its days.
-
-    Attributes:
-        spark: session that reads the rows.
-        folder: folder or URI of the table.
-        schema: schema of the table.
-        files: files that hold exactly these rows.
-    """
+    """Rows of a table, in a folder or URI; `files` contain exactly these rows."""
 
     spark: SparkSession
     folder: str
@@ -83,14 +63,11 @@ class StoredRows:
         return select_columns(stored, self.schema)  # Spark puts `day` last and drops comments
 
     def locate(self, columns: Sequence[str], keep: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
-        """Finds rows and their places, in the order of the files; runs on the driver.
+        """Finds rows on the driver, in the order of the files; returns the columns and those of `PLACE`.
 
         Args:
             columns: columns to read.
             keep: maps about `LOOKUP_ROWS` rows of these columns to a mask of the wanted ones.
-
-        Returns:
-            The columns and those of `PLACE`.
         """
         types = to_arrow_schema(self.schema, timezone="UTC")
         places = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
@@ -102,7 +79,7 @@ class StoredRows:
         return pa.concat_tables(found)
 
     def _frame_without_connector(self) -> DataFrame:
-        """The same rows, read by Python workers, which always read all columns."""
+        """All rows, read by Python workers, which always read all columns."""
         folder, schema = self.folder, to_arrow_schema(self.schema, timezone="UTC")
         tasks = assign_tasks([file.row_count for file in self.files], TASK_ROWS)
         listed = {
@@ -128,13 +105,12 @@ def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], ta
 
     Args:
         spark: the session.
-        places: places of the rows, with the columns of `PLACE`; at least one.
-        weights: weights of the rows.
+        places: at least one row, with the columns of `PLACE`.
+        weights: one per row.
         task_weight: approximate weight of a task.
 
     Returns:
-        A lazy frame with a partition per task and a row per portion: `day`, `file`, `row_group` and `rows`, for
-        `read_portion`.
+        A lazy frame with a partition per task and a row per portion: `day`, `file`, `row_group` and `rows`.
     """
     by_place = [(name, "ascending") for name in ("file", "row_group", "row")]
     rows = places.select(PLACE).append_column("weight", pa.array(weights, pa.int64())).sort_by(by_place)
@@ -148,20 +124,14 @@ def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], ta
 
 
 def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]) -> pa.Table:
-    """Reads columns of a portion; runs in the executors.
-
-    Args:
-        folder: folder of the table.
-        portion: a row of `share_rows`.
-        columns: columns to read.
-    """
+    """Reads columns of a portion, a row of `share_rows`, in an executor."""
     with _open(folder, portion["file"]) as file:
         group = file.read_row_group(portion["row_group"], columns, use_threads=False)  # a task has one core
     return group if len(portion["rows"]) == group.num_rows else group.take(pa.array(portion["rows"]))
 
 
 def _read_rows(folder: str, path: str, day: date | None, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Rows of a file, one row group at a time; adds the day, which is in the folder's name and not in the file."""
+    """Reads a file by row groups; adds the day, which only the folder's name contains."""
     with _open(folder, path) as file:
         for number in range(file.num_row_groups):
             group = file.read_row_group(number, use_threads=False)
@@ -193,7 +163,6 @@ def _lookups(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
 
 
 def _read_places(folder: str, file: StoredFile, columns: Sequence[str]) -> pa.Table:
-    """Columns of a file and those of `PLACE`."""
     with _open(folder, file.path) as parquet:
         rows = parquet.read(columns).select(columns)
         counts = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
@@ -210,11 +179,11 @@ def assign_tasks(weights: Sequence[int], task_weight: int) -> list[int]:
     """Balances pieces of work over tasks: assigns the heaviest piece first, always to the lightest task.
 
     Args:
-        weights: weights of the pieces.
+        weights: one per piece.
         task_weight: approximate weight of a task; even light work is split into `TASKS_AT_ONCE` tasks.
 
     Returns:
-        The number of the task, from 0, for each piece.
+        The task of each piece, numbered from 0.
     """
     rounds = max(1, math.ceil(sum(weights) / task_weight / TASKS_AT_ONCE))
     task_count = min(len(weights), rounds * TASKS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Vectors: list columns of tables as NumPy matrices."""
+"""List columns of tables as NumPy matrices."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,11 +6,7 @@ import pyarrow as pa
 
 
 def to_matrix(lists: pa.ListArray | pa.ChunkedArray, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
-    """Converts a list column without nulls, with lists of equal length, to a matrix with a row per list.
-
-    Returns:
-        A new, writable array `[rows, length]`; `[0, 0]` for no rows.
-    """
+    """Converts lists of equal length, none null, to a new, writable array `[rows, length]`; `[0, 0]` for no rows."""
     if isinstance(lists, pa.ChunkedArray):
         values = pa.concat_arrays([chunk.flatten() for chunk in lists.chunks] or [pa.array([], pa.float32())])
     else:

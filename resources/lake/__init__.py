@@ -1,4 +1,1 @@
-"""The lake: how its Delta tables and files are read, committed, purged and cleaned up.
-
-The content of tables is defined in `pipeline`.
-"""
+"""The lake: reads, commits, purges and cleans up its Delta tables and files. `pipeline` defines their content."""

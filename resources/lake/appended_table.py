@@ -1,14 +1,15 @@
 """Appended tables: tables of the lake that only grow, partitioned by one column, such as the feature cache.
 
-Any number of runs may append at once and all rows are kept, so readers must tolerate duplicates.
+Any number of runs may append at once, so readers must tolerate duplicates.
 """
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from pipeline.storage.rows import Appended, LazyRows
@@ -26,15 +27,7 @@ from resources.lake.commits import (
 
 @dataclass(frozen=True)
 class AppendedTable:
-    """The rows of one partition value.
-
-    Attributes:
-        spark: session that reads the rows.
-        folder: folder or URI of the table.
-        schema: schema of the rows.
-        column: partition column of the table.
-        value: value of the column in these rows.
-    """
+    """The rows of a table with one value of its partition column."""
 
     spark: SparkSession
     folder: str
@@ -60,32 +53,22 @@ class AppendedTable:
         files = rows.write_to(self.folder, schema, self.column)
         check_values(self.folder.rpartition("/")[2], files, [self.value])
         check_files(self.folder, files, delta)
+        cpu_seconds: Counter[str] = Counter()
+        for file in files:
+            cpu_seconds.update(file.cpu_seconds or {})
         paths, row_count = frozenset(file.path for file in files), sum(file.rows for file in files)
-        appended = Appended(paths, row_count, time.monotonic() - started, _add_seconds(files))
+        appended = Appended(paths, row_count, time.monotonic() - started, cpu_seconds)
         if files:
             append_rows(self.folder, files, {self.column: self.value}, appended)
         return appended
 
     def list_appended(self) -> list[Appended]:
-        """Past appends, the newest first, without their files, as far back as the log goes (30 days)."""
+        """Lists past appends, newest first, without their files, as far back as the log goes (30 days)."""
         delta = open_table(self.folder)
-        history = delta.history() if delta else []
-        return [
-            Appended(
-                frozenset(),
-                int(commit["row_count"]),
-                float(commit["seconds"]),
-                json.loads(commit.get("cpu_seconds", "{}")),
-            )
-            for commit in history
-            if commit.get(self.column) == self.value
-        ]
+        commits = [commit for commit in delta.history() if commit.get(self.column) == self.value] if delta else []
+        return [_parse_commit(commit) for commit in commits]
 
 
-def _add_seconds(files: list[Row]) -> dict[str, float]:
-    """The CPU-seconds of all tasks, by stage."""
-    seconds: dict[str, float] = defaultdict(float)
-    for file in files:
-        for stage, spent in (file.cpu_seconds or {}).items():
-            seconds[stage] += spent
-    return dict(seconds)
+def _parse_commit(commit: Mapping[str, str]) -> Appended:
+    cpu_seconds = json.loads(commit.get("cpu_seconds", "{}"))
+    return Appended(frozenset(), int(commit["row_count"]), float(commit["seconds"]), cpu_seconds)

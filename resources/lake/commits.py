@@ -1,7 +1,6 @@
 """Commits: files that executors wrote become rows of a Delta table in one transaction of the driver.
 
 delta-rs checks neither schemas nor files, and lets two concurrent first writers of a day both win; the guards are here.
-Tables as a whole are `lake.py` and `appended_table.py`.
 """
 
 import json
@@ -96,15 +95,15 @@ def _types(schema: Schema) -> dict[str, str]:
 
 
 def version_of(delta: DeltaTable, key: str) -> int:
-    """Number of times that a day, or `WHOLE_TABLE`, was written, according to the log."""
+    """Number of writes of a day, or of `WHOLE_TABLE`, according to the log."""
     return delta.transaction_version(key) or 0
 
 
 def check_values(table: str, files: list[Row], expected: Collection[str | None]) -> None:
-    """Checks that all files hold rows of the expected partition values.
+    """Checks that all files contain rows of the expected partition values.
 
     Raises:
-        LakeError: if a file holds rows of another value.
+        LakeError: if a file contains rows of another value.
     """
     unexpected = {file.value for file in files} - set(expected)
     if unexpected:
@@ -182,27 +181,19 @@ def append_rows(folder: str, files: list[Row], values: dict[str, str], appended:
     metadata["cpu_seconds"] = json.dumps(dict(appended.cpu_seconds))
 
     def commit(delta: DeltaTable) -> None:
-        delta.create_write_transaction(
-            adds, "append", delta.schema(), list(values), commit_properties=CommitProperties(custom_metadata=metadata)
-        )
+        properties = CommitProperties(custom_metadata=metadata)
+        delta.create_write_transaction(adds, "append", delta.schema(), list(values), commit_properties=properties)
 
     _commit_with_retries(folder, " ".join(values.values()), commit)
 
 
 def _add_actions(files: list[Row], column: str | None) -> list[AddAction | RemoveAction]:
-    """Actions for files that hold one partition value each."""
-    now = int(time.time() * 1000)
-    return [
-        AddAction(
-            file.path,
-            file.size,
-            {column: file.value} if column else {},
-            now,
-            True,
-            json.dumps({"numRecords": file.rows}),
-        )
-        for file in files
-    ]
+    now, data_change = int(time.time() * 1000), True
+    actions: list[AddAction | RemoveAction] = []
+    for file in files:
+        values, statistics = {column: file.value} if column else {}, json.dumps({"numRecords": file.rows})
+        actions.append(AddAction(file.path, file.size, values, now, data_change, statistics))
+    return actions
 
 
 def _commit_with_retries(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:

@@ -1,14 +1,14 @@
 """Image traces: reads every row about one image from narrow columns of the tables, without Spark and without `content`.
 
 `predictions` has a row for every file, so it gives the days of the image; other tables are read for these days only.
-The training sets of classifiers are `classifier_records.py`.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ from pipeline.daily.traces import (
 from resources.lake.commits import open_table
 from resources.models.classifier_records import ClassifierRecords
 
+SIGHTING: Final = ("day", "image_id", "path")
 COLUMNS: Final = {
     "images": ("day", "image_id", "path", "length", "modified_at", "read_error"),
     "image_features": ("day", "image_id", "width", "height", "format", "error", "backbone"),
@@ -42,17 +43,12 @@ COLUMNS: Final = {
     "training_features": (*("image_id", "label", "split", "group", "width", "height", "format", "error", "backbone"),),
     "training_twins": ("image_id", "near_duplicate_id", "similarity", "correlation"),
 }
-NEAR_COUNT: Final = 5
-"""Maximum number of similar names in an error message."""
+MAX_SIMILAR_NAMES: Final = 5  # in an error message
 
 
 @dataclass(frozen=True)
 class ImageTraces:
-    """The rows about images in a lake.
-
-    Attributes:
-        lake: folder or URI of the lake.
-    """
+    """The rows about images in a lake, a folder or URI."""
 
     lake: str
 
@@ -67,16 +63,16 @@ class ImageTraces:
             UnknownImageError: if no image matches, or several do.
         """
         query = parse_query(text)
-        sightings = self._look_for(query)
+        sightings = self._find_sightings(query)
         if not sightings and Path(text).is_file():
             with Path(text).open("rb") as file:
                 query = parse_query(hashlib.file_digest(file, "sha256").hexdigest())
-            sightings = self._look_for(query)
+            sightings = self._find_sightings(query)
         if not sightings:
-            raise UnknownImageError("\n".join([f"this lake has no image {text!r}", *self._describe_near(query)]))
+            raise UnknownImageError("\n".join([f"this lake has no image {text!r}", *self._list_similar_names(query)]))
         return self._trace(choose_image(query, sightings))
 
-    def _look_for(self, query: ImageQuery) -> list[Sighting]:
+    def _find_sightings(self, query: ImageQuery) -> list[Sighting]:
         path = ds.field("path").isin(query.paths)
         is_named = ds.field("image_id") == query.prefix
         if 0 < len(query.prefix) < 64:
@@ -84,52 +80,52 @@ class ImageTraces:
         labelled = is_named | path if query.prefix else path
         arrived = labelled
         if query.dated:
-            arrived = _any_of([(ds.field("day") == day) & (ds.field("path") == below) for day, below in query.dated])
-        found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), arrived)]
+            dated = [(ds.field("day") == day) & (ds.field("path") == below) for day, below in query.dated]
+            arrived = reduce(or_, dated)
+        found = [_to_sighting(row) for row in self._read("predictions", SIGHTING, arrived)]
         if not found:
             is_unpredicted = ds.field("day").isin(self._unpredicted_days)
-            found = [_see(row) for row in self._read("images", ("day", "image_id", "path"), arrived & is_unpredicted)]
-        found += [_see(row) for row in self._read("training_images", ("image_id", "path"), labelled)]
-        return found or [_see(row) for row in self._classifiers.list_members(labelled)]
+            found = [_to_sighting(row) for row in self._read("images", SIGHTING, arrived & is_unpredicted)]
+        found += [_to_sighting(row) for row in self._read("training_images", SIGHTING[1:], labelled)]
+        return found or [_to_sighting(row) for row in self._classifiers.list_members(labelled)]
 
-    def _trace(self, picture: Sighting) -> Trace:
-        image_id = picture.image_id
+    def _trace(self, sighting: Sighting) -> Trace:
+        image_id = sighting.image_id
         same = ds.field("image_id") == image_id
         if image_id is None:
-            same = (ds.field("day") == picture.day) & (ds.field("path") == picture.path)
-        came = {row["day"] for row in self._read("predictions", ("day", "image_id"), same)}  # two columns of all days
-        answers = self._read_all("predictions", same & ds.field("day").isin(came))
-        days = ds.field("day").isin([*came, *self._unpredicted_days])
+            same = (ds.field("day") == sighting.day) & (ds.field("path") == sighting.path)
+        predicted_days = {row["day"] for row in self._read("predictions", ("day", "image_id"), same)}
+        predictions = self._read_all("predictions", same & ds.field("day").isin(predicted_days))
+        days = ds.field("day").isin([*predicted_days, *self._unpredicted_days])
         arrivals = self._read_all("images", same & days)
         if image_id is None:
-            return Trace(None, arrivals, predictions=answers)
-        twins = self._find_twins(image_id)
+            return Trace(None, arrivals, predictions=predictions)
+        twins = self._find_near_duplicates(image_id)
         return Trace(
             image_id,
             arrivals,
             self._read_all("image_features", same & days),
-            answers,
+            predictions,
             self._read_all("review_queue", same & days),
             self._read_all("reviews", same),
             self._read_all("training_images", same),
             next(iter(self._read_all("training_features", same)), None),
             twins,
-            self._classifiers.trace([image_id, *(twin["image_id"] for twin in twins)], answers),
+            self._classifiers.trace([image_id, *(twin["image_id"] for twin in twins)], predictions),
         )
 
-    def _find_twins(self, image_id: str) -> list[Row]:
+    def _find_near_duplicates(self, image_id: str) -> list[Row]:
         """Near-duplicates, direct and transitive, each with the pair that reached it first."""
         pairs = self._read_all("training_twins", None)
         reached: dict[str, Row] = {image_id: {}}
         waiting = [image_id]
         while waiting:
-            one = waiting.pop(0)
+            current = waiting.pop(0)
             for pair in pairs:
-                other = {pair["image_id"]: pair["near_duplicate_id"], pair["near_duplicate_id"]: pair["image_id"]}.get(
-                    one
-                )
+                first, second = pair["image_id"], pair["near_duplicate_id"]
+                other = {first: second, second: first}.get(current)
                 if other and other not in reached:
-                    reached[other] = {**pair, "image_id": other, "near_duplicate_id": one}
+                    reached[other] = {**pair, "image_id": other, "near_duplicate_id": current}
                     waiting.append(other)
         return [pair for pair in reached.values() if pair]
 
@@ -144,15 +140,13 @@ class ImageTraces:
 
     def _days(self, table: str) -> set[date]:
         delta = self._open(table)
-        if delta is None:
-            return set()
-        return set(pa.table(delta.get_add_actions(flatten=True)).column("partition.day").to_pylist())
+        return set(pa.table(delta.get_add_actions(flatten=True))["partition.day"].to_pylist()) if delta else set()
 
     def _read_all(self, table: str, keep: pc.Expression | None) -> list[Row]:
         return self._read(table, COLUMNS[table], keep)
 
     def _read(self, table: str, columns: Sequence[str], keep: pc.Expression | None) -> list[Row]:
-        """Rows of a table, without columns that an earlier version lacks; none if there is no table."""
+        """Reads rows of a table, without columns that it lacks; none if there is no table."""
         delta = self._open(table)
         if delta is None:
             return []
@@ -171,22 +165,15 @@ class ImageTraces:
     def _opened(self) -> dict[str, DeltaTable | None]:
         return {}
 
-    def _describe_near(self, query: ImageQuery) -> list[str]:
-        """Files of the same name, or images with the same first digits of the id."""
-        near = pc.ends_with(ds.field("path"), query.paths[-1], ignore_case=True)
+    def _list_similar_names(self, query: ImageQuery) -> list[str]:
+        """Lists files of the same name, or images whose id starts with the same digits."""
+        is_similar = pc.ends_with(ds.field("path"), query.paths[-1], ignore_case=True)
         if query.prefix:
-            near = pc.starts_with(ds.field("image_id"), query.prefix[:8])
-        found = [_see(row) for row in self._read("predictions", ("day", "image_id", "path"), near)]
-        shown = [format_sighting(each) for each in found[:NEAR_COUNT]]
+            is_similar = pc.starts_with(ds.field("image_id"), query.prefix[:8])
+        found = [_to_sighting(row) for row in self._read("predictions", SIGHTING, is_similar)]
+        shown = [format_sighting(each) for each in found[:MAX_SIMILAR_NAMES]]
         return [f"similar names ({len(found)}):", *shown] if found else []
 
 
-def _see(row: Row) -> Sighting:
+def _to_sighting(row: Row) -> Sighting:
     return Sighting(row["image_id"], row["path"], row.get("day"))
-
-
-def _any_of(conditions: Sequence[pc.Expression]) -> pc.Expression:
-    first, *others = conditions
-    for other in others:
-        first = first | other
-    return first

@@ -1,7 +1,6 @@
-"""The lake: the Delta tables of assets. Executors write the files, the driver commits them (`commits.py`).
+"""The lake: the Delta tables of assets, replaced by day or as a whole. Tables that only grow are `appended_table.py`.
 
-Tables are replaced by day or as a whole. Files without a commit are invisible, so a run that is killed at any moment
-changes nothing. Tables that only grow are `appended_table.py`.
+Files without a commit (`commits.py`) are invisible, so a run that is killed at any moment changes nothing.
 """
 
 import json
@@ -31,7 +30,6 @@ from resources.lake.commits import (
     replace_rows,
     version_of,
 )
-from resources.lake.documents import Documents
 from resources.lake.model_files import ModelFiles
 
 
@@ -99,13 +97,16 @@ class Lake(dg.ConfigurableResource):
 
     @property
     def models(self) -> ModelFiles:
-        """The files of models and their metadata files."""
+        """The files of models and their metadata."""
         return ModelFiles(f"{self.root}/models")
 
-    @property
-    def documents(self) -> Documents:
-        """The review forms and reports."""
-        return Documents(self.root)
+    def write_form(self, day: str, text: str) -> str:
+        """Replaces the review form of a day atomically and returns its path or URI."""
+        return self._write_document("review_forms", f"{day}.csv", text)
+
+    def write_report(self, day: str, page: str) -> str:
+        """Replaces the report of a day atomically and returns its path or URI."""
+        return self._write_document("reports", f"{day}.html", page)
 
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """The subset of these days that was written, with or without rows."""
@@ -131,6 +132,11 @@ class Lake(dg.ConfigurableResource):
             for row in rows.to_pylist():
                 counts[str(row["day"]), row[column]] += row["count_all"]
         return dict(counts)
+
+    def _write_document(self, folder: str, name: str, text: str) -> str:
+        files = ModelFiles(f"{self.root}/{folder}")
+        files.write_note(files.folder / name, text)
+        return f"{files.root}/{name}"
 
     def _open_written(self, table: str) -> DeltaTable:
         delta = self._open(table)

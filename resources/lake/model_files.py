@@ -1,7 +1,7 @@
 """Model files: graphs, classifiers and metadata files below `<lake>/models`, as files on this machine.
 
-ONNX Runtime opens local paths, so models of a lake in an object store are copied to the user's cache folder. A complete
-model never changes and is copied once; metadata files change and are read from the lake each time.
+ONNX Runtime opens local paths, so models in an object store are copied to the user's cache folder. A complete model
+never changes and is copied once; metadata files change and are read from the lake each time.
 """
 
 import hashlib
@@ -24,11 +24,7 @@ TRAINING_SET: Final = "training_set.parquet"
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The models of a lake.
-
-    Attributes:
-        root: folder or URI of the models.
-    """
+    """The models of a lake, below a folder or URI."""
 
     root: str
 
@@ -71,11 +67,9 @@ class ModelFiles:
         self.publish(file)
 
     def publish(self, path: Path, last: str = "") -> None:
-        """Uploads a file or a folder of this machine to the lake, if the lake is in an object store.
+        """Uploads a file or a folder below `folder` to the lake, if the lake is in an object store.
 
-        Args:
-            path: path below `folder`.
-            last: name of the file that marks a folder as complete; it is uploaded last.
+        The file named `last` marks a folder as complete, so it is uploaded last.
         """
         if not is_uri(self.root):
             return
@@ -88,13 +82,11 @@ class ModelFiles:
         """Downloads a file or a folder that exists in the lake and not on this machine; returns its path."""
         if is_uri(self.root) and not path.exists():
             filesystem, source = self._place(path)
-            found = filesystem.get_file_info(source)
-            if found.type != fs.FileType.NotFound:
-                draft = path.with_name(draft_name(path.name))
-                (draft if found.type == fs.FileType.Directory else draft.parent).mkdir(parents=True, exist_ok=True)
-                fs.copy_files(
-                    source, str(draft), source_filesystem=filesystem, destination_filesystem=fs.LocalFileSystem()
-                )
+            kind = filesystem.get_file_info(source).type
+            if kind != fs.FileType.NotFound:
+                draft, local = path.with_name(draft_name(path.name)), fs.LocalFileSystem()
+                (draft if kind == fs.FileType.Directory else draft.parent).mkdir(parents=True, exist_ok=True)
+                fs.copy_files(source, str(draft), source_filesystem=filesystem, destination_filesystem=local)
                 settle(draft, path)
         return path
 
@@ -109,13 +101,7 @@ def draft_name(name: str) -> str:
 
 
 def settle(draft: Path, path: Path, whole: str = "") -> None:
-    """Renames a complete draft, unless another process did it first.
-
-    Args:
-        draft: a file or a folder.
-        path: final path.
-        whole: name of the file that marks a folder as complete.
-    """
+    """Renames a complete draft, unless another process was first; the file named `whole` marks a complete folder."""
     try:
         draft.rename(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Orphaned files: files that a killed run never committed or a later run replaced, and when they may be removed.
+"""Orphaned files: files that a killed run never committed or a later run replaced.
 
 A running job has written files that no table refers to yet, so only files older than any run are removed.
 """
@@ -9,18 +9,14 @@ import time
 from pathlib import Path
 from typing import Final
 
-from deltalake import DeltaTable
 from pyarrow import fs
 
 from pipeline.storage.files import open_folder
 from resources.lake.commits import open_table
 from resources.lake.lake import Lake
 
-ORPHAN_HOURS: Final = 168
-"""Minimum age of a removed file. Delta's own default: readers of an older version may need its files until then."""
-
-_DRAFT: Final = re.compile(r"\..+\.[0-9a-f]{32}")
-"""Names made by `model_files.draft_name`."""
+ORPHAN_HOURS: Final = 168  # minimum age, as in Delta: readers of an older version may need its files until then
+_DRAFT: Final = re.compile(r"\..+\.[0-9a-f]{32}")  # as from `model_files.draft_name`
 
 
 def remove_orphans(lake: Lake) -> dict[str, int]:
@@ -33,17 +29,12 @@ def remove_orphans(lake: Lake) -> dict[str, int]:
     found = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
     names = sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
     tables = {name: delta for name in names if (delta := open_table(lake.folder(name)))}
-    removed = {name: len(_vacuum(delta)) for name, delta in tables.items()}
+    removed = {name: len(delta.vacuum(ORPHAN_HOURS, dry_run=False, full=True)) for name, delta in tables.items()}
     return removed | {"models": _remove_drafts(lake.models.folder)}
 
 
-def _vacuum(delta: DeltaTable) -> list[str]:
-    """Removes the files of a table that no recent version of it refers to; returns their paths."""
-    return delta.vacuum(ORPHAN_HOURS, dry_run=False, full=True)
-
-
 def _remove_drafts(folder: Path) -> int:
-    """Removes drafts that were never renamed; returns their number."""
+    """Removes drafts that were never renamed and returns their number."""
     before = time.time() - ORPHAN_HOURS * 3600
     drafts = [path for path in folder.rglob(".*") if _DRAFT.fullmatch(path.name) and path.stat().st_mtime < before]
     for draft in drafts:

@@ -1,7 +1,7 @@
 """Purging: deletes the image bytes of old days; all rows, and everything derived from them, stay.
 
-One commit replaces the day; the old files go with the other orphaned files. The log of the table records that a day has
-no bytes, until the day is read from the landing zone again.
+One commit replaces the day; the old files become orphans. The log of the table records that a day has no bytes, until
+the day is read from the landing zone again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,9 +27,7 @@ CONTENT = "content"
 
 
 def purge_days(lake: Lake, before: str) -> list[str]:
-    """Purges the image bytes of all days before this one and returns the purged days.
-
-    Reviewed images keep their bytes, since they are training images.
+    """Purges the image bytes of all days before this one, except of reviewed images; returns the purged days.
 
     Raises:
         LakeError: if a day is being written; the days before it are purged.
@@ -52,7 +50,6 @@ def list_purged(lake: Lake, days: Sequence[str]) -> list[str]:
 
 
 def _purge_day(folder: str, delta: DeltaTable, day: str, kept_ids: pa.Array) -> None:
-    """Rewrites the rows of a day without the bytes, except for the images to keep."""
     before = version_of(delta, day)
     schema = to_arrow_schema(parse_schema(SCHEMA), timezone="UTC")
     batches = _read_purged(folder, list_files(delta, "day", [day]), kept_ids, schema)
@@ -64,7 +61,7 @@ def _purge_day(folder: str, delta: DeltaTable, day: str, kept_ids: pa.Array) -> 
 def _read_purged(
     folder: str, files: tuple[StoredFile, ...], kept_ids: pa.Array, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """Rows of a day, one row group at a time; reads bytes only of groups that contain an image to keep."""
+    """Reads files by row groups, and bytes only of groups that contain an image to keep."""
     filesystem, root = open_folder(folder)
     others = [name for name in schema.names if name not in ("day", CONTENT)]
     for file in files:

@@ -297,7 +297,7 @@ def test_read_known_skips_days_that_were_never_written(spark: SparkSession, lake
 
 def test_a_form_is_replaced_atomically(lake: Lake) -> None:
     for text in ("\ufeffold\r\n", "\ufeffnew\r\n"):
-        path = Path(lake.documents.write_form(FRIDAY, text))
+        path = Path(lake.write_form(FRIDAY, text))
         assert path.read_bytes() == text.encode()
     assert [each.name for each in path.parent.iterdir()] == [f"{FRIDAY}.csv"], "no draft is left"
 
