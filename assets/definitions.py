@@ -15,9 +15,11 @@ from resources.lake.lake import Lake
 from resources.lake.tables import TableIOManager
 from resources.landing import LandingZone
 from resources.models.catalogue import BackboneCatalogue
+from resources.models.io_manager import ModelIOManager
 from resources.models.judgements import Judgements
 from resources.models.precision import Precisions
-from resources.models.store import ModelIOManager, ModelStore
+from resources.models.registry import ClassifierRegistry
+from resources.models.store import ModelStore
 from resources.settings import Settings, read_settings
 from resources.spark.session import SparkResource, read_spark_settings
 
@@ -64,11 +66,10 @@ def build_resources(settings: Settings) -> dict[str, object]:
             landing=settings.landing, training=settings.training, label_pattern=settings.label_pattern
         ),
         "lake": lake,
+        "classifiers": ClassifierRegistry(store=store),
         "model_store": store,
         "models": ModelIOManager(store=store),
-        "precisions": Precisions(
-            precision=settings.precision, catalogue=catalogue, feature_cache=feature_cache, lake=lake, spark=spark
-        ),
+        "precisions": Precisions(precision=settings.precision, catalogue=catalogue, lake=lake, spark=spark),
         "settings": settings,
         "spark": spark,
     }

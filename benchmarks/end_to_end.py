@@ -23,7 +23,7 @@ from pipeline.embed.decode import decode
 from pipeline.images.labels import list_training_files
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.training.classifier import Classifier, fit_classifier, predict
-from pipeline.training.end_to_end_graph import fuse
+from pipeline.training.end_to_end_graph import build_graph
 from pipeline.training.fitting import ClassifierParams
 from resources.spark.session import SparkResource
 
@@ -62,7 +62,7 @@ def measure(
     """CPU-seconds per image of the end-to-end graph, the backbone and MLlib, by round after a warm-up."""
     many = features.crossJoin(features.sparkSession.range(REPEATS).drop("id")).cache()
     many.count()
-    graphs = embed_with(open_session(fuse(backbone, classifier))), load_backbone(backbone.path)
+    graphs = embed_with(open_session(build_graph(backbone, classifier))), load_backbone(backbone.path)
     rounds = []
     for _ in range(round_count + 1):
         whole, alone = _run_interleaved(graphs, pixels, backbone.batch_size)

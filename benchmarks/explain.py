@@ -101,11 +101,12 @@ def make_lake(lake: str, day_count: int, row_count: int) -> None:
     }
     listed = pa.table(columns, schema=TRAINING_SET)
     write_whole(f"{lake}/training_images", add_files(listed.drop_columns("split")))
-    write_whole(f"{lake}/training_features", add_vectors(listed.drop_columns("path")))
+    write_whole(f"{lake}/training_features", add_vectors(listed.select(["image_id"])))
+    write_whole(f"{lake}/training_split", listed.drop_columns("path"))
     near_duplicates = pa.table(
         {"image_id": ids[0:600:2], "near_duplicate_id": ids[1:600:2], "correlation": [0.97] * 300}
     )
-    write_whole(f"{lake}/training_twins", near_duplicates)
+    write_whole(f"{lake}/near_duplicates", near_duplicates)
     for number in range(CLASSIFIERS):
         write_classifier(Path(lake, "models", "classifier", f"{number:016x}"), listed)
 

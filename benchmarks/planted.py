@@ -25,7 +25,8 @@ from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.label_issues import rank_labels
 from pipeline.images.features import extract_features
-from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.images.labels import list_training_files, read_training_images
+from pipeline.images.split import label_features
 from pipeline.similarity.leakage_groups import connect
 from pipeline.similarity.near_duplicates import find_conflicts, find_near_duplicates
 from pipeline.training.classifier import fit_classifier, predict_holdout

@@ -187,7 +187,7 @@ def test_the_page_of_a_day_shows_its_pictures(deployment: Deployment, predicted:
 def test_every_table_tells_its_columns_and_where_they_come_from(
     trained: dg.ExecuteInProcessResult, predicted: dg.ExecuteInProcessResult
 ) -> None:
-    training = ("training_images", "training_twins", "training_features", "label_issues", "reviews")
+    training = ("training_images", "training_features", "near_duplicates", "training_split", "label_issues", "reviews")
     told = {asset: metadata(trained, asset) for asset in training}
     told |= {asset: metadata(predicted, asset, LAST) for asset in sorted(DAILY_TABLES)}
     for asset, each in told.items():

@@ -111,7 +111,7 @@ def _describe_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
     rates = [
         cast("float", event.metadata["embedded_per_second"].value)
         for result in results
-        for asset in ("training_twins", "image_features")
+        for asset in ("training_features", "image_features")
         for event in result.asset_materializations_for_node(asset)
         if "embedded_per_second" in event.metadata
     ]

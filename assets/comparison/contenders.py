@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from pipeline.images.labels import label_features
+from pipeline.images.split import label_features
 from pipeline.networks.int8.quantization import CALIBRATION_COUNT
 from pipeline.reports.report import Table, describe_whole
 from pipeline.storage.stored_rows import StoredRows

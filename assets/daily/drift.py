@@ -17,7 +17,9 @@ from pipeline.drift.comparison import (
 )
 from pipeline.drift.image_drift import compare_images, read_reference
 from pipeline.drift.label_shift import compare_labels
-from pipeline.images.labels import FEATURES_SCHEMA
+from pipeline.images.features import TRAINING_SCHEMA
+from pipeline.images.split import SCHEMA as SPLIT_SCHEMA
+from pipeline.images.split import join_split
 from pipeline.reports.report import Table
 from pipeline.storage.schema import parse_schema
 from resources.instance.pages import show_report
@@ -28,7 +30,7 @@ from resources.spark.session import POOL, SparkResource
 NEWEST_DAYS: Final = 30
 
 
-@daily_asset(kinds={"spark", "deltalake"}, deps=["training_features"])
+@daily_asset(kinds={"spark", "deltalake"}, deps=["training_features", "training_split"])
 def drift(
     context: dg.AssetExecutionContext,
     predictions: DataFrame,
@@ -43,9 +45,10 @@ def drift(
     A day that is too small, or a lake without a training set, has rows with the reason and no p-value.
     """
     session, days = spark.spark_session, context.partition_keys
-    labelled = lake.read_known(session, "training_features", parse_schema(FEATURES_SCHEMA), None).frame
+    schemas = {"training_features": TRAINING_SCHEMA, "training_split": SPLIT_SCHEMA}
+    tables = (lake.read_known(session, name, parse_schema(ddl), None).frame for name, ddl in schemas.items())
     comparisons = [
-        *compare_images(days, image_features, read_reference(labelled)),
+        *compare_images(days, image_features, read_reference(join_split(*tables))),
         *compare_labels(days, predictions, model_store.read_evaluation),
     ]
     return Table(store_comparisons(session, comparisons), describe_drift(images, predictions))

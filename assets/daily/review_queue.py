@@ -4,6 +4,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.partitions import daily_asset
+from pipeline.images.split import join_split
 from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms
 from pipeline.reviews.review_queue import describe_review_queue, queue_for_review
@@ -18,6 +19,7 @@ def review_queue(
     images: DataFrame,
     image_features: DataFrame,
     training_features: DataFrame,
+    training_split: DataFrame,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
     """Images of the day to review: uncertain, novel (unlike all training images), or drawn at random for the audit.
@@ -25,7 +27,7 @@ def review_queue(
     The audit estimates the production accuracy. Its size is DAYLIGHT_AUDIT_SHARE of the predicted images, between
     DAYLIGHT_AUDIT_MIN and DAYLIGHT_AUDIT_MAX.
     """
-    reference = choose_reference(training_features)
+    reference = choose_reference(join_split(training_features, training_split))
     similarities = measure_similarity(image_features, reference)
     queue = queue_for_review(predictions, similarities, reference.threshold, settings.audit_size)
     return Table(queue, describe_review_queue(images, reference.threshold))

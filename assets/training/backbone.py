@@ -1,7 +1,6 @@
-"""The frozen backbone, and the proofs that the stored graph is the network and that the network sees."""
+"""The asset `backbone`: the frozen network, with checks that its graph is exact and that it recognises photos."""
 
 import dagster as dg
-from pydantic import Field
 
 from pipeline.embed.backbone import Backbone
 from pipeline.networks.export import describe_backbone
@@ -14,30 +13,22 @@ from resources.models.precision import Precisions
 from resources.spark.session import POOL
 
 
-class BackboneConfig(dg.Config):
-    """What one launch does beside finding the graph."""
-
-    measure_again: bool = Field(
-        default=False,
-        description="Measure anew what int8 costs on today's labelled pictures; else what was found once stays.",
-    )
-
-
 @dg.asset(
     pool=POOL,
     group_name="training",
     kinds={"onnx", "keras"},
     owners=["team:vision"],
-    deps=["training_images"],
+    deps=["training_images", "precision_measurement"],
     io_manager_key="models",
 )
-def backbone(config: BackboneConfig, catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[Backbone]:
+def backbone(catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[Backbone]:
     """Frozen, pretrained network from uint8 pixels to a feature vector, as one ONNX file.
 
-    DAYLIGHT_BACKBONE names one of the catalogue or a file of your own. DAYLIGHT_PRECISION chooses fp32 or int8, or lets
-    the labelled pictures choose, once. Its data version is the digest of the graph: features of two never meet.
+    DAYLIGHT_BACKBONE names an entry of the catalogue or a file of your own. DAYLIGHT_PRECISION sets fp32 or int8, or
+    lets `precision_measurement` choose. The data version is the digest of the graph, so features of two graphs never
+    mix.
     """
-    made, choice = precisions.choose(config.measure_again)
+    made, choice = precisions.choose()
     parity = measure_parity(catalogue.open().embed, made, decode_known_photos(made.size))
     metadata = show_report(describe_backbone(made, parity)) | show_report(describe_precision(choice))
     return dg.Output(made, data_version=dg.DataVersion(made.digest), metadata=metadata)
@@ -88,15 +79,16 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
 def int8_costs_little(backbone: Backbone, precisions: Precisions) -> dg.AssetCheckResult:
     """int8 loses at most half a point of accuracy against fp32, on the labelled holdout.
 
-    It only warns, since who writes DAYLIGHT_PRECISION=int8 wants it; where fp32 is in use, nothing is lost.
+    It only warns, because DAYLIGHT_PRECISION=int8 is a decision of the user. In fp32 nothing is lost.
     """
-    noted = precisions.recall(backbone)
-    told = "fp32 in use"
+    measured = precisions.recall(backbone)
+    costs = measured.costs if measured else None
+    description = "fp32 in use"
     if backbone.precision == "int8":
-        told = noted.reason if noted else "nobody can tell: there are too few labelled pictures to measure it"
+        description = measured.reason if measured else "unknown: there are too few labelled images to measure it"
     return dg.AssetCheckResult(
-        passed=backbone.precision == "fp32" or bool(noted and noted.costs and loses_little(noted.costs)),
+        passed=backbone.precision == "fp32" or bool(costs and loses_little(costs)),
         severity=dg.AssetCheckSeverity.WARN,
-        description=told,
-        metadata=show_numbers({"allowed": MAX_LOSS, **({"loss": noted.costs.loss} if noted and noted.costs else {})}),
+        description=description,
+        metadata=show_numbers({"allowed": MAX_LOSS, **({"loss": costs.loss} if costs else {})}),
     )

@@ -4,10 +4,11 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from pipeline.embed.backbone import Backbone
+from pipeline.images.split import join_split
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
-from pipeline.training.end_to_end_graph import refuse_fusion
-from pipeline.training.graph_parity import MAX_DIFFERENCE, measure_fused_parity
+from pipeline.training.end_to_end_graph import refuse_graph
+from pipeline.training.graph_parity import MAX_DIFFERENCE, measure_graph_parity
 from resources.instance.pages import show_numbers
 from resources.models.store import ModelStore
 from resources.settings import Settings
@@ -22,13 +23,15 @@ from resources.spark.session import POOL
         "backbone": dg.AssetIn("backbone"),
         "training_images": dg.AssetIn("training_images"),
         "training_features": dg.AssetIn("training_features"),
+        "training_split": dg.AssetIn("training_split"),
     },
 )
-def fused_graph_answers_as_the_classifier(
+def end_to_end_graph_matches_the_classifier(
     classifier_candidate: Classifier,
     backbone: Backbone,
     training_images: StoredRows,
     training_features: DataFrame,
+    training_split: DataFrame,
     model_store: ModelStore,
     settings: dg.ResourceParam[Settings],
 ) -> dg.AssetCheckResult:
@@ -36,16 +39,15 @@ def fused_graph_answers_as_the_classifier(
 
     A head that no graph computes exactly has no such file, and passes with the reason.
     """
-    if reason := refuse_fusion(classifier_candidate):
+    if reason := refuse_graph(classifier_candidate):
         return dg.AssetCheckResult(passed=True, description=f"there is no classifier.onnx: {reason}")
-    place = dg.MetadataValue.path(model_store.fused_place(classifier_candidate.version))
-    graph = model_store.find_fused(classifier_candidate.version)
+    place = dg.MetadataValue.path(model_store.graph_location(classifier_candidate.version))
+    graph = model_store.find_graph(classifier_candidate.version)
     if graph is None:
         told = "there is no classifier.onnx: materialize classifier_candidate anew"
         return dg.AssetCheckResult(passed=False, description=told, metadata={"file": place})
-    parity = measure_fused_parity(
-        graph, classifier_candidate, backbone, training_images, training_features, settings.limits
-    )
+    features = join_split(training_features, training_split)
+    parity = measure_graph_parity(graph, classifier_candidate, backbone, training_images, features, settings.limits)
     return dg.AssetCheckResult(
         passed=parity.holds,
         description=parity.told,

@@ -1,4 +1,4 @@
-"""The gate between a candidate and the classifier in use: one check for each rule, all told from the same answers."""
+"""The gate between a candidate and the current classifier: one check per rule, all on the same predictions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,37 +22,39 @@ from pipeline.evaluation.gate_rules import (
     judge_vanished,
     judge_withdrawal,
 )
+from pipeline.images.split import join_split
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier, predict_holdout
 from resources.instance.pages import show_numbers
 from resources.lake.feature_cache import FeatureCache
+from resources.models.registry import ClassifierRegistry
 from resources.models.store import ModelStore
 from resources.settings import Settings
 from resources.spark.session import POOL
 
-VERDICTS: Final = "verdicts"
-WITHDRAWN: Final = "withdrawn"
-
 RULES: Final = {
     "candidate_reaches_the_accuracy_floor": "Accuracy on the holdout is at least DAYLIGHT_ACCURACY_FLOOR.",
-    "candidate_is_judged_on_the_same_holdout": "Most of the holdout of the classifier in use is there, as it was.",
-    "candidate_is_better_than_the_classifier": "Right more often on the same holdout than what is in use, not by luck.",
+    "candidate_is_judged_on_the_same_holdout": "Most of the current classifier's holdout is there, unchanged.",
+    "candidate_is_better_than_the_classifier": "It beats the current classifier by more than chance.",
     "candidate_finds_every_class": "Recall of every class reaches DAYLIGHT_RECALL_FLOOR, and none fell.",
-    "candidate_keeps_every_class": "It can answer every label of the holdout and of the classifier in use.",
-    "candidate_is_calibrated": "Calibration error is at most DAYLIGHT_MAX_CALIBRATION_ERROR, or what chance gives.",
+    "candidate_keeps_every_class": "It can predict every label of the holdout and of the current classifier.",
+    "candidate_is_calibrated": "Calibration error is at most DAYLIGHT_MAX_CALIBRATION_ERROR, or what chance explains.",
     "candidate_costs_little_more": "Time and size are within DAYLIGHT_MAX_SLOWDOWN and DAYLIGHT_MAX_GROWTH.",
-    "candidate_was_not_withdrawn": "Nobody went back from it to a former classifier.",
+    "candidate_was_not_withdrawn": "Nobody rolled back from it to a former classifier.",
 }
 
 
 class GateConfig(dg.Config):
-    """What one launch lets pass."""
+    """Exceptions of one launch."""
 
-    retired_labels: list[str] = Field(default_factory=list, description="Labels that need no longer be answered.")
+    retired_labels: list[str] = Field(default_factory=list, description="Labels that need not be predicted any more.")
     accept_equal: bool = Field(
-        default=False, description="Whether not to be worse is enough, as after a change to a faster backbone."
+        default=False,
+        description="Promote a candidate that is no worse, as after switching to a faster backbone.",
     )
-    new_holdout: bool = Field(default=False, description="Whether the labelled pictures were replaced on purpose.")
+    new_holdout: bool = Field(
+        default=False, description="Accept a new holdout: labelled images were replaced on purpose."
+    )
 
 
 @dg.multi_asset_check(
@@ -64,7 +66,7 @@ class GateConfig(dg.Config):
             asset="classifier_candidate",
             description=description,
             blocking=True,
-            additional_deps=["training_features", "training_images"],
+            additional_deps=["training_features", "training_split", "training_images"],
         )
         for name, description in RULES.items()
     ],
@@ -73,18 +75,21 @@ def gate_of_promotion(
     config: GateConfig,
     classifier_candidate: Classifier,
     training_features: DataFrame,
+    training_split: DataFrame,
     training_images: StoredRows,
     feature_cache: FeatureCache,
     model_store: ModelStore,
+    classifiers: ClassifierRegistry,
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.AssetCheckResult]:
-    """Holds the candidate against the classifier in use, on the same holdout."""
+    """Compares the candidate with the current classifier on the same holdout."""
     present = model_store.find_classifier("classifier")
-    ours = _enter(classifier_candidate, training_features, model_store)
+    labelled = join_split(training_features, training_split)
+    ours = _measure(classifier_candidate, labelled, model_store)
     theirs = None
     if present is not None:
-        features = _features_for(present, training_features, training_images, feature_cache, model_store)
-        theirs = _enter(present, features, model_store)
+        features = _features_for(present, labelled, training_images, feature_cache, model_store)
+        theirs = _measure(present, features, model_store)
     limits = settings.thresholds
     verdicts = (
         judge_accuracy(ours, limits.accuracy),
@@ -94,16 +99,15 @@ def gate_of_promotion(
         judge_vanished(ours, theirs, config.retired_labels),
         judge_calibration(ours, limits.calibration_error),
         judge_costs(ours, theirs, limits.slowdown, limits.growth),
-        judge_withdrawal(ours, model_store.read_note(WITHDRAWN, ours.version) is not None),
+        judge_withdrawal(ours, classifiers.is_withdrawn(ours.version)),
     )
-    told = dict(zip(RULES, verdicts, strict=True))
-    refusals = {name: verdict.message for name, verdict in told.items() if not verdict.passed}
-    against = present.version if present else None
-    model_store.write_note(VERDICTS, ours.version, {"against": against, "refusals": refusals})
-    yield from (_show(name, verdict) for name, verdict in told.items())
+    by_rule = dict(zip(RULES, verdicts, strict=True))
+    refusals = {name: verdict.message for name, verdict in by_rule.items() if not verdict.passed}
+    classifiers.record_verdict(ours.version, refusals)
+    yield from (_show(name, verdict) for name, verdict in by_rule.items())
 
 
-def _enter(classifier: Classifier, features: DataFrame, store: ModelStore) -> Candidate:
+def _measure(classifier: Classifier, features: DataFrame, store: ModelStore) -> Candidate:
     backbone = store.open_backbone(classifier.backbone)
     costs = read_batch_costs(Path(backbone.path))
     seconds = costs.cpu_milliseconds[costs.batch_size] / 1000 if costs else None
@@ -119,7 +123,7 @@ def _former_holdout(present: Classifier | None, candidate: str) -> dict[str, str
 def _features_for(
     classifier: Classifier, features: DataFrame, images: StoredRows, cache: FeatureCache, store: ModelStore
 ) -> DataFrame:
-    """The same pictures, labels and sides by the backbone of this classifier, mostly from the cache."""
+    """Embeds the same images with the backbone of this classifier, mostly from the cache; label and split stay."""
     if features.where(features["backbone"] != classifier.backbone).isEmpty():
         return features
     backbone: Backbone = store.open_backbone(classifier.backbone)

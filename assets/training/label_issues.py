@@ -5,6 +5,7 @@ from pyspark.sql import DataFrame
 
 from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.label_issues import describe_label_issues, rank_labels
+from pipeline.images.split import join_split
 from pipeline.reports.report import Table, describe_whole
 from pipeline.training.classifier import Classifier, predict_holdout
 from resources.models.store import ModelStore
@@ -14,8 +15,9 @@ from resources.spark.session import POOL
 @dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
 def label_issues(
     training_images: DataFrame,
-    training_twins: DataFrame,
+    near_duplicates: DataFrame,
     training_features: DataFrame,
+    training_split: DataFrame,
     classifier_candidate: Classifier,
     model_store: ModelStore,
 ) -> Table:
@@ -24,9 +26,9 @@ def label_issues(
     Uses predictions of classifiers that were not trained on the labels in question: those of the cross-fit for the
     train split, the candidate for the holdout.
     """
-    predictions = [predict_holdout(training_features, classifier_candidate)]
+    predictions = [predict_holdout(join_split(training_features, training_split), classifier_candidate)]
     crossed = model_store.read_cross_fitted(classifier_candidate.version)
     if crossed is not None:
         predictions.append(soften_predictions(crossed, classifier_candidate.calibration.temperature))
-    ranked = rank_labels(training_images, training_twins, predictions)
+    ranked = rank_labels(training_images, near_duplicates, predictions)
     return Table(ranked, describe_whole(describe_label_issues(training_images)))

@@ -18,11 +18,11 @@ from resources.spark.session import POOL, SparkResource
 def training_images(
     landing_zone: LandingZone, settings: dg.ResourceParam[Settings], lake: Lake, spark: SparkResource
 ) -> Table:
-    """Labelled pictures, one row per file or reviewed picture, bytes included.
+    """Labelled images, one row per file or reviewed image, bytes included.
 
-    The label comes from the folder, from `manifest.csv`, from a pattern or from a review. `train`, `validation` or
-    `test` above the label says the split; otherwise the digest of the bytes does, for ever. A column `group` of the
-    manifest names what must lie on one side, such as a shop, a camera or a session.
+    The label comes from the folder, from `manifest.csv`, from a pattern or from a review. A folder `train`,
+    `validation` or `test` above the label sets the split; otherwise the digest of the bytes decides it for good. The
+    column `group` of the manifest names what must stay in one split, such as a shop, a camera or a session.
     """
     session = spark.spark_session
     files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)

@@ -4,6 +4,7 @@ Both are fitted to predictions for images that the classifier was not trained on
 The searches stay hand-written: another minimiser would change the temperature and thereby stored probabilities.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.intervals import lower_bound_of_share
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
-PROMISED_PRECISION: Final = 0.95
+TARGET_PRECISION: Final = 0.95
 TEMPERATURES: Final = (0.05, 20.0)
 """Search range. If every prediction is correct, the likelihood has no maximum."""
 
@@ -38,7 +39,7 @@ class Calibration:
     Attributes:
         temperature: divisor of the logits; above 1 for an overconfident classifier.
         threshold: minimum confidence of an auto-accepted prediction; None if none is certain enough.
-        promised_precision: required precision of auto-accepted predictions.
+        target_precision: required precision of auto-accepted predictions.
         expected_precision: precision of the auto-accepted ones in the cross-fit; None without a threshold.
         coverage: share of auto-accepted predictions in the cross-fit.
         picture_count: number of images in the cross-fit.
@@ -46,38 +47,44 @@ class Calibration:
 
     temperature: float
     threshold: float | None
-    promised_precision: float
+    target_precision: float
     expected_precision: float | None
     coverage: float
     picture_count: int
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "Calibration":
+        """Reads the result of `to_dict`; versions before 0.1 stored the target as `promised_precision`."""
+        values = {"target_precision" if name == "promised_precision" else name: stored[name] for name in stored}
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Converts to plain values, for `evaluation.json`."""
         return asdict(self)
 
 
-UNCALIBRATED: Final = Calibration(1.0, 0.6, PROMISED_PRECISION, None, 0.0, 0)
+UNCALIBRATED: Final = Calibration(1.0, 0.6, TARGET_PRECISION, None, 0.0, 0)
 """Calibration of a classifier without cross-fit: probabilities as they are."""
 
 
-def calibrate(predictions: LabelledPredictions, promised_precision: float) -> Calibration:
+def calibrate(predictions: LabelledPredictions, target_precision: float) -> Calibration:
     """Fits temperature and threshold.
 
     Args:
         predictions: by classifiers for images that they were not trained on; without any there is no threshold.
-        promised_precision: required precision of auto-accepted predictions, 0 to 1.
+        target_precision: required precision of auto-accepted predictions, 0 to 1.
     """
     if len(predictions) == 0:
-        return replace(UNCALIBRATED, threshold=None, promised_precision=promised_precision)
+        return replace(UNCALIBRATED, threshold=None, target_precision=target_precision)
     fitted = fit_temperature(predictions.probabilities, predictions.label_index)
     temperature = dampen(predictions.probabilities, fitted, (predictions.is_right.sum() + 1) / (len(predictions) + 2))
     confidence = soften(predictions.probabilities, temperature).max(axis=1)
-    threshold = choose_threshold(confidence, predictions.is_right, promised_precision)
+    threshold = choose_threshold(confidence, predictions.is_right, target_precision)
     is_accepted = confidence >= threshold if threshold is not None else np.zeros(len(predictions), bool)
     return Calibration(
         temperature=temperature,
         threshold=threshold,
-        promised_precision=promised_precision,
+        target_precision=target_precision,
         expected_precision=float(predictions.is_right[is_accepted].mean()) if is_accepted.any() else None,
         coverage=float(is_accepted.mean()),
         picture_count=len(predictions),
@@ -125,7 +132,7 @@ def dampen(probabilities: np.ndarray, temperature: float, max_confidence: float)
     return float(np.exp(high))
 
 
-def choose_threshold(confidence: np.ndarray, is_right: np.ndarray, promised_precision: float) -> float | None:
+def choose_threshold(confidence: np.ndarray, is_right: np.ndarray, target_precision: float) -> float | None:
     """Finds the lowest confidence above which predictions reach the target precision.
 
     The one-sided 95 % lower bound of the precision must reach it, not the observed precision, which may be chance.
@@ -140,7 +147,7 @@ def choose_threshold(confidence: np.ndarray, is_right: np.ndarray, promised_prec
     thresholds = np.sort(confidence)[::-1][steps]
     counts = np.array([(confidence >= threshold).sum() for threshold in thresholds])
     rights = np.array([is_right[confidence >= threshold].sum() for threshold in thresholds])
-    kept = lower_bound_of_share(rights / counts, counts) >= promised_precision
+    kept = lower_bound_of_share(rights / counts, counts) >= target_precision
     return float(thresholds[kept][-1]) if kept.any() else None
 
 

@@ -20,7 +20,7 @@ from pipeline.embed.backbone import Backbone
 from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.reasons import LASTING_REASONS, TOO_MANY_PIXELS
-from pipeline.images.features import COLUMNS, SCHEMA, embed_stored
+from pipeline.images.features import COLUMNS, SCHEMA, TRAINING_SCHEMA, embed_stored
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
@@ -64,7 +64,7 @@ class Embedded:
     """Features of images; only images that were not in the cache were embedded.
 
     Attributes:
-        rows: the columns of `features.SCHEMA`, or of `features.COLUMNS` for images without a day.
+        rows: the columns of `features.SCHEMA`, or of `features.TRAINING_SCHEMA` for images without a day.
         sources: hits and misses by day, under None for images without one; no entry for a day without images.
         embed_seconds: wall-clock time to embed and store the misses; 0 if there were none.
         cpu_seconds: CPU time of all workers for the misses, by stage; empty if there were none.
@@ -121,7 +121,7 @@ def embed_with_cache(
         cached = cache.read()
         new = find_cached(cached.among(appended.files), missing["image_id"], limits.pixels, accept_transient=True)
         found = pa.concat_tables([found, new])
-    schema = SCHEMA if "day" in images.schema.names else COLUMNS
+    schema = SCHEMA if "day" in images.schema.names else TRAINING_SCHEMA
     return Embedded(
         serve_features(cached, found, wanted, backbone, schema),
         count_sources(wanted, missing),
@@ -196,7 +196,7 @@ def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbo
         found: places of all the images in the cache.
         wanted: images, distinct on each day, with `day` and `image_id`.
         backbone: backbone of the rows; its digest is the partition column of the cache.
-        schema: DDL of the result, `features.SCHEMA` or `features.COLUMNS`.
+        schema: DDL of the result, `features.SCHEMA` or `features.TRAINING_SCHEMA`.
     """
     struct = parse_schema(schema)
     arrow_schema = to_arrow_schema(struct, timezone="UTC")

@@ -33,6 +33,7 @@ COLUMNS: Final = """
     error string comment 'why there are no features, from images.content; null if there are',
     backbone string comment 'digest of the graph that computed the features'
 """
+TRAINING_SCHEMA: Final = COLUMNS.replace("images.", "training_images.")
 SCHEMA: Final = f"day date comment 'day on which the image arrived, from images.day', {COLUMNS}"
 
 IMAGE_BYTES: Final = 2**18  # cost of embedding an image beyond decoding it, expressed as bytes of file size

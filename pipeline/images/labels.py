@@ -14,7 +14,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS
-from pipeline.images.features import COLUMNS
 from pipeline.images.image_files import FILE_COLUMNS, read_files
 from pipeline.images.split import HOLDOUT, SPLIT_FOLDERS, TRAIN, split_by_digest
 from pipeline.reports.markdown import markdown_table
@@ -29,13 +28,6 @@ SCHEMA: Final = f"""
     split_said string comment 'the split that a folder, the manifest or the pattern says; null where none does',
     group string comment 'name of what it belongs to, such as a shop or a session, from the manifest; else null',
     origin string comment 'what told the label: folder, manifest, pattern, or from reviews.origin', {FILE_COLUMNS}
-"""
-FEATURES_SCHEMA: Final = f"""
-    label string comment 'from training_images.label; null where equal pictures have different labels',
-    split string comment 'of its whole group, from training_images.split_said; null where it is left out of both',
-    split_alone string comment 'from training_images.split; holdout where equal pictures stand on both sides',
-    group string comment 'smallest image_id of its group, from training_twins.image_id or training_images.group',
-    {COLUMNS.replace("images.", "training_images.")}
 """
 MANIFEST: Final = "manifest.csv"
 SHOWN_ORIGINS: Final = 10
@@ -127,27 +119,6 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
         )
 
     return describe
-
-
-def label_features(features: DataFrame, training_images: DataFrame, sides: DataFrame | None = None) -> DataFrame:
-    """Gives every distinct picture one label and one split, in the columns of `FEATURES_SCHEMA`.
-
-    Equal pictures filed under two labels have none, since one of them is wrong; a picture on both sides of the split
-    is kept out of training.
-
-    Args:
-        features: distinct pictures.
-        training_images: with `image_id`, `label` and `split`.
-        sides: of `groups.split_groups`; None where every picture is by itself.
-    """
-    picture = training_images.groupBy("image_id").agg(
-        F.when(F.count_distinct("label") == 1, F.min("label")).alias("label"), F.min("split").alias("split_alone")
-    )
-    if sides is None:
-        picture = picture.withColumns({"split": F.col("split_alone"), "group": F.col("image_id")})
-    else:
-        picture = picture.join(sides, "image_id")
-    return features.join(picture, "image_id").to(parse_schema(FEATURES_SCHEMA))
 
 
 class _Place(NamedTuple):

@@ -39,7 +39,7 @@ def judge_backbones(
 
     Args:
         backbones: to compare.
-        embed: from a backbone to its labelled features, in the columns of `labels.FEATURES_SCHEMA`.
+        embed: from a backbone to its labelled features, with label and split.
         contents: the bytes of pictures, to measure speed on.
         params: the search.
         recall: finds a contender that was judged before, by `training`.

@@ -72,8 +72,8 @@ class Classifier:
     @property
     def calibration(self) -> Calibration:
         """How its probabilities are read; those of a classifier of before calibration are taken as they are."""
-        told = self.report.get("calibration")
-        return Calibration(**told) if told else UNCALIBRATED
+        stored = self.report.get("calibration")
+        return Calibration.from_dict(stored) if stored else UNCALIBRATED
 
 
 def keep_quiet(done: int, total: int) -> None:
@@ -105,7 +105,7 @@ def fit_classifier(
         best = {name: value for name, value in bare.report["chosen"].get("best", {}).items() if name != "accuracy"}
         settled = replace(params, params={**params.params, **best}, grid={})
         crossed = cross_fit(train, settled, lambda folds: tell(searched + folds, fits))
-        calibration = calibrate(crossed, params.promised_precision)
+        calibration = calibrate(crossed, params.target_precision)
         calibrated = replace(bare, report={"calibration": calibration.to_dict()}, cross_fitted=crossed)
         report = {**bare.report, **_evaluate(labelled, calibrated), "ungrouped": _judge_ungrouped(labelled, settled)}
     finally:

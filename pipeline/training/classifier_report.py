@@ -1,11 +1,11 @@
-"""What the page of a classifier tells: how often it is right, how far that can be trusted, and where it errs."""
+"""The page of a classifier: scores with intervals, calibration, confusions, errors and former versions."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pyspark.sql import DataFrame
 
-from pipeline.evaluation.plots import draw_reliability
+from pipeline.evaluation.plots import draw_accuracies, draw_reliability
 from pipeline.evaluation.scores import confusion_table
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
@@ -14,9 +14,11 @@ from pipeline.reports.report import Report
 from pipeline.reports.thumbnails import read_contents
 from pipeline.training.classifier import Classifier
 
+SHOWN_VERSIONS: Final = 10
+
 
 def describe_classifier(classifier: Classifier) -> Report:
-    """Scores with their 95 % intervals, the confusion matrix, the calibration and the reliability curve."""
+    """Reports scores with their 95 % intervals, the confusion matrix, the calibration and the reliability curve."""
     report, calibration = classifier.report, classifier.calibration
     reliability = report["reliability"]
     scores = [
@@ -32,7 +34,11 @@ def describe_classifier(classifier: Classifier) -> Report:
             "temperature": calibration.temperature,
             **({"threshold": calibration.threshold} if calibration.threshold is not None else {}),
         },
-        texts={"version": classifier.version, "backbone": classifier.backbone[:16], "promise": _promise(classifier)},
+        texts={
+            "version": classifier.version,
+            "backbone": classifier.backbone[:16],
+            "target": _describe_target(classifier),
+        },
         tables={
             "scores": markdown_table(["on the holdout", "", "95 % interval"], _list_scores(report)),
             "confusion_matrix": confusion_table(report["confusion"]),
@@ -43,25 +49,41 @@ def describe_classifier(classifier: Classifier) -> Report:
     )
 
 
-def draw_mistakes(classifier: Classifier, images: DataFrame) -> dict[str, bytes]:
-    """The surest mistakes on the holdout as a contact sheet; nothing where there are none.
+def draw_errors(classifier: Classifier, images: DataFrame) -> dict[str, bytes]:
+    """Draws the most confident errors on the holdout as a contact sheet; empty if there are none.
 
     Args:
-        classifier: with its report.
-        images: with `image_id` and `content`.
+        classifier: classifier with its report.
+        images: labelled images, with `image_id` and `content`.
     """
-    mistakes = classifier.report["mistakes"]
-    contents = read_contents(images, [each["image_id"] for each in mistakes])
+    errors = classifier.report["mistakes"]
+    contents = read_contents(images, [each["image_id"] for each in errors])
     tiles = [
         Tile(
             contents[each["image_id"]],
             f"{each['predicted_label']} {each['confidence']:.0%}\nis {each['label']}",
             DOUBTFUL,
         )
-        for each in mistakes
+        for each in errors
         if each["image_id"] in contents
     ]
-    return {"surest_mistakes": draw_contact_sheet(tiles)} if tiles else {}
+    return {"most_confident_errors": draw_contact_sheet(tiles)} if tiles else {}
+
+
+def describe_former(promoted: str, evaluations: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
+    """Lists the versions to roll back to, with their accuracy, and plots the accuracy of all.
+
+    Args:
+        promoted: version that is being promoted.
+        evaluations: stored evaluations by version, the promoted one first, then former ones, newest first.
+    """
+    rows = [[version, f"{report['accuracy']:.3f}"] for version, report in evaluations if version != promoted]
+    if not rows:
+        return Report()
+    return Report(
+        tables={"former_versions": markdown_table(["version", "accuracy then"], rows[:SHOWN_VERSIONS])},
+        images={"accuracy_over_trainings": draw_accuracies(evaluations[::-1])},
+    )
 
 
 def _list_scores(report: Mapping[str, Any]) -> list[Sequence[object]]:
@@ -71,22 +93,22 @@ def _list_scores(report: Mapping[str, Any]) -> list[Sequence[object]]:
         ["macro F1", f"{report['macro_f1']:.3f}", _interval(report["macro_f1_interval"])],
     ]
     if ungrouped:
-        told = f"{ungrouped['accuracy']:.3f}"
-        rows.append(["accuracy if near-duplicates were torn apart", told, f"of {ungrouped['support']} pictures"])
+        accuracy, support = f"{ungrouped['accuracy']:.3f}", f"of {ungrouped['support']} images"
+        rows.append(["accuracy with near-duplicates split across", accuracy, support])
     error, chance = reliability["calibration_error"], reliability["chance_error"]
-    rows.append(["expected calibration error", f"{error:.3f}", f"by chance up to {chance:.3f}"])
+    rows.append(["expected calibration error", f"{error:.3f}", f"up to {chance:.3f} by chance"])
     if reliability["given_count"]:
         precision, interval = f"{reliability['given_precision']:.3f}", _interval(reliability["given_interval"])
-        rows.append([f"precision of the {reliability['coverage']:.0%} that is given", precision, interval])
+        rows.append([f"precision of the {reliability['coverage']:.0%} auto-accepted", precision, interval])
     return rows
 
 
-def _promise(classifier: Classifier) -> str:
+def _describe_target(classifier: Classifier) -> str:
     calibration = classifier.calibration
-    promised = f"{calibration.promised_precision:.0%} of the answers given"
+    target = f"target precision {calibration.target_precision:.0%}"
     if calibration.threshold is None:
-        return f"no answer is given: none is so sure that {promised} would be right"
-    return f"{promised} are right: those from confidence {calibration.threshold:.3f} on"
+        return f"{target}: no confidence reaches it, so no prediction is auto-accepted"
+    return f"{target}: predictions are auto-accepted from confidence {calibration.threshold:.3f}"
 
 
 def _plain_params(report: Mapping[str, Any]) -> list[tuple[str, object]]:

@@ -16,37 +16,37 @@ from pipeline.training.classifier import Classifier
 from pipeline.training.head_graph import LABEL, PROBABILITIES, build_head_graph, refuse_head
 
 
-class FusionError(ValueError):
+class GraphError(ValueError):
     """A graph that cannot be fused; the text says what does not fit."""
 
 
-def refuse_fusion(classifier: Classifier) -> str | None:
+def refuse_graph(classifier: Classifier) -> str | None:
     """Why there is no fused graph of a classifier; None where there is one."""
     return refuse_head(classifier.model)
 
 
 def add_graph(classifier: Classifier, backbone: Backbone) -> Classifier:
     """The same classifier with its fused graph, where its head has one."""
-    return classifier if refuse_fusion(classifier) else replace(classifier, graph=fuse(backbone, classifier))
+    return classifier if refuse_graph(classifier) else replace(classifier, graph=build_graph(backbone, classifier))
 
 
-def fuse(backbone: Backbone, classifier: Classifier) -> bytes:
+def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
     """Puts the head of a classifier behind its backbone, in one file of ONNX.
 
     Its metadata hold `labels` in the order of the probabilities (JSON), `classifier` (version), `backbone` (digest),
     `size`, `temperature`, `daylight` (version), what the backbone's say, and a golden set of its own.
 
     Raises:
-        FusionError: where the head has no graph, or the classifier takes features of another backbone.
+        GraphError: where the head has no graph, or the classifier takes features of another backbone.
         onnx.checker.ValidationError: where the whole is not valid ONNX.
     """
     import onnx
     from onnx import TensorProto, helper
 
-    if reason := refuse_fusion(classifier):
-        raise FusionError(f"the classifier {classifier.version} cannot be fused: {reason}")
+    if reason := refuse_graph(classifier):
+        raise GraphError(f"the classifier {classifier.version} cannot be exported: {reason}")
     if classifier.backbone != backbone.digest:
-        raise FusionError(
+        raise GraphError(
             f"the classifier takes features of {classifier.backbone}, and the backbone is {backbone.digest}:"
             " materialize training_features anew"
         )

@@ -38,7 +38,7 @@ class ClassifierParams:
         grid: values by parameter; every combination is tried by cross-validation, the best one is fitted on all.
         folds: of the cross-validation.
         seed: of everything random.
-        promised_precision: share of the answers given that shall be right, 0 to 1; the others go to review.
+        target_precision: share of the answers given that shall be right, 0 to 1; the others go to review.
         calibration_folds: of the cross-fit by which confidences are calibrated.
     """
 
@@ -48,7 +48,7 @@ class ClassifierParams:
     grid: Mapping[str, Sequence[Number]] = field(default_factory=dict)
     folds: int = 3
     seed: int = 20260101
-    promised_precision: float = 0.95
+    target_precision: float = 0.95
     calibration_folds: int = 5
 
 

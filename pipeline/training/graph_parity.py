@@ -30,7 +30,7 @@ MAX_EXAMPLES: Final = 64
 
 
 @dataclass(frozen=True)
-class FusedParity:
+class GraphParity:
     """How a fused graph answers beside its classifier.
 
     Attributes:
@@ -68,14 +68,14 @@ class FusedParity:
         )
 
 
-def measure_fused_parity(
+def measure_graph_parity(
     graph: Backbone,
     classifier: Classifier,
     backbone: Backbone,
     images: StoredRows,
     features: DataFrame,
     limits: Limits = DEFAULT_LIMITS,
-) -> FusedParity:
+) -> GraphParity:
     """Runs a fused graph over the whole holdout in Spark, from the bytes of its pictures, beside the classifier.
 
     Stored features may come from another processor, which rounds otherwise: where they give other answers, features are
@@ -99,13 +99,13 @@ def measure_fused_parity(
         "image_id", F.col("features").alias("shares")
     )
 
-    def compare(source: str, embedded: DataFrame) -> FusedParity:
+    def compare(source: str, embedded: DataFrame) -> GraphParity:
         answers = predict(embedded, classifier)
         found = _compare_shares(answers.join(shares, "image_id", "left"), classifier.labels)
         examples = _pick_examples(answers, images)
         given = name_pictures(graph, list(examples.values()), limits)
         others = [label for label, content in examples.items() if given.get(sha256(content).hexdigest()) != label]
-        return FusedParity(
+        return GraphParity(
             source=source,
             compared_count=len(ids),
             missing_count=len(ids) - found["whole_count"],

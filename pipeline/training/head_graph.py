@@ -1,7 +1,7 @@
-"""The head as a graph: the stages of a fitted MLlib pipeline as ONNX operations, in float64 as MLlib computes them.
+"""The head as ONNX: the stages of a fitted MLlib pipeline, from features to probabilities and a label.
 
-From features to probabilities and a label. What stands before it, and the file, is `fused.py`. Only operations that
-opset 7 has, and ONNX Runtime computes in float64, so that they fit behind any backbone.
+Operations run in float64, as in MLlib, and exist since opset 7, so they can follow any backbone. The backbone in front
+and the file are `end_to_end_graph.py`.
 """
 
 from dataclasses import dataclass, field
@@ -25,26 +25,29 @@ if TYPE_CHECKING:
 PROBABILITIES: Final = "probabilities"
 LABEL: Final = "label"
 
-LEAST_MARGIN: Final = 700.0
-"""Below 0: as `classifier.predict` has it, so that shares of one-vs-rest never add up to 0."""
+EXACT_HEADS: Final = (
+    LogisticRegressionModel,
+    LinearSVCModel,
+    NaiveBayesModel,
+    MultilayerPerceptronClassificationModel,
+)
+"""Heads whose arithmetic ONNX reproduces; `_score` writes it."""
+
+MARGIN_FLOOR: Final = 700.0
+"""Margins are clipped at its negative, as in `fitting._probabilities`, so that one-vs-rest shares never sum to 0."""
 
 _PREFIX: Final = "head"
 
 
 @dataclass
 class HeadGraph:
-    """Operations in the order in which they are computed, and their constants.
-
-    Attributes:
-        nodes: of ONNX.
-        constants: of ONNX.
-    """
+    """ONNX operations in the order of computation, and their constants."""
 
     nodes: list["onnx.NodeProto"] = field(default_factory=list)
     constants: list["onnx.TensorProto"] = field(default_factory=list)
 
     def do(self, operation: str, *inputs: "str | np.ndarray", output: str = "", **attributes: Any) -> str:
-        """Adds an operation on tensors and constants, and gives the name of its result."""
+        """Adds an operation on tensors and constants, and returns the name of its result."""
         from onnx import helper
 
         result = output or f"{_PREFIX}_{len(self.nodes)}"
@@ -53,7 +56,7 @@ class HeadGraph:
         return result
 
     def sum_rows(self, tensor: str, width: int) -> str:
-        """The sum of every row of `[n, width]`, as `[n, 1]`; ReduceSum takes its axis otherwise before opset 13."""
+        """Sums every row of `[n, width]` to `[n, 1]`; the axis of ReduceSum moved in opset 13, so MatMul does it."""
         return self.do("MatMul", tensor, np.ones((width, 1)))
 
     def _keep(self, array: np.ndarray) -> str:
@@ -68,19 +71,19 @@ def build_head_graph(model: PipelineModel, features: str, dimension: int, temper
     """Writes the stages between features and label as a graph.
 
     Args:
-        model: of `fitting.fit_pipeline`, with a head that `refuse_head` does not refuse.
+        model: result of `fitting.fit_pipeline`, with a head that `refuse_head` accepts.
         features: name of a tensor, float32 `[n, dimension]`.
-        dimension: length of a vector of features.
-        temperature: of the calibration: probabilities are p^(1/T), made to add up to 1.
+        dimension: length of a feature vector.
+        temperature: temperature of the calibration: probabilities are p^(1/T), normalized to sum to 1.
 
     Returns:
-        Its last results are `probabilities`, float32 `[n, labels]`, and `label`, strings `[n]`.
+        A graph whose last results are `probabilities`, float32 `[n, labels]`, and `label`, strings `[n]`.
     """
     from onnx import TensorProto
 
     graph = HeadGraph()
-    *stages, head, answer = model.stages
-    labels = list(cast("IndexToString", answer).getLabels())
+    *stages, head, decoder = model.stages
+    labels = list(cast("IndexToString", decoder).getLabels())
     vector = graph.do("Cast", features, to=TensorProto.DOUBLE)
     for stage in stages:
         vector = _normalize(graph, stage, vector, dimension)
@@ -95,21 +98,21 @@ def build_head_graph(model: PipelineModel, features: str, dimension: int, temper
 
 
 def refuse_head(model: PipelineModel) -> str | None:
-    """Why no graph gives the very answers of a head; None where one does."""
+    """Returns why a head cannot be exported exactly, or None if it can."""
     head = model.stages[-2]
     if isinstance(head, OneVsRestModel):
         head = head.models[0]
     if isinstance(head, LogisticRegressionModel) and head.numClasses == 2 and head.getThreshold() != 0.5:
         return f"its threshold is {head.getThreshold():g}: the label is not the most probable one"
-    if isinstance(
-        head, LogisticRegressionModel | LinearSVCModel | NaiveBayesModel | MultilayerPerceptronClassificationModel
-    ):
+    if isinstance(head, EXACT_HEADS):
         return None
-    return f"{type(head).__name__} is made of trees, where the last digit of a feature chooses another leaf"
+    if hasattr(head, "trees"):
+        return f"{type(head).__name__} is made of trees, where the last digit of a feature decides between two leaves"
+    return f"{type(head).__name__} has no ONNX export: add it to pipeline/training/head_graph.py"
 
 
 def _normalize(graph: HeadGraph, stage: Transformer, vector: str, dimension: int) -> str:
-    """A vector of zeros stays one, and a feature that never varies is left out, as MLlib has it."""
+    """As in MLlib, a vector of zeros stays one and a constant feature is dropped."""
     from onnx import TensorProto
 
     if isinstance(stage, Normalizer):
@@ -124,38 +127,39 @@ def _normalize(graph: HeadGraph, stage: Transformer, vector: str, dimension: int
 
 
 def _score(graph: HeadGraph, head: Transformer, vector: str) -> tuple[str, str]:
-    """The scores whose largest is the label, and the probabilities: float64 `[n, labels]`."""
+    """Writes the scores, whose maximum is the label, and the probabilities, both float64 `[n, labels]`."""
     if isinstance(head, OneVsRestModel):
         margins = [cast("LinearSVCModel", each) for each in head.models]
         weights = np.stack([each.coefficients.toArray() for each in margins])
-        scores = _weigh(graph, vector, weights, np.array([each.intercept for each in margins]))
-        above = graph.do("Relu", graph.do("Add", scores, np.array(LEAST_MARGIN)))  # Max is not in float64 before 8
-        shares = graph.do("Sigmoid", graph.do("Sub", above, np.array(LEAST_MARGIN)))
+        scores = _apply_linear(graph, vector, weights, np.array([each.intercept for each in margins]))
+        above = graph.do("Relu", graph.do("Add", scores, np.array(MARGIN_FLOOR)))  # Max has no float64 before opset 8
+        shares = graph.do("Sigmoid", graph.do("Sub", above, np.array(MARGIN_FLOOR)))
         return scores, graph.do("Div", shares, graph.sum_rows(shares, len(head.models)))
     if isinstance(head, MultilayerPerceptronClassificationModel):
         scores = _run_layers(graph, head, vector)
     elif isinstance(head, NaiveBayesModel):
-        scores = _weigh(graph, vector, head.theta.toArray(), head.pi.toArray())
+        scores = _apply_linear(graph, vector, head.theta.toArray(), head.pi.toArray())
     else:
         linear = cast("LogisticRegressionModel", head)
         weights, offsets = linear.coefficientMatrix.toArray(), linear.interceptVector.toArray()
-        if len(weights) == 1:  # of two labels, MLlib keeps the margin of the second
+        if len(weights) == 1:  # for two labels, MLlib stores only the margin of the second
             weights, offsets = np.vstack([np.zeros_like(weights), weights]), np.append(0.0, offsets)
-        scores = _weigh(graph, vector, weights, offsets)
+        scores = _apply_linear(graph, vector, weights, offsets)
     return scores, graph.do("Softmax", scores, axis=1)
 
 
 def _run_layers(graph: HeadGraph, head: MultilayerPerceptronClassificationModel, vector: str) -> str:
-    """MLlib keeps all weights in one vector: of every layer its matrix by columns, and then its offsets."""
+    """MLlib stores all weights in one vector: per layer the matrix by columns, then the offsets."""
     layers, weights, start = head.getLayers(), head.weights.toArray(), 0
     for number, (taken, given) in enumerate(pairwise(layers)):
         matrix = weights[start : start + taken * given].reshape(taken, given).T
         start += taken * given
-        vector = _weigh(graph, vector if not number else graph.do("Sigmoid", vector), matrix, weights[start:][:given])
+        inputs = graph.do("Sigmoid", vector) if number else vector
+        vector = _apply_linear(graph, inputs, matrix, weights[start:][:given])
         start += given
     return vector
 
 
-def _weigh(graph: HeadGraph, vector: str, weights: np.ndarray, offsets: np.ndarray) -> str:
-    """Weights are `[labels, d]`."""
+def _apply_linear(graph: HeadGraph, vector: str, weights: np.ndarray, offsets: np.ndarray) -> str:
+    """Multiplies by `[labels, dimension]` weights and adds the offsets."""
     return graph.do("Add", graph.do("MatMul", vector, np.ascontiguousarray(weights.T)), offsets)

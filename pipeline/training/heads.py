@@ -1,6 +1,6 @@
-"""Heads: the MLlib classifiers that can stand on the features, by name, with the parameters that can be searched.
+"""Heads: the MLlib classifiers that can be fitted on the features, by name, with their default parameters.
 
-A head is data: how to build it, its defaults, and what its parameters mean are MLlib's own.
+A head is data; its parameters are MLlib's own. Exporting a fitted head to ONNX is `head_graph.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ HIDDEN: Final = "hidden"
 
 
 class HeadError(ValueError):
-    """A head that cannot be built; the text names what was asked and what there is."""
+    """A head that cannot be built; the message names the request and the choices."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Head:
 
     Attributes:
         name: one of `HeadName`.
-        estimator: what is fitted, one-vs-rest included.
-        core: the classifier that has the parameters; the estimator itself, or what one-vs-rest copies.
-        layers: of a perceptron, without the hidden one: length of the vector and number of labels.
+        estimator: estimator to fit, including one-vs-rest.
+        core: classifier with the parameters: the estimator itself, or the one that one-vs-rest copies.
+        layers: outer layers of a perceptron: length of the vector and number of labels.
     """
 
     name: str
@@ -53,16 +53,16 @@ class Head:
     layers: tuple[int, int]
 
     def setting(self, param: str, value: Number) -> tuple[Param, object]:
-        """Translates a named value into MLlib's own.
+        """Translates a named value into a parameter of MLlib.
 
         Raises:
-            HeadError: where the head has no parameter of that name, or the parameter cannot have that value.
+            HeadError: if the head has no such parameter, or the value does not fit it.
         """
         if param == HIDDEN and self.core.hasParam("layers"):
             return self.core.getParam("layers"), [self.layers[0], int(value), self.layers[1]]
         if not self.core.hasParam(param):
             known = ", ".join(sorted(each.name for each in self.core.params if not each.name.endswith("Col")))
-            raise HeadError(f"the head {self.name} has no parameter {param!r}; it has {known}")
+            raise HeadError(f"the head {self.name} has no parameter {param!r}; its parameters are {known}")
         try:
             return self.core.getParam(param), self.core.getParam(param).typeConverter(value)
         except TypeError as error:
@@ -87,17 +87,17 @@ _KINDS: Final[dict[str, _Kind]] = {
 
 
 def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class_count: int, seed: int) -> Head:
-    """Builds a head on the column `vector`, for labels in `label_index`.
+    """Builds a head that reads the columns `vector` and `label_index`.
 
     Args:
         name: one of `HeadName`.
         params: MLlib parameters by name, over the defaults; `hidden` is the width of the perceptron's hidden layer.
         dimension: length of the vector.
         class_count: number of labels.
-        seed: of everything random in it.
+        seed: random seed.
 
     Raises:
-        HeadError: where there is no such head or parameter.
+        HeadError: if there is no such head or parameter.
     """
     settings = head_params(name, params)
     kind = _KINDS[name]
@@ -114,12 +114,12 @@ def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class
 
 
 def head_params(name: str, params: Mapping[str, Number]) -> dict[str, Number]:
-    """The parameters of a head: what was asked, over the defaults; 100 and 100.0 are the same.
+    """Merges parameters with the defaults of a head; 100 and 100.0 are equal.
 
     Raises:
-        HeadError: where there is no such head.
+        HeadError: if there is no such head.
     """
     if name not in _KINDS:
-        raise HeadError(f"there is no head {name!r}; there are {', '.join(_KINDS)}")
+        raise HeadError(f"there is no head {name!r}; the heads are {', '.join(_KINDS)}")
     settings = {**_KINDS[name].defaults, **params}
     return {param: int(value) if float(value).is_integer() else value for param, value in settings.items()}

@@ -1,29 +1,79 @@
-"""Precision: whether a network runs in fp32 or in int8, and why; what int8 costs is `precision_costs.py`.
+"""The choice between fp32 and int8: what int8 costs on the user's own labelled images, and the decision.
 
-Which pictures there are and what was measured before is `resources/models/precision.py`.
+Which images there are and what was measured before is `resources/models/precision.py`.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.embed.backbone import Backbone
 from pipeline.reports.report import Report
-from pipeline.training.precision_costs import PrecisionCosts
+from pipeline.storage.vectors import to_matrix
+from pipeline.training.bake_off import compare_cpu_seconds
+from pipeline.training.classifier import fit_uncalibrated
+from pipeline.training.fitting import ClassifierParams
+
+MAX_IMAGES: Final = 4_000
+"""Images, train and holdout together, on which accuracy is measured; each is embedded once in both precisions."""
+
+MAX_COSINES: Final = 1_000
+"""Images whose two vectors are compared on the driver: 10 MB with 1,280 features."""
 
 MAX_LOSS: Final = 0.005
-"""Of accuracy, 0 to 1: half a point."""
+"""Accuracy that int8 may lose, 0 to 1: half a point."""
 
 ROUNDING: Final = 1e-9
-"""One picture of two hundred is half a point, whatever floats say."""
+"""Tolerance for floats: one image of two hundred is exactly half a point."""
+
+
+@dataclass(frozen=True)
+class PrecisionCosts:
+    """What int8 costs and gains against fp32 on the same images.
+
+    Attributes:
+        fp32_accuracy: accuracy of the default head on the holdout, 0 to 1.
+        int8_accuracy: the same accuracy on int8 features.
+        holdout_count: images of the holdout.
+        picture_count: images of the holdout and of the train split.
+        mean_cosine: mean cosine between the two vectors of an image.
+        smallest_cosine: minimum of these cosines.
+        fp32_pictures_per_second: images that one core decodes and embeds per second.
+        int8_pictures_per_second: the same speed in int8.
+    """
+
+    fp32_accuracy: float
+    int8_accuracy: float
+    holdout_count: int
+    picture_count: int
+    mean_cosine: float
+    smallest_cosine: float
+    fp32_pictures_per_second: float
+    int8_pictures_per_second: float
+
+    @property
+    def loss(self) -> float:
+        """Accuracy that int8 loses, 0 to 1; negative if it gains."""
+        return self.fp32_accuracy - self.int8_accuracy
+
+    @property
+    def speedup(self) -> float:
+        """Speed of int8 as a multiple of fp32's."""
+        return self.int8_pictures_per_second / self.fp32_pictures_per_second
 
 
 @dataclass(frozen=True)
 class PrecisionChoice:
-    """The precision to use.
+    """A chosen precision.
 
     Attributes:
         precision: `fp32` or `int8`.
-        reason: a sentence for people, which begins with the precision.
-        costs: None where nothing was measured.
+        reason: sentence for people that begins with the precision.
+        costs: None if nothing was measured.
     """
 
     precision: str
@@ -31,25 +81,85 @@ class PrecisionChoice:
     costs: PrecisionCosts | None = None
 
 
-def choose_precision(costs: PrecisionCosts, objection: str | None = None) -> PrecisionChoice:
-    """The faster one whose accuracy is within half a point of the better.
+def sample_labelled(training_images: DataFrame) -> list[str]:
+    """Lists the ids of the `MAX_IMAGES` images with the smallest digests: the same ones every time."""
+    images = training_images.where(F.col("image_id").isNotNull()).select("image_id").distinct()
+    return [row["image_id"] for row in images.orderBy("image_id").limit(MAX_IMAGES).collect()]
+
+
+def select_images(training_images: DataFrame, ids: Sequence[str]) -> DataFrame:
+    """Selects the rows of these images."""
+    return training_images.where(F.col("image_id").isin(list(ids)))
+
+
+def measure_costs(
+    fp32: Backbone, int8: Backbone, embed: Callable[[Backbone], DataFrame], contents: Sequence[bytes]
+) -> PrecisionCosts:
+    """Fits the default head on the features of both graphs, and compares accuracy, vectors and speed.
 
     Args:
-        costs: as measured.
-        objection: why int8 cannot be taken whatever it costs, such as a proof that it fails.
+        fp32: graph in fp32.
+        int8: its int8 variant.
+        embed: function from a graph to labelled features of at most `MAX_IMAGES` images, the same ones for both.
+        contents: bytes of the images on which speed is measured, in turns.
+
+    Raises:
+        TrainingError: if nothing can be fitted or evaluated; no image is embedded in int8 then.
     """
-    accuracies = (
-        f"accuracy {costs.int8_accuracy:.3f} against {costs.fp32_accuracy:.3f} on {costs.holdout_count} pictures"
+    exact = embed(fp32)
+    exact_report = fit_uncalibrated(exact, ClassifierParams()).report
+    rounded = embed(int8)
+    rounded_report = fit_uncalibrated(rounded, ClassifierParams()).report
+    cosines = measure_cosines(exact, rounded)
+    fp32_seconds, int8_seconds = compare_cpu_seconds([fp32, int8], contents)
+    return PrecisionCosts(
+        fp32_accuracy=exact_report["accuracy"],
+        int8_accuracy=rounded_report["accuracy"],
+        holdout_count=exact_report["holdout_count"],
+        picture_count=exact_report["train_count"] + exact_report["holdout_count"],
+        mean_cosine=float(cosines.mean()),
+        smallest_cosine=float(cosines.min()),
+        fp32_pictures_per_second=1 / fp32_seconds,
+        int8_pictures_per_second=1 / int8_seconds,
     )
-    told = f"{costs.speedup:.1f} times as fast"
+
+
+def measure_cosines(exact: DataFrame, rounded: DataFrame) -> np.ndarray:
+    """Computes the cosine of both vectors of each image, for the `MAX_COSINES` images with the smallest digests.
+
+    Two zero vectors are equal (1); a zero vector and another one have nothing in common (0).
+    """
+    readable = F.col("features").isNotNull()
+    pairs = (
+        exact.where(readable)
+        .select("image_id", F.col("features").alias("exact"))
+        .join(rounded.where(readable).select("image_id", F.col("features").alias("rounded")), "image_id")
+        .orderBy("image_id")
+        .limit(MAX_COSINES)
+        .toArrow()
+    )
+    one, other = (to_matrix(pairs[name], np.float64) for name in ("exact", "rounded"))
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    equal = (one == other).all(axis=1).astype(np.float64)
+    return np.divide((one * other).sum(axis=1), norms, out=equal, where=norms > 0)
+
+
+def choose_precision(costs: PrecisionCosts, objection: str | None = None) -> PrecisionChoice:
+    """Chooses the faster precision whose accuracy is within half a point of the better one.
+
+    Args:
+        costs: measured costs.
+        objection: reason that rules int8 out whatever it costs, such as a failed parity check.
+    """
+    accuracies = f"accuracy {costs.int8_accuracy:.3f} against {costs.fp32_accuracy:.3f} on {costs.holdout_count} images"
+    speed = f"{costs.speedup:.1f} times as fast"
     if objection:
-        return PrecisionChoice("fp32", f"fp32: int8 is {told}, but {objection}", costs)
+        return PrecisionChoice("fp32", f"fp32: int8 is {speed}, but {objection}", costs)
     if not loses_little(costs):
-        reason = f"fp32: int8 is {told}, but loses more than half a point: {accuracies}"
-        return PrecisionChoice("fp32", reason, costs)
+        return PrecisionChoice("fp32", f"fp32: int8 is {speed}, but loses more than half a point: {accuracies}", costs)
     if costs.speedup <= 1 and -costs.loss <= MAX_LOSS + ROUNDING:
-        return PrecisionChoice("fp32", f"fp32: int8 is no faster, {told}, {accuracies}", costs)
-    return PrecisionChoice("int8", f"int8: {told} as fp32, {accuracies}", costs)
+        return PrecisionChoice("fp32", f"fp32: int8 is no faster, {speed}, {accuracies}", costs)
+    return PrecisionChoice("int8", f"int8: {speed} as fp32, {accuracies}", costs)
 
 
 def loses_little(costs: PrecisionCosts) -> bool:
@@ -58,7 +168,8 @@ def loses_little(costs: PrecisionCosts) -> bool:
 
 
 def describe_precision(choice: PrecisionChoice) -> Report:
-    """Why this precision, and what the other costs."""
+    """Reports the reason for the precision, and the measured costs of int8."""
     numbers = asdict(choice.costs) | {"int8_speedup": choice.costs.speedup} if choice.costs else {}
     renamed = {"mean_cosine": "int8_mean_cosine", "smallest_cosine": "int8_smallest_cosine"}
+    renamed |= {name: name.replace("picture", "image") for name in numbers if "picture" in name}
     return Report({renamed.get(name, name): number for name, number in numbers.items()}, {"why": choice.reason})

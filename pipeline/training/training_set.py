@@ -104,5 +104,7 @@ def identify(labelled: DataFrame, backbone: str, params: ClassifierParams) -> st
     """
     told = F.xxhash64("image_id", "label", "split", "group", "split_alone")
     rows = only_row(labelled.select(F.bit_xor(told), F.count("*")))
-    words = json.dumps([list(rows), backbone, resolve_params(params), version("pyspark"), DECODER], sort_keys=True)
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
+    settings = resolve_params(params)
+    settings["promised_precision"] = settings.pop("target_precision")  # a former name, part of every version so far
+    inputs = json.dumps([list(rows), backbone, settings, version("pyspark"), DECODER], sort_keys=True)
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]

@@ -29,7 +29,7 @@ MAX_COMMITS: Final = 100
 
 ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "training_images": ("split_said", "group", "origin"),
-    "training_features": ("group", "split_alone"),
+    "training_split": ("group", "split_alone"),
     "review_queue": ("similarity", "audit_weight", "classifier"),
 }
 """Columns that tables of earlier versions lack. They are added at the next write, null in existing rows."""
@@ -37,6 +37,12 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
 
 class LakeError(RuntimeError):
     """A table that cannot be read or written; the text names the table, the day and the remedy."""
+
+
+DROPPED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
+    "training_features": ("label", "split", "split_alone", "group"),
+}
+"""Columns of earlier versions, by table without days; dropped with the old rows (`upgrade.py` copies them first)."""
 
 
 def open_table(folder: str) -> DeltaTable | None:
@@ -48,7 +54,8 @@ def open_table(folder: str) -> DeltaTable | None:
 def open_or_create(folder: str, schema: StructType, column: str | None) -> DeltaTable:
     """Opens a table, or creates it, partitioned by the column.
 
-    Adds the columns that a table of an earlier version lacks.
+    Adds the columns that a table of an earlier version lacks. Columns that this version dropped stay until the rows of
+    the table are replaced.
 
     Raises:
         LakeError: if the columns of the table differ from the schema.
@@ -60,8 +67,10 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
             Path(folder).mkdir(parents=True, exist_ok=True)
         options = storage_options(folder)
         return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column, storage_options=options)
-    added = _find_added(_name_of(folder), delta.schema(), wanted)
-    if _types(delta.schema()) | {field.name: str(field.type) for field in added} != _types(wanted):
+    table = _name_of(folder)
+    added = _find_added(table, delta.schema(), wanted)
+    kept = _types(_without_dropped(table, delta.schema()))
+    if kept | {field.name: str(field.type) for field in added} != _types(wanted):
         raise LakeError(
             f"{folder} has the columns {_types(delta.schema())}, not {_types(wanted)}, the columns to be written"
         )
@@ -90,6 +99,10 @@ def _find_added(table: str, schema: Schema, wanted: Schema) -> list[Field]:
     return [field for field in wanted.fields if field.name in added and field.name not in present]
 
 
+def _without_dropped(table: str, schema: Schema) -> Schema:
+    return Schema([field for field in schema.fields if field.name not in DROPPED_COLUMNS.get(table, ())])
+
+
 def _types(schema: Schema) -> dict[str, str]:
     return {field.name: str(field.type) for field in schema.fields}
 
@@ -111,12 +124,13 @@ def check_values(table: str, files: list[Row], expected: Collection[str | None])
 
 
 def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
-    """Checks that each file has the size that its task reported, and the columns of the table.
+    """Checks that each file has the size that its task reported, and the columns of the table except dropped ones.
 
     Raises:
         LakeError: if a file does not.
     """
-    expected, columns = _types(delta.schema()), set(delta.metadata().partition_columns)
+    expected = _types(_without_dropped(_name_of(folder), delta.schema()))
+    columns = set(delta.metadata().partition_columns)
     filesystem, root = open_folder(folder)
     for file in files:
         path = f"{root}/{file.path}"
@@ -164,7 +178,7 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_pu
         delta.create_write_transaction(
             adds,
             "overwrite",
-            delta.schema(),
+            _without_dropped(_name_of(folder), delta.schema()),
             ["day"] if days else None,
             [("day", "in", days)] if days else None,
             commit_properties=CommitProperties(app_transactions=[Transaction(*mark) for mark in marks]),

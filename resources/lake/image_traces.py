@@ -40,8 +40,9 @@ COLUMNS: Final = {
     "review_queue": ("day", "image_id", "reason", "predicted_label", "confidence", "audit_weight", "classifier"),
     "reviews": ("day", "image_id", "label", "predicted_label", "origin", "problem"),
     "training_images": ("image_id", "path", "label", "origin", "length", "modified_at", "read_error"),
-    "training_features": (*("image_id", "label", "split", "group", "width", "height", "format", "error", "backbone"),),
-    "training_twins": ("image_id", "near_duplicate_id", "similarity", "correlation"),
+    "training_features": ("image_id", "width", "height", "format", "error", "backbone"),
+    "training_split": ("image_id", "label", "split", "group"),
+    "near_duplicates": ("image_id", "near_duplicate_id", "similarity", "correlation"),
 }
 MAX_SIMILAR_NAMES: Final = 5  # in an error message
 
@@ -109,14 +110,14 @@ class ImageTraces:
             self._read_all("review_queue", same & days),
             self._read_all("reviews", same),
             self._read_all("training_images", same),
-            next(iter(self._read_all("training_features", same)), None),
+            self._find_split(same),
             twins,
             self._classifiers.trace([image_id, *(twin["image_id"] for twin in twins)], predictions),
         )
 
     def _find_near_duplicates(self, image_id: str) -> list[Row]:
         """Near-duplicates, direct and transitive, each with the pair that reached it first."""
-        pairs = self._read_all("training_twins", None)
+        pairs = self._read_all("near_duplicates", None)
         reached: dict[str, Row] = {image_id: {}}
         waiting = [image_id]
         while waiting:
@@ -155,6 +156,11 @@ class ImageTraces:
         keys = [(name, "ascending") for name in ("day", "path") if name in present]
         found = rows.to_table(columns=present, filter=keep)
         return (found.sort_by(keys) if keys else found).to_pylist()
+
+    def _find_split(self, same: pc.Expression) -> Row | None:
+        """Features and split of a labelled image, in one row."""
+        found = [row for table in ("training_features", "training_split") for row in self._read_all(table, same)]
+        return {name: value for row in found for name, value in row.items()} if found else None
 
     def _open(self, table: str) -> DeltaTable | None:
         if table not in self._opened:

@@ -31,12 +31,18 @@ from resources.lake.commits import (
     version_of,
 )
 from resources.lake.model_files import ModelFiles
+from resources.lake.upgrade import upgrade_lake
 
 
 class Lake(dg.ConfigurableResource):
     """The folder of all tables, models and documents."""
 
     root: str = Field(description="Where tables and models live (DAYLIGHT_LAKE).")
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Upgrades a lake of an earlier version before a run reads or writes it."""
+        for table in upgrade_lake(self.root):
+            dg.get_dagster_logger().info(f"upgraded {self.root}: created the table {table} from an earlier version's")
 
     def folder(self, table: str) -> str:
         """The folder or URI of a table."""

@@ -29,7 +29,7 @@ from resources.lake.model_files import EVALUATION, TRAINING_SET, ModelFiles, dra
 from resources.spark.session import SparkResource
 
 CROSS_FITTED: Final = "cross_fitted.parquet"
-FUSED: Final = "classifier.onnx"
+END_TO_END_GRAPH: Final = "classifier.onnx"
 MLLIB_FOLDERS: Final = ("metadata", "stages")
 """Of a `PipelineModel` that is stored."""
 MAX_FORMER: Final = 100
@@ -92,11 +92,11 @@ class ModelStore(dg.ConfigurableResource):
         """Notes something of a classifier; its own folder never changes."""
         self._files.write_note(self._files.folder / name / f"{version}.json", json.dumps(told, indent=2))
 
-    def fused_place(self, version: str) -> str:
+    def graph_location(self, version: str) -> str:
         """Where the fused graph of a classifier lies, if it has one: a path or a URI."""
-        return f"{self._files.root}/classifier/{version}/{FUSED}"
+        return f"{self._files.root}/classifier/{version}/{END_TO_END_GRAPH}"
 
-    def find_fused(self, version: str) -> Backbone | None:
+    def find_graph(self, version: str) -> Backbone | None:
         """The fused graph of a classifier, or None where it has none.
 
         A copy under its digest: Spark takes no second file of a name that it knows, and serves the copy until it ends.
@@ -104,10 +104,10 @@ class ModelStore(dg.ConfigurableResource):
         Raises:
             BackboneError: where it is no graph from pixels to a vector.
         """
-        content = self._files.read(self._folder(version) / FUSED)
+        content = self._files.read(self._folder(version) / END_TO_END_GRAPH)
         if content is None:
             return None
-        folder = tempfile.TemporaryDirectory(prefix="daylight-fused-")
+        folder = tempfile.TemporaryDirectory(prefix="daylight-graph-")
         atexit.register(folder.cleanup)
         copy = Path(folder.name) / f"{hashlib.sha256(content).hexdigest()}.onnx"
         copy.write_bytes(content)
@@ -212,7 +212,7 @@ def _files_beside(classifier: Classifier) -> dict[str, bytes]:
     """What lies beside MLlib's own folders, by name; the evaluation comes last."""
     files = {}
     if classifier.graph:
-        files[FUSED] = classifier.graph
+        files[END_TO_END_GRAPH] = classifier.graph
     if classifier.cross_fitted:
         files[CROSS_FITTED] = _to_parquet(classifier.cross_fitted.to_table())
     if classifier.training_set is not None:
@@ -224,27 +224,3 @@ def _to_parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=LOOKUP_ROWS)
     return sink.getvalue()
-
-
-class ModelIOManager(dg.ConfigurableIOManager):
-    """Hands models from asset to asset by way of the store."""
-
-    store: ModelStore = Field(description="Where the models live.")
-
-    def handle_output(self, context: dg.OutputContext, obj: Backbone | Classifier) -> None:
-        """Stores the model under its asset."""
-        self.store.save(context.asset_key.path[-1], obj)
-
-    def load_input(self, context: dg.InputContext) -> Backbone | Classifier:
-        """Loads the model that an asset stands for.
-
-        Raises:
-            ModelError: where it was never materialized, or is damaged.
-        """
-        asset = context.asset_key.path[-1]
-        model = self.store.find(asset)
-        if model is None:
-            raise ModelError(
-                f"there is no {asset} in {self.store.lake.root} (DAYLIGHT_LAKE): materialize {asset} first"
-            )
-        return model

@@ -17,7 +17,8 @@ from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
 from pipeline.embed.backbone import Backbone
 from pipeline.images.features import extract_features
 from pipeline.images.image_files import TOO_MANY_BYTES, VANISHED, read_days
-from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.images.labels import list_training_files, read_training_images
+from pipeline.images.split import label_features
 from pipeline.reports.report import describe_all
 from pipeline.reviews import review_queue
 from pipeline.reviews.audit import AuditSize

@@ -110,11 +110,12 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for each, path in ((COAT, "jacket/1.jpg"), (COAT_COPY, "jacket/2.jpg"))
         ],
     )
-    store(lake, "training_features", [{"image_id": COAT, "label": "jacket", "split": "train", "group": COAT}])
+    store(lake, "training_features", [{"image_id": COAT, "width": 640, "error": None}])
+    store(lake, "training_split", [{"image_id": COAT, "label": "jacket", "split": "train", "group": COAT}])
     pairs = [(COAT, COAT_COPY), (COPY_OF_COPY, COAT_COPY)]
     store(
         lake,
-        "training_twins",
+        "near_duplicates",
         [{"image_id": one, "near_duplicate_id": other, "correlation": 0.97} for one, other in pairs],
     )
     store_classifier(lake, NEW, [(COAT, "jacket/1.jpg", "jacket", "train"), (SHOE, "shoe/1.jpg", "shoe", "holdout")])

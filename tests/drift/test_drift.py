@@ -30,8 +30,9 @@ from pipeline.drift.embedding_space import fit_embedding_space
 from pipeline.drift.image_drift import Reference, compare_images, read_reference
 from pipeline.drift.label_shift import compare_label_counts, count_holdout_predictions
 from pipeline.drift.permutation_test import Sample, compare_samples, prepare_sample
-from pipeline.images import features, labels
+from pipeline.images import features, split
 from pipeline.images import image_files as images
+from pipeline.images.split import join_split
 from pipeline.similarity import axes
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
@@ -194,12 +195,12 @@ def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakeP
     """A training set, a calm day, a day with one novel image in ten, and a day of three images."""
     days = {CALM: draw(100, 20), NOVEL: draw(100, 21, novel=12), SMALL: draw(3, 22)}
     rows: dict[str, list[tuple]] = {
-        name: [] for name in ("images", "image_features", "predictions", "training_features")
+        name: [] for name in ("images", "image_features", "predictions", "training_features", "training_split")
     }
     for number, vector in enumerate(train):
         side, image_id = "train" if number % 5 else "holdout", f"{number:064x}"
-        known = ("hat", side, side, image_id, image_id)
-        rows["training_features"].append((*known, vector.tolist(), 9, 9, "JPEG", None, BACKBONE))
+        rows["training_features"].append((image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE))
+        rows["training_split"].append((image_id, "hat", image_id, side, side))
     content = make_photo()
     for day, vectors in days.items():
         arrived = date.fromisoformat(day)
@@ -210,7 +211,7 @@ def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakeP
             rows["predictions"].append(
                 (arrived, image_id, path, "hat", 0.9, {"hat": 0.9}, "answered", None, "v", BACKBONE)
             )
-    schemas = [images.SCHEMA, features.SCHEMA, predictions.SCHEMA, labels.FEATURES_SCHEMA]
+    schemas = [images.SCHEMA, features.SCHEMA, predictions.SCHEMA, features.COLUMNS, split.SCHEMA]
     frames = zip(rows.items(), schemas, strict=True)
     return {name: spark.createDataFrame(each, parse_schema(schema)) for (name, each), schema in frames}
 
@@ -225,7 +226,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterIns
 def lake(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, DataFrame]) -> Lake:
     lake = Lake(root=str(tmp_path_factory.mktemp("lake")))
     for name, frame in tables.items():
-        lake.write(name, frame, None if name == "training_features" else [CALM, NOVEL, SMALL])
+        lake.write(name, frame, None if name.startswith("training_") else [CALM, NOVEL, SMALL])
     evaluation = {"confusion": {"hat": {"hat": 30}, "shoes": {"shoes": 60, "hat": 10}}}
     lake.models.write_note(lake.models.folder / "classifier" / "v" / "evaluation.json", json.dumps(evaluation))
     return lake
@@ -372,7 +373,7 @@ def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, tables: d
 
 
 def test_only_the_train_split_is_the_reference(tables: dict[str, DataFrame]) -> None:
-    reference = read_reference(tables["training_features"])
+    reference = read_reference(join_split(tables["training_features"], tables["training_split"]))
     assert reference.vectors.shape == (480, DIMENSION)
     assert reference.backbone == BACKBONE
 

@@ -201,7 +201,7 @@ def test_images_without_a_day_are_cached(
     cache.embed(make_images(photos[0]), tiny_backbone)
     embedded = cache.embed(make_images(*photos, day=None), tiny_backbone)
     assert embedded.sources == {None: Sources(1, 3)}
-    assert embedded.rows.frame.schema == parse_schema(features.COLUMNS)
+    assert embedded.rows.frame.schema == parse_schema(features.TRAINING_SCHEMA)
     assert rows_of(embedded.rows.frame) == rows_of(
         extract_features(make_images(*photos, day=None).frame, tiny_backbone)
     )

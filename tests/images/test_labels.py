@@ -10,16 +10,15 @@ from pyspark.sql.types import StructType
 
 from pipeline.images.features import COLUMNS
 from pipeline.images.labels import (
-    FEATURES_SCHEMA,
     MANIFEST,
     SCHEMA,
     LabelError,
     describe_training_images,
-    label_features,
     list_training_files,
     read_training_images,
 )
-from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
+from pipeline.images.split import HOLDOUT, TRAIN, join_split, split_by_digest, split_images
+from pipeline.images.split import SCHEMA as SPLIT_SCHEMA
 
 Place = tuple[str, str | None]
 
@@ -322,7 +321,8 @@ def test_equal_pictures_have_one_label_or_none_and_stand_on_one_side(spark: Spar
     )
     digests = ["agreed", "contradicted", "both sides", "alone"]
     features = spark.createDataFrame([(digest, [1.0], 8, 8, "PNG", None, "b") for digest in digests], COLUMNS)
-    labelled = label_features(features, training_images)
+    split = split_images(training_images)
+    labelled = join_split(features, split)
     assert {row["image_id"]: (row["label"], row["split"]) for row in labelled.collect()} == {
         "agreed": ("cat", TRAIN),
         "contradicted": (None, TRAIN),
@@ -330,7 +330,8 @@ def test_equal_pictures_have_one_label_or_none_and_stand_on_one_side(spark: Spar
         "alone": ("dog", HOLDOUT),
     }
     assert labelled.count() == 4
-    expected = StructType.fromDDL(FEATURES_SCHEMA)
-    assert [(field.name, field.metadata) for field in labelled.schema] == [
+    assert labelled.columns == [*features.columns, "label", "group", "split", "split_alone"]
+    expected = StructType.fromDDL(SPLIT_SCHEMA)
+    assert [(field.name, field.metadata) for field in split.schema] == [
         (field.name, field.metadata) for field in expected
     ]

@@ -68,11 +68,14 @@ def run(settings: Settings, instance: dg.DagsterInstance) -> Run:
     return run
 
 
-def make_backbone(settings: Settings, instance: dg.DagsterInstance, **changes: object) -> dg.ExecuteInProcessResult:
-    """Materializes the backbone and its checks alone."""
+def make_backbone(
+    settings: Settings, instance: dg.DagsterInstance, *others: str, **changes: object
+) -> dg.ExecuteInProcessResult:
+    """Materializes the backbone and its checks alone, or after other assets."""
     definitions = build_definitions(settings.replace(**changes))
     job = definitions.resolve_implicit_global_asset_job_def()
-    return job.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("backbone")], raise_on_error=False)
+    selection = [dg.AssetKey(name) for name in (*others, "backbone")]
+    return job.execute_in_process(instance=instance, asset_selection=selection, raise_on_error=False)
 
 
 def pointer(settings: Settings) -> str:
@@ -138,7 +141,7 @@ def test_a_wrong_file_is_one_clear_sentence_and_the_former_backbone_stays(
         ({"backbone": "resnet"}, "there is no backbone 'resnet': let DAYLIGHT_BACKBONE be one of efficientnet-lite0,"),
         ({"backbone": "/nowhere/network.onnx"}, "/nowhere/network.onnx does not exist"),
         ({"backbone": "resnet50", "weights": "/nowhere.h5"}, "/nowhere.h5 do not exist: let DAYLIGHT_WEIGHTS name"),
-        ({"precision": "int8"}, "materialize training_images first, or let DAYLIGHT_PRECISION be fp32"),
+        ({"precision": "int8"}, "materialize precision_measurement first, or set DAYLIGHT_PRECISION=fp32"),
         ({"features_tensor": "nose"}, "DAYLIGHT_FEATURES_TENSOR"),
     ],
 )
@@ -296,9 +299,9 @@ def test_labelled_pictures_that_changed_put_what_is_made_of_them_out_of_date_and
     job = build_definitions(changed).resolve_implicit_global_asset_job_def()
     images = [dg.AssetKey("training_images")]
     assert job.execute_in_process(instance=instance, asset_selection=images).success
-    below = {"training_twins", "training_features", "classifier_candidate", "label_issues"}
-    assert stale_assets(changed, instance).keys() == {"backbone", *below}
+    below = {"training_features", "near_duplicates", "training_split", "classifier_candidate", "label_issues"}
+    assert stale_assets(changed, instance).keys() == {"precision_measurement", "backbone", *below}
     before = pointer(settings)
-    assert make_backbone(changed, instance).success
+    assert make_backbone(changed, instance, "precision_measurement").success
     assert pointer(settings) == before
     assert stale_assets(changed, instance).keys() == below

@@ -479,7 +479,7 @@ def test_a_lake_folder_may_have_any_name(
 
 
 def test_a_table_of_an_earlier_version_gains_missing_columns_and_loses_none(spark: SparkSession, lake: Lake) -> None:
-    table = "training_features"
+    table = "training_images"
     lake.write(table, spark.createDataFrame([("a",)], "image_id string"), None)
     lake.write(table, spark.createDataFrame([("b", "shop")], "image_id string, group string comment 'of it'"), None)
     read = lake.read(spark, table, None).frame

@@ -23,8 +23,9 @@ TRAINING = (
     "reviews",
     "training_images",
     "backbone",
-    "training_twins",
     "training_features",
+    "near_duplicates",
+    "training_split",
     "classifier_candidate",
     "classifier",
 )

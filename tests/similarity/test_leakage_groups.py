@@ -8,7 +8,7 @@ import dagster as dg
 import onnx
 import pytest
 from conftest import MakePhoto, make_tiny_graph
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from paintings import paint, save
 from PIL import Image
 from pyspark.sql import SparkSession
@@ -18,6 +18,7 @@ from assets.definitions import build_definitions
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
 from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
 from pipeline.training.classifier import ClassifierParams, fit_classifier
+from resources.lake.commits import WHOLE_TABLE
 from resources.lake.lake import Lake
 from resources.settings import Settings, read_settings
 
@@ -170,19 +171,20 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def materialize(settings: Settings, instance: dg.DagsterInstance, **config: bool) -> dict[str, dict]:
-    """Reads the labelled pictures, finds twins and splits; gives the rows of `training_features` by path."""
+    """Reads the labelled pictures, finds twins and splits; gives the rows of `training_split` by path."""
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
-        run_config={"ops": {"training_features": {"config": config}}},
+        run_config={"ops": {"training_split": {"config": config}}},
         instance=instance,
         asset_selection=[
-            dg.AssetKey(name) for name in ("training_images", "backbone", "training_twins", "training_features")
+            dg.AssetKey(name)
+            for name in ("training_images", "backbone", "training_features", "near_duplicates", "training_split")
         ],
         raise_on_error=False,
     )
     assert not [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
     columns = ["image_id", "split", "split_alone", "group"]
-    rows = DeltaTable(f"{settings.lake}/training_features").to_pyarrow_table(columns=columns).to_pylist()
+    rows = DeltaTable(f"{settings.lake}/training_split").to_pyarrow_table(columns=columns).to_pylist()
     paths = DeltaTable(f"{settings.lake}/training_images").to_pyarrow_table(columns=["image_id", "path"]).to_pylist()
     by_id = {row["image_id"]: row for row in rows}
     return {row["path"]: by_id[row["image_id"]] for row in paths}
@@ -221,13 +223,19 @@ def test_a_lake_of_the_former_version_gains_the_columns_and_keeps_its_sides(
     new = materialize(settings, instance)
     lake = Lake(root=settings.lake)
     flipped = F.when(F.col("split") == TRAIN, HOLDOUT).otherwise(TRAIN)
-    for table, columns in {
-        "training_images": ["split_said", "group"],
-        "training_features": ["split_alone", "group"],
-    }.items():
-        rows = lake.read(spark, table, None).frame.drop(*columns).withColumn("split", flipped).toArrow()
+    former = {
+        table: lake.read(spark, table, None).frame
+        for table in ("training_images", "training_features", "training_split")
+    }
+    former["training_images"] = former["training_images"].drop("split_said", "group")
+    split = former.pop("training_split").drop("split_alone", "group")
+    former["training_features"] = former["training_features"].join(split, "image_id")
+    tables = {table: frame.withColumn("split", flipped).toArrow() for table, frame in former.items()}
+    for table in ("near_duplicates", "training_split", *tables):
         shutil.rmtree(lake.folder(table))
-        lake.write(table, spark.createDataFrame(rows), None)
+    written = CommitProperties(app_transactions=[Transaction(WHOLE_TABLE, 1)])
+    for table, rows in tables.items():
+        write_deltalake(lake.folder(table), rows, commit_properties=written)
     again = materialize(settings, instance)
     assert {path: row["split"] for path, row in again.items()} == {
         path: HOLDOUT if row["split"] == TRAIN else TRAIN for path, row in new.items()

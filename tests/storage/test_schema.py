@@ -11,10 +11,10 @@ from assets.definitions import build_definitions
 from pipeline.daily import predictions
 from pipeline.drift import comparison
 from pipeline.evaluation import label_issues
-from pipeline.images import features, labels
+from pipeline.images import features, labels, split
 from pipeline.images import image_files as images
 from pipeline.reviews import review_queue, reviews
-from pipeline.similarity import near_duplicates as twins
+from pipeline.similarity import near_duplicates
 from pipeline.storage.schema import find_sources, parse_schema
 from pipeline.training import contenders
 from resources.instance.pages import show_schema
@@ -26,12 +26,13 @@ SCHEMAS = {
     "image_features": features.SCHEMA,
     "images": images.SCHEMA,
     "label_issues": label_issues.SCHEMA,
+    "near_duplicates": near_duplicates.SCHEMA,
     "predictions": predictions.SCHEMA,
     "review_queue": review_queue.SCHEMA,
     "reviews": reviews.SCHEMA,
-    "training_features": labels.FEATURES_SCHEMA,
+    "training_features": features.TRAINING_SCHEMA,
     "training_images": labels.SCHEMA,
-    "training_twins": twins.SCHEMA,
+    "training_split": split.SCHEMA,
 }
 OWN = {("label_issues", "reason"), ("training_images", "image_id"), ("training_images", "path")}
 """Columns of the name of one upstream that come from elsewhere: most of these files are no reviewed ones."""

@@ -12,7 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.images.features import extract_features
-from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.images.labels import list_training_files, read_training_images
+from pipeline.images.split import label_features
 from pipeline.networks.export import export_backbone
 from pipeline.networks.pretrained import Pretrained
 from pipeline.training.bake_off import judge_backbones, sample_images

@@ -19,9 +19,11 @@ from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
 from pipeline.images.features import extract_features
-from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.images.labels import list_training_files, read_training_images
+from pipeline.images.split import label_features
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile, StoredRows
+from pipeline.training import training_set
 from pipeline.training.classifier import Classifier, fit_classifier, predict, predict_holdout
 from pipeline.training.classifier_report import describe_classifier
 from pipeline.training.fitting import ClassifierParams, _probabilities
@@ -216,14 +218,14 @@ def test_the_hidden_layer_stands_between_the_features_and_the_labels(spark: Spar
 
 def test_an_unknown_head_is_refused_with_the_names_there_are(features: DataFrame) -> None:
     with pytest.raises(
-        HeadError, match=r"no head 'oracle'; there are logistic_regression, random_forest, .*perceptron"
+        HeadError, match=r"no head 'oracle'; the heads are logistic_regression, random_forest, .*perceptron"
     ):
         fit_classifier(features, ClassifierParams("oracle"))
 
 
 @pytest.mark.parametrize("where", [{"params": {"regParm": 1}}, {"grid": {"regParm": [1]}}], ids=["params", "grid"])
 def test_an_unknown_parameter_is_refused_with_the_names_there_are(features: DataFrame, where: dict[str, Any]) -> None:
-    with pytest.raises(HeadError, match=r"logistic_regression has no parameter 'regParm'; it has .*regParam"):
+    with pytest.raises(HeadError, match=r"has no parameter 'regParm'; its parameters are .*regParam"):
         fit_classifier(features, ClassifierParams(**where))
 
 
@@ -431,3 +433,30 @@ def test_plain_spark_without_daylight_loads_a_stored_classifier_and_answers_the_
     assert done.returncode == 0, done.stderr
     expected = answers_by_id(predict(features, classifier))
     assert json.loads(done.stdout) == {id_: row["predicted_label"] for id_, row in expected.items()}
+
+
+# The version
+
+
+def test_a_training_has_the_version_that_commit_41041cd_gave_it(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_set, "DECODER", "decoder")
+    monkeypatch.setattr(training_set, "version", lambda _: "4.3.0")
+    rows = []
+    for n in range(12):
+        alone = "holdout" if n % 5 == 0 else "train"
+        label, split, group = "hat" if n % 2 else "dress", None if n == 7 else alone, f"{n // 2:064x}"
+        rows.append((f"{n:064x}", label, split, [1.0, float(n)], "b", group, alone))
+    columns = "image_id string, label string, split string, features array<float>, backbone string, group string"
+    labelled = select_labelled(spark.createDataFrame(rows, f"{columns}, split_alone string"))
+    assert identify(labelled, "b", ClassifierParams()) == "fd7d7322ffc21ae4"
+    others = ClassifierParams("linear_svc", "standard", {"maxIter": 3}, {"regParam": [0.1, 1.0]}, 4, 7, 0.9, 3)
+    assert identify(labelled, "b", others) == "be9b5ee199fce4a0"
+
+
+def test_a_calibration_stored_under_the_former_name_of_the_target_is_read(classifier: Classifier) -> None:
+    stored = classifier.calibration.to_dict()
+    former = {"promised_precision" if name == "target_precision" else name: stored[name] for name in stored}
+    report = {**classifier.report, "calibration": former}
+    assert replace(classifier, report=report).calibration == classifier.calibration

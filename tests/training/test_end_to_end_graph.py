@@ -20,19 +20,20 @@ from PIL import Image, ImageOps
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from assets.training.end_to_end_graph import fused_graph_answers_as_the_classifier
+from assets.training.end_to_end_graph import end_to_end_graph_matches_the_classifier
 from pipeline.embed.backbone import Backbone, embed_with, load_backbone, open_backbone, open_session
 from pipeline.embed.decode import decode
 from pipeline.embed.golden_set import KEY, make_golden_set, read_golden_set
 from pipeline.images.features import extract_features
-from pipeline.images.labels import label_features, list_training_files, read_training_images
+from pipeline.images.labels import list_training_files, read_training_images
+from pipeline.images.split import label_features
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier, fit_classifier, predict
-from pipeline.training.end_to_end_graph import FusionError, add_graph, fuse
+from pipeline.training.end_to_end_graph import GraphError, add_graph, build_graph
 from pipeline.training.fitting import ClassifierParams
-from pipeline.training.graph_parity import MAX_DIFFERENCE, FusedParity, measure_fused_parity
+from pipeline.training.graph_parity import MAX_DIFFERENCE, GraphParity, measure_graph_parity
 from resources.lake.lake import Lake
-from resources.models.store import FUSED, ModelStore
+from resources.models.store import END_TO_END_GRAPH, ModelStore
 from resources.settings import Settings
 from resources.spark.session import SparkResource
 
@@ -53,7 +54,7 @@ CASES = {
 }
 
 
-Judge = Callable[..., FusedParity]
+Judge = Callable[..., GraphParity]
 Check = Callable[[Classifier], dg.AssetCheckResult]
 BLACK = slice(-2, -1)
 
@@ -115,7 +116,7 @@ def test_one_file_gives_the_probabilities_and_labels_of_mllib(
     classifier, label_count = case
     pixels = make_probes(label_count)
     assert not load_backbone(tiny_backbone.path)(pixels[BLACK]).any()
-    probabilities, labels = run(fuse(tiny_backbone, classifier), pixels)
+    probabilities, labels = run(build_graph(tiny_backbone, classifier), pixels)
     expected, expected_labels = answer(spark, tiny_backbone, classifier, pixels)
     assert probabilities.dtype == np.float32
     assert np.abs(probabilities - expected).max() <= 1e-6
@@ -159,7 +160,7 @@ def test_calibrated_probabilities_are_powers_of_the_head_s(
     shares, labels = answer(spark, tiny_backbone, replace(classifier, report=plain), pixels)
     for temperature in (0.5, 3.0):
         report = {**plain, "calibration": {"temperature": temperature}}
-        probabilities, named = run(fuse(tiny_backbone, replace(classifier, report=report)), pixels)
+        probabilities, named = run(build_graph(tiny_backbone, replace(classifier, report=report)), pixels)
         powers = shares ** (1 / temperature)
         assert np.abs(probabilities - powers / powers.sum(axis=1, keepdims=True)).max() <= 1e-6
         assert named == labels
@@ -184,7 +185,7 @@ def test_the_file_says_what_it_is(classifier: Classifier, tiny_backbone: Backbon
         ("probabilities", ["n", len(COLOURS)]),
         ("label", ["n"]),
     ]
-    assert fuse(tiny_backbone, classifier) == classifier.graph, "the same classifier is the same file"
+    assert build_graph(tiny_backbone, classifier) == classifier.graph, "the same classifier is the same file"
 
 
 def test_a_graph_of_the_oldest_opset_is_fused_too(
@@ -194,26 +195,26 @@ def test_a_graph_of_the_oldest_opset_is_fused_too(
     model.opset_import[0].version = 7
     path = tmp_path / "old.onnx"
     path.write_bytes(model.SerializeToString())
-    graph = fuse(replace(tiny_backbone, path=str(path)), classifier)
+    graph = build_graph(replace(tiny_backbone, path=str(path)), classifier)
     assert np.array_equal(run(graph, make_probes(3))[0], run(classifier.graph, make_probes(3))[0])
 
 
 def test_a_head_of_trees_has_no_file_and_says_why(trees: Classifier, tiny_backbone: Backbone) -> None:
     assert add_graph(trees, tiny_backbone).graph is None
-    with pytest.raises(FusionError, match=r"cannot be fused: RandomForest.* is made of trees"):
-        fuse(tiny_backbone, trees)
+    with pytest.raises(GraphError, match=r"cannot be exported: RandomForest.* is made of trees"):
+        build_graph(tiny_backbone, trees)
 
 
 def test_a_threshold_that_is_not_a_half_has_no_file(spark: SparkSession, tiny_backbone: Backbone) -> None:
     training = make_features(spark, tiny_backbone, *make_pixels(2))
     fitted = fit_classifier(training, ClassifierParams(params={"maxIter": 1, "threshold": 0.7}))
-    with pytest.raises(FusionError, match=r"threshold is 0\.7"):
-        fuse(tiny_backbone, fitted)
+    with pytest.raises(GraphError, match=r"threshold is 0\.7"):
+        build_graph(tiny_backbone, fitted)
 
 
 def test_a_classifier_of_another_backbone_is_refused(tiny_backbone: Backbone, classifier: Classifier) -> None:
-    with pytest.raises(FusionError, match="and the backbone is another: materialize training_features anew"):
-        fuse(replace(tiny_backbone, digest="another"), classifier)
+    with pytest.raises(GraphError, match="and the backbone is another: materialize training_features anew"):
+        build_graph(replace(tiny_backbone, digest="another"), classifier)
 
 
 @pytest.fixture
@@ -222,10 +223,10 @@ def judge(
 ) -> Judge:
     """Compares a file with the classifier."""
 
-    def judge(content: bytes, stored: DataFrame = features) -> FusedParity:
+    def judge(content: bytes, stored: DataFrame = features) -> GraphParity:
         path = tmp_path / f"{hashlib.sha256(content).hexdigest()}.onnx"
         path.write_bytes(content)
-        return measure_fused_parity(open_backbone(path), classifier, tiny_backbone, images, stored)
+        return measure_graph_parity(open_backbone(path), classifier, tiny_backbone, images, stored)
 
     return judge
 
@@ -287,7 +288,7 @@ def test_names_in_another_order_are_found_out(judge: Judge, classifier: Classifi
 
 def test_a_file_for_other_labels_is_found_out(judge: Judge, tiny_backbone: Backbone, features: DataFrame) -> None:
     two = fit_classifier(features.where("label <> 'red'"), ClassifierParams(params={"maxIter": 1}))
-    parity = judge(fuse(tiny_backbone, two))
+    parity = judge(build_graph(tiny_backbone, two))
     assert not parity.holds
     assert parity.missing_count == parity.compared_count > 0
 
@@ -297,7 +298,7 @@ def check(store: ModelStore, tiny_backbone: Backbone, images: StoredRows, featur
     """Runs the asset's check on a candidate."""
 
     def check(candidate: Classifier) -> dg.AssetCheckResult:
-        return fused_graph_answers_as_the_classifier(
+        return end_to_end_graph_matches_the_classifier(
             classifier_candidate=candidate,
             backbone=tiny_backbone,
             training_images=images,
@@ -326,7 +327,7 @@ def test_a_file_that_was_damaged_where_it_lies_fails_the_check(
     check: Check, store: ModelStore, classifier: Classifier, features: DataFrame
 ) -> None:
     store.save("classifier_candidate", classifier)
-    file = Path(store.fused_place(classifier.version))
+    file = Path(store.graph_location(classifier.version))
     file.write_bytes(damage(onnx.load(file), swap_labels))
     result = check(classifier)
     assert not result.passed
@@ -340,7 +341,7 @@ def test_a_head_without_a_file_passes_the_check_with_the_reason(
     result = check(trees)
     assert result.passed
     assert "no classifier.onnx: RandomForest" in result.description
-    assert not Path(store.fused_place(trees.version)).exists()
+    assert not Path(store.graph_location(trees.version)).exists()
 
 
 def test_an_old_classifier_without_a_file_loads_fails_the_check_and_gets_one_by_the_next_training(
@@ -353,12 +354,12 @@ def test_an_old_classifier_without_a_file_loads_fails_the_check_and_gets_one_by_
     assert not result.passed
     assert "materialize classifier_candidate anew" in result.description
     store.save("classifier_candidate", classifier)
-    assert Path(store.fused_place(classifier.version)).read_bytes() == classifier.graph
+    assert Path(store.graph_location(classifier.version)).read_bytes() == classifier.graph
 
 
 def test_a_day_does_not_read_the_file(store: ModelStore, classifier: Classifier) -> None:
     store.save("classifier", classifier)
-    (store.lake.models.folder / "classifier" / classifier.version / FUSED).write_bytes(b"not a graph")
+    (store.lake.models.folder / "classifier" / classifier.version / END_TO_END_GRAPH).write_bytes(b"not a graph")
     found = store.find_classifier("classifier")
     assert (found.version, found.graph) == (classifier.version, None)
 

@@ -18,9 +18,15 @@ from assets.definitions import build_definitions, build_resources
 from assets.training.backbone import int8_costs_little
 from pipeline.embed import int8_support as processor
 from pipeline.networks.pretrained import PretrainedError
-from pipeline.training import precision_costs
-from pipeline.training.precision import PrecisionChoice, choose_precision, describe_precision
-from pipeline.training.precision_costs import PrecisionCosts, measure_cosines, sample_labelled
+from pipeline.training import precision
+from pipeline.training.precision import (
+    PrecisionChoice,
+    PrecisionCosts,
+    choose_precision,
+    describe_precision,
+    measure_cosines,
+    sample_labelled,
+)
 from resources.models.catalogue import BackboneCatalogue
 from resources.models.precision import Precisions
 from resources.settings import Settings, read_settings
@@ -42,20 +48,20 @@ COSTS = PrecisionCosts(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({}, "int8: 1.9 times as fast as fp32, accuracy 0.898 against 0.900 on 341 pictures"),
-        ({"int8_accuracy": 0.895}, "int8: 1.9 times as fast as fp32, accuracy 0.895 against 0.900 on 341 pictures"),
+        ({}, "int8: 1.9 times as fast as fp32, accuracy 0.898 against 0.900 on 341 images"),
+        ({"int8_accuracy": 0.895}, "int8: 1.9 times as fast as fp32, accuracy 0.895 against 0.900 on 341 images"),
         (
             {"int8_accuracy": 0.894},
             "fp32: int8 is 1.9 times as fast, but loses more than half a point: accuracy 0.894 against 0.900 on 341"
-            " pictures",
+            " images",
         ),
         (
             {"int8_pictures_per_second": 90.0},
-            "fp32: int8 is no faster, 0.9 times as fast, accuracy 0.898 against 0.900 on 341 pictures",
+            "fp32: int8 is no faster, 0.9 times as fast, accuracy 0.898 against 0.900 on 341 images",
         ),
         (
             {"int8_pictures_per_second": 90.0, "int8_accuracy": 0.95},
-            "int8: 0.9 times as fast as fp32, accuracy 0.950 against 0.900 on 341 pictures",
+            "int8: 0.9 times as fast as fp32, accuracy 0.950 against 0.900 on 341 images",
         ),
     ],
 )
@@ -73,7 +79,7 @@ def test_int8_that_fails_a_proof_is_not_taken_however_fast() -> None:
 
 def test_the_page_tells_why_and_all_costs() -> None:
     report = describe_precision(choose_precision(COSTS))
-    assert report.texts == {"why": "int8: 1.9 times as fast as fp32, accuracy 0.898 against 0.900 on 341 pictures"}
+    assert report.texts == {"why": "int8: 1.9 times as fast as fp32, accuracy 0.898 against 0.900 on 341 images"}
     assert report.numbers["int8_speedup"] == pytest.approx(1.9)
     assert report.numbers["int8_smallest_cosine"] == 0.95
     assert len(report.numbers) == 9
@@ -92,7 +98,7 @@ def test_cosines_are_of_the_same_pictures_and_vectors_of_zeros_are_alike(spark: 
 
 
 def test_cosines_are_of_so_many_pictures_at_most(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision_costs, "MAX_COSINES", 2)
+    monkeypatch.setattr(precision, "MAX_COSINES", 2)
     exact = vectors(spark, {"c": [1, 1], "a": [1, 0], "b": [0, 1]})
     np.testing.assert_allclose(measure_cosines(exact, vectors(spark, {"a": [1, 0], "b": [1, 0], "c": [1, 1]})), [1, 0])
 
@@ -100,7 +106,7 @@ def test_cosines_are_of_so_many_pictures_at_most(spark: SparkSession, monkeypatc
 def test_a_sample_is_of_the_pictures_with_the_least_digests(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision_costs, "MAX_IMAGES", 2)
+    monkeypatch.setattr(precision, "MAX_IMAGES", 2)
     rows = [("c", "x"), ("b", "x"), ("b", "y"), ("a", "x"), (None, "x")]
     assert sample_labelled(spark.createDataFrame(rows, "image_id string, label string")) == ["a", "b"]
 
@@ -123,6 +129,8 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+CHOICE = ("precision_measurement", "backbone")
+
 Make = Callable[..., dg.ExecuteInProcessResult]
 
 
@@ -133,7 +141,7 @@ def make(settings: Settings, instance: dg.DagsterInstance, spark: SparkSession) 
     def make(*assets: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
         job = build_definitions(settings.replace(**changes)).resolve_implicit_global_asset_job_def()
         return job.execute_in_process(
-            run_config={"ops": {"backbone": {"config": config}}} if config else {},
+            run_config={"ops": {"precision_measurement": {"config": config}}} if config else {},
             instance=instance,
             asset_selection=[dg.AssetKey(asset) for asset in assets],
             raise_on_error=False,
@@ -160,31 +168,31 @@ def notes(settings: Settings) -> dict[Path, int]:
 def test_auto_measures_once_and_a_growing_training_set_changes_nothing(
     make: Make, settings: Settings, training_folder: Path, tmp_path: Path, make_photo: MakePhoto
 ) -> None:
-    first = told(make("training_images", "backbone"))
+    first = told(make("training_images", *CHOICE))
     assert first["precision"] == first["why"].split(":")[0]
     assert first["fp32_accuracy"] > 0.9
     assert 0.99 < first["int8_smallest_cosine"] <= first["int8_mean_cosine"] <= 1
-    assert first["picture_count"] == 90
-    assert f"on {first['holdout_count']} pictures" in first["why"]
+    assert first["image_count"] == 90
+    assert f"on {first['holdout_count']} images" in first["why"]
     (kept,) = notes(settings).items()
 
     shutil.copytree(training_folder, tmp_path / "more")
     (tmp_path / "more" / "red" / "another.jpg").write_bytes(make_photo("red", 777))
     grown = {"training": str(tmp_path / "more")}
-    again = told(make("training_images", "backbone", **grown))
-    assert (again["digest"], again["why"], again["picture_count"]) == (first["digest"], first["why"], 90)
+    again = told(make("training_images", *CHOICE, **grown))
+    assert (again["digest"], again["why"], again["image_count"]) == (first["digest"], first["why"], 90)
     assert dict([kept]) == notes(settings)
 
-    anew = told(make("backbone", config={"measure_again": True}, **grown))
-    assert anew["picture_count"] == 91
+    anew = told(make(*CHOICE, config={"measure_again": True}, **grown))
+    assert anew["image_count"] == 91
     assert dict([kept]) != notes(settings)
 
 
 def test_int8_that_was_asked_for_is_made_of_the_labelled_pictures_and_measured(make: Make) -> None:
-    result = make("training_images", "backbone", precision="int8")
+    result = make("training_images", *CHOICE, precision="int8")
     page = told(result)
     assert page["precision"] == "int8"
-    assert page["why"].startswith("int8: DAYLIGHT_PRECISION says so; measuring chose ")
+    assert page["why"].startswith("int8: set by DAYLIGHT_PRECISION; measured: ")
     assert page["calibration"].endswith("pictures, mean of the extremes of every 8")
     assert check(result).metadata["loss"].value == pytest.approx(
         page["fp32_accuracy"] - page["int8_accuracy"], abs=1e-4
@@ -193,17 +201,17 @@ def test_int8_that_was_asked_for_is_made_of_the_labelled_pictures_and_measured(m
 
 
 def test_fp32_needs_no_labelled_pictures(make: Make, settings: Settings) -> None:
-    result = make("backbone", precision="fp32")
-    assert told(result)["why"] == "fp32: DAYLIGHT_PRECISION says so"
+    result = make(*CHOICE, precision="fp32")
+    assert told(result)["why"] == "fp32: set by DAYLIGHT_PRECISION"
     assert (check(result).passed, check(result).description) == (True, "fp32 in use")
     assert notes(settings) == {}
 
 
 @pytest.mark.parametrize("word", ["auto", "int8"])
 def test_without_labelled_pictures_the_reason_names_the_asset_to_materialize(make: Make, word: str) -> None:
-    said = reason(make("backbone", precision=word))
-    assert f"DAYLIGHT_PRECISION is {word}, which labelled pictures are needed for: there is no table" in said
-    assert said.endswith("materialize training_images first, or let DAYLIGHT_PRECISION be fp32")
+    said = reason(make(*CHOICE, precision=word))
+    assert f"DAYLIGHT_PRECISION={word} needs labelled images: there is no table" in said
+    assert said.endswith("materialize training_images first, or set DAYLIGHT_PRECISION=fp32")
 
 
 @pytest.mark.parametrize(
@@ -215,14 +223,21 @@ def test_too_few_pictures_to_measure_are_fp32_and_no_failure(
 ) -> None:
     for label in labels:
         shutil.copytree(training_folder / label, tmp_path / "few" / "train" / label)
-    page = told(make("training_images", "backbone", training=str(tmp_path / "few")))
+    page = told(make("training_images", *CHOICE, training=str(tmp_path / "few")))
     assert page["precision"] == "fp32"
-    assert page["why"].startswith(f"fp32: int8 could not be measured, since {why}")
+    assert page["why"].startswith(f"fp32: int8 could not be measured: {why}")
     assert notes(settings) == {}, "measured as soon as there are more"
     forced = make("backbone", precision="int8")
     assert told(forced)["precision"] == "int8"
     assert not check(forced).passed
-    assert "nobody can tell" in str(check(forced).description)
+    assert "unknown" in str(check(forced).description)
+
+
+def test_a_backbone_that_was_never_measured_names_the_asset_to_materialize(make: Make) -> None:
+    assert make("training_images").success
+    said = reason(make("backbone"))
+    assert "DAYLIGHT_PRECISION=auto needs a measurement of convolutions on labelled images, and there is none" in said
+    assert "materialize precision_measurement first, or set DAYLIGHT_PRECISION=fp32" in said
 
 
 @pytest.fixture
@@ -234,7 +249,7 @@ def old_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_a_processor_without_dot_products_auto_is_fp32_and_measures_nothing(
     make: Make, settings: Settings, old_processor: None
 ) -> None:
-    page = told(make("backbone"))
+    page = told(make(*CHOICE))
     assert page["precision"] == "fp32"
     assert page["why"].startswith("fp32: this processor (Old Xeon) has no 8-bit dot products")
     assert notes(settings) == {}
@@ -246,7 +261,7 @@ def test_on_a_processor_without_dot_products_int8_is_refused_in_words(
     wanted = (
         r"this processor (Old Xeon) has no 8-bit dot products (AVX-512 VNNI, AVX-VNNI, ARM dot product): int8 would be"
     )
-    said = reason(make("backbone", precision="int8"))
+    said = reason(make(*CHOICE, precision="int8"))
     assert wanted in said
     assert "let DAYLIGHT_PRECISION be fp32 or auto" in said
     catalogue = build_resources(settings)["catalogue"]
