@@ -1,4 +1,4 @@
-"""The proof that the one file to deploy answers as the classifier that it is made of."""
+"""The check that the file to deploy predicts as the classifier in it."""
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -35,24 +35,24 @@ def end_to_end_graph_matches_the_classifier(
     model_store: ModelStore,
     settings: dg.ResourceParam[Settings],
 ) -> dg.AssetCheckResult:
-    """classifier.onnx gives the classifier's labels, and its probabilities within 0.00001, on the whole holdout.
+    """classifier.onnx predicts the classifier's labels on the whole holdout, and its probabilities within 0.00001.
 
-    A head that no graph computes exactly has no such file, and passes with the reason.
+    A head that cannot be exported exactly has no such file; the check passes and gives the reason.
     """
     if reason := refuse_graph(classifier_candidate):
         return dg.AssetCheckResult(passed=True, description=f"there is no classifier.onnx: {reason}")
-    place = dg.MetadataValue.path(model_store.graph_location(classifier_candidate.version))
+    location = dg.MetadataValue.path(model_store.graph_location(classifier_candidate.version))
     graph = model_store.find_graph(classifier_candidate.version)
     if graph is None:
-        told = "there is no classifier.onnx: materialize classifier_candidate anew"
-        return dg.AssetCheckResult(passed=False, description=told, metadata={"file": place})
+        description = "there is no classifier.onnx: materialize classifier_candidate again"
+        return dg.AssetCheckResult(passed=False, description=description, metadata={"file": location})
     features = join_split(training_features, training_split)
     parity = measure_graph_parity(graph, classifier_candidate, backbone, training_images, features, settings.limits)
     return dg.AssetCheckResult(
         passed=parity.holds,
-        description=parity.told,
+        description=parity.message,
         metadata={
-            "file": place,
+            "file": location,
             "max_difference": dg.MetadataValue.text(f"{parity.max_difference:.1e}"),
             "allowed_difference": dg.MetadataValue.text(f"{MAX_DIFFERENCE:.0e}"),
             **show_numbers({"megabytes": graph.megabytes, "compared_count": parity.compared_count}),

@@ -1,7 +1,7 @@
-"""The classifier: one MLlib pipeline from features to a label, fitted on the train side and judged on the holdout.
+"""The classifier: an MLlib pipeline from features to a label, fitted on the train split, evaluated on the holdout.
 
-What it is fitted on is `training_set.py`, its stages and their search `fitting.py`, heads by name `heads.py`, how sure
-it may be `calibration.py`, scores `evaluation.py`; where models live is `resources/models/store.py`.
+Its rows are `training_set.py`, its stages and their search `fitting.py`. Calibration and scores are the package
+`evaluation`; storage is `resources/models/store.py`.
 """
 
 from collections.abc import Callable
@@ -32,28 +32,28 @@ from pipeline.training.fitting import (
 from pipeline.training.training_set import check_trainable, identify, select_labelled
 
 PREDICTION_COLUMNS: Final = """
-    predicted_label string comment 'the most probable label, from image_features.features; null where there are none',
+    predicted_label string comment 'most probable label, from image_features.features; null where there are none',
     confidence double comment 'calibrated probability of that label, 0 to 1, from image_features.features',
-    probabilities map<string, double> comment 'of every label, from image_features.features; they add up to 1'
+    probabilities map<string, double> comment 'probability of every label, from image_features.features; they sum to 1'
 """
 
 HOLDOUT_SAMPLE: Final = 200
-"""Pictures by which a later candidate is known to be judged on the same holdout."""
+"""Holdout images recorded to check that a later candidate is evaluated on the same holdout."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A fitted classifier and what is known about it.
+    """A fitted classifier with its evaluation.
 
     Attributes:
-        version: digest of what it was fitted from: features, labels, split, parameters and versions.
-        backbone: digest of the graph whose features it takes.
-        model: the MLlib pipeline, from `embedding` (vector) to `prediction` and `predicted_label`; not calibrated.
-        report: what stands in `evaluation.json`.
-        cross_fitted: answers to the train side of classifiers that did not see the pictures, uncalibrated; None for a
-            classifier that was loaded, or fitted without.
-        graph: the file of `fused.py`, on its way to the store; None of one that was loaded.
-        training_set: of `list_training_set`, on its way to the store; None of one that was loaded.
+        version: digest of labels, split, parameters, library versions and backbone.
+        backbone: digest of the graph whose features it reads.
+        model: MLlib pipeline from `embedding` (vector) to `prediction` and `predicted_label`; not calibrated.
+        report: contents of `evaluation.json`.
+        cross_fitted: uncalibrated predictions for the train split by classifiers that were not trained on the images;
+            None if loaded, or fitted without cross-fit.
+        graph: file of `end_to_end_graph.py`, to be stored; None if loaded.
+        training_set: result of `list_training_set`, to be stored; None if loaded.
     """
 
     version: str
@@ -66,101 +66,104 @@ class Classifier:
 
     @property
     def labels(self) -> list[str]:
-        """The labels that it can answer, in the order of its probabilities."""
+        """Labels that it can predict, in the order of its probabilities."""
         return labels_of(self.model)
 
     @property
     def calibration(self) -> Calibration:
-        """How its probabilities are read; those of a classifier of before calibration are taken as they are."""
+        """Temperature and threshold; a classifier fitted before calibration existed has its probabilities unchanged."""
         stored = self.report.get("calibration")
         return Calibration.from_dict(stored) if stored else UNCALIBRATED
 
 
-def keep_quiet(done: int, total: int) -> None:
-    """For who need not know how far a training is."""
+def ignore_progress(done: int, total: int) -> None:
+    """Progress callback that does nothing."""
 
 
 def fit_classifier(
-    features: DataFrame, params: ClassifierParams, tell: Callable[[int, int], object] = keep_quiet
+    features: DataFrame, params: ClassifierParams, report_progress: Callable[[int, int], object] = ignore_progress
 ) -> Classifier:
-    """Fits on the train side, calibrates by cross-fitting on the same side, and evaluates on the holdout.
+    """Fits on the train split, calibrates by cross-fitting on it, and evaluates on the holdout.
 
     Args:
-        features: with `image_id`, `label`, `split`, `features` and `backbone`, and perhaps `group` and `split_alone`;
-            rows without a label or features are left out.
-        params: what to fit.
-        tell: is given the number of fits that are done, and of all, after some of them.
+        features: labelled features with `image_id`, `label`, `split`, `features`, `backbone`, optionally `group` and
+            `split_alone`; rows without a label or features are ignored.
+        params: parameters of the fit.
+        report_progress: callback with the number of finished fits and the total.
 
     Raises:
-        TrainingError: where a side is empty, there is one label only, or the features are of several backbones.
-        HeadError: where there is no such head or parameter.
+        TrainingError: if a split is empty, there is only one label, or the features come from several backbones.
+        HeadError: if there is no such head or parameter.
     """
     labelled = select_labelled(features).cache()
     try:
         searched = count_fits(params)
-        fits = searched + params.calibration_folds + 1  # the last by `_judge_ungrouped`
-        bare = _fit(labelled, params)
-        tell(searched, fits)
+        fits = searched + params.calibration_folds + 1  # the last by `_evaluate_ungrouped`
+        uncalibrated = _fit(labelled, params)
+        report_progress(searched, fits)
         train = labelled.where(F.col("split") == TRAIN)
-        best = {name: value for name, value in bare.report["chosen"].get("best", {}).items() if name != "accuracy"}
+        best = {
+            name: value for name, value in uncalibrated.report["chosen"].get("best", {}).items() if name != "accuracy"
+        }
         settled = replace(params, params={**params.params, **best}, grid={})
-        crossed = cross_fit(train, settled, lambda folds: tell(searched + folds, fits))
+        crossed = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
         calibration = calibrate(crossed, params.target_precision)
-        calibrated = replace(bare, report={"calibration": calibration.to_dict()}, cross_fitted=crossed)
-        report = {**bare.report, **_evaluate(labelled, calibrated), "ungrouped": _judge_ungrouped(labelled, settled)}
+        calibrated = replace(uncalibrated, report={"calibration": calibration.to_dict()}, cross_fitted=crossed)
+        scores = {**_evaluate(labelled, calibrated), "ungrouped": _evaluate_ungrouped(labelled, settled)}
+        report = {**uncalibrated.report, **scores}
     finally:
         labelled.unpersist()
     return replace(calibrated, report={**report, **calibrated.report})
 
 
 def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifier:
-    """As `fit_classifier`, where only right and wrong count: probabilities are the head's own."""
+    """Like `fit_classifier` without calibration, if only the predicted labels matter."""
     labelled = select_labelled(features).cache()
     try:
-        bare = _fit(labelled, params)
-        return replace(bare, report={**bare.report, **_evaluate(labelled, bare)})
+        fitted = _fit(labelled, params)
+        return replace(fitted, report={**fitted.report, **_evaluate(labelled, fitted)})
     finally:
         labelled.unpersist()
 
 
 def identify_training(features: DataFrame, backbone: Backbone, params: ClassifierParams) -> str:
-    """The version that fitting these features would give, without fitting; features as in `fit_classifier`."""
+    """Computes the version that fitting these features would give, without fitting."""
     return identify(select_labelled(features), backbone.digest, params)
 
 
 def predict_holdout(features: DataFrame, classifier: Classifier) -> LabelledPredictions:
-    """Answers the labelled holdout of these features.
+    """Predicts the labelled holdout of these features.
 
     Raises:
-        SparkRuntimeException: where the features are not of its backbone.
+        SparkRuntimeException: if the features come from another backbone.
     """
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
     return collect_predictions(predict(holdout, classifier), classifier.labels)
 
 
 def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
-    """Answers every row that has features, lazily.
+    """Predicts every row that has features, lazily.
 
     Returns:
-        The columns given, with those of `PREDICTION_COLUMNS` behind them; rows without features are left out.
+        The given columns followed by those of `PREDICTION_COLUMNS`; rows without features are left out.
 
     Raises:
-        SparkRuntimeException: when run, where a row is not of the classifier's backbone.
+        SparkRuntimeException: when run, if a row comes from another backbone.
     """
-    stranger = F.col("backbone") != classifier.backbone
+    is_foreign = F.col("backbone") != classifier.backbone
     message = F.concat(
-        F.lit(f"the classifier takes features of {classifier.backbone}, and got "),
+        F.lit(f"the classifier expects features of {classifier.backbone}, but got "),
         F.col("backbone"),
-        F.lit(": train anew with the backbone in use (materialize the group training),"),
-        F.lit(" or let DAYLIGHT_BACKBONE name the former one"),
+        F.lit(": train with the current backbone (materialize the group training),"),
+        F.lit(" or set DAYLIGHT_BACKBONE to the former one"),
     )
-    checked = F.when(stranger, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
+    checked = F.when(is_foreign, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
     answerable = features.where(F.col("features").isNotNull()).withColumn("features", checked)
     return predict_features(answerable, classifier.model, classifier.calibration.temperature)
 
 
 def _fit(labelled: DataFrame, params: ClassifierParams) -> Classifier:
-    """The fitted pipeline, and of what it was made."""
+    """Fits the pipeline and reports its inputs."""
     found = check_trainable(labelled)
     backbone = found["backbones"][0]
     model, chosen = fit_pipeline(labelled.where(F.col("split") == TRAIN), params)
@@ -179,21 +182,22 @@ def _fit(labelled: DataFrame, params: ClassifierParams) -> Classifier:
 
 
 def _evaluate(labelled: DataFrame, classifier: Classifier) -> dict[str, Any]:
-    answers = predict_holdout(labelled, classifier)
+    predictions = predict_holdout(labelled, classifier)
     return {
-        **evaluate(answers, classifier.calibration).to_dict(),
-        "holdout_sample": answers.sample_labels(HOLDOUT_SAMPLE),
+        **evaluate(predictions, classifier.calibration).to_dict(),
+        "holdout_sample": predictions.sample_labels(HOLDOUT_SAMPLE),
     }
 
 
-def _judge_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[str, Any] | None:
-    """Scores of the same training with every picture on the side where it would be by itself; None where that is so.
+def _evaluate_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[str, Any] | None:
+    """Scores the same training on the split without leakage groups; None if both splits are equal.
 
-    What they are better by is what a split leaks that tears near-duplicates apart.
+    The gain over the real split is what splitting near-duplicates across would leak.
     """
     if labelled.where(~F.col("split").eqNullSafe(F.col("split_alone"))).isEmpty():
         return None
     alone = labelled.withColumn("split", F.col("split_alone"))
     model, _ = fit_pipeline(alone.where(F.col("split") == TRAIN), params)
-    answers = collect_predictions(predict_features(alone.where(F.col("split") == HOLDOUT), model), labels_of(model))
-    return {"accuracy": float(answers.is_right.mean()), "support": len(answers)}
+    holdout = predict_features(alone.where(F.col("split") == HOLDOUT), model)
+    predictions = collect_predictions(holdout, labels_of(model))
+    return {"accuracy": float(predictions.is_right.mean()), "support": len(predictions)}

@@ -1,7 +1,7 @@
-"""The fused graph: backbone, head and calibration in one ONNX file, the one file to deploy.
+"""The end-to-end graph: backbone, head and calibration in one ONNX file to deploy.
 
-In go letterboxed uint8 `pixels [n, size, size, 3]`, out come `probabilities`, float32 `[n, labels]`, and `label`,
-strings `[n]`. How the head becomes operations is `head_graph.py`; whether the file answers alike, `fused_parity.py`.
+Input: letterboxed uint8 `pixels [n, size, size, 3]`. Outputs: `probabilities`, float32 `[n, labels]`, and `label`,
+strings `[n]`. The operations of the head are `head_graph.py`; the comparison with MLlib is `graph_parity.py`.
 """
 
 import json
@@ -17,28 +17,28 @@ from pipeline.training.head_graph import LABEL, PROBABILITIES, build_head_graph,
 
 
 class GraphError(ValueError):
-    """A graph that cannot be fused; the text says what does not fit."""
+    """A classifier without an end-to-end graph; the message gives the reason."""
 
 
 def refuse_graph(classifier: Classifier) -> str | None:
-    """Why there is no fused graph of a classifier; None where there is one."""
+    """Returns why a classifier has no end-to-end graph, or None if it has one."""
     return refuse_head(classifier.model)
 
 
 def add_graph(classifier: Classifier, backbone: Backbone) -> Classifier:
-    """The same classifier with its fused graph, where its head has one."""
+    """Adds the end-to-end graph to a classifier, if its head can be exported."""
     return classifier if refuse_graph(classifier) else replace(classifier, graph=build_graph(backbone, classifier))
 
 
 def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
-    """Puts the head of a classifier behind its backbone, in one file of ONNX.
+    """Appends the head of a classifier to its backbone, in one ONNX file.
 
-    Its metadata hold `labels` in the order of the probabilities (JSON), `classifier` (version), `backbone` (digest),
-    `size`, `temperature`, `daylight` (version), what the backbone's say, and a golden set of its own.
+    The metadata are those of the backbone with `labels` in the order of the probabilities (JSON), `classifier`
+    (version), `backbone` (digest), `size`, `temperature`, `daylight` (version) and a golden set for this graph.
 
     Raises:
-        GraphError: where the head has no graph, or the classifier takes features of another backbone.
-        onnx.checker.ValidationError: where the whole is not valid ONNX.
+        GraphError: if the head cannot be exported, or the classifier reads features of another backbone.
+        onnx.checker.ValidationError: if the result is not valid ONNX.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -47,8 +47,8 @@ def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
         raise GraphError(f"the classifier {classifier.version} cannot be exported: {reason}")
     if classifier.backbone != backbone.digest:
         raise GraphError(
-            f"the classifier takes features of {classifier.backbone}, and the backbone is {backbone.digest}:"
-            " materialize training_features anew"
+            f"the classifier expects features of {classifier.backbone}, but the backbone is {backbone.digest}:"
+            " materialize training_features"
         )
     model, temperature = onnx.load(backbone.path), _temperature(classifier.report)
     head = build_head_graph(classifier.model, model.graph.output[0].name, backbone.dimension, temperature)
@@ -60,7 +60,7 @@ def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
     )
     model.graph.output.append(helper.make_tensor_value_info(LABEL, TensorProto.STRING, ["n"]))
     former = {each.key: each.value for each in model.metadata_props}
-    said = former | {
+    metadata = former | {
         "labels": json.dumps(classifier.labels, ensure_ascii=False),
         "classifier": classifier.version,
         "backbone": backbone.digest,
@@ -68,12 +68,12 @@ def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
         "temperature": repr(temperature),
         "daylight": version("daylight"),
     }
-    contents = read_golden_set(said.pop(KEY)).contents
-    helper.set_model_props(model, said)
+    contents = read_golden_set(metadata.pop(KEY)).contents
+    helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)
     embed = embed_with(open_session(model.SerializeToString(deterministic=True)))
     golden = make_golden_set(contents, embed, backbone.size, backbone.precision)
-    helper.set_model_props(model, said | {KEY: golden.to_text()})
+    helper.set_model_props(model, metadata | {KEY: golden.to_text()})
     return model.SerializeToString(deterministic=True)
 
 

@@ -1,4 +1,4 @@
-"""Fitting: the stages of the MLlib pipeline between a vector and a label, and the search for the head's parameters."""
+"""Fitting: the stages of the MLlib pipeline from a vector to a label, and the grid search for the head's parameters."""
 
 import itertools
 import math
@@ -29,17 +29,17 @@ from pipeline.training.heads import Head, Normalization, Number, build_head, hea
 
 @dataclass(frozen=True)
 class ClassifierParams:
-    """What is fitted.
+    """Parameters of a training.
 
     Attributes:
-        head: a name of `heads.HeadName`.
-        normalization: of the vector before the head.
+        head: one of `heads.HeadName`.
+        normalization: normalization of the vector before the head.
         params: MLlib parameters of the head by name, over its defaults.
-        grid: values by parameter; every combination is tried by cross-validation, the best one is fitted on all.
-        folds: of the cross-validation.
-        seed: of everything random.
-        target_precision: share of the answers given that shall be right, 0 to 1; the others go to review.
-        calibration_folds: of the cross-fit by which confidences are calibrated.
+        grid: values by parameter; cross-validation tries every combination, and the best one is fitted on all rows.
+        folds: folds of the cross-validation.
+        seed: seed of the whole training.
+        target_precision: minimum precision of auto-accepted predictions, 0 to 1; the others go to review.
+        calibration_folds: folds of the cross-fit that calibrates confidences.
     """
 
     head: str = "logistic_regression"
@@ -53,32 +53,31 @@ class ClassifierParams:
 
 
 def resolve_params(params: ClassifierParams) -> dict[str, Any]:
-    """All that was asked, with the head's own defaults spelled out, as plain values."""
+    """Converts to plain values, with the defaults of the head spelled out."""
     return {**asdict(params), "params": head_params(params.head, params.params)}
 
 
 def count_fits(params: ClassifierParams) -> int:
-    """How many pipelines `fit_pipeline` fits."""
+    """Counts the pipelines that `fit_pipeline` fits."""
     return 1 + (params.folds * math.prod(map(len, params.grid.values())) if params.grid else 0)
 
 
 def fit_pipeline(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
-    """Fits the pipeline, by cross-validation where there is a grid; says what was chosen, and what it scored."""
+    """Fits the pipeline, by cross-validation if there is a grid, and returns what it tried and chose."""
     vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
     indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
     dimension = only_row(train.select(F.max(F.size("features"))))[0]
     head = build_head(
         params.head, params.params, dimension=dimension, class_count=len(indexer.labels), seed=params.seed
     )
-    answer = IndexToString(inputCol="prediction", outputCol="predicted_label", labels=indexer.labels)
-    pipeline = Pipeline(stages=[indexer, *_vector_stages(params.normalization), head.estimator, answer])
+    decoder = IndexToString(inputCol="prediction", outputCol="predicted_label", labels=indexer.labels)
+    pipeline = Pipeline(stages=[indexer, *_vector_stages(params.normalization), head.estimator, decoder])
     if params.grid:
         model, chosen = _search(pipeline, head, vectors, params)
     else:
         model, chosen = pipeline.fit(vectors), {}
-    cast("StringIndexerModel", model.stages[0]).setHandleInvalid(
-        "keep"
-    )  # from here on it may meet labels that it was not fitted on
+    # the holdout may have labels that the train split lacks
+    cast("StringIndexerModel", model.stages[0]).setHandleInvalid("keep")
     return model, chosen
 
 
@@ -93,7 +92,7 @@ def _vector_stages(normalization: Normalization) -> list[Transformer | Estimator
 def _search(
     pipeline: Pipeline, head: Head, vectors: DataFrame, params: ClassifierParams
 ) -> tuple[PipelineModel, dict[str, Any]]:
-    """Cross-validation over all combinations; folds are told from the digest, so that they never move."""
+    """Cross-validates all combinations; folds follow from the digest, so an image never changes its fold."""
     combinations = [dict(zip(params.grid, values, strict=True)) for values in itertools.product(*params.grid.values())]
     fold = F.pmod(F.xxhash64("image_id"), F.lit(params.folds)).cast("int")
     search = CrossValidator(
@@ -111,23 +110,23 @@ def _search(
 
 
 def labels_of(model: PipelineModel) -> list[str]:
-    """The labels that a model can answer, in the order of its probabilities."""
+    """Returns the labels that a model can predict, in the order of its probabilities."""
     return list(cast("IndexToString", model.stages[-1]).getLabels())
 
 
 def predict_features(features: DataFrame, model: PipelineModel, temperature: float = 1.0) -> DataFrame:
-    """Answers rows that all have features, lazily.
+    """Predicts rows that all have features, lazily.
 
     Args:
-        features: with `features`.
-        model: as `fit_pipeline` gives it.
-        temperature: by which logits are divided.
+        features: rows with the column `features`.
+        model: result of `fit_pipeline`.
+        temperature: divisor of the logits.
 
     Returns:
-        The columns given, with those of `classifier.PREDICTION_COLUMNS` behind them.
+        The given columns followed by those of `classifier.PREDICTION_COLUMNS`.
     """
-    answers = model.transform(features.withColumn("embedding", array_to_vector(F.col("features"))))
-    softened = answers.withColumn("probability", soften_column(_probabilities(model), temperature))
+    predicted = model.transform(features.withColumn("embedding", array_to_vector(F.col("features"))))
+    softened = predicted.withColumn("probability", soften_column(_probabilities(model), temperature))
     return softened.select(
         *features.columns,
         "predicted_label",
@@ -137,12 +136,12 @@ def predict_features(features: DataFrame, model: PipelineModel, temperature: flo
 
 
 def _probabilities(model: PipelineModel) -> Column:
-    """Probabilities in the order of the labels; one-vs-rest has margins, whose sigmoids are made to add up to 1."""
+    """Probabilities in the order of the labels; of one-vs-rest, the normalized sigmoids of the margins."""
     if not isinstance(model.stages[-2], OneVsRestModel):
         return vector_to_array(F.col("probability"))
-    least = F.lit(-700.0)  # whose sigmoid is still above 0, so that the total is
+    floor = F.lit(-700.0)  # its sigmoid is above 0, and so is the total
     shares = F.transform(
-        vector_to_array(F.col("rawPrediction")), lambda margin: 1 / (1 + F.exp(-F.greatest(margin, least)))
+        vector_to_array(F.col("rawPrediction")), lambda margin: 1 / (1 + F.exp(-F.greatest(margin, floor)))
     )
     total = F.aggregate(shares, F.lit(0.0), lambda sum_, share: sum_ + share)
     return F.transform(shares, lambda share: share / total)

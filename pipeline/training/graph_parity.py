@@ -1,4 +1,4 @@
-"""Parity of the fused graph: whether it answers as its classifier does, on every picture of the holdout."""
+"""Parity of the end-to-end graph: does it predict as its classifier does on the whole holdout?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,24 +23,24 @@ from pipeline.training.classifier import Classifier, predict
 from pipeline.training.head_graph import LABEL
 
 MAX_DIFFERENCE: Final = 1e-5
-"""Of a probability: what float32 and the order of additions may change."""
+"""Maximum difference of a probability, from float32 and the order of additions."""
 
 MAX_EXAMPLES: Final = 64
-"""Pictures, one of a label, whose own `label` is looked at by the driver."""
+"""Images, one per label, whose output `label` the driver compares."""
 
 
 @dataclass(frozen=True)
 class GraphParity:
-    """How a fused graph answers beside its classifier.
+    """Comparison of an end-to-end graph with its classifier.
 
     Attributes:
-        source: of the features that the classifier answered.
-        compared_count: pictures of the holdout that have features.
-        missing_count: of them, those that the graph gave no probabilities, or not one for every label.
-        max_difference: of a probability; NaN where one is.
-        other_count: pictures whose label is not the most probable one of the graph.
-        example_count: pictures whose own `label` was looked at, one of every label that was answered.
-        other_examples: of them, the labels of the classifier that the graph did not give.
+        source: origin of the features that the classifier predicted from.
+        compared_count: holdout images with features.
+        missing_count: images without a probability for every label from the graph.
+        max_difference: maximum difference of a probability; NaN if a probability is NaN.
+        other_count: images whose predicted label is not the graph's most probable one.
+        example_count: images whose output `label` was compared, one per predicted label.
+        other_examples: labels that the classifier predicted for these images and the graph did not.
     """
 
     source: str
@@ -53,18 +53,18 @@ class GraphParity:
 
     @property
     def holds(self) -> bool:
-        """Whether it answers as the classifier does."""
+        """Whether the graph predicts as the classifier does."""
         differs = self.missing_count or self.other_count or self.other_examples
         return self.example_count > 0 and not differs and self.max_difference <= MAX_DIFFERENCE
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """The comparison as a sentence."""
         return (
-            f"{self.compared_count} holdout pictures, against {self.source}: probabilities differ by"
-            f" {self.max_difference:.1e} at most ({MAX_DIFFERENCE:.0e} allowed), {self.other_count} have another label,"
-            f" {self.missing_count} no answer; of {self.example_count} examples {len(self.other_examples)} are named"
-            " otherwise"
+            f"{self.compared_count} holdout images, compared with {self.source}: probabilities differ by at most"
+            f" {self.max_difference:.1e} ({MAX_DIFFERENCE:.0e} allowed), {self.other_count} images have another label,"
+            f" {self.missing_count} no prediction; {len(self.other_examples)} of {self.example_count} sample images got"
+            " a different label"
         )
 
 
@@ -76,21 +76,21 @@ def measure_graph_parity(
     features: DataFrame,
     limits: Limits = DEFAULT_LIMITS,
 ) -> GraphParity:
-    """Runs a fused graph over the whole holdout in Spark, from the bytes of its pictures, beside the classifier.
+    """Runs an end-to-end graph over the whole holdout in Spark, from image bytes, and compares it with its classifier.
 
-    Stored features may come from another processor, which rounds otherwise: where they give other answers, features are
-    made anew, and these decide.
+    Stored features may come from another processor, which rounds differently. If they give different predictions, the
+    images are embedded again and those features decide.
 
-    Costs: every picture of the holdout is decoded and embedded once more, or three times where stored features give
-    other answers. The driver holds ids, some 200 bytes for each picture, and the bytes of `MAX_EXAMPLES` pictures.
+    Every holdout image is decoded and embedded once more, or three times if stored features differ. The driver holds
+    about 200 bytes per image and the bytes of `MAX_EXAMPLES` images.
 
     Args:
-        graph: the fused file, opened as a backbone is.
-        classifier: the one it was made of.
-        backbone: the one it was made of.
-        images: the labelled pictures, with `image_id`, `length` and `content`.
-        features: of the same pictures, with `image_id`, `split`, `features` and `backbone`.
-        limits: of a picture.
+        graph: end-to-end graph, opened like a backbone.
+        classifier: classifier in the graph.
+        backbone: backbone in the graph.
+        images: labelled images, with `image_id`, `length` and `content`.
+        features: features of the same images, with `image_id`, `split`, `features` and `backbone`.
+        limits: limits of an image.
     """
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("features").isNotNull())
     ids = holdout.select("image_id").toArrow()["image_id"].to_pylist()
@@ -100,11 +100,11 @@ def measure_graph_parity(
     )
 
     def compare(source: str, embedded: DataFrame) -> GraphParity:
-        answers = predict(embedded, classifier)
-        found = _compare_shares(answers.join(shares, "image_id", "left"), classifier.labels)
-        examples = _pick_examples(answers, images)
-        given = name_pictures(graph, list(examples.values()), limits)
-        others = [label for label, content in examples.items() if given.get(sha256(content).hexdigest()) != label]
+        predictions = predict(embedded, classifier)
+        found = _compare_shares(predictions.join(shares, "image_id", "left"), classifier.labels)
+        examples = _pick_examples(predictions, images)
+        named = label_images(graph, list(examples.values()), limits)
+        others = [label for label, content in examples.items() if named.get(sha256(content).hexdigest()) != label]
         return GraphParity(
             source=source,
             compared_count=len(ids),
@@ -118,11 +118,11 @@ def measure_graph_parity(
     parity = compare("stored features", holdout)
     if parity.holds:
         return parity
-    return compare("features made anew", embed_stored(images, places, backbone, COLUMNS, limits).frame)
+    return compare("new features", embed_stored(images, places, backbone, COLUMNS, limits).frame)
 
 
 def _compare_shares(joined: DataFrame, labels: Sequence[str]) -> Row:
-    """Compares the `shares` of a graph with the `probabilities` and the `predicted_label` of the classifier."""
+    """Compares the `shares` of a graph with `probabilities` and `predicted_label` of the classifier."""
     names, shares = F.array(*map(F.lit, labels)), F.col("shares")
     expected = F.transform(names, lambda name: F.element_at("probabilities", name))
     differences = F.zip_with(expected, shares, lambda one, other: F.abs(one - other))
@@ -137,20 +137,21 @@ def _compare_shares(joined: DataFrame, labels: Sequence[str]) -> Row:
     )
 
 
-def name_pictures(graph: Backbone, contents: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> dict[str, str]:
-    """The graph's own `label` of pictures by `image_id`, of those that can be decoded; computed by this process."""
+def label_images(graph: Backbone, contents: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> dict[str, str]:
+    """Computes the output `label` of images that can be decoded, by `image_id`; runs in this process."""
     session = open_session(graph.path)
-    name, given = session.get_inputs()[0].name, {}
+    name, labels = session.get_inputs()[0].name, {}
     for content in keep_harmless(contents, graph, limits):
         pixels = letterbox(load(content, graph.size, limits.pixels).pixels, graph.size)
         (label,) = session.run([LABEL], {name: pixels[None]})
-        given[sha256(content).hexdigest()] = str(label[0])
-    return given
+        labels[sha256(content).hexdigest()] = str(label[0])
+    return labels
 
 
-def _pick_examples(answers: DataFrame, images: StoredRows) -> dict[str, bytes]:
-    """The bytes of a picture of every label that was answered, by that label."""
-    chosen = answers.groupBy("predicted_label").agg(F.min("image_id").alias("image_id")).orderBy("predicted_label")
+def _pick_examples(predictions: DataFrame, images: StoredRows) -> dict[str, bytes]:
+    """Reads the bytes of one image per predicted label, by that label."""
+    chosen = predictions.groupBy("predicted_label").agg(F.min("image_id").alias("image_id")).orderBy("predicted_label")
     labels = {row["image_id"]: row["predicted_label"] for row in chosen.limit(MAX_EXAMPLES).collect()}
-    pictures = images.frame.where(F.col("image_id").isin(list(labels))).dropDuplicates(["image_id"])
-    return {labels[row["image_id"]]: bytes(row["content"]) for row in pictures.select("image_id", "content").collect()}
+    chosen_images = images.frame.where(F.col("image_id").isin(list(labels))).dropDuplicates(["image_id"])
+    rows = chosen_images.select("image_id", "content").collect()
+    return {labels[row["image_id"]]: bytes(row["content"]) for row in rows}

@@ -1,4 +1,4 @@
-"""The training set: the labelled pictures that a classifier is fitted and judged on, and what makes it the same one."""
+"""The training set: the rows that a classifier is fitted and evaluated on, and the version that follows from them."""
 
 import hashlib
 import json
@@ -17,49 +17,50 @@ from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.fitting import ClassifierParams, resolve_params
 
 TRAINING_SET: Final = pa.schema([(name, pa.string()) for name in ("image_id", "path", "label", "split")])
-"""What a classifier remembers of its training set: a row for every file, sorted by picture. `split` is null of pictures
-that were left out, because near-duplicates of theirs are in the holdout."""
+"""Training set stored with a classifier: one row per file, sorted by image. `split` is null for images left out because
+near-duplicates of them are in the holdout."""
 
 FIT_ROWS: Final = 10_000
-"""Rows of one partition while fitting: every iteration is a Spark job, and small partitions are all overhead."""
+"""Rows per partition while fitting: every iteration is a Spark job, and small partitions are all overhead."""
 
 
 class TrainingError(ValueError):
-    """Features that no classifier can be fitted on; the text says what is missing."""
+    """Features that no classifier can be fitted on; the message says what is missing."""
 
 
 def select_labelled(features: DataFrame) -> DataFrame:
-    """The rows to fit and to judge on, always in the same order: fitting adds floats up, and order shows.
+    """Selects the rows to fit and to evaluate on, always in the same order, because sums of floats depend on it.
 
     Args:
-        features: with `image_id`, `label`, `split`, `features` and `backbone`, and perhaps `group` and `split_alone`.
+        features: labelled features with `image_id`, `label`, `split`, `features`, `backbone`, optionally `group` and
+            `split_alone`.
 
     Returns:
-        These seven columns; rows without a label, features or any side are left out. Without groups every picture is
-        its own. `split` is null where near-duplicates stand in the holdout: such pictures are on neither side.
+        These seven columns, without rows that lack a label, features or both splits. By default every image is its own
+        group. `split` is null for images left out because near-duplicates of them are in the holdout.
     """
     usable = features.where(F.col("label").isNotNull() & F.col("features").isNotNull())
     for column, default in (("group", "image_id"), ("split_alone", "split")):
         if column not in features.columns:
             usable = usable.withColumn(column, F.col(default))
-    sided = usable.where(F.col("split").isin(TRAIN, HOLDOUT) | F.col("split_alone").isin(TRAIN, HOLDOUT))
-    columns = sided.select("image_id", "label", "split", "features", "backbone", "group", "split_alone")
+    split = usable.where(F.col("split").isin(TRAIN, HOLDOUT) | F.col("split_alone").isin(TRAIN, HOLDOUT))
+    columns = split.select("image_id", "label", "split", "features", "backbone", "group", "split_alone")
     partitions = 2 + columns.count() // FIT_ROWS
     return columns.repartition(partitions, "image_id").sortWithinPartitions("image_id")
 
 
 def list_training_set(features: DataFrame, images: StoredRows) -> pa.Table:
-    """Names the pictures and files that a classifier of these features is fitted and judged on, in `TRAINING_SET`.
+    """Lists the files that a classifier of these features is fitted and evaluated on, in the schema `TRAINING_SET`.
 
-    Bound: the driver holds some 200 bytes of every file.
+    The driver holds about 200 bytes per file.
 
     Args:
         features: as for `select_labelled`.
-        images: the labelled files, with `image_id` and `path`.
+        images: labelled files, with `image_id` and `path`.
     """
-    sides = select_labelled(features).select("image_id", "label", "split").toArrow()
-    files = images.locate(["image_id", "path"], lambda rows: pc.is_in(rows["image_id"], sides["image_id"]))
-    listed = files.select(["image_id", "path"]).join(sides, "image_id", join_type="inner")
+    splits = select_labelled(features).select("image_id", "label", "split").toArrow()
+    files = images.locate(["image_id", "path"], lambda rows: pc.is_in(rows["image_id"], splits["image_id"]))
+    listed = files.select(["image_id", "path"]).join(splits, "image_id", join_type="inner")
     return (
         listed.select(TRAINING_SET.names)
         .cast(TRAINING_SET)
@@ -68,14 +69,14 @@ def list_training_set(features: DataFrame, images: StoredRows) -> pa.Table:
 
 
 def check_trainable(labelled: DataFrame) -> Row:
-    """Counts what is there.
+    """Counts images and labels.
 
     Returns:
-        `backbones` (exactly one), `labels` of the train side, `train_count`, `holdout_count`, and `moved_count`, of the
-        pictures that would be on another side by themselves.
+        `backbones` (exactly one), `labels` of the train split, `train_count`, `holdout_count`, and `moved_count`:
+        images whose split differs from the one without leakage groups.
 
     Raises:
-        TrainingError: where a side is empty, there is one label only, or the features are of several backbones.
+        TrainingError: if a split is empty, there is only one label, or the features come from several backbones.
     """
     train = F.col("split") == TRAIN
     found = only_row(
@@ -88,23 +89,26 @@ def check_trainable(labelled: DataFrame) -> Row:
         )
     )
     if len(found["labels"]) < 2:
-        raise TrainingError(f"training needs two labels at least, and found {sorted(found['labels'])}")
+        raise TrainingError(f"training needs at least two labels, but found {sorted(found['labels'])}")
     if found["holdout_count"] == 0:
-        raise TrainingError("there is no holdout picture: add a validation or test folder, or take train/ out of paths")
+        raise TrainingError(
+            "there is no holdout image: add a folder validation/ or test/, or remove train/ from the paths"
+        )
     if len(found["backbones"]) > 1:
-        raise TrainingError(f"features of several backbones, {sorted(found['backbones'])}: materialize them anew")
+        raise TrainingError(
+            f"features come from several backbones, {sorted(found['backbones'])}: materialize training_features"
+        )
     return found
 
 
 def identify(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
-    """The version of what is fitted from these.
+    """Computes the version of a classifier: equal inputs and libraries give the same one.
 
-    The same pictures, labels, sides, groups, backbone, parameters and libraries give the same one, so that retraining
-    changes nothing.
+    Inputs are images, labels, splits, leakage groups, backbone and parameters.
     """
-    told = F.xxhash64("image_id", "label", "split", "group", "split_alone")
-    rows = only_row(labelled.select(F.bit_xor(told), F.count("*")))
+    row = F.xxhash64("image_id", "label", "split", "group", "split_alone")
+    rows = only_row(labelled.select(F.bit_xor(row), F.count("*")))
     settings = resolve_params(params)
-    settings["promised_precision"] = settings.pop("target_precision")  # a former name, part of every version so far
+    settings["promised_precision"] = settings.pop("target_precision")  # existing versions hash the former name
     inputs = json.dumps([list(rows), backbone, settings, version("pyspark"), DECODER], sort_keys=True)
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]

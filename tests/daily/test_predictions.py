@@ -201,7 +201,7 @@ def test_features_of_another_backbone_fail_the_day(
     images: DataFrame, image_features: DataFrame, classifier: Classifier
 ) -> None:
     others = image_features.withColumn("backbone", F.lit("another"))
-    with pytest.raises(SparkRuntimeException, match=f"takes features of {classifier.backbone}, and got another"):
+    with pytest.raises(SparkRuntimeException, match=f"expects features of {classifier.backbone}, but got another"):
         predict_images(images, others, classifier).collect()
 
 

@@ -77,5 +77,5 @@ def test_features_of_another_backbone_fail_with_the_cure(deployment: Deployment)
     classifier = classifier_of(deployment)
     evaluation = json.loads((classifier / "evaluation.json").read_text())
     (classifier / "evaluation.json").write_text(json.dumps(evaluation | {"backbone": "0" * 64}))
-    assert "train anew with the backbone in use" in (deployment.failures("daily", DAY) or "green")
+    assert "train with the current backbone" in (deployment.failures("daily", DAY) or "green")
     assert deployment.rows("predictions", DAY) is None

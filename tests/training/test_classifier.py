@@ -276,10 +276,13 @@ def test_everything_that_a_training_depends_on_makes_another_version(features: D
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"split": "'train'"}, "no holdout picture: add a validation or test folder"),
-        ({"label": "'red'"}, r"two labels at least, and found \['red'\]"),
-        ({"split": "'holdout'"}, r"two labels at least, and found \[\]"),
-        ({"backbone": "substring(image_id, 1, 1)"}, "features of several backbones, .*materialize them anew"),
+        ({"split": "'train'"}, "no holdout image: add a folder validation/ or test/"),
+        ({"label": "'red'"}, r"at least two labels, but found \['red'\]"),
+        ({"split": "'holdout'"}, r"at least two labels, but found \[\]"),
+        (
+            {"backbone": "substring(image_id, 1, 1)"},
+            "from several backbones, .*materialize training_features",
+        ),
     ],
     ids=["no holdout", "one label", "no train", "several backbones"],
 )
@@ -292,7 +295,7 @@ def test_features_that_nothing_can_be_fitted_on_are_refused(
 
 
 def test_no_features_at_all_are_refused(features: DataFrame) -> None:
-    with pytest.raises(TrainingError, match="two labels at least"):
+    with pytest.raises(TrainingError, match="at least two labels"):
         fit_classifier(features.limit(0), ClassifierParams())
 
 
@@ -300,7 +303,10 @@ def test_features_of_another_backbone_fail_rather_than_are_answered(
     features: DataFrame, classifier: Classifier
 ) -> None:
     others = features.withColumn("backbone", F.lit("another"))
-    with pytest.raises(SparkRuntimeException, match=f"takes features of {classifier.backbone}, and got another"):
+    with pytest.raises(
+        SparkRuntimeException,
+        match=f"expects features of {classifier.backbone}, but got another",
+    ):
         predict(others, classifier).select("predicted_label").collect()
 
 

@@ -1,4 +1,4 @@
-"""The fused graph: one file answers as backbone and MLlib do, and a file that does not is found out."""
+"""The end-to-end graph: one file predicts as backbone and MLlib do, and a file that does not fails its check."""
 
 import hashlib
 import json
@@ -188,7 +188,7 @@ def test_the_file_says_what_it_is(classifier: Classifier, tiny_backbone: Backbon
     assert build_graph(tiny_backbone, classifier) == classifier.graph, "the same classifier is the same file"
 
 
-def test_a_graph_of_the_oldest_opset_is_fused_too(
+def test_a_backbone_of_the_oldest_opset_has_an_end_to_end_graph_too(
     spark: SparkSession, tiny_backbone: Backbone, classifier: Classifier, tmp_path: Path
 ) -> None:
     model = onnx.load(tiny_backbone.path)
@@ -213,7 +213,7 @@ def test_a_threshold_that_is_not_a_half_has_no_file(spark: SparkSession, tiny_ba
 
 
 def test_a_classifier_of_another_backbone_is_refused(tiny_backbone: Backbone, classifier: Classifier) -> None:
-    with pytest.raises(GraphError, match="and the backbone is another: materialize training_features anew"):
+    with pytest.raises(GraphError, match="but the backbone is another: materialize training_features"):
         build_graph(replace(tiny_backbone, digest="another"), classifier)
 
 
@@ -233,11 +233,11 @@ def judge(
 
 def test_the_whole_holdout_is_answered_alike(judge: Judge, classifier: Classifier, features: DataFrame) -> None:
     parity = judge(classifier.graph)
-    assert parity.holds, parity.told
+    assert parity.holds, parity.message
     assert parity.compared_count == features.where("split = 'holdout'").count() > 0
     assert parity.example_count == len(COLOURS)
     assert parity.max_difference <= 1e-6
-    assert "against stored features" in parity.told
+    assert "compared with stored features" in parity.message
 
 
 def test_features_that_another_machine_rounded_otherwise_are_made_anew(
@@ -245,8 +245,8 @@ def test_features_that_another_machine_rounded_otherwise_are_made_anew(
 ) -> None:
     rounded = F.transform("features", lambda feature: F.round(feature, 2).cast("float"))
     parity = judge(classifier.graph, features.withColumn("features", rounded))
-    assert parity.holds, parity.told
-    assert "against features made anew" in parity.told
+    assert parity.holds, parity.message
+    assert "compared with new features" in parity.message
 
 
 def scale_constant(model: onnx.ModelProto, width: int, factor: float) -> None:
@@ -331,7 +331,7 @@ def test_a_file_that_was_damaged_where_it_lies_fails_the_check(
     file.write_bytes(damage(onnx.load(file), swap_labels))
     result = check(classifier)
     assert not result.passed
-    assert "2 are named otherwise" in result.description
+    assert "2 of 3 sample images got a different label" in result.description
 
 
 def test_a_head_without_a_file_passes_the_check_with_the_reason(

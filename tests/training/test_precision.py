@@ -216,7 +216,7 @@ def test_without_labelled_pictures_the_reason_names_the_asset_to_materialize(mak
 
 @pytest.mark.parametrize(
     ("labels", "why"),
-    [(["red"], "training needs two labels at least, and found ['red']"), (["red", "blue"], "there is no holdout")],
+    [(["red"], "training needs at least two labels, but found ['red']"), (["red", "blue"], "there is no holdout")],
 )
 def test_too_few_pictures_to_measure_are_fp32_and_no_failure(
     make: Make, settings: Settings, training_folder: Path, tmp_path: Path, labels: list[str], why: str
