@@ -1,4 +1,4 @@
-"""The contenders of a bake-off: which backbone to choose, told from the user's own labelled pictures."""
+"""The asset `contenders`: candidates for the backbone, compared on the user's own labelled images."""
 
 import dagster as dg
 from pydantic import Field
@@ -19,21 +19,21 @@ from resources.spark.session import POOL
 
 
 class BakeOffConfig(dg.Config):
-    """What one launch compares."""
+    """Settings of one bake-off."""
 
     backbones: list[str] = Field(
         default=["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"],
-        description="Names of the catalogue, or paths of your own networks.",
+        description="Catalogue names, or paths of your own networks.",
     )
-    precisions: list[str] = Field(default=["fp32", "int8"], description="Each backbone in each of these: fp32, int8.")
-    head: HeadName = Field(default="logistic_regression", description="Name of the MLlib classifier on the features.")
-    normalization: Normalization = Field(default="l2", description="Of the vector before the head.")
+    precisions: list[str] = Field(default=["fp32", "int8"], description="Precisions of each backbone: fp32, int8.")
+    head: HeadName = Field(default="logistic_regression", description="MLlib classifier to fit on the features.")
+    normalization: Normalization = Field(default="l2", description="Normalization of the features.")
     grid: dict[str, list[float]] = Field(
         default={"regParam": [0.005, 0.01, 0.02, 0.05, 0.1]},
-        description="Values by parameter; cross-validation chooses for every backbone by itself.",
+        description="Values by parameter; cross-validation chooses for each backbone.",
     )
     folds: int = Field(default=3, ge=2, description="Folds of the cross-validation.")
-    seed: int = Field(default=20260101, description="Of everything random in the training.")
+    seed: int = Field(default=20260101, description="Seed of the whole training.")
 
 
 @dg.asset(pool=POOL, group_name="bake_off", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"])
@@ -46,16 +46,16 @@ def contenders(
     judgements: Judgements,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
-    """Backbones and precisions on the same pictures, split and search for a head: how good, how fast, how dear.
+    """Accuracy, speed and price of backbones and precisions, on the same images, split and search for a head.
 
-    What was judged before on the same pictures is not judged again.
+    A result on the same images is reused.
     """
     labelled = training_images.frame
-    pictures = sample_images(labelled, CALIBRATION_COUNT)
+    contents = sample_images(labelled, CALIBRATION_COUNT)
     judged = judge_backbones(
-        catalogue.export_all(config.backbones, config.precisions, pictures),
+        catalogue.export_all(config.backbones, config.precisions, contents),
         lambda backbone: label_features(feature_cache.embed(training_images, backbone).rows.frame, labelled),
-        pictures[:SAMPLE_COUNT],
+        contents[:SAMPLE_COUNT],
         ClassifierParams(**config.model_dump(exclude={"backbones", "precisions"})),
         judgements.recall,
         judgements.keep,

@@ -1,6 +1,6 @@
-"""The bake-off: several backbones on the same pictures, the same split and the same search for a head.
+"""The bake-off: compares backbones on the same images, the same split and the same search for a head.
 
-From it a user chooses: how good, how fast, how dear, how large. What is told of a contender is `contenders.py`.
+How results are shown is `contenders.py`.
 """
 
 import statistics
@@ -21,7 +21,7 @@ from pipeline.training.contenders import Contender
 from pipeline.training.fitting import ClassifierParams
 
 SAMPLE_COUNT: Final = 48
-"""Pictures on which speed is measured."""
+"""Images on which speed is measured."""
 
 PASSES: Final = 5
 
@@ -33,44 +33,44 @@ def judge_backbones(
     params: ClassifierParams,
     recall: Callable[[str], Contender | None],
     keep: Callable[[Contender], object],
-    tell: Callable[[str], object],
+    log: Callable[[str], object],
 ) -> list[Contender]:
-    """Fits and measures every backbone that was not judged before on the same pictures with the same search.
+    """Fits and measures every backbone without a stored result for the same images and search.
 
     Args:
-        backbones: to compare.
-        embed: from a backbone to its labelled features, with label and split.
-        contents: the bytes of pictures, to measure speed on.
-        params: the search.
-        recall: finds a contender that was judged before, by `training`.
-        keep: is given every contender that was judged now, at once.
-        tell: is told of each outcome in a sentence.
+        backbones: backbones to compare.
+        embed: function from a backbone to its labelled features.
+        contents: bytes of the images on which speed is measured.
+        params: parameters of the search.
+        recall: function that finds a stored result by `training`.
+        keep: function that stores each new result at once.
+        log: function that logs each result as a sentence.
     """
     contenders = []
     for backbone in backbones:
         features = embed(backbone)
         training = identify_training(features, backbone, params)
         contender = recall(training)
-        source = "judged before"
+        source = "from an earlier bake-off"
         if contender is None:
-            contender = _judge(backbone, features, contents, params, training)
-            source = "judged now"
+            contender = _measure(backbone, features, contents, params, training)
+            source = "new"
             keep(contender)
-        tell(
+        log(
             f"{contender.name}: accuracy {contender.accuracy:.3f},"
-            f" {contender.pictures_per_second:.0f} pictures a second and core, {source}"
+            f" {contender.images_per_second:.0f} images per second and core ({source})"
         )
         contenders.append(contender)
     return contenders
 
 
 def measure_cpu_seconds(backbone: Backbone, contents: Sequence[bytes]) -> float:
-    """CPU-seconds of one core to decode and embed one picture: the median of several passes, after one to warm up."""
+    """Measures CPU-seconds per image to decode and embed: the median of several passes after a warm-up."""
     return compare_cpu_seconds([backbone], contents)[0]
 
 
 def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]) -> list[float]:
-    """As `measure_cpu_seconds`, for several backbones in turns, so that a noisy machine is noisy for all of them."""
+    """Like `measure_cpu_seconds`, for several backbones in turns, so that noise of the machine affects all of them."""
     contents = keep_harmless(contents, backbones[0])
     passes: list[list[float]] = [[] for _ in backbones]
     for number in range(PASSES + 1):
@@ -87,14 +87,14 @@ def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]
 
 
 def sample_images(training_images: DataFrame, count: int) -> list[bytes]:
-    """The bytes of so many pictures of the train side, always the same ones: those with the least digests."""
+    """Reads the bytes of `count` images of the train split, those with the smallest digests."""
     train = training_images.where((F.col("split") == TRAIN) & F.col("content").isNotNull())
     chosen = [row["image_id"] for row in train.select("image_id").distinct().orderBy("image_id").limit(count).collect()]
     contents = train.where(F.col("image_id").isin(chosen)).dropDuplicates(["image_id"]).select("image_id", "content")
     return [bytes(row["content"]) for row in sorted(contents.toLocalIterator(), key=lambda row: row["image_id"])]
 
 
-def _judge(
+def _measure(
     backbone: Backbone, features: DataFrame, contents: Sequence[bytes], params: ClassifierParams, training: str
 ) -> Contender:
     report = fit_uncalibrated(features, params).report

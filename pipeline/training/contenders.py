@@ -1,6 +1,6 @@
-"""Contenders: what is known of each backbone and precision of a bake-off, as a table and on its page.
+"""The results of a bake-off, one per backbone and precision, as a table and on its page.
 
-How a contender is judged is `bake_off.py`; the plot is `pareto_plot.py`.
+Measuring them is `bake_off.py`; the plot is `pareto_plot.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,25 +15,25 @@ from pipeline.storage.schema import parse_schema
 from pipeline.training.pareto_plot import Point, draw_pareto
 
 SCHEMA: Final = """
-    backbone string comment 'name in the catalogue, or of the user''s file',
+    backbone string comment 'catalogue name, or name of the user''s file',
     precision string comment 'fp32 or int8',
-    accuracy double comment 'share of the holdout that is answered rightly, 0 to 1',
+    accuracy double comment 'share of correct predictions on the holdout, 0 to 1',
     accuracy_low double comment 'lower end of its 95 % interval',
     accuracy_high double comment 'upper end of its 95 % interval',
-    macro_f1 double comment 'mean of the labels'' F1, 0 to 1',
-    holdout_count int comment 'pictures that it was judged on',
-    cpu_seconds double comment 'of one core, to decode and embed one picture',
+    macro_f1 double comment 'mean F1 of the labels, 0 to 1',
+    holdout_count int comment 'images of the holdout',
+    cpu_seconds double comment 'CPU-seconds to decode and embed one image',
     dimension int comment 'length of the feature vector',
-    megabytes double comment 'size of the graph''s file',
+    megabytes double comment 'size of the graph file',
     head string comment 'parameters that the search chose',
     digest string comment 'SHA-256 of the graph',
-    training string comment 'digest of the pictures, labels, split, backbone and search'
+    training string comment 'digest of images, labels, split, backbone and search'
 """
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A backbone in one precision, judged; the columns of `SCHEMA`."""
+    """Result of a backbone in one precision, in the columns of `SCHEMA`."""
 
     backbone: str
     precision: str
@@ -51,31 +51,31 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Backbone and precision."""
+        """Backbone and precision, separated by a space."""
         return f"{self.backbone} {self.precision}"
 
     @property
-    def pictures_per_second(self) -> float:
-        """Decoded and embedded by one core."""
+    def images_per_second(self) -> float:
+        """Images that one core decodes and embeds per second."""
         return 1 / self.cpu_seconds
 
     def dollars_per_million(self, core_hour_dollars: float) -> float:
-        """What a million pictures cost at a price of a core for an hour."""
+        """Price of a million images, from the price of a core-hour."""
         return self.cpu_seconds * 1e6 / 3600 * core_hour_dollars
 
 
 def tabulate_contenders(spark: SparkSession, contenders: Sequence[Contender]) -> DataFrame:
-    """The contenders as a frame, in the columns of `SCHEMA`."""
+    """Converts results to a frame in the columns of `SCHEMA`."""
     return spark.createDataFrame([tuple(asdict(each).values()) for each in contenders], parse_schema(SCHEMA))
 
 
 def read_contenders(stored: DataFrame) -> dict[str, Contender]:
-    """The contenders of a stored table, by `training`."""
+    """Reads the results of a stored table, by `training`."""
     return {row["training"]: Contender(**row.asDict()) for row in stored.collect()}
 
 
 def describe_contenders(core_hour_dollars: float) -> Callable[[DataFrame], Report]:
-    """The table of the contenders, the best first, and the plot of accuracy against speed."""
+    """Reports the results as a table, best first, and plots accuracy against speed."""
 
     def describe(stored: DataFrame) -> Report:
         contenders = sorted(read_contenders(stored).values(), key=lambda each: -each.accuracy)
@@ -86,7 +86,7 @@ def describe_contenders(core_hour_dollars: float) -> Callable[[DataFrame], Repor
                 "best_accuracy": contenders[0].accuracy,
                 "core_hour_dollars": core_hour_dollars,
             },
-            texts={"best": contenders[0].name, "not_beaten": ", ".join(each.name for each in front)},
+            texts={"best": contenders[0].name, "pareto_front": ", ".join(each.name for each in front)},
             tables={"contenders": contender_table(contenders, core_hour_dollars)},
             images={"pareto": draw_pareto(_points(contenders, front))},
         )
@@ -95,9 +95,9 @@ def describe_contenders(core_hour_dollars: float) -> Callable[[DataFrame], Repor
 
 
 def contender_table(contenders: Sequence[Contender], core_hour_dollars: float) -> str:
-    """The contenders as a Markdown table, as narrow as an asset's page; speed is of one core, dollars of a million.
+    """Formats results as a narrow Markdown table: images per second and core, dollars per million images.
 
-    Without spaces beside the bars, so that fourteen contenders stay below the 1,000 characters that are drawn inline.
+    Without spaces beside the bars: Dagster shows up to 1,000 characters inline, which is fourteen results.
     """
     header = ["backbone", "accuracy", "F1", "img/s", "$/M", "d", "MB"]
     rows = [
@@ -105,7 +105,7 @@ def contender_table(contenders: Sequence[Contender], core_hour_dollars: float) -
             each.name,
             f"{each.accuracy:.3f} ±{(each.accuracy_high - each.accuracy_low) / 2:.3f}",
             f"{each.macro_f1:.3f}",
-            f"{each.pictures_per_second:.0f}",
+            f"{each.images_per_second:.0f}",
             f"{each.dollars_per_million(core_hour_dollars):.2f}",
             each.dimension,
             f"{each.megabytes:.0f}",
@@ -116,9 +116,9 @@ def contender_table(contenders: Sequence[Contender], core_hour_dollars: float) -
 
 
 def pareto_front(contenders: Sequence[Contender]) -> list[Contender]:
-    """Those that no other contender beats: none is at least as good and at least as fast, and better in one of them."""
+    """Selects results that no other dominates: as accurate and as fast, and better in one of both."""
 
-    def is_beaten(one: Contender) -> bool:
+    def is_dominated(one: Contender) -> bool:
         return any(
             other.accuracy >= one.accuracy
             and other.cpu_seconds <= one.cpu_seconds
@@ -126,7 +126,7 @@ def pareto_front(contenders: Sequence[Contender]) -> list[Contender]:
             for other in contenders
         )
 
-    return [each for each in contenders if not is_beaten(each)]
+    return [each for each in contenders if not is_dominated(each)]
 
 
 def _points(contenders: Sequence[Contender], front: Sequence[Contender]) -> list[Point]:
@@ -134,7 +134,7 @@ def _points(contenders: Sequence[Contender], front: Sequence[Contender]) -> list
         Point(
             each.backbone,
             each.precision,
-            each.pictures_per_second,
+            each.images_per_second,
             each.accuracy,
             (each.accuracy_low, each.accuracy_high),
             each in front,

@@ -1,4 +1,4 @@
-"""The Pareto plot: accuracy against speed; what no other contender beats is green and joined by a line."""
+"""The Pareto plot of a bake-off: accuracy against speed, with the Pareto front in green."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ MARKERS: Final = {"fp32": "o", "int8": "s"}
 
 @dataclass(frozen=True)
 class Point:
-    """One contender.
+    """One backbone in one precision.
 
     Attributes:
-        backbone: its name; its precisions are joined by a line.
+        backbone: name; a line joins its precisions.
         precision: `fp32` or `int8`.
-        speed: pictures a second.
-        accuracy: share, 0 to 1.
+        speed: images per second and core.
+        accuracy: accuracy on the holdout, 0 to 1.
         interval: both ends of its 95 % interval.
-        is_best: whether no other is both better and faster.
+        is_best: whether it lies on the Pareto front.
     """
 
     backbone: str
@@ -75,9 +75,9 @@ def _label_axes(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("pictures a second and core, decoding included", fontsize=FONT_SIZE)
+    axes.set_xlabel("images per second and core, with decoding", fontsize=FONT_SIZE)
     axes.set_ylabel("accuracy on the holdout, 95 % interval", fontsize=FONT_SIZE)
     style_axes(axes)
     marks = [Line2D([], [], marker=mark, color=MUTED, linestyle="", markersize=5) for mark in MARKERS.values()]
     marks.append(Line2D([], [], color=GOOD, linewidth=1.2))
-    axes.legend(marks, [*MARKERS, "not beaten"], fontsize=FONT_SIZE - 0.5, frameon=False, ncols=3, loc="lower left")
+    axes.legend(marks, [*MARKERS, "Pareto front"], fontsize=FONT_SIZE - 0.5, frameon=False, ncols=3, loc="lower left")

@@ -1,1 +1,1 @@
-"""Stored backbones and classifiers, and which of them each asset stands for."""
+"""Stored backbones and classifiers, the current one of each asset, and the records about them."""

@@ -1,7 +1,7 @@
-"""The backbone of a deployment: one word of configuration, made into a stored graph once.
+"""The backbone catalogue of a deployment: exports the configured network to a stored graph, once.
 
-A graph is stored under its digest. Beside it, a small file per recipe says which graph was made of it, so that going
-back to a former backbone takes no export, and another machine does not make another graph of the same network.
+A graph is stored under its digest. A small file per recipe names the graph made from it, so that returning to a former
+backbone exports nothing, and another machine does not make a different graph of the same network.
 """
 
 import hashlib
@@ -26,67 +26,67 @@ from resources.lake.lake import Lake
 from resources.lake.model_files import ModelFiles
 
 _open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)
-"""A step exports, and its checks measure, the same network; it takes seconds to build."""
+"""Cache: an asset exports, and its checks measure, the same network, which takes seconds to build."""
 
 
 class BackboneCatalogue(dg.ConfigurableResource):
-    """Opens and exports the chosen backbone, and any other of the catalogue."""
+    """Opens and exports the configured backbone, or any other."""
 
     name: str = Field(
-        default="efficientnet-lite0", description="Name in the catalogue, or path of a user's own (DAYLIGHT_BACKBONE)."
+        default="efficientnet-lite0", description="Catalogue name or path of a network (DAYLIGHT_BACKBONE)."
     )
     weights: str = Field(default="", description="File of weights, or folder with one per backbone (DAYLIGHT_WEIGHTS).")
     features_tensor: str = Field(
-        default="", description="Of a user's own graph: the tensor to cut at (DAYLIGHT_FEATURES_TENSOR)."
+        default="", description="Tensor at which a graph of your own is cut (DAYLIGHT_FEATURES_TENSOR)."
     )
     pixel_scaling: str = Field(
-        default="", description="Of a user's own graph: how pixels are scaled (DAYLIGHT_PIXEL_SCALING)."
+        default="", description="Scaling of the pixels for a graph of your own (DAYLIGHT_PIXEL_SCALING)."
     )
-    lake: Lake = Field(description="Where graphs are stored.")
+    lake: Lake = Field(description="Lake with the graphs.")
 
     def open(self, name: str = "") -> Pretrained:
-        """Opens the network of a name, or the chosen one, in its own framework.
+        """Opens a network in its own framework, by default the configured one.
 
         Raises:
-            PretrainedError: where it cannot be had; the text says what to do.
+            PretrainedError: if it cannot be loaded; the message says what to do.
         """
-        return _open_pretrained(*self._words(name))
+        return _open_pretrained(*self._options(name))
 
-    def export(self, name: str = "", precision: str = "fp32", pictures: Sequence[bytes] = ()) -> Backbone:
-        """Makes the graph of a network, or finds the one that was made before; its batch size is measured once.
+    def export(self, name: str = "", precision: str = "fp32", calibration: Sequence[bytes] = ()) -> Backbone:
+        """Exports the graph of a network, or finds the stored one; its batch size is measured once.
 
         Args:
-            name: in the catalogue, or a path; the chosen one by default.
+            name: catalogue name or path; by default the configured one.
             precision: `fp32` or `int8`.
-            pictures: the bytes of pictures to calibrate int8 on, where that was not done before.
+            calibration: bytes of the images to calibrate int8 on, if that was not done before.
 
         Raises:
-            PretrainedError: where the network cannot be had, or int8 cannot be made or run; the text says what to do.
+            PretrainedError: if the network cannot be loaded or int8 cannot be made or run; the text says what to do.
         """
         check_precision(precision)
-        fp32 = self._once(identify_recipe(*self._words(name)), lambda folder: self._export(name, folder))
+        fp32 = self._once(identify_recipe(*self._options(name)), lambda folder: self._export(name, folder))
         if precision == "fp32":
             return fp32
-        return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, pictures, folder))
+        return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, calibration, folder))
 
     def find_int8(self, fp32: Backbone) -> Backbone | None:
-        """The int8 twin of a graph, if it was made before and works here."""
+        """Finds the int8 variant of a graph, if it is stored and works on this machine."""
         return self._find(_int8_recipe(fp32))
 
     def export_all(
-        self, names: Sequence[str], precisions: Sequence[str], pictures: Sequence[bytes]
+        self, names: Sequence[str], precisions: Sequence[str], calibration: Sequence[bytes]
     ) -> Iterator[Backbone]:
-        """Makes the graphs of several networks, each in each precision, when they are asked for.
+        """Exports the graphs of several networks, each in each precision, lazily.
 
-        Arguments and errors are those of `export`; a wrong word is told at once, before the first graph is made.
+        Arguments and errors are those of `export`; invalid ones raise at once, before the first graph is made.
         """
         for name in names:
-            identify_recipe(*self._words(name))
+            identify_recipe(*self._options(name))
         for precision in precisions:
             check_precision(precision)
-        return (self.export(name, precision, pictures) for name in names for precision in precisions)
+        return (self.export(name, precision, calibration) for name in names for precision in precisions)
 
-    def _words(self, name: str) -> tuple[str, Path | None, str, str]:
+    def _options(self, name: str) -> tuple[str, Path | None, str, str]:
         weights = Path(self.weights) if self.weights else None
         return name or self.name, weights, self.features_tensor, self.pixel_scaling
 
@@ -109,7 +109,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         return self._with_batch_size(found) if found else None
 
     def _with_batch_size(self, backbone: Backbone) -> Backbone:
-        """The same graph, measured where nobody did, or where it was copied without what was found."""
+        """Measures the batch size of a graph that has no measurement beside it."""
         graph = Path(backbone.path)
         self._files.fetch(sidecar(graph))
         if read_batch_costs(graph) is None:
@@ -130,7 +130,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
 
 
 def _find_working(graph: Path) -> Backbone | None:
-    """The stored graph; None where it is lost or damaged, or its golden set does not hold on this machine any more."""
+    """Opens a stored graph; None if it is missing, damaged, or fails its golden set on this machine."""
     try:
         found = open_backbone(graph)
         load_backbone(found.path)
@@ -140,26 +140,26 @@ def _find_working(graph: Path) -> Backbone | None:
 
 
 def check_precision(precision: str) -> None:
-    """Refuses a precision that does not exist, or that this machine is not made for.
+    """Checks that a precision exists and that this machine supports it.
 
     Raises:
-        PretrainedError: in words.
+        PretrainedError: if not; the message gives the choices or the reason.
     """
     if precision not in TOLERANCES:
-        raise PretrainedError(f"there is no precision {precision!r}: there are {' and '.join(TOLERANCES)}")
+        raise PretrainedError(f"there is no precision {precision!r}: the precisions are {' and '.join(TOLERANCES)}")
     if precision == "int8" and (objection := refuse_int8()):
-        raise PretrainedError(f"{objection}; let DAYLIGHT_PRECISION be fp32 or auto, or leave int8 out of the bake-off")
+        raise PretrainedError(f"{objection}; set DAYLIGHT_PRECISION to fp32 or auto, or leave int8 out of the bake-off")
 
 
 def _int8_recipe(fp32: Backbone) -> str:
     return f"int8 {QUANTIZER} of {fp32.digest}"
 
 
-def _quantize(fp32: Backbone, pictures: Sequence[bytes], folder: Path) -> Path:
-    if not pictures:
+def _quantize(fp32: Backbone, calibration: Sequence[bytes], folder: Path) -> Path:
+    if not calibration:
         raise QuantizationError(
-            f"int8 of {fp32.name} is calibrated on labelled pictures, and there are none: put some into"
-            " DAYLIGHT_TRAINING and materialize training_images, or let DAYLIGHT_PRECISION be fp32"
+            f"int8 of {fp32.name} is calibrated on labelled images, and there are none: put some into"
+            " DAYLIGHT_TRAINING and materialize training_images, or set DAYLIGHT_PRECISION=fp32"
         )
-    dg.get_dagster_logger().info(f"making int8 of {fp32.name}, calibrated on {len(pictures)} pictures")
-    return quantize_backbone(fp32, pictures, folder)
+    dg.get_dagster_logger().info(f"making int8 of {fp32.name}, calibrated on {len(calibration)} images")
+    return quantize_backbone(fp32, calibration, folder)

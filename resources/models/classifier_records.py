@@ -1,4 +1,4 @@
-"""Classifier records: what stored classifiers remember of their making, read without loading one."""
+"""Classifier records: evaluations and training sets of stored classifiers, read without loading a model."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ class ClassifierRecords:
         ]
 
     def list_members(self, keep: pc.Expression) -> Iterator[Row]:
-        """Rows of the training sets of all stored classifiers, with `version`."""
+        """Lists rows of the training sets of all stored classifiers, with `version`."""
         for version, files in self._files.items():
             if TRAINING_SET in files:
                 yield from (row | {"version": version} for row in self._list(version).to_table(filter=keep).to_pylist())
@@ -77,7 +77,7 @@ class ClassifierRecords:
 
     @cached_property
     def _files(self) -> dict[str, dict[str, fs.FileInfo]]:
-        """The files of every stored classifier that tell of it, by version and name."""
+        """Record files of every stored classifier, by version and name."""
         filesystem, root = open_folder(self._folder)
         found: dict[str, dict[str, fs.FileInfo]] = {}
         for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True)):
@@ -88,7 +88,7 @@ class ClassifierRecords:
 
     @cached_property
     def _states(self) -> dict[str, str]:
-        """What classifiers are to the lake, by version."""
+        """Roles of classifiers in the lake, by version."""
         promoted, candidate = self._read_json("classifier.json"), self._read_json("classifier_candidate.json")
         states = {candidate.get("classifier", ""): CANDIDATE, **dict.fromkeys(promoted.get("former", []), FORMER)}
         return states | {promoted.get("classifier", ""): IN_USE}

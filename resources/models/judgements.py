@@ -1,4 +1,4 @@
-"""Judgements: what bake-offs found of backbones, one small file each, so that nothing is judged twice."""
+"""Results of bake-offs, one small file per backbone and training set, so that nothing is measured twice."""
 
 import json
 from dataclasses import asdict
@@ -12,17 +12,17 @@ from resources.lake.lake import Lake
 
 
 class Judgements(dg.ConfigurableResource):
-    """The contenders of all bake-offs, by what they were trained from."""
+    """Results of all bake-offs, by training."""
 
-    lake: Lake = Field(description="Where they are kept.")
+    lake: Lake = Field(description="Lake with the results.")
 
     def recall(self, training: str) -> Contender | None:
-        """What was found of a backbone on these pictures with this search, or None."""
+        """Reads the result of a backbone with these images and this search; None if there is none."""
         note = self.lake.models.read_note(self._file(training))
         return Contender(**json.loads(note)) if note else None
 
     def keep(self, contender: Contender) -> None:
-        """Keeps what was found."""
+        """Stores a result."""
         self.lake.models.write_note(self._file(contender.training), json.dumps(asdict(contender), indent=2))
 
     def _file(self, training: str) -> Path:

@@ -88,7 +88,7 @@ class Precisions(dg.ConfigurableResource):
         if found:
             return found
         contents = sample_images(self.read_training_images().frame, CALIBRATION_COUNT)
-        return self.catalogue.export(precision="int8", pictures=contents)
+        return self.catalogue.export(precision="int8", calibration=contents)
 
     def read_training_images(self) -> StoredRows:
         """Finds the labelled images.

@@ -1,7 +1,7 @@
-"""Models between assets: graphs by their digest, classifiers by their version, and which one each asset stands for.
+"""The model store: graphs by digest, classifiers by version, and the current model of each asset.
 
-A model is stored once and never changed. What an asset stands for is one small file that is replaced whole, so that
-the model in use is what the graph says, never the newest folder.
+A stored model never changes. A small pointer file, replaced atomically, names the current model of an asset; it is
+never the newest folder. Which classifier may be promoted is `registry.py`.
 """
 
 import atexit
@@ -31,26 +31,26 @@ from resources.spark.session import SparkResource
 CROSS_FITTED: Final = "cross_fitted.parquet"
 END_TO_END_GRAPH: Final = "classifier.onnx"
 MLLIB_FOLDERS: Final = ("metadata", "stages")
-"""Of a `PipelineModel` that is stored."""
+"""Folders of a stored `PipelineModel`."""
 MAX_FORMER: Final = 100
-"""Versions before the present one that an asset remembers."""
+"""Former versions kept in the pointer of an asset."""
 
 LOOKUP_ROWS: Final = 2**13
-"""Of a row group of the training set, which is sorted by picture: whoever looks for one reads as many."""
+"""Rows per row group of the training set, which is sorted by image: a lookup reads one group."""
 
 
 class ModelError(RuntimeError):
-    """A model that is not there; the text names the asset and the cure."""
+    """A missing model; the message names the asset and the cure."""
 
 
 class ModelStore(dg.ConfigurableResource):
-    """The folder of models, and which of them each asset stands for."""
+    """Stores models and the pointers of assets to them."""
 
-    lake: Lake = Field(description="Where the models live.")
-    spark: SparkResource = Field(description="The session that reads and writes MLlib's own.")
+    lake: Lake = Field(description="Lake with the models.")
+    spark: SparkResource = Field(description="Session that reads and writes MLlib models.")
 
     def save(self, asset: str, model: Backbone | Classifier) -> None:
-        """Stores a model, unless it is stored already, and makes the asset stand for it."""
+        """Stores a model, unless it is stored already, and makes it the current one of the asset."""
         if isinstance(model, Backbone):
             self._point(asset, {"backbone": model.digest})
             return
@@ -62,11 +62,11 @@ class ModelStore(dg.ConfigurableResource):
         self._point(asset, {"classifier": model.version, **({"former": former[:MAX_FORMER]} if former else {})})
 
     def find(self, asset: str) -> Backbone | Classifier | None:
-        """The model that an asset stands for, or None where it was never materialized.
+        """Loads the current model of an asset; None if it was never materialized.
 
         Raises:
-            BackboneError: where the graph is damaged.
-            ModelError: where the classifier is missing or damaged.
+            BackboneError: if the graph is damaged.
+            ModelError: if the classifier is missing or damaged.
         """
         target = self._target(asset)
         if "backbone" in target:
@@ -74,35 +74,35 @@ class ModelStore(dg.ConfigurableResource):
         return self.open_classifier(target["classifier"]) if target else None
 
     def find_classifier(self, asset: str) -> Classifier | None:
-        """The classifier that an asset stands for, or None where it was never materialized."""
+        """Loads the current classifier of an asset; None if it was never materialized."""
         found = self.find(asset)
         return found if isinstance(found, Classifier) else None
 
     def list_versions(self, asset: str) -> list[str]:
-        """The versions of the classifiers that an asset ever stood for, the present one first."""
+        """Lists the current version of an asset and the former ones, newest first."""
         target = self._target(asset)
         return [target["classifier"], *target.get("former", [])] if "classifier" in target else []
 
     def read_note(self, name: str, version: str) -> dict[str, Any] | None:
-        """What was noted of a classifier under this name, or None."""
+        """Reads a record about a classifier; None if there is none."""
         note = self._files.read_note(self._files.folder / name / f"{version}.json")
         return cast("dict[str, Any]", json.loads(note)) if note else None
 
-    def write_note(self, name: str, version: str, told: dict[str, Any]) -> None:
-        """Notes something of a classifier; its own folder never changes."""
-        self._files.write_note(self._files.folder / name / f"{version}.json", json.dumps(told, indent=2))
+    def write_note(self, name: str, version: str, record: dict[str, Any]) -> None:
+        """Writes a record about a classifier, outside its folder, which never changes."""
+        self._files.write_note(self._files.folder / name / f"{version}.json", json.dumps(record, indent=2))
 
     def graph_location(self, version: str) -> str:
-        """Where the fused graph of a classifier lies, if it has one: a path or a URI."""
+        """Path or URI of the end-to-end graph of a classifier; the file may not exist."""
         return f"{self._files.root}/classifier/{version}/{END_TO_END_GRAPH}"
 
     def find_graph(self, version: str) -> Backbone | None:
-        """The fused graph of a classifier, or None where it has none.
+        """Opens the end-to-end graph of a classifier; None if it has none.
 
-        A copy under its digest: Spark takes no second file of a name that it knows, and serves the copy until it ends.
+        Opens a temporary copy named after its digest, because Spark accepts each file name only once.
 
         Raises:
-            BackboneError: where it is no graph from pixels to a vector.
+            BackboneError: if it is not a graph from pixels to a vector.
         """
         content = self._files.read(self._folder(version) / END_TO_END_GRAPH)
         if content is None:
@@ -114,7 +114,7 @@ class ModelStore(dg.ConfigurableResource):
         return open_backbone(copy)
 
     def read_evaluation(self, version: str) -> dict[str, Any] | None:
-        """What stands in the `evaluation.json` of a classifier, or None where it is not there; no model is loaded."""
+        """Reads the `evaluation.json` of a classifier without loading the model; None if it is missing."""
         report = self._report(version)
         return cast("dict[str, Any]", json.loads(report)) if report else None
 
@@ -126,29 +126,29 @@ class ModelStore(dg.ConfigurableResource):
         return self._files.folder / "classifier" / version
 
     def _spark_folder(self, version: str) -> str | None:
-        """Where Spark itself reads and writes a classifier in an object store; None where it is to use the copy."""
+        """URI at which Spark reads and writes a classifier directly; None if it uses the local copy."""
         root = self._files.root
         if not is_uri(root) or not spark_reads(self.spark.spark_session, root):
             return None
         return f"{spark_uri(root)}/classifier/{version}"
 
     def _report(self, version: str) -> str | None:
-        """The evaluation, which is written last: None where the classifier is not whole."""
+        """The evaluation, which is written last; None if the classifier is incomplete."""
         return self._files.read_note(self._folder(version) / EVALUATION)
 
     def open_backbone(self, digest: str) -> Backbone:
-        """The graph of this digest.
+        """Opens the graph with this digest.
 
         Raises:
-            FileNotFoundError: where it is missing.
-            BackboneError: where it is damaged.
+            FileNotFoundError: if it is missing.
+            BackboneError: if it is damaged.
         """
         graph = self._files.fetch(self._files.folder / "backbone" / f"{digest}.onnx")
         self._files.fetch(sidecar(graph))
         return open_backbone(graph)
 
     def read_cross_fitted(self, version: str) -> LabelledPredictions | None:
-        """The answers of a classifier's cross-fit; None where it was fitted without."""
+        """Reads the cross-fit predictions of a classifier; None if it was fitted without."""
         content = self._files.read(self._folder(version) / CROSS_FITTED)
         return predictions_of(pq.read_table(io.BytesIO(content))) if content else None
 
@@ -171,36 +171,36 @@ class ModelStore(dg.ConfigurableResource):
         self._files.publish(folder, last=EVALUATION)
 
     def _add_missing(self, classifier: Classifier) -> None:
-        """Adds what a former version of Daylight did not write beside a classifier."""
+        """Adds the files that an earlier version of Daylight did not write."""
         for name, content in _files_beside(classifier).items():
             file = self._folder(classifier.version) / name
             if not self._files.has(file):
                 self._files.write(file, content)
 
     def open_classifier(self, version: str) -> Classifier:
-        """The classifier of this version.
+        """Loads the classifier with this version.
 
         Raises:
-            ModelError: where it is missing or damaged.
+            ModelError: if it is missing or damaged.
         """
         text = self._report(version)
         if text is None:
             raise ModelError(
-                f"the classifier {version} is missing or damaged in {self._files.root}/classifier: materialize it anew"
+                f"the classifier {version} is missing or damaged in {self._files.root}/classifier: materialize it again"
             )
         report = json.loads(text)
-        self.spark.spark_session  # noqa: B018 MLlib loads into the session that there is
+        self.spark.spark_session  # noqa: B018 MLlib loads into the active session
         path = self._spark_folder(version) or self._fetch_pipeline(version)
         return Classifier(version, report["backbone"], PipelineModel.load(path), report)
 
     def _fetch_pipeline(self, version: str) -> str:
-        """What MLlib wrote, without the files beside it, which no day needs."""
+        """Fetches what MLlib wrote, without the files beside it, which no daily run needs."""
         for part in MLLIB_FOLDERS:
             self._files.fetch(self._folder(version) / part)
         return f"file://{self._folder(version)}"  # Hadoop decodes no %20
 
     def _target(self, asset: str) -> dict[str, Any]:
-        """What an asset stands for; nothing where it was never materialized."""
+        """Reads the pointer of an asset; empty if it was never materialized."""
         pointer = self._files.read_note(self._files.folder / f"{asset}.json")
         return cast("dict[str, Any]", json.loads(pointer)) if pointer else {}
 
@@ -209,7 +209,7 @@ class ModelStore(dg.ConfigurableResource):
 
 
 def _files_beside(classifier: Classifier) -> dict[str, bytes]:
-    """What lies beside MLlib's own folders, by name; the evaluation comes last."""
+    """Collects the contents of the files beside MLlib's folders, by name, without the evaluation."""
     files = {}
     if classifier.graph:
         files[END_TO_END_GRAPH] = classifier.graph

@@ -194,18 +194,18 @@ def test_int8_once_calibrated_stays_as_it_was_calibrated(networks: dict[str, str
     )
     fp32 = catalogue.export()
     assert catalogue.find_int8(fp32) is None
-    with pytest.raises(PretrainedError, match="is calibrated on labelled pictures, and there are none"):
+    with pytest.raises(PretrainedError, match="is calibrated on labelled images, and there are none"):
         catalogue.export(precision="int8")
     contents = [photo.content for photo in load_known_photos()]
-    made = catalogue.export(precision="int8", pictures=contents)
+    made = catalogue.export(precision="int8", calibration=contents)
     assert made.precision == "int8"
-    assert catalogue.export(precision="int8") == catalogue.export(precision="int8", pictures=contents[:3]) == made
+    assert catalogue.export(precision="int8") == catalogue.export(precision="int8", calibration=contents[:3]) == made
     assert catalogue.find_int8(fp32) == made
 
 
 def test_an_unknown_precision_is_refused(networks: dict[str, str], tmp_path: Path) -> None:
     catalogue = BackboneCatalogue(name=networks["fields"], lake=Lake(root=str(tmp_path)))
-    with pytest.raises(PretrainedError, match="there is no precision 'fp16': there are fp32 and int8"):
+    with pytest.raises(PretrainedError, match="there is no precision 'fp16': the precisions are fp32 and int8"):
         catalogue.export(precision="fp16")
 
 

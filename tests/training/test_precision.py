@@ -263,7 +263,7 @@ def test_on_a_processor_without_dot_products_int8_is_refused_in_words(
     )
     said = reason(make(*CHOICE, precision="int8"))
     assert wanted in said
-    assert "let DAYLIGHT_PRECISION be fp32 or auto" in said
+    assert "set DAYLIGHT_PRECISION to fp32 or auto" in said
     catalogue = build_resources(settings)["catalogue"]
     assert isinstance(catalogue, BackboneCatalogue)
     with pytest.raises(PretrainedError, match="leave int8 out of the bake-off"):
@@ -279,7 +279,7 @@ def test_a_loss_of_more_than_half_a_point_fails_its_check(
     catalogue, precisions = resources["catalogue"], resources["precisions"]
     assert isinstance(catalogue, BackboneCatalogue)
     assert isinstance(precisions, Precisions)
-    int8 = catalogue.export(precision="int8", pictures=[make_photo("red", seed) for seed in range(8)])
+    int8 = catalogue.export(precision="int8", calibration=[make_photo("red", seed) for seed in range(8)])
     assert not int8_costs_little(int8, precisions).passed, "nothing was measured"
     precisions.keep(int8, choose_precision(replace(COSTS, int8_accuracy=int8_accuracy)))
     result = int8_costs_little(int8, precisions)
