@@ -1,6 +1,6 @@
-"""Labels: what a training picture shows and on which side of the split it stands, told from its path or a manifest.
+"""Labels: the label, split and group of every training file, from its path or a manifest.
 
-Nothing here opens a picture.
+Nothing here opens an image. The table of the split is `split.py`.
 """
 
 import re
@@ -23,18 +23,18 @@ from pipeline.storage.files import list_files, open_folder
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = f"""
-    label string comment 'what the picture shows: from reviews.label, or told from folder, manifest or pattern',
-    split string comment 'train or holdout, for ever: as it is said, or as the digest decides',
-    split_said string comment 'the split that a folder, the manifest or the pattern says; null where none does',
-    group string comment 'name of what it belongs to, such as a shop or a session, from the manifest; else null',
-    origin string comment 'what told the label: folder, manifest, pattern, or from reviews.origin', {FILE_COLUMNS}
+    label string comment 'label of the image, from reviews.label, or by folder, manifest or pattern',
+    split string comment 'train or holdout, for good: as given, or as the digest decides',
+    split_said string comment 'split given by folder, manifest or pattern; null where none is',
+    group string comment 'group given by the manifest, such as a shop or a session; else null',
+    origin string comment 'source of the label: folder, manifest, pattern, or from reviews.origin', {FILE_COLUMNS}
 """
 MANIFEST: Final = "manifest.csv"
 SHOWN_ORIGINS: Final = 10
 
 
 class LabelError(ValueError):
-    """Labels that cannot be used; the text names the file and the cure."""
+    """Labels that cannot be used; the message names the file and the cure."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class TrainingFiles:
     """The files of a training folder.
 
     Attributes:
-        labelled: as `list_files` gives them, with `label`, `split` (null where the digest decides), the same as
-            `split_said`, `group` (null where nobody named one) and `origin`.
-        unlabelled: paths of the files that no rule gives a label; they are left out.
+        labelled: rows of `list_files` with `label`, `split` and its copy `split_said` (both null where the digest
+            decides), `group` (or null) and `origin`.
+        unlabelled: paths of the files without a label; they are left out.
     """
 
     labelled: pa.Table
@@ -52,18 +52,18 @@ class TrainingFiles:
 
 
 def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
-    """Lists labelled pictures.
+    """Lists labelled files.
 
-    The label comes from `manifest.csv` in the folder where there is one, else from the pattern where one is given, else
-    from the first folder of the path. `train`, `validation` or `test` above the label says the split.
+    The label comes from `manifest.csv` if the folder has one, else from the pattern if there is one, else from the
+    first folder of the path. A folder `train`, `validation` or `test` above the label sets the split.
 
     Args:
-        folder: of the labelled pictures.
-        pattern: a regular expression found in the path, with a group `label` and, if wanted, `split` and `group`.
+        folder: folder of the labelled images.
+        pattern: regular expression for the path, with a group `label` and optionally `split` and `group`.
 
     Raises:
-        FileNotFoundError: where the folder does not exist.
-        LabelError: where the manifest or the pattern cannot be used, or no file has a label.
+        FileNotFoundError: if the folder does not exist.
+        LabelError: if the manifest or the pattern is invalid, or no file has a label.
     """
     files = list_files(folder)
     paths = files["path"].to_pylist()
@@ -75,11 +75,11 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
         origin, places = "folder", _places_in_folders(paths)
     if not any(place.label for place in places):
         raise LabelError(
-            f"no labelled picture in {folder}: put pictures into folders named after their labels,"
-            f" list them in {MANIFEST}, or give a pattern that finds the label in their paths"
+            f"no labelled image in {folder}: put images into folders named after their labels,"
+            f" list them in {MANIFEST}, or set a pattern that finds the label in their paths"
         )
-    said = {"label": "label", "split": "split", "split_said": "split", "group": "group"}
-    for column, field in said.items():
+    columns = {"label": "label", "split": "split", "split_said": "split", "group": "group"}
+    for column, field in columns.items():
         files = files.append_column(column, pa.array([getattr(place, field) for place in places], pa.string()))
     files = files.append_column("origin", pa.array([origin] * len(places), pa.string()))
     unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
@@ -87,10 +87,9 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
 
 
 def read_training_images(spark: SparkSession, files: TrainingFiles, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
-    """Reads labelled pictures, lazily: one row per file, in the columns of `SCHEMA`.
+    """Reads labelled images lazily, one row per file, in the columns of `SCHEMA`.
 
-    Where the folder does not say the split, the digest of the bytes does, so that a picture never changes sides when
-    others come.
+    Without a given split the digest of the bytes decides, so an image never changes its split when others arrive.
     """
     images = read_files(spark, files.labelled, SCHEMA, max_bytes).frame
     images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
@@ -98,7 +97,7 @@ def read_training_images(spark: SparkSession, files: TrainingFiles, max_bytes: i
 
 
 def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Report]:
-    """How many pictures each label has, and which files have none."""
+    """Reports the number of images per label and origin, and the files without a label."""
 
     def describe(training_images: DataFrame) -> Report:
         counts = {(row["label"], row["split"]): row["count"] for row in count_by(training_images, "label", "split")}
@@ -114,7 +113,7 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
             texts={"unlabelled": ", ".join(map(repr, files.unlabelled[:5]))} if files.unlabelled else {},
             tables={
                 "labels": markdown_table(["label", TRAIN, HOLDOUT], rows),
-                "origins": markdown_table(["origin", "pictures"], [[row["origin"], row["count"]] for row in origins]),
+                "origins": markdown_table(["origin", "images"], [[row["origin"], row["count"]] for row in origins]),
             },
         )
 
@@ -132,7 +131,7 @@ _MANIFEST_TYPES: Final = {name: pa.string() for name in ("path", "label", "split
 
 
 def _places_in_folders(paths: list[str]) -> list[_Place]:
-    """Tells `train`, which says the split, from a label of that name by what is in it: labels, or pictures only."""
+    """A folder `train` with subfolders sets the split; without any it is a label of that name."""
     split_folders = {path.split("/")[0] for path in paths if path.count("/") > 1} & SPLIT_FOLDERS.keys()
     return [_place_in_folders(path.split("/")[:-1], split_folders) for path in paths]
 
@@ -153,7 +152,7 @@ def _places_in_pattern(pattern: str, paths: list[str]) -> list[_Place]:
     if "label" not in expression.groupindex:
         raise LabelError(f"the label pattern {pattern!r} has no group named label: write (?P<label>...)")
     found = [match.groupdict() if (match := expression.search(path)) else {} for path in paths]
-    return [_place(each, f"the label pattern, of {path!r},") for path, each in zip(paths, found, strict=True)]
+    return [_place(each, f"the label pattern, for {path!r},") for path, each in zip(paths, found, strict=True)]
 
 
 def _places_in_manifest(folder: str, paths: list[str]) -> list[_Place]:
@@ -165,20 +164,20 @@ def _places_in_manifest(folder: str, paths: list[str]) -> list[_Place]:
         except pa.ArrowInvalid as error:
             raise LabelError(f"{folder}/{MANIFEST} is not a CSV file: {error}") from error
     if rows and not {"path", "label"} <= rows[0].keys():
-        raise LabelError(f"{folder}/{MANIFEST} needs the columns path and label, and has {', '.join(rows[0])}")
+        raise LabelError(f"{folder}/{MANIFEST} needs the columns path and label, but has {', '.join(rows[0])}")
     places: dict[str, _Place] = {}
     for row in rows:
-        place = _place(row, f"{folder}/{MANIFEST}, of {row['path']!r},")
+        place = _place(row, f"{folder}/{MANIFEST}, for {row['path']!r},")
         if places.setdefault(row["path"], place) != place:
-            raise LabelError(f"{folder}/{MANIFEST} names {row['path']!r} twice, and differently: leave one line of it")
+            raise LabelError(f"{folder}/{MANIFEST} has two different lines for {row['path']!r}: delete one")
     missing = sorted(places.keys() - set(paths))
     if missing:
-        raise LabelError(f"{folder}/{MANIFEST} names {len(missing)} files that are not there, such as {missing[0]!r}")
+        raise LabelError(f"{folder}/{MANIFEST} lists {len(missing)} missing files, such as {missing[0]!r}")
     return [places.get(path, _NOWHERE) for path in paths]
 
 
-def _place(said: Mapping[str, str | None], source: str) -> _Place:
-    split = said.get("split")
+def _place(values: Mapping[str, str | None], source: str) -> _Place:
+    split = values.get("split")
     if split and split not in SPLIT_FOLDERS:
-        raise LabelError(f"{source} says the split {split!r}; it can be {', '.join(SPLIT_FOLDERS)}, or nothing")
-    return _Place(said.get("label") or None, SPLIT_FOLDERS[split] if split else None, said.get("group") or None)
+        raise LabelError(f"{source} has the split {split!r}; use {', '.join(SPLIT_FOLDERS)}, or leave it empty")
+    return _Place(values.get("label") or None, SPLIT_FOLDERS[split] if split else None, values.get("group") or None)

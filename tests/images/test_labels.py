@@ -223,7 +223,7 @@ def test_labels_and_paths_in_a_manifest_are_text_as_it_stands(tmp_path: Path) ->
 def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, outside: str) -> None:
     write(tmp_path, "secret.jpg", "training/cat/1.jpg")
     write_manifest(tmp_path / "training", f"path,label\ncat/1.jpg,cat\n{outside},cat\n")
-    with pytest.raises(LabelError, match=re.escape(f"names 1 files that are not there, such as '{outside}'")):
+    with pytest.raises(LabelError, match=re.escape(f"lists 1 missing files, such as '{outside}'")):
         list_training_files(str(tmp_path / "training"))
 
 
@@ -232,17 +232,17 @@ def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, outside
     [
         pytest.param("", "is not a CSV file", id="nothing"),
         pytest.param("path,label\n1.jpg,cat,more\n", "is not a CSV file", id="too many cells"),
-        pytest.param("file,class\n1.jpg,cat\n", "needs the columns path and label, and has file, class", id="columns"),
+        pytest.param("file,class\n1.jpg,cat\n", "needs the columns path and label, but has file, class", id="columns"),
         pytest.param(
-            "path;label\n1.jpg;cat\n", "needs the columns path and label, and has path;label", id="semicolons"
+            "path;label\n1.jpg;cat\n", "needs the columns path and label, but has path;label", id="semicolons"
         ),
-        pytest.param("path,label\n", "no labelled picture", id="no rows"),
-        pytest.param("path,label\n1.jpg,\n", "no labelled picture", id="no labels"),
-        pytest.param("path,label\n9.jpg,cat\n", "names 1 files that are not there, such as '9.jpg'", id="no such file"),
-        pytest.param("path,label\n1.jpg,cat\n1.jpg,dog\n", "names '1.jpg' twice, and differently", id="two labels"),
+        pytest.param("path,label\n", "no labelled image", id="no rows"),
+        pytest.param("path,label\n1.jpg,\n", "no labelled image", id="no labels"),
+        pytest.param("path,label\n9.jpg,cat\n", "lists 1 missing files, such as '9.jpg'", id="no such file"),
+        pytest.param("path,label\n1.jpg,cat\n1.jpg,dog\n", "has two different lines for '1.jpg'", id="two labels"),
         pytest.param(
             "path,label,split\n1.jpg,cat,val\n",
-            "'1.jpg', says the split 'val'; it can be train, validation",
+            "'1.jpg', has the split 'val'; use train, validation",
             id="split",
         ),
     ],
@@ -288,10 +288,10 @@ def test_a_pattern_finds_label_and_split_in_the_path(tmp_path: Path) -> None:
     [
         pytest.param("(?P<label>", "'(?P<label>' is not a regular expression", id="no expression"),
         pytest.param("([a-z]+)_", "has no group named label: write (?P<label>...)", id="no group"),
-        pytest.param("(?P<label>dog)_", "no labelled picture in", id="nothing found"),
+        pytest.param("(?P<label>dog)_", "no labelled image in", id="nothing found"),
         pytest.param(
             r"(?P<label>cat)_(?P<split>\d)",
-            "'cat_1.jpg', says the split '1'; it can be train, validation, test, holdout, or nothing",
+            "'cat_1.jpg', has the split '1'; use train, validation, test, holdout, or leave it empty",
             id="split",
         ),
     ],
