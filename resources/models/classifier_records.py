@@ -25,10 +25,10 @@ class ClassifierRecords:
     lake: str
 
     def trace(self, image_ids: Sequence[str], answers: Sequence[Row]) -> list[ClassifierTrace]:
-        """What is known of pictures in every stored classifier, the newest first, and of those gone that answered.
+        """Traces images through all stored classifiers, newest first, and deleted ones that predicted them.
 
         Args:
-            image_ids: of the pictures.
+            image_ids: ids of the images.
             answers: of `predictions`, with `classifier`.
         """
         members: dict[str, list[Row]] = {}
