@@ -42,7 +42,7 @@ TEXT, VECTOR = pa.string(), pa.list_(pa.float32())
 WORK = """
 import sys, time
 from pipeline.daily.trace_text import format_trace
-from resources.lake.image_traces import ImageTraces
+from resources.image_traces import ImageTraces
 started, cpu_started = time.perf_counter(), time.process_time()
 text = format_trace(ImageTraces(sys.argv[1]).find(sys.argv[2]))
 print(time.perf_counter() - started, time.process_time() - cpu_started, len(text))

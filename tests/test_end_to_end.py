@@ -13,8 +13,8 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
+from resources.image_traces import ImageTraces
 from resources.instance.day_range import tag_days
-from resources.lake.image_traces import ImageTraces
 from resources.settings import Settings, read_settings
 
 DAILY_TABLES = {"images", "image_features", "predictions", "drift", "review_queue"}

@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 from pipeline.daily.trace_text import format_trace
 from pipeline.daily.traces import UnknownImageError
 from pipeline.reports.markdown import escape_invisible
-from resources.lake.image_traces import ImageTraces
+from resources.image_traces import ImageTraces
 from resources.settings import SettingError, read_settings
 
 EPILOG = """\

@@ -9,7 +9,7 @@ from typing import cast
 
 import dagster as dg
 
-from assets.partitions import days_since
+from assets.daily.partitions import days_since
 from resources.settings import Settings
 
 daily = dg.define_asset_job(

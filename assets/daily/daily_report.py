@@ -5,7 +5,7 @@ from functools import partial
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.partitions import daily_asset
+from assets.daily.partitions import daily_asset
 from pipeline.daily.daily_report import DayTables, make_reports
 from pipeline.daily.daily_report_page import render_page
 from pipeline.daily.day_counts import with_days_before

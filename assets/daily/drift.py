@@ -6,7 +6,7 @@ from typing import Final
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.partitions import daily_asset
+from assets.daily.partitions import daily_asset
 from pipeline.drift.comparison import (
     IMAGES,
     LABELS,

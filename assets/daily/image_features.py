@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.partitions import daily_asset
+from assets.daily.partitions import daily_asset
 from pipeline.embed.backbone import Backbone
 from pipeline.images.embedding_costs import describe_embedded
 from pipeline.reports.report import Table

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.partitions import daily_asset
+from assets.daily.partitions import daily_asset
 from pipeline.images.image_files import describe_images, read_days
 from pipeline.reports.report import Table
 from resources.landing import LandingZone

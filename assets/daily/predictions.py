@@ -8,7 +8,7 @@ from typing import Final
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.partitions import daily_asset
+from assets.daily.partitions import daily_asset
 from pipeline.daily.label_history import describe_history
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import describe_rejected

@@ -3,7 +3,7 @@
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.partitions import daily_asset
+from assets.daily.partitions import daily_asset
 from pipeline.images.split import join_split
 from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms

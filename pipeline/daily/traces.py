@@ -1,6 +1,6 @@
 """Traces: everything a lake contains about one image, from its files to the classifiers trained on it.
 
-`resources/lake/image_traces.py` reads traces, `trace_text.py` formats them.
+`resources/image_traces.py` reads traces, `trace_text.py` formats them.
 """
 
 import json

@@ -21,7 +21,7 @@ from pipeline.daily.trace_text import SHOWN_ROWS, align, format_trace
 from pipeline.daily.traces import DELETED, FORMER, IN_USE, UnknownImageError, parse_query
 from pipeline.reports.markdown import escape_invisible
 from pipeline.training.training_set import TRAINING_SET
-from resources.lake.image_traces import ImageTraces
+from resources.image_traces import ImageTraces
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60
@@ -262,7 +262,7 @@ def test_a_lake_without_tables_has_no_image(tmp_path: Path) -> None:
 def test_the_command_starts_no_jvm_and_needs_no_dagster(lake: Path) -> None:
     code = (
         "import sys; from pipeline.daily.trace_text import format_trace;"
-        " from resources.lake.image_traces import ImageTraces;"
+        " from resources.image_traces import ImageTraces;"
         " import assets.commands.explain; print(format_trace(ImageTraces(sys.argv[1]).find(sys.argv[2])));"
         " from pyspark import SparkContext; assert SparkContext._gateway is None; assert 'dagster' not in sys.modules"
     )
