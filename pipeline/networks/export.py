@@ -7,8 +7,11 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from uuid import uuid4
 
+import onnx
+from onnx import helper
 from onnxruntime import InferenceSession
 
 from pipeline.embed.backbone import Backbone, embed_with, open_session
@@ -21,14 +24,8 @@ from pipeline.networks.pretrained import Pretrained, PretrainedError
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
 
-if TYPE_CHECKING:
-    import onnx
-
-GOLDEN_PHOTOS: Final = 4
-"""Photos in the golden set; every worker embeds them once."""
-
-HIDDEN: Final = ("daylight_name", "precision", KEY)
-"""Metadata keys that the report shows differently or not at all."""
+GOLDEN_PHOTOS: Final = 4  # in the golden set; every worker embeds them once
+HIDDEN: Final = ("daylight_name", "precision", KEY)  # metadata that the report shows differently or not at all
 
 
 def export_backbone(pretrained: Pretrained, folder: Path) -> Path:
@@ -46,25 +43,15 @@ def export_backbone(pretrained: Pretrained, folder: Path) -> Path:
     return store_graph(model, pretrained.name, "fp32", pretrained.provenance, folder)
 
 
-def store_graph(
-    model: "onnx.ModelProto", name: str, precision: str, provenance: Mapping[str, str], folder: Path
-) -> Path:
-    """Adds metadata to a graph, checks the contract and stores the graph under its digest.
+def store_graph(model: onnx.ModelProto, name: str, precision: str, provenance: Mapping[str, str], folder: Path) -> Path:
+    """Adds metadata to a complete graph, in place, checks the contract and stores the graph under its digest.
 
-    Args:
-        model: complete graph; changed in place.
-        name: name of the backbone.
-        precision: `fp32` or `int8`.
-        provenance: origin, licence, weights and versions, by name.
-        folder: folder of the stored graphs.
+    The precision is `fp32` or `int8`; the provenance holds origin, licence, weights and versions, by name.
 
     Raises:
         PretrainedError: if the graph breaks the contract of backbones.
         onnx.checker.ValidationError: if it is not valid ONNX.
     """
-    import onnx
-    from onnx import helper
-
     metadata = {
         "daylight_name": name,
         "precision": precision,
@@ -82,9 +69,9 @@ def store_graph(
     content = model.SerializeToString(deterministic=True)
     path = folder / f"{hashlib.sha256(content).hexdigest()}.onnx"
     folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")  # housekeeping removes drafts with such names
+    draft.write_bytes(content)
+    os.replace(draft, path)
     return path
 
 

@@ -8,6 +8,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from assets.housekeeping import housekeeping
+from pipeline.networks.export import export_backbone
+from pipeline.networks.pretrained import Pretrained
 from resources.lake.lake import Lake
 from resources.lake.model_files import draft_name
 from resources.lake.orphans import ORPHAN_HOURS, remove_orphans
@@ -59,6 +61,16 @@ def test_a_draft_that_was_never_renamed_is_removed(lake: Lake) -> None:
     age(*folder.rglob("*"))
     assert remove_orphans(lake)["models"] == 2
     assert sorted(path.name for path in folder.rglob("*")) == [".part.crc", "part", "version"]
+
+
+def test_a_backbone_that_was_never_renamed_is_removed(lake: Lake, tiny_pretrained: Pretrained, tmp_path: Path) -> None:
+    name, folder = export_backbone(tiny_pretrained, tmp_path).name, lake.models.folder / "backbone"
+    (folder / name).mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        export_backbone(tiny_pretrained, folder)
+    age(*folder.iterdir())
+    assert remove_orphans(lake)["models"] == 1
+    assert [path.name for path in folder.iterdir()] == [name]
 
 
 def test_the_job_reports_the_removed_files(lake: Lake) -> None:
