@@ -4,15 +4,14 @@ uint8 RGB `pixels [n, size, size, 3]` in, float32 `features [n, d]` out, pixel s
 depend on the history of the process. Cutting a user's graph belongs in `own/graph_cut.py`.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.networks.graph_parts import dimensions, rename_by_order
 from pipeline.networks.pixel_scaling import PixelScaling
-
-if TYPE_CHECKING:
-    import onnx
 
 PIXELS: Final = "pixels"
 SCALED: Final = "scaled"
@@ -20,28 +19,23 @@ FEATURES: Final = "features"
 _PREFIX: Final = "daylight"
 
 
-def wrap_graph(bare: "onnx.ModelProto", size: int, scaling: PixelScaling) -> "onnx.ModelProto":
+def wrap_graph(bare: onnx.ModelProto, size: int, scaling: PixelScaling) -> onnx.ModelProto:
     """Puts layout, cast and scaling in front of a bare graph and renames all its tensors.
 
-    Args:
-        bare: graph from scaled pixels `[n, 3, size, size]` or `[n, size, size, 3]` to `[n, d]`; one input, one output.
-        size: height and width of images, in pixels.
-        scaling: pixel scaling that the bare graph expects.
+    The bare graph, from scaled pixels `[n, 3, size, size]` or `[n, size, size, 3]` to `[n, d]`, has one input and one
+    output, and is not changed.
 
     Raises:
         onnx.checker.ValidationError: if the graph is not valid ONNX, for example if an operation was not converted.
     """
-    import onnx
-    from onnx import TensorProto, helper
-
     model = onnx.ModelProto()
     model.CopyFrom(bare)
     graph = model.graph
     (bare_input,), (bare_output,) = graph.input, graph.output
     prefix = _scale_pixels(scaling, dimensions(bare_input)[1] == 3, bare_input.type.tensor_type.elem_type)
-    suffix = [helper.make_node("Cast", [bare_output.name], [f"{_PREFIX}_features"], to=TensorProto.FLOAT)]
-    if bare_output.type.tensor_type.elem_type == TensorProto.FLOAT:
-        suffix = []
+    suffix = []
+    if bare_output.type.tensor_type.elem_type != TensorProto.FLOAT:
+        suffix.append(helper.make_node("Cast", [bare_output.name], [f"{_PREFIX}_features"], to=TensorProto.FLOAT))
     nodes = [*prefix.node, *graph.node, *suffix]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -62,10 +56,8 @@ def wrap_graph(bare: "onnx.ModelProto", size: int, scaling: PixelScaling) -> "on
     return model
 
 
-def _scale_pixels(scaling: PixelScaling, is_channels_first: bool, element_type: int) -> "onnx.GraphProto":
+def _scale_pixels(scaling: PixelScaling, is_channels_first: bool, element_type: int) -> onnx.GraphProto:
     """The nodes from uint8 pixels to the input of a bare graph; the transpose comes first, while pixels are bytes."""
-    from onnx import TensorProto, helper, numpy_helper
-
     axis, shape = (1, (3, 1, 1)) if is_channels_first else (3, (3,))
     steps: list[tuple[str, np.ndarray | None, dict[str, Any]]] = []
     if is_channels_first:
@@ -90,7 +82,7 @@ def _scale_pixels(scaling: PixelScaling, is_channels_first: bool, element_type: 
     return helper.make_graph(nodes, _PREFIX, [], [], constants)
 
 
-def _drop_unstable_fields(model: "onnx.ModelProto") -> None:
+def _drop_unstable_fields(model: onnx.ModelProto) -> None:
     """Drops comments and the opsets of unused domains, which vary between processes."""
     for node in model.graph.node:
         node.ClearField("doc_string")

@@ -5,21 +5,20 @@ change from process to process; the order here depends on the graph alone, so eq
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
 
-if TYPE_CHECKING:
-    import onnx
 
-
-def dimensions(tensor: "onnx.ValueInfoProto") -> list[int | str]:
+def dimensions(tensor: onnx.ValueInfoProto) -> list[int | str]:
     """The shape of an input or output: a number if fixed, else a name or `?`."""
     dims = tensor.type.tensor_type.shape.dim
     return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims]
 
 
-def inner_graphs(node: "onnx.NodeProto") -> "Iterator[onnx.GraphProto]":
+def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """The graphs inside a node, such as the branches of an If."""
     for attribute in node.attribute:
         yield from attribute.graphs
@@ -27,7 +26,7 @@ def inner_graphs(node: "onnx.NodeProto") -> "Iterator[onnx.GraphProto]":
             yield attribute.g
 
 
-def read_by(node: "onnx.NodeProto") -> Iterator[str]:
+def read_by(node: onnx.NodeProto) -> Iterator[str]:
     """The tensors that a node reads, including those read by its inner graphs."""
     yield from filter(None, node.input)
     for graph in inner_graphs(node):
@@ -36,7 +35,7 @@ def read_by(node: "onnx.NodeProto") -> Iterator[str]:
             yield from read_by(inner)
 
 
-def find_varying(model: "onnx.ModelProto") -> set[str]:
+def find_varying(model: onnx.ModelProto) -> set[str]:
     """The tensors that depend on the graph's inputs; all others are constants."""
     varying = {each.name for each in model.graph.input}
     for node in model.graph.node:
@@ -45,10 +44,8 @@ def find_varying(model: "onnx.ModelProto") -> set[str]:
     return varying
 
 
-def prune_graph(model: "onnx.ModelProto", tensor: str) -> "onnx.ModelProto":
+def prune_graph(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
     """The part of a graph that computes one tensor, its only output, which has no declared type."""
-    from onnx import helper
-
     nodes = sort_nodes(model.graph, [tensor])
     needed = {tensor}.union(*(read_by(node) for node in nodes))
     graph = helper.make_graph(
@@ -62,7 +59,7 @@ def prune_graph(model: "onnx.ModelProto", tensor: str) -> "onnx.ModelProto":
     return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
-def sort_nodes(graph: "onnx.GraphProto", tensors: Iterable[str]) -> "list[onnx.NodeProto]":
+def sort_nodes(graph: onnx.GraphProto, tensors: Iterable[str]) -> list[onnx.NodeProto]:
     """The nodes that compute some tensors, in a topological order that depends on the graph alone."""
     producers = {tensor: node for node in graph.node for tensor in node.output}
     order: dict[tuple[str, ...], onnx.NodeProto] = {}  # by outputs
@@ -79,12 +76,10 @@ def sort_nodes(graph: "onnx.GraphProto", tensors: Iterable[str]) -> "list[onnx.N
     return list(order.values())
 
 
-def rename_by_order(model: "onnx.ModelProto", fixed: Mapping[str, str]) -> None:
-    """Renames nodes and tensors by their order; converters number them by the history of their process.
+def rename_by_order(model: onnx.ModelProto, fixed: Mapping[str, str]) -> None:
+    """Renames nodes and tensors by their order, because converters number them by the history of their process.
 
-    Args:
-        model: changed in place.
-        fixed: new names of some tensors, by present name.
+    `fixed` maps some present names to new ones.
     """
     names = {"": "", **fixed}
     _rename(model.graph, lambda tensor: names.setdefault(tensor, f"tensor_{len(names)}"))
@@ -92,7 +87,7 @@ def rename_by_order(model: "onnx.ModelProto", fixed: Mapping[str, str]) -> None:
     model.graph.initializer.sort(key=lambda initializer: positions[initializer.name])
 
 
-def _rename(graph: "onnx.GraphProto", name: Callable[[str], str]) -> None:
+def _rename(graph: onnx.GraphProto, name: Callable[[str], str]) -> None:
     """Renames all tensors of a graph and of its inner graphs, which can read outer tensors."""
     for order, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{order}"
@@ -106,32 +101,31 @@ def _rename(graph: "onnx.GraphProto", name: Callable[[str], str]) -> None:
     del graph.value_info[:]
 
 
-def read_initializers(graph: "onnx.GraphProto", names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The values of those of the named tensors that are initializers."""
-    from onnx import numpy_helper
+def read_attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The values of a node's attributes, by name."""
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
 
+
+def read_initializers(graph: onnx.GraphProto, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The values of those of the named tensors that are initializers."""
     wanted = set(names)
     return {each.name: numpy_helper.to_array(each) for each in graph.initializer if each.name in wanted}
 
 
-def add_initializer(graph: "onnx.GraphProto", name: str, array: np.ndarray) -> str:
+def add_initializer(graph: onnx.GraphProto, name: str, array: np.ndarray) -> str:
     """Adds an initializer and returns its name."""
-    from onnx import numpy_helper
-
     graph.initializer.append(numpy_helper.from_array(array, name))
     return name
 
 
-def drop_unused(graph: "onnx.GraphProto", names: Iterable[str]) -> None:
+def drop_unused(graph: onnx.GraphProto, names: Iterable[str]) -> None:
     """Removes those of the named initializers that no node reads."""
     unused = set(names).difference(*(read_by(node) for node in graph.node))
     for constant in [each for each in graph.initializer if each.name in unused]:
         graph.initializer.remove(constant)
 
 
-def make_reshape(graph: "onnx.GraphProto", tensor: str, output: str, shape: list[int]) -> "onnx.NodeProto":
+def make_reshape(graph: onnx.GraphProto, tensor: str, output: str, shape: list[int]) -> onnx.NodeProto:
     """Makes a Reshape node and adds its shape as an initializer; a length of 0 keeps the length."""
-    from onnx import helper
-
     target = add_initializer(graph, f"{output}_shape", np.array(shape, np.int64))
     return helper.make_node("Reshape", [tensor, target], [output], f"Reshape_{output}")

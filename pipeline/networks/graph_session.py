@@ -2,29 +2,27 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from pipeline.embed.backbone import open_session
-from pipeline.networks.graph_parts import prune_graph
+from pipeline.networks.graph_parts import prune_graph, read_initializers
 from pipeline.networks.private import RUNTIME_ERRORS
-
-if TYPE_CHECKING:
-    import onnx
 
 Run = Callable[..., np.ndarray]
 
-FATAL: Final = 4
-"""Minimum severity to log; errors are raised and need no log line."""
+INVALID_GRAPH: Final = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError)  # errors of its checker
+FATAL: Final = 4  # minimum severity to log; errors are raised and need no log line
 
 
 class GraphError(ValueError):
     """A graph that cannot become a backbone; the message continues a sentence that begins with the file's path."""
 
 
-def open_graph(model: "onnx.ModelProto") -> Run:
+def open_graph(model: onnx.ModelProto) -> Run:
     """Opens a graph with one thread.
 
     Returns:
@@ -52,18 +50,14 @@ def open_graph(model: "onnx.ModelProto") -> Run:
     return run
 
 
-def compute_constant(model: "onnx.ModelProto", tensor: str) -> np.ndarray:
+def compute_constant(model: onnx.ModelProto, tensor: str) -> np.ndarray:
     """The value of a tensor that depends on no input, such as a dequantized kernel.
 
     Raises:
         GraphError: if ONNX Runtime cannot compute it.
     """
-    from onnx import numpy_helper
-
-    for initializer in model.graph.initializer:
-        if initializer.name == tensor:
-            return numpy_helper.to_array(initializer)
-    return open_graph(prune_graph(model, tensor))()
+    constants = read_initializers(model.graph, [tensor])
+    return constants[tensor] if constants else open_graph(prune_graph(model, tensor))()
 
 
 def brief(error: BaseException) -> str:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import onnx
+
 if TYPE_CHECKING:
     import keras
-    import onnx
 
-OPSET: Final = 17
-"""From 18 on, tf2onnx leaves a second Transpose before global average pooling."""
-
+OPSET: Final = 17  # from 18 on, tf2onnx leaves a second Transpose before global average pooling
 QUIET: Final = {
     "KERAS_BACKEND": "tensorflow",  # the only one that tf2onnx reads; overrides the user's keras.json
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -29,14 +28,13 @@ def import_keras() -> Any:
     return keras
 
 
-def convert_network(network: "keras.Model") -> "onnx.ModelProto":
+def convert_network(network: "keras.Model") -> onnx.ModelProto:
     """Converts a Keras network with one input and one output; the graph takes `[n, 3, height, width]`.
 
     Raises:
         onnx.checker.ValidationError: if tf2onnx cannot convert an operation, which it only logs.
     """
     import_keras()
-    import onnx
     import tensorflow as tf
     import tf2onnx
 

@@ -18,17 +18,11 @@ FOLDER: Final = resources.files("pipeline.networks") / "photos"
 
 
 class KnownPhoto(NamedTuple):
-    """A photo and its classes.
+    """A photo and its classes."""
 
-    Attributes:
-        name: name of its file.
-        content: bytes of the JPEG.
-        accepted: correct ImageNet classes (0 to 999).
-    """
-
-    name: str
-    content: bytes
-    accepted: frozenset[int]
+    name: str  # of its file
+    content: bytes  # JPEG
+    accepted: frozenset[int]  # correct ImageNet classes, 0 to 999
 
 
 def load_known_photos() -> list[KnownPhoto]:
@@ -46,11 +40,7 @@ def decode_known_photos(size: int) -> np.ndarray:
 
 
 def classify_known_photos(backbone: Backbone, last_layer: LastLayer) -> dict[str, bool]:
-    """Classifies the photos with an exported backbone and the classifier that came with its weights.
-
-    Returns:
-        Whether the most probable class is accepted, by name of the photo.
-    """
+    """Whether a backbone and the classifier of its weights give a photo an accepted class, by name of the photo."""
     logits = last_layer.classify(load_backbone(backbone.path)(decode_known_photos(backbone.size)))
     predicted = logits.argmax(axis=1)
     return {photo.name: int(each) in photo.accepted for photo, each in zip(load_known_photos(), predicted, strict=True)}

@@ -13,8 +13,7 @@ from pipeline.networks.catalogue.backbones import CATALOGUE
 from pipeline.networks.own.open_network import identify_own_network, open_own_network
 from pipeline.networks.pretrained import Pretrained, PretrainedError
 
-RECIPE: Final = 1
-"""Version of the export; increase it with every change that alters the graph of an unchanged network."""
+RECIPE: Final = 1  # increase it with every change of the export that alters the graph of an unchanged network
 
 
 def open_pretrained(
@@ -60,11 +59,9 @@ def find_file(name: str, weights: Path | None) -> Path | None:
     if weights is None or weights.is_file():
         return weights
     if not weights.is_dir():
-        raise PretrainedError(
-            f"the weights {weights} do not exist: set DAYLIGHT_WEIGHTS to a file or folder of weights"
-        )
-    candidates = [weights / f"{name}{suffix}" for suffix in (".weights.h5", ".h5", ".pth")]
-    return next((file for file in candidates if file.is_file()), None)
+        raise PretrainedError(f"the weights {weights} do not exist: set DAYLIGHT_WEIGHTS to a file or a folder")
+    files = (weights / f"{name}{suffix}" for suffix in (".weights.h5", ".h5", ".pth"))
+    return next(filter(Path.is_file, files), None)
 
 
 def _path_of(backbone: str) -> Path:

@@ -10,47 +10,33 @@ from pipeline.embed.backbone import Backbone, Embed, load_backbone
 from pipeline.networks.known_photos import classify_known_photos, decode_known_photos
 from pipeline.networks.pretrained import Pretrained
 
-MAX_SCALED_DIFFERENCE: Final[Mapping[str, float]] = {"fp32": 1e-4, "int8": 0.5}
-"""Limits by precision, in units of the largest feature: rounding for fp32; for int8 the cosine decides."""
-
+MAX_SCALED_DIFFERENCE: Final[Mapping[str, float]] = {"fp32": 1e-4, "int8": 0.5}  # fp32: rounding; int8: cosine decides
 MIN_COSINE: Final[Mapping[str, float]] = {"fp32": 0.9999, "int8": 0.9}
-"""Limits on the cosine of two feature vectors, by precision."""
-
-MIN_CORRECT_SHARE: Final = 0.8
-"""Minimum share of correctly classified known photos, 0 to 1."""
+MIN_CORRECT_SHARE: Final = 0.8  # of the known photos
 
 
 @dataclass(frozen=True)
 class Parity:
     """Differences between a graph and its network on the same images.
 
-    Attributes:
-        max_abs_difference: largest difference between two features.
-        scaled_difference: the same in units of the largest feature.
-        relative_difference: the same in units of the standard deviation between images. A network whose features
-            hardly differ between images can have a small absolute difference and still be wrong.
-        smallest_cosine: smallest cosine between the two feature vectors of an image.
+    A network whose features hardly differ between images can have a small absolute difference and still be wrong.
     """
 
     max_abs_difference: float
-    scaled_difference: float
-    relative_difference: float
-    smallest_cosine: float
+    scaled_difference: float  # in units of the largest feature
+    relative_difference: float  # in units of the standard deviation between images
+    smallest_cosine: float  # between the two feature vectors of an image
 
     def is_within(self, precision: str) -> bool:
         """Whether the differences keep the limits of a precision."""
-        return (
-            self.scaled_difference <= MAX_SCALED_DIFFERENCE[precision] and self.smallest_cosine >= MIN_COSINE[precision]
-        )
+        is_close = self.scaled_difference <= MAX_SCALED_DIFFERENCE[precision]
+        return is_close and self.smallest_cosine >= MIN_COSINE[precision]
 
 
 def measure_parity(embed: Embed, backbone: Backbone, pixels: np.ndarray) -> Parity:
-    """Compares the features of a network and of its graph.
+    """Compares the features of a network, as `Pretrained.embed` computes them, and of the graph exported from it.
 
-    Args:
-        embed: the network in its own framework, as `Pretrained.embed`.
-        backbone: the graph exported from it.
-        pixels: uint8 RGB, `[n, size, size, 3]`: real images, at least two of them different.
+    The pixels, uint8 RGB `[n, size, size, 3]`, are of real images, at least two of them different.
     """
     return compare_features(embed(pixels), load_backbone(backbone.path)(pixels))
 
@@ -81,9 +67,5 @@ def explain_failure(backbone: Backbone, pretrained: Pretrained) -> str | None:
     if pretrained.last_layer is None:
         return None
     is_correct = classify_known_photos(backbone, pretrained.last_layer)
-    correct_share = sum(is_correct.values()) / len(is_correct)
-    return (
-        f"it classifies only {correct_share:.0%} of the known photos correctly"
-        if correct_share < MIN_CORRECT_SHARE
-        else None
-    )
+    share = sum(is_correct.values()) / len(is_correct)
+    return f"it classifies only {share:.0%} of the known photos correctly" if share < MIN_CORRECT_SHARE else None

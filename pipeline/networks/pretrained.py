@@ -5,15 +5,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import onnx
 
 from pipeline.embed.backbone import Embed
 from pipeline.networks.pixel_scaling import PixelScaling
 
-if TYPE_CHECKING:
-    import onnx
+CLASS_COUNT: Final = 1000  # of ImageNet; some networks have one more, a background class, as the first
 
 
 class PretrainedError(ValueError):
@@ -22,15 +22,10 @@ class PretrainedError(ValueError):
 
 @dataclass(frozen=True)
 class LastLayer:
-    """The classifier that came with the weights, which takes the features as input.
+    """The classifier that came with the weights, which takes the features as input."""
 
-    Attributes:
-        kernel: float32 `[d, classes]`.
-        bias: float32 `[classes]`.
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
+    kernel: np.ndarray  # float32 [d, classes]
+    bias: np.ndarray  # float32 [classes]
 
     def classify(self, features: np.ndarray) -> np.ndarray:
         """Computes logits `[n, classes]` from features `[n, d]`."""
@@ -58,10 +53,6 @@ class Pretrained:
     size: int
     scaling: PixelScaling
     embed: Embed
-    convert: Callable[[], "onnx.ModelProto"]
+    convert: Callable[[], onnx.ModelProto]
     last_layer: LastLayer | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
-
-
-CLASS_COUNT: Final = 1000
-"""Classes of ImageNet; some networks have one more, a background class, as the first."""

@@ -4,8 +4,7 @@ from typing import Final
 
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-ONNXRUNTIME_VERSION: Final = "1.31.1"
-"""Version of ONNX Runtime that this file was checked against."""
+ONNXRUNTIME_VERSION: Final = "1.31.1"  # that this file was checked against
 
 RUNTIME_ERRORS: Final = (
     runtime.Fail,

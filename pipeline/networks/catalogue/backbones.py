@@ -6,30 +6,17 @@ from typing import Final
 from pipeline.networks.catalogue.efficientnet_lite import EfficientNetLite
 from pipeline.networks.catalogue.entry import Entry
 from pipeline.networks.catalogue.keras_applications import KerasApplication
-from pipeline.networks.catalogue.lite_architecture import FEATURE_COUNT, LITE0, LITE1, LITE2, Variant
-from pipeline.networks.catalogue.lite_weights import LITE0_WEIGHTS, LITE1_WEIGHTS, LITE2_WEIGHTS, PublishedWeights
+from pipeline.networks.catalogue.lite_architecture import LITE0, LITE1, LITE2
+from pipeline.networks.catalogue.lite_weights import LITE0_WEIGHTS, LITE1_WEIGHTS, LITE2_WEIGHTS
 from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, RAW, SYMMETRIC
 
 GOOGLE: Final = "Google, ImageNet-1k, by Keras"
 
 
-def _lite(variant: Variant, weights: PublishedWeights) -> EfficientNetLite:
-    return EfficientNetLite(
-        name=variant.name,
-        size=variant.size,
-        dimension=FEATURE_COUNT,
-        scaling=SYMMETRIC,
-        licence="Apache-2.0",
-        origin="Google's EfficientNet-Lite, ImageNet-1k, ported to PyTorch by ML Illustrated, rebuilt in Keras",
-        variant=variant,
-        weights=weights,
-    )
-
-
 ENTRIES: Final[tuple[Entry, ...]] = (
-    _lite(LITE0, LITE0_WEIGHTS),
-    _lite(LITE1, LITE1_WEIGHTS),
-    _lite(LITE2, LITE2_WEIGHTS),
+    EfficientNetLite(name=LITE0.name, size=LITE0.size, variant=LITE0, weights=LITE0_WEIGHTS),
+    EfficientNetLite(name=LITE1.name, size=LITE1.size, variant=LITE1, weights=LITE1_WEIGHTS),
+    EfficientNetLite(name=LITE2.name, size=LITE2.size, variant=LITE2, weights=LITE2_WEIGHTS),
     KerasApplication(
         name="resnet50", function="ResNet50", module="resnet50", size=224, dimension=2048, scaling=CAFFE,
         licence="MIT", origin="Kaiming He et al., ImageNet-1k, ported by Keras",

@@ -69,9 +69,6 @@ class Unpickler(pickle.Unpickler):
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Reads a state dict that `torch.save` wrote in its legacy format, without running code from the file.
 
-    Args:
-        path: path of the file, such as `model.pth`.
-
     Returns:
         Arrays by name, in the order of the file; every array is contiguous and owns its elements.
 

@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.networks.catalogue.entry import Entry
-from pipeline.networks.catalogue.lite_architecture import Variant, build_network
+from pipeline.networks.catalogue.lite_architecture import FEATURE_COUNT, Variant, build_network
 from pipeline.networks.catalogue.lite_weights import PublishedWeights, find_weights, read_weights, set_weights
 from pipeline.networks.keras_runtime import convert_network, import_keras
+from pipeline.networks.pixel_scaling import SYMMETRIC, PixelScaling
 from pipeline.networks.pretrained import LastLayer, Pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientNetLite(Entry):
-    """An EfficientNet-Lite, rebuilt in Keras.
-
-    Attributes:
-        variant: architecture.
-        weights: published weights.
-    """
+    """An EfficientNet-Lite, rebuilt in Keras."""
 
     variant: Variant
     weights: PublishedWeights
+    dimension: int = FEATURE_COUNT
+    scaling: PixelScaling = SYMMETRIC
+    licence: str = "Apache-2.0"
+    origin: str = "Google's EfficientNet-Lite, ImageNet-1k, ported to PyTorch by ML Illustrated, rebuilt in Keras"
 
     @property
     def default_weights(self) -> str:

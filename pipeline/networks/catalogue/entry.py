@@ -11,23 +11,14 @@ from pipeline.networks.pretrained import Pretrained
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(ABC):
-    """A backbone of the catalogue.
+    """A backbone of the catalogue."""
 
-    Attributes:
-        name: value of `DAYLIGHT_BACKBONE`.
-        size: height and width of input images, in pixels.
-        dimension: length of the feature vector.
-        scaling: pixel scaling that the network expects.
-        licence: licence of the weights.
-        origin: authors and training data.
-    """
-
-    name: str
-    size: int
-    dimension: int
+    name: str  # value of DAYLIGHT_BACKBONE
+    size: int  # height and width of input images, in pixels
+    dimension: int  # length of the feature vector
     scaling: PixelScaling
-    licence: str
-    origin: str
+    licence: str  # of the weights
+    origin: str  # authors and training data
 
     @property
     @abstractmethod

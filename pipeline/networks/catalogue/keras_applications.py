@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class KerasApplication(Entry):
-    """A network of Keras Applications.
+    """A network of Keras Applications."""
 
-    Attributes:
-        function: name of the function in `keras.applications` that builds it, such as `ResNet50`.
-        module: name of the module with its `preprocess_input`, such as `resnet50`.
-    """
-
-    function: str
-    module: str
+    function: str  # of `keras.applications` that builds it, such as ResNet50
+    module: str  # with its `preprocess_input`, such as resnet50
 
     @property
     def default_weights(self) -> str:
@@ -63,8 +58,7 @@ class KerasApplication(Entry):
     def preprocess(self, pixels: np.ndarray) -> np.ndarray:
         """Scales uint8 RGB `[n, size, size, 3]` with Keras's own function for this network."""
         module = getattr(import_keras().applications, self.module)
-        scaled: np.ndarray = module.preprocess_input(pixels.astype(np.float32))
-        return scaled
+        return np.asarray(module.preprocess_input(pixels.astype(np.float32)))
 
     def read_weights(self, file: Path) -> tuple["keras.Model", LastLayer | None]:
         """Builds the network with the weights of a file, and its classifier if the file has a suitable top.

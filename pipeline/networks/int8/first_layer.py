@@ -3,54 +3,33 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import onnx
 
-from pipeline.networks.graph_parts import dimensions, read_by, read_initializers
+from pipeline.networks.graph_parts import dimensions, read_attributes, read_by, read_initializers
 
-if TYPE_CHECKING:
-    import onnx
-
-DEFAULTS: Final[Mapping[str, Any]] = {
-    "auto_pad": b"NOTSET",
-    "dilations": [1, 1],
-    "group": 1,
-    "pads": [0, 0, 0, 0],
-    "strides": [1, 1],
-}
-"""Default attributes of a convolution."""
+# attributes of a convolution
+DEFAULTS: Final = {"auto_pad": b"NOTSET", "dilations": [1, 1], "group": 1, "pads": [0, 0, 0, 0], "strides": [1, 1]}
 
 
 @dataclass(frozen=True)
 class FirstLayer:
-    """An integer convolution whose inputs have no other reader and whose output only `quantize` reads.
+    """An integer convolution whose inputs have no other reader and whose output only `quantize` reads."""
 
-    Attributes:
-        conv: convolution between dequantized inputs and a quantized output.
-        pixels: node that dequantizes its input.
-        parameters: nodes that dequantize its weights and, if there is one, its bias.
-        quantize: node that quantizes its output.
-        weights: int8 `[channels, colours, height, width]` with zero point 0.
-        attributes: attributes of the convolution, by name.
-        input_shape: channels, height and width of its input.
-        output_shape: channels, height and width of its output.
-    """
-
-    conv: "onnx.NodeProto"
-    pixels: "onnx.NodeProto"
-    parameters: "list[onnx.NodeProto]"
-    quantize: "onnx.NodeProto"
-    weights: np.ndarray
-    attributes: Mapping[str, Any]
-    input_shape: list[int]
-    output_shape: list[int]
+    conv: onnx.NodeProto  # between dequantized inputs and a quantized output
+    pixels: onnx.NodeProto  # dequantizes its input
+    parameters: list[onnx.NodeProto]  # dequantize its weights and, if there is one, its bias
+    quantize: onnx.NodeProto  # quantizes its output
+    weights: np.ndarray  # int8 [channels, colours, height, width], with zero point 0
+    attributes: Mapping[str, Any]  # of the convolution, by name
+    input_shape: list[int]  # channels, height, width
+    output_shape: list[int]  # channels, height, width
 
 
-def find_first_layer(model: "onnx.ModelProto") -> FirstLayer | None:
+def find_first_layer(model: onnx.ModelProto) -> FirstLayer | None:
     """Finds the first convolution; None if there is none, it has another form, or its size is not fixed."""
-    from onnx import helper
-
     graph = model.graph
     conv = next((node for node in graph.node if node.op_type == "Conv"), None)
     if conv is None:
@@ -71,14 +50,12 @@ def find_first_layer(model: "onnx.ModelProto") -> FirstLayer | None:
         return None
     if any(constants[each].any() for each in zero_points):
         return None
-    attributes = {**DEFAULTS, **{each.name: helper.get_attribute_value(each) for each in conv.attribute}}
+    attributes = DEFAULTS | read_attributes(conv)
     return FirstLayer(conv, pixels, parameters, outputs[0], constants[name], attributes, input_shape, output_shape)
 
 
-def _infer_lengths(model: "onnx.ModelProto", *tensors: str) -> list[list[int]]:
+def _infer_lengths(model: onnx.ModelProto, *tensors: str) -> list[list[int]]:
     """The fixed lengths of tensors: all but the batch."""
-    from onnx import shape_inference
-
-    known = {each.name: each for each in shape_inference.infer_shapes(model).graph.value_info}
+    known = {each.name: each for each in onnx.shape_inference.infer_shapes(model).graph.value_info}
     shapes = [dimensions(known[tensor]) if tensor in known else [] for tensor in tensors]
     return [[length for length in shape if isinstance(length, int)] for shape in shapes]

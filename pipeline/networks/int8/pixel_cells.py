@@ -1,65 +1,45 @@
 """Pixel cells: the first convolution of an int8 graph reads four neighbouring pixels as one with twelve channels.
 
-ONNX Runtime's integer convolution copies the channels of one pixel at a time, which is slow for three bytes. A cell of
-four pixels has the memory layout of its pixels, and the convolution computes two neighbouring outputs at once, as one
-with twice the channels. Results are bit-identical. The first layer of EfficientNet-Lite0 takes 0.20 ms instead of
-0.49, that of ResNet50, with a 7 x 7 kernel, 0.83 instead of 1.39.
+ONNX Runtime's integer convolution copies the channels of one pixel at a time, which is slow for three bytes. Here it
+computes two neighbouring outputs as one with twice the channels, bit-identically: the first layer of EfficientNet-Lite0
+takes 0.20 ms instead of 0.49, that of ResNet50, with a 7 x 7 kernel, 0.83 instead of 1.39.
 """
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import onnx
+from onnx import helper
 
 from pipeline.networks.graph_parts import add_initializer, drop_unused, make_reshape, read_initializers
 from pipeline.networks.int8.first_layer import FirstLayer, find_first_layer
 
-if TYPE_CHECKING:
-    import onnx
-
-CELL: Final = 4
-"""Pixels of a row in one cell."""
-
-STRIDE: Final = 2
-"""Stride of the convolution, as in most networks that begin with one."""
-
-TOGETHER: Final = CELL // STRIDE
-"""Neighbouring outputs computed as one."""
-
+CELL: Final = 4  # pixels of a row in one cell
+STRIDE: Final = 2  # of the convolution, as in most networks that begin with one
+TOGETHER: Final = CELL // STRIDE  # neighbouring outputs computed as one
 SUPPORTED: Final = {"auto_pad": b"NOTSET", "dilations": [1, 1], "group": 1, "strides": [STRIDE, STRIDE]}
-"""Attributes of a convolution that can read cells."""
-
 CHANNELS_LAST: Final = (0, 2, 3, 1)
 CHANNELS_FIRST: Final = (0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The cells that a group of neighbouring outputs reads.
+    """The cells that a group of neighbouring outputs reads."""
 
-    Attributes:
-        count: number of cells.
-        before: cells of padding on the left.
-        after: cells of padding on the right.
-        first: pixel within the cells at which the first output begins.
-    """
-
-    count: int
-    before: int
-    after: int
-    first: int
+    count: int  # cells
+    before: int  # cells of padding on the left
+    after: int  # cells of padding on the right
+    first: int  # pixel within the cells at which the first output begins
 
 
-def put_in_cells(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Makes the first convolution read cells, if it takes three channels with a stride of 2.
+def put_in_cells(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Makes the first convolution of a quantized graph read cells, in place, if it takes RGB with a stride of 2.
 
     Around it, channels are moved last, reshaped and moved back. ONNX Runtime removes these transposes, because its
-    integer convolutions take channels last, and a Reshape copies nothing.
-
-    Args:
-        model: output of the quantizer; changed in place. It is left unchanged if its first convolution is not
-            supported, or if the pixels or outputs of a row do not fill their cells.
+    integer convolutions take channels last, and a Reshape copies nothing. A graph is left unchanged if its first
+    convolution is not supported, or if the pixels or outputs of a row do not fill their cells.
     """
     graph, layer = model.graph, find_first_layer(model)
     if layer is None or any(layer.attributes[name] != value for name, value in SUPPORTED.items()):
@@ -70,12 +50,8 @@ def put_in_cells(model: "onnx.ModelProto") -> "onnx.ModelProto":
     if colours != 3 or reach is None:
         return model
     _widen_parameters(graph, layer, reach)
-    _set_attributes(
-        layer.conv,
-        kernel_shape=[layer.weights.shape[2], reach.count],
-        pads=[top, reach.before, bottom, reach.after],
-        strides=[STRIDE, 1],
-    )
+    kernel, pads = [layer.weights.shape[2], reach.count], [top, reach.before, bottom, reach.after]
+    _set_attributes(layer.conv, kernel_shape=kernel, pads=pads, strides=[STRIDE, 1])
     pixels, outputs = layer.pixels.input[0], layer.quantize.output[0]
     layer.pixels.input[0], layer.quantize.output[0] = "cells", f"{outputs}_of_cells"
     together = _reshape_last(graph, pixels, "cells", [0, height, width // CELL, CELL * colours])
@@ -89,15 +65,9 @@ def put_in_cells(model: "onnx.ModelProto") -> "onnx.ModelProto":
 
 
 def find_reach(kernel: int, padding: tuple[int, int], width: int) -> Reach | None:
-    """Finds the cells that a convolution reads; all arguments are in pixels.
+    """Finds the cells that a convolution reads; None if the pixels or outputs of a row do not fill their cells.
 
-    Args:
-        kernel: width of the kernel.
-        padding: padding on the left and on the right.
-        width: width of the input.
-
-    Returns:
-        None if the pixels or outputs of a row do not fill their cells.
+    Takes the width of the kernel, the padding on the left and right, and the width of the input, in pixels.
     """
     left, right = padding
     outputs = (width + left + right - kernel) // STRIDE + 1
@@ -113,12 +83,7 @@ def find_reach(kernel: int, padding: tuple[int, int], width: int) -> Reach | Non
 def widen(weights: np.ndarray, reach: Reach) -> np.ndarray:
     """Converts the weights of a convolution on pixels to one on cells.
 
-    Args:
-        weights: `[channels, 3, height, width]`.
-        reach: reach of that kernel.
-
-    Returns:
-        `[2 * channels, 12, height, cells]`, zero outside the kernel.
+    From `[channels, 3, height, width]` to `[2 * channels, 12, height, cells]`, zero outside the kernel.
     """
     channels, colours, height, width = weights.shape
     wide = np.zeros((TOGETHER, channels, colours, height, reach.count * CELL), weights.dtype)
@@ -129,7 +94,7 @@ def widen(weights: np.ndarray, reach: Reach) -> np.ndarray:
     return cells.transpose(0, 1, 5, 2, 3, 4).reshape(TOGETHER * channels, CELL * colours, height, reach.count)
 
 
-def _widen_parameters(graph: "onnx.GraphProto", layer: FirstLayer, reach: Reach) -> None:
+def _widen_parameters(graph: onnx.GraphProto, layer: FirstLayer, reach: Reach) -> None:
     names = {name for node in layer.parameters for name in node.input}
     wide = {}
     for name, array in read_initializers(graph, names).items():
@@ -141,18 +106,14 @@ def _widen_parameters(graph: "onnx.GraphProto", layer: FirstLayer, reach: Reach)
     drop_unused(graph, names)
 
 
-def _set_attributes(node: "onnx.NodeProto", **values: list[int]) -> None:
-    from onnx import helper
-
+def _set_attributes(node: onnx.NodeProto, **values: list[int]) -> None:
     kept = [each for each in node.attribute if each.name not in values]
     del node.attribute[:]
     node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in values.items())])
 
 
-def _reshape_last(graph: "onnx.GraphProto", tensor: str, output: str, shape: list[int]) -> "list[onnx.NodeProto]":
+def _reshape_last(graph: onnx.GraphProto, tensor: str, output: str, shape: list[int]) -> list[onnx.NodeProto]:
     """Reshapes a channels-first tensor in channels-last layout; the shape is given channels last."""
-    from onnx import helper
-
     moved = helper.make_node("Transpose", [tensor], [f"{output}_last"], f"Turn_{output}", perm=CHANNELS_LAST)
     shaped = make_reshape(graph, f"{output}_last", f"{output}_shaped", shape)
     back = helper.make_node("Transpose", [f"{output}_shaped"], [output], f"Turn_back_{output}", perm=CHANNELS_FIRST)

@@ -3,14 +3,16 @@
 Static, QDQ, uint8 activations and int8 weights per channel, as ONNX Runtime's integer kernels for VNNI need.
 """
 
+import itertools
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 
 from pipeline.embed.backbone import Backbone, open_session
@@ -18,37 +20,18 @@ from pipeline.embed.decode import decode
 from pipeline.embed.golden_set import KEY
 from pipeline.embed.sandbox import SandboxError, keep_harmless
 from pipeline.networks.export import store_graph
-from pipeline.networks.graph_session import brief
+from pipeline.networks.graph_session import INVALID_GRAPH, brief
 from pipeline.networks.int8.pixel_cells import put_in_cells
 from pipeline.networks.int8.quantized_pixels import align_zero_point, find_quantization, remove_scaling
 from pipeline.networks.int8.row_scaling import scale_in_rows
 from pipeline.networks.pretrained import PretrainedError
 from pipeline.networks.private import RUNTIME_ERRORS
 
-if TYPE_CHECKING:
-    import onnx
-
-QUANTIZER: Final = 3
-"""Version of the quantization; increase it with every change that alters the graph of an unchanged network."""
-
-CALIBRATION_COUNT: Final = 128
-"""Images that determine the ranges of activations."""
-
+QUANTIZER: Final = 3  # increase it with every change of the quantization that alters the graph of an unchanged network
+CALIBRATION_COUNT: Final = 128  # images that determine the ranges of activations
 BATCH: Final = 8
-
-RENEWED: Final = ("daylight_name", "precision", "opset", KEY)
-"""Metadata of the fp32 graph that do not hold for int8."""
-
-QUANTIZER_ERRORS: Final = (
-    *RUNTIME_ERRORS,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+RENEWED: Final = ("daylight_name", "precision", "opset", KEY)  # metadata of the fp32 graph that do not hold for int8
+FAILURES: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """Errors of ONNX Runtime's quantizer, which is plain Python, on unsupported graphs."""
 
 
@@ -57,19 +40,14 @@ class QuantizationError(PretrainedError):
 
 
 def quantize_backbone(backbone: Backbone, images: Sequence[bytes], folder: Path) -> Path:
-    """Quantizes a graph and stores it as `<folder>/<SHA-256 of the file>.onnx`.
+    """Quantizes an fp32 backbone and stores it as `<folder>/<SHA-256 of the file>.onnx`.
 
-    Args:
-        backbone: fp32 backbone.
-        images: bytes of the calibration images; those that cannot be decoded are left out.
-        folder: folder of the stored graphs.
+    Calibration images that cannot be decoded are left out.
 
     Raises:
         QuantizationError: if no image can be decoded, the quantizer rejects the graph, or its output breaks the
             contract of backbones.
     """
-    import onnx
-
     try:
         harmless = keep_harmless(images, backbone)
     except SandboxError as error:
@@ -85,30 +63,26 @@ def quantize_backbone(backbone: Backbone, images: Sequence[bytes], folder: Path)
     provenance["fp32"] = backbone.digest
     try:
         return store_graph(_quantize(backbone, pixels), backbone.name, "int8", provenance, folder)
-    except (*QUANTIZER_ERRORS, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (*FAILURES, *RUNTIME_ERRORS, *INVALID_GRAPH) as error:
         raise QuantizationError(f"int8 of {backbone.name} cannot be made: {brief(error)}") from error
 
 
-def _quantize(backbone: Backbone, pixels: np.ndarray) -> "onnx.ModelProto":
-    import onnx
+def _quantize(backbone: Backbone, pixels: np.ndarray) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as scratch:
         fused, quantized = Path(scratch, "fused.onnx"), Path(scratch, "quantized.onnx")
         _fold_normalisation(backbone.path, fused)
         model = onnx.load(fused)
-        pixel_quantization = find_quantization(model)
-        if pixel_quantization:
-            model = align_zero_point(model, pixel_quantization)
-        else:
-            model = scale_in_rows(model, backbone.size)
-        overrides = pixel_quantization.override if pixel_quantization else {}
+        levels = find_quantization(model)
+        model = align_zero_point(model, levels) if levels else scale_in_rows(model, backbone.size)
+        overrides = levels.override if levels else {}
         onnx.save(model, fused)
         with _quiet_root_logger():
             quantize_static(
                 fused,
                 quantized,
-                _make_reader(pixels),
+                _Reader(pixels),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -118,7 +92,7 @@ def _quantize(backbone: Backbone, pixels: np.ndarray) -> "onnx.ModelProto":
             )
         model = onnx.load(quantized)
     model.ClearField("metadata_props")
-    return put_in_cells(remove_scaling(model) if pixel_quantization else model)
+    return put_in_cells(remove_scaling(model) if levels else model)
 
 
 def _fold_normalisation(path: str, fused: Path) -> None:
@@ -130,30 +104,20 @@ def _fold_normalisation(path: str, fused: Path) -> None:
     ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _make_reader(pixels: np.ndarray) -> object:
-    from onnxruntime.quantization import CalibrationDataReader
+class _Reader:
+    """Batches of pixels for the quantizer, which calls nothing but `get_next`."""
 
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            starts = range(0, len(pixels), BATCH)
-            self.batches: Iterator[dict[str, np.ndarray]] = (
-                {"pixels": pixels[start : start + BATCH]} for start in starts
-            )
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.batches = ({"pixels": pixels[start : start + BATCH]} for start in range(0, len(pixels), BATCH))
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self.batches, None)
-
-    return Reader()
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.batches, None)
 
 
-def _scaling_nodes(model: "onnx.ModelProto") -> list[str]:
+def _scaling_nodes(model: onnx.ModelProto) -> list[str]:
     """The names of the nodes from the pixels to the first layer, which stay in float."""
-    names: list[str] = []
-    for node in model.graph.node:
-        if node.op_type not in ("Reshape", "Transpose", "Gather", "Cast", "Mul", "Add"):
-            break
-        names.append(node.name)
-    return names
+    scaling = ("Reshape", "Transpose", "Gather", "Cast", "Mul", "Add")
+    return [node.name for node in itertools.takewhile(lambda node: node.op_type in scaling, model.graph.node)]
 
 
 @contextmanager

@@ -6,15 +6,13 @@ steps are `find_quantization`, `align_zero_point` before quantization and `remov
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import onnx
 
 from pipeline.networks.graph import SCALED
 from pipeline.networks.graph_parts import add_initializer, drop_unused, read_by, read_initializers
-
-if TYPE_CHECKING:
-    import onnx
 
 UNIFORM_SCALING: Final = (["Transpose", "Cast", "Mul"], ["Transpose", "Cast", "Mul", "Add"])
 """Supported operations between the pixels and the first layer."""
@@ -22,17 +20,11 @@ UNIFORM_SCALING: Final = (["Transpose", "Cast", "Mul"], ["Transpose", "Cast", "M
 
 @dataclass(frozen=True)
 class PixelQuantization:
-    """Quantization of pixels: a byte represents `scale * (byte - zero_point)`.
+    """Quantization of pixels: a byte represents `scale * (byte - zero_point)`."""
 
-    Attributes:
-        scale: difference between two grey levels in the network's input.
-        zero_point: grey level nearest to the network's zero, which is the padding value.
-        residual: network input at that grey level; at most half a grey level.
-    """
-
-    scale: np.float32
-    zero_point: np.uint8
-    residual: float
+    scale: np.float32  # difference between two grey levels in the network's input
+    zero_point: np.uint8  # grey level nearest to the network's zero, which is the padding value
+    residual: float  # network input at that grey level; at most half a grey level
 
     @property
     def override(self) -> dict[str, list[dict[str, np.ndarray]]]:
@@ -40,11 +32,8 @@ class PixelQuantization:
         return {SCALED: [{"scale": np.array(self.scale), "zero_point": np.array(self.zero_point)}]}
 
 
-def find_quantization(model: "onnx.ModelProto") -> PixelQuantization | None:
-    """Finds a quantization that maps every grey level to itself.
-
-    Args:
-        model: fp32 graph made by `wrap_graph`.
+def find_quantization(model: onnx.ModelProto) -> PixelQuantization | None:
+    """Finds a quantization that maps every grey level to itself, in an fp32 graph made by `wrap_graph`.
 
     Returns:
         None if there is none: channels are scaled differently, reordered or not scaled; zero is outside the grey
@@ -68,15 +57,11 @@ def find_quantization(model: "onnx.ModelProto") -> PixelQuantization | None:
     return PixelQuantization(np.float32(scale), np.uint8(zero_point), scale * zero_point + offset)
 
 
-def align_zero_point(model: "onnx.ModelProto", pixels: PixelQuantization) -> "onnx.ModelProto":
-    """Moves the residual of the offset into the bias of the first convolution.
+def align_zero_point(model: onnx.ModelProto, pixels: PixelQuantization) -> onnx.ModelProto:
+    """Moves the residual of the offset into the bias of the first convolution, in place.
 
     This is exact inside an image; padding at its border becomes a whole grey level and differs by `residual`. The
     quantizer then rounds the bias with the scale of the pixels.
-
-    Args:
-        model: graph with such a quantization; changed in place.
-        pixels: result of `find_quantization`.
     """
     graph = model.graph
     *_, offset = _list_prefix(graph)
@@ -97,25 +82,21 @@ def align_zero_point(model: "onnx.ModelProto", pixels: PixelQuantization) -> "on
     return model
 
 
-def remove_scaling(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Removes cast, scaling and quantization of pixels, which map every byte to itself.
-
-    Args:
-        model: graph of `align_zero_point`, quantized with `override`; changed in place.
-    """
+def remove_scaling(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Removes cast, scaling and quantization of pixels, in place: with `override` they map every byte to itself."""
     graph = model.graph
     transpose, *scaling = _list_prefix(graph)
     (quantize,) = (node for node in graph.node if SCALED in node.input)
     transpose.output[0] = quantize.output[0]
-    scaling.append(quantize)
-    for node in scaling:
+    removed = [*scaling, quantize]
+    for node in removed:
         graph.node.remove(node)
     del graph.value_info[:]
-    drop_unused(graph, {name for node in scaling for name in node.input})
+    drop_unused(graph, {name for node in removed for name in node.input})
     return model
 
 
-def _list_prefix(graph: "onnx.GraphProto") -> "list[onnx.NodeProto]":
+def _list_prefix(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes from the pixels to the first layer, in order."""
     producers = {tensor: node for node in graph.node for tensor in node.output}
     nodes, tensor = [], SCALED

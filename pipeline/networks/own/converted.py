@@ -6,94 +6,68 @@ Reading files belongs in `keras_file.py` and `tensorflow_files.py`.
 import itertools
 import logging
 import re
-import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
+import onnx
 
 from pipeline.networks.graph_parts import inner_graphs, prune_graph, sort_nodes
-from pipeline.networks.graph_session import GraphError, brief, open_graph
-from pipeline.networks.own.graph_input import GraphInput, Shape, describe_shape, recognise_input
+from pipeline.networks.graph_session import INVALID_GRAPH, GraphError, brief, open_graph
+from pipeline.networks.keras_runtime import import_keras
+from pipeline.networks.own.graph_input import GraphInput, Shape, describe_shape
 from pipeline.networks.pixel_scaling import PixelScaling
 from pipeline.networks.pretrained import LastLayer
 
-if TYPE_CHECKING:
-    import onnx
-
-FRAMEWORK_ERRORS: Final = (
-    AttributeError,
-    ImportError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-)
+FAILURES: Final = (AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError, BadZipFile)
 """Errors of Keras, TensorFlow and tf2onnx on unsupported files; they define no exceptions of their own."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A user's network in its framework and as a graph.
+    """A user's network in its framework and as a graph."""
 
-    Attributes:
-        graph: converted graph.
-        output: tensor of the graph that corresponds to the result of `compute`.
-        compute: the network in its framework, from scaled pixels `[n, size, size, 3]` to that output.
-        input: input of the network in its framework.
-        producer: framework and version.
-        features: name of the features if the framework cut the network there; `output` then holds them, pooled.
-        last_layer: ImageNet classifier on these features, if there was one.
-        scaling: pixel scaling that the framework suggests and the reason, if it does.
-    """
-
-    graph: "onnx.ModelProto"
-    output: str
-    compute: Callable[[np.ndarray], np.ndarray]
-    input: GraphInput
-    producer: str
-    features: str = ""
-    last_layer: LastLayer | None = None
-    scaling: tuple[PixelScaling, str] | None = None
+    graph: onnx.ModelProto
+    output: str  # tensor of the graph that corresponds to the result of `compute`
+    compute: Callable[[np.ndarray], np.ndarray]  # in the framework, from scaled pixels [n, size, size, 3] to the output
+    input: GraphInput  # in the framework
+    producer: str  # framework and version
+    features: str = ""  # their name if the framework cut the network there; `output` then holds them, pooled
+    last_layer: LastLayer | None = None  # ImageNet classifier on these features, if there was one
+    scaling: tuple[PixelScaling, str] | None = None  # that the framework suggests, and the reason
 
 
-def recognise_only_input(inputs: Iterable[tuple[str, str, Iterable[int | None]]]) -> GraphInput:
-    """Recognises the input of a network by the name, dtype and shape of its inputs; -1 and None are free.
-
-    Raises:
-        GraphError: if there is not exactly one, or it is not for RGB images.
-    """
-    found = [(name, dtype, _write_shape(shape)) for name, dtype, shape in inputs]
-    if len(found) != 1:
-        names = ", ".join(f"{name} {describe_shape(shape)}" for name, _, shape in found) or "none"
-        raise GraphError(f"has {len(found)} inputs ({names}): export it with one, for images")
-    return recognise_input(*found[0])
+def read_shape(shape: Iterable[int | None]) -> Shape:
+    """A shape as Keras and TensorFlow declare it; -1 and None are free."""
+    return ["?" if side is None or side < 0 else int(side) for side in shape]
 
 
-def silence_conversion() -> None:
-    """Silences the warnings of TensorFlow and tf2onnx."""
+def import_tensorflow() -> Any:
+    """Imports TensorFlow, and silences its warnings and those of tf2onnx."""
+    import_keras()
+    import tensorflow
+
     for name in ("tensorflow", "tf2onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    return tensorflow
 
 
-def check_conversion(graph: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Checks a graph of tf2onnx and makes the names of its tensors independent of the process.
+def convert(run: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
+    """Runs tf2onnx, checks the graph and makes the names of its tensors independent of the process.
 
     Raises:
-        GraphError: if an operation was not converted, which tf2onnx only logs.
+        GraphError: if tf2onnx fails, or an operation was not converted, which it only logs.
     """
-    import onnx
-
+    try:
+        graph = run()
+    except (*FAILURES, *INVALID_GRAPH, import_tensorflow().errors.OpError) as error:
+        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): supply it as .onnx") from error
     try:
         onnx.checker.check_model(graph, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GraphError(
-            f"has an operation that tf2onnx cannot convert ({brief(error)}): supply it as .onnx"
-        ) from error
+    except INVALID_GRAPH as error:
+        raise GraphError(f"has an operation tf2onnx cannot convert ({brief(error)}): supply it as .onnx") from error
     _stabilise_names(graph.graph)
     return graph
 
@@ -101,12 +75,8 @@ def check_conversion(graph: "onnx.ModelProto") -> "onnx.ModelProto":
 def measure_conversion(converted: Converted, graph_input: GraphInput, scaled: np.ndarray) -> float:
     """The largest difference between graph and framework, relative to the framework's largest value.
 
-    For integer outputs, it is relative to the range of their dtype.
-
-    Args:
-        converted: the network.
-        graph_input: input of its graph.
-        scaled: scaled pixels, `[n, size, size, 3]`; run one by one, because the batch may be fixed.
+    For integer outputs, it is relative to the range of their dtype. Scaled pixels, `[n, size, size, 3]`, are run one by
+    one, because the batch may be fixed.
 
     Raises:
         GraphError: if one of the two cannot be run, or their outputs differ in shape.
@@ -116,7 +86,7 @@ def measure_conversion(converted: Converted, graph_input: GraphInput, scaled: np
     actual = np.stack([run(graph_input.arrange(image)) for image in images])
     try:
         expected = np.stack([converted.compute(image) for image in images])
-    except FRAMEWORK_ERRORS as error:
+    except FAILURES as error:
         raise GraphError(f"cannot be run by {converted.producer} ({brief(error)}): export it again") from error
     if actual.shape != expected.shape:
         shapes = [describe_shape(list(each.shape[1:])) for each in (actual, expected)]
@@ -127,11 +97,7 @@ def measure_conversion(converted: Converted, graph_input: GraphInput, scaled: np
     return float(difference / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
 
 
-def _write_shape(shape: Iterable[int | None]) -> Shape:
-    return ["?" if side is None or side < 0 else int(side) for side in shape]
-
-
-def _stabilise_names(graph: "onnx.GraphProto") -> None:
+def _stabilise_names(graph: onnx.GraphProto) -> None:
     """Sorts nodes and removes from tensor names the numbers that depend on the history of the process."""
     if any(True for node in graph.node for _ in inner_graphs(node)):
         return

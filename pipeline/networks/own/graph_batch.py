@@ -3,16 +3,14 @@
 A graph exported for a batch of one gets a free batch; a graph whose images affect each other is rejected.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import onnx
 
-from pipeline.networks.graph_parts import find_varying
+from pipeline.networks.graph_parts import add_initializer, find_varying
 from pipeline.networks.graph_session import GraphError, Run, brief, compute_constant, open_graph
 from pipeline.networks.own.graph_input import GraphInput
-
-if TYPE_CHECKING:
-    import onnx
 
 MAX_INTERFERENCE: Final = 0.05
 """Limit as a share of the difference between two images. Rounding stays below 0.01; mixed images reach 1."""
@@ -26,10 +24,8 @@ def make_probe(graph_input: GraphInput) -> np.ndarray:
     return graph_input.arrange(images * 127.5 + 127.5 if graph_input.dtype == "uint8" else images)
 
 
-def free_batch(bare: "onnx.ModelProto") -> None:
+def free_batch(bare: onnx.ModelProto) -> None:
     """Makes the constant shapes inside a graph for one image follow the batch; the input is declared elsewhere."""
-    from onnx import numpy_helper
-
     varying = find_varying(bare)
     for node in bare.graph.node:
         if node.op_type != "Reshape" or node.input[0] not in varying or node.input[1] in varying:
@@ -39,28 +35,18 @@ def free_batch(bare: "onnx.ModelProto") -> None:
             target[0] = -1
         elif target.size and target[0] == 1:
             target[0] = 0
-        node.input[1] = f"daylight_shape_of_{node.output[0]}"
-        bare.graph.initializer.append(numpy_helper.from_array(target, node.input[1]))
+        node.input[1] = add_initializer(bare.graph, f"daylight_shape_of_{node.output[0]}", target)
 
 
-def check_freed(bare: "onnx.ModelProto", graph_input: GraphInput, image: np.ndarray, expected: np.ndarray) -> None:
-    """Checks that a graph with a free batch gives one image the same features as before.
-
-    Raises:
-        GraphError: if it does not.
-    """
+def check_freed(bare: onnx.ModelProto, graph_input: GraphInput, image: np.ndarray, expected: np.ndarray) -> None:
+    """Raises GraphError if a graph with a free batch gives one image other features than before."""
     freed = open_graph(bare)(image)
     if freed.shape != expected.shape or not np.allclose(freed, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()):
         raise GraphError(_explain(graph_input, "with a free batch an image gets other features"))
 
 
 def check_independence(run: Run, graph_input: GraphInput, images: np.ndarray) -> None:
-    """Checks that two images have the same features together as alone.
-
-    Args:
-        run: function from images to features `[n, d]`.
-        graph_input: declared input of the graph.
-        images: two different images.
+    """Checks that two different images have the same features `[n, d]` together as alone.
 
     Raises:
         GraphError: if they differ, or the graph cannot take two images.
@@ -78,7 +64,6 @@ def check_independence(run: Run, graph_input: GraphInput, images: np.ndarray) ->
 
 
 def _explain(graph_input: GraphInput, reason: str) -> str:
-    fault = (
-        "declares a free batch but does not support one" if graph_input.is_batch_free else "takes one image at a time"
-    )
+    free = "declares a free batch but does not support one"
+    fault = free if graph_input.is_batch_free else "takes one image at a time"
     return f"{fault} (input {graph_input.name}, with two images: {reason}): export it with a free batch"

@@ -6,54 +6,40 @@ The position of the cut and the pooling belong here, the input in `graph_input.p
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import onnx
+from onnx import helper, inliner
 
 from pipeline.networks.graph_parts import dimensions, find_varying, prune_graph, rename_by_order
-from pipeline.networks.graph_session import GraphError, brief, open_graph
+from pipeline.networks.graph_session import INVALID_GRAPH, GraphError, brief, open_graph
 from pipeline.networks.own.graph_batch import check_freed, check_independence, free_batch, make_probe
 from pipeline.networks.own.graph_input import GraphInput, describe_shape, recognise_input
 from pipeline.networks.own.last_layer import find_tail, read_last_layer
 from pipeline.networks.pretrained import LastLayer
 
-if TYPE_CHECKING:
-    import onnx
+Step = tuple[str, dict[str, Any]]  # operation and attributes
 
-MIN_OPSET: Final = 7
-"""Older opsets broadcast by attributes, and ONNX Runtime does not support them."""
-
-Step = tuple[str, dict[str, Any]]
-"""An operation and its attributes."""
-
+MIN_OPSET: Final = 7  # older ones broadcast by attributes, which ONNX Runtime does not support
 NAME_A_TENSOR: Final = "set DAYLIGHT_FEATURES_TENSOR to a tensor of shape [n, d]"
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A graph that was cut at its features.
+    """A graph that was cut at its features."""
 
-    Attributes:
-        bare: bare graph for `Pretrained.convert`; the same graph gives the same bytes.
-        input: input of the graph.
-        features_tensor: name of the features in the whole graph.
-        last_layer: classifier of 1000 classes directly on the features, if there was one.
-        run: the bare graph in ONNX Runtime, from scaled pixels `[n, size, size, 3]` to float32 `[n, d]`.
-    """
-
-    bare: "onnx.ModelProto"
+    bare: onnx.ModelProto  # for `Pretrained.convert`; the same graph gives the same bytes
     input: GraphInput
-    features_tensor: str
-    last_layer: LastLayer | None
-    run: Callable[[np.ndarray], np.ndarray]
+    features_tensor: str  # name of the features in the whole graph
+    last_layer: LastLayer | None  # classifier of 1000 classes directly on the features, if there was one
+    run: Callable[[np.ndarray], np.ndarray]  # the bare graph, from scaled pixels [n, size, size, 3] to float32 [n, d]
 
 
-def cut_graph(whole: "onnx.ModelProto", features_tensor: str = "") -> Cut:
-    """Cuts a graph at a named tensor, or the input of its classifier layer, or its output.
+def cut_graph(whole: onnx.ModelProto, features_tensor: str = "") -> Cut:
+    """Cuts a valid graph, which it does not change, at a tensor, or the input of its classifier layer, or its output.
 
-    Args:
-        whole: valid graph with its weights inside; not changed.
-        features_tensor: name of a tensor of features `[n, d]`, or of a feature map, which is averaged.
+    The named tensor holds features `[n, d]`, or a feature map, which is averaged.
 
     Raises:
         GraphError: if it is not a graph from images to features, or cannot take any number of images at once.
@@ -72,16 +58,15 @@ def cut_graph(whole: "onnx.ModelProto", features_tensor: str = "") -> Cut:
     _name_by_order(bare)
     run = open_graph(bare)
     check_independence(run, graph_input, images)
-    return Cut(
-        bare, graph_input, tensor, last_layer, lambda scaled: run(graph_input.arrange(scaled)).astype(np.float32)
-    )
+
+    def run_scaled(scaled: np.ndarray) -> np.ndarray:
+        return run(graph_input.arrange(scaled)).astype(np.float32)
+
+    return Cut(bare, graph_input, tensor, last_layer, run_scaled)
 
 
-def _prepare(whole: "onnx.ModelProto") -> tuple["onnx.ModelProto", GraphInput]:
+def _prepare(whole: onnx.ModelProto) -> tuple[onnx.ModelProto, GraphInput]:
     """Copies a graph, inlines functions, removes weights from the inputs, and fixes the size of images."""
-    import onnx
-    from onnx import inliner
-
     model = onnx.ModelProto()
     model.CopyFrom(inliner.inline_local_functions(whole) if whole.functions else whole)
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), MIN_OPSET)
@@ -90,15 +75,13 @@ def _prepare(whole: "onnx.ModelProto") -> tuple["onnx.ModelProto", GraphInput]:
     model.ir_version = max(model.ir_version, 4)  # in older versions every weight had to be an input
     weights = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in weights]
-    if len(inputs) != 1:
-        raise GraphError(f"has {len(inputs)} inputs ({_describe(inputs)}): export it with one, for images")
-    graph_input = recognise_input(inputs[0].name, _name_type(inputs[0]), dimensions(inputs[0]))
+    graph_input = recognise_input([(each.name, _name_type(each), dimensions(each)) for each in inputs])
     del model.graph.input[:]
     model.graph.input.append(_declare(graph_input, "n" if graph_input.is_batch_free else 1))
     return model, graph_input
 
 
-def _find_features(model: "onnx.ModelProto", features_tensor: str, image: np.ndarray) -> tuple[str, LastLayer | None]:
+def _find_features(model: onnx.ModelProto, features_tensor: str, image: np.ndarray) -> tuple[str, LastLayer | None]:
     """Finds the tensor to cut at, and the ImageNet classifier directly on it, if there is one."""
     outputs = [each.name for each in model.graph.output]
     varying = find_varying(model)
@@ -121,17 +104,15 @@ def _find_features(model: "onnx.ModelProto", features_tensor: str, image: np.nda
     return tensor, read_last_layer(model, tail)
 
 
-def _list_candidates(model: "onnx.ModelProto", varying: set[str]) -> list[str]:
+def _list_candidates(model: onnx.ModelProto, varying: set[str]) -> list[str]:
     """The outputs, and the inputs of the last layers."""
     layers = [node for node in reversed(model.graph.node) if node.op_type in ("Conv", "Gemm", "MatMul")]
     inputs = [node.input[0] for node in layers if node.input[0] in varying][:3]
     return list(dict.fromkeys([*(each.name for each in model.graph.output), *inputs]))
 
 
-def _pool(bare: "onnx.ModelProto", features: np.ndarray) -> None:
+def _pool(bare: onnx.ModelProto, features: np.ndarray) -> None:
     """Pools the output of a graph to `[n, d]`, given its value for one image."""
-    import onnx
-
     tensor, dtype = bare.graph.output[0].name, features.dtype
     if dtype.kind != "f":
         raise GraphError(f"gives {dtype} at {tensor}, not floats: {NAME_A_TENSOR}")
@@ -140,11 +121,11 @@ def _pool(bare: "onnx.ModelProto", features: np.ndarray) -> None:
         steps, dtype = [("Cast", {"to": onnx.TensorProto.FLOAT}), *steps], np.dtype(np.float32)
     for operation, attributes in steps:
         tensor, source = f"daylight_{operation}", tensor
-        bare.graph.node.append(onnx.helper.make_node(operation, [source], [tensor], **attributes))
+        bare.graph.node.append(helper.make_node(operation, [source], [tensor], **attributes))
     channels = 3 if steps and steps[0][0] == "Transpose" else 1
     dimension = features.size if _is_row(features.shape) else features.shape[channels]
-    element_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-    bare.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(tensor, element_type, ["n", dimension]))
+    element_type = helper.np_dtype_to_tensor_dtype(dtype)
+    bare.graph.output[0].CopyFrom(helper.make_tensor_value_info(tensor, element_type, ["n", dimension]))
 
 
 def _choose_pooling(shape: tuple[int, ...], tensor: str) -> list[Step]:
@@ -162,16 +143,13 @@ def _choose_pooling(shape: tuple[int, ...], tensor: str) -> list[Step]:
     return [*transpose, ("GlobalAveragePool", {}), flatten]
 
 
-def _name_by_order(bare: "onnx.ModelProto") -> None:
+def _name_by_order(bare: onnx.ModelProto) -> None:
     """Renames all tensors of a graph and checks that it is valid."""
-    import onnx
-
-    (graph_input,), (output,) = bare.graph.input, bare.graph.output
-    tensor = output.name
-    rename_by_order(bare, {graph_input.name: "scaled", output.name: "features"})
+    tensor = bare.graph.output[0].name
+    rename_by_order(bare, {bare.graph.input[0].name: "scaled", tensor: "features"})
     try:
         onnx.checker.check_model(bare, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except INVALID_GRAPH as error:
         raise GraphError(f"cannot be cut at {tensor} ({brief(error)}): {NAME_A_TENSOR}") from error
 
 
@@ -180,20 +158,16 @@ def _is_row(shape: tuple[int, ...]) -> bool:
     return len(shape) > 1 and shape[0] == 1 and max(shape[1:]) == np.prod(shape[1:])
 
 
-def _declare(graph_input: GraphInput, count: int | str) -> "onnx.ValueInfoProto":
-    from onnx import helper
-
+def _declare(graph_input: GraphInput, count: int | str) -> onnx.ValueInfoProto:
     element_type = helper.np_dtype_to_tensor_dtype(np.dtype(graph_input.dtype))
     return helper.make_tensor_value_info(graph_input.name, element_type, [count, *graph_input.shape[1:]])
 
 
-def _name_type(tensor: "onnx.ValueInfoProto") -> str:
-    from onnx import helper
-
+def _name_type(tensor: onnx.ValueInfoProto) -> str:
     element_type = tensor.type.tensor_type.elem_type
     known = element_type in helper.get_all_tensor_dtypes()
     return str(helper.tensor_dtype_to_np_dtype(element_type)) if known else "untyped"
 
 
-def _describe(tensors: "Iterable[onnx.ValueInfoProto]") -> str:
+def _describe(tensors: Iterable[onnx.ValueInfoProto]) -> str:
     return ", ".join(f"{each.name} {describe_shape(dimensions(each))}" for each in tensors) or "none"

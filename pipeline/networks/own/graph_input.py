@@ -3,6 +3,7 @@
 Unsupported inputs are rejected with the tensor's name and shape. Cutting the graph belongs in `graph_cut.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,31 +13,20 @@ from pipeline.networks.graph_session import GraphError
 
 Shape = list[int | str]
 
-FREE_SIZE: Final = 224
-"""Height and width for networks that take any size, in pixels: the most common training size."""
-
+FREE_SIZE: Final = 224  # height and width for networks that take any size, in pixels: the most common training size
 DTYPES: Final = ("float32", "float16", "float64", "uint8")
 
 
 @dataclass(frozen=True)
 class GraphInput:
-    """The only input of an image network.
+    """The only input of an image network."""
 
-    Attributes:
-        name: name of the tensor.
-        dtype: NumPy dtype, one of `DTYPES`.
-        size: height and width of images, in pixels.
-        is_size_free: whether the network takes any size; `size` is then `FREE_SIZE`.
-        is_batch_free: whether it takes any number of images at once; else it takes one.
-        is_channels_first: whether the shape is `[n, 3, size, size]`; else it is `[n, size, size, 3]`.
-    """
-
-    name: str
-    dtype: str
-    size: int
-    is_size_free: bool
-    is_batch_free: bool
-    is_channels_first: bool
+    name: str  # of the tensor
+    dtype: str  # NumPy dtype, one of `DTYPES`
+    size: int  # height and width of images, in pixels
+    is_size_free: bool  # whether the network takes any size; `size` is then `FREE_SIZE`
+    is_batch_free: bool  # whether it takes any number of images at once; else it takes one
+    is_channels_first: bool  # whether the shape is [n, 3, size, size]; else it is [n, size, size, 3]
 
     @property
     def shape(self) -> Shape:
@@ -49,17 +39,19 @@ class GraphInput:
         return np.ascontiguousarray(arranged, dtype=self.dtype)
 
 
-def recognise_input(name: str, dtype: str, shape: Shape) -> GraphInput:
-    """Recognises the layout of an input by its shape; free dimensions are strings.
+def recognise_input(inputs: Sequence[tuple[str, str, Shape]]) -> GraphInput:
+    """Recognises the only input by the names, dtypes and shapes of all; free dimensions are strings.
 
     Raises:
-        GraphError: if it is not an input for RGB images, or is unsupported.
+        GraphError: if there is not exactly one, or it is not for RGB images or unsupported.
     """
+    if len(inputs) != 1:
+        names = ", ".join(f"{name} {describe_shape(shape)}" for name, _, shape in inputs) or "none"
+        raise GraphError(f"has {len(inputs)} inputs ({names}): export it with one, for images")
+    ((name, dtype, shape),) = inputs
     description = f"its input {name} is {dtype} {describe_shape(shape)}"
     if dtype not in DTYPES:
-        raise GraphError(
-            f"has an input of an unsupported type ({description}): export it with one of {', '.join(DTYPES)}"
-        )
+        raise GraphError(f"has an input of unsupported type ({description}): export it with one of {', '.join(DTYPES)}")
     if len(shape) != 4:
         raise GraphError(f"takes no batch of images ({description}): export it with an input of four dimensions")
     is_channels_first = _find_layout(shape, description)

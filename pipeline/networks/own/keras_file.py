@@ -6,24 +6,16 @@ Loading runs no code from the file. Other networks are cut after conversion, lik
 import re
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from pipeline.networks.graph_session import GraphError, brief
 from pipeline.networks.keras_runtime import convert_network, import_keras
-from pipeline.networks.own.converted import (
-    FRAMEWORK_ERRORS,
-    Converted,
-    check_conversion,
-    recognise_only_input,
-    silence_conversion,
-)
+from pipeline.networks.own.converted import FAILURES, Converted, convert, import_tensorflow, read_shape
+from pipeline.networks.own.graph_input import recognise_input
 from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, RAW, SYMMETRIC, PixelScaling
 from pipeline.networks.pretrained import CLASS_COUNT, LastLayer
-
-if TYPE_CHECKING:
-    import keras
 
 CONVENTIONS: Final = (
     (r"resnet\d+|vgg\d+", CAFFE),
@@ -38,20 +30,16 @@ ACTIVATIONS: Final = ("linear", "softmax", "log_softmax", "sigmoid")
 def convert_keras_file(file: Path, layer_name: str = "") -> Converted:
     """Opens a `.keras` file, cuts it if Keras can, and converts it.
 
-    Args:
-        file: path of the file.
-        layer_name: layer whose output is the features; empty for the input of the last dense layer.
+    The features are the output of the named layer; by default, the input of the last dense layer.
 
     Raises:
         GraphError: if Keras cannot load it without running its code, or it is not for RGB images.
     """
+    import_tensorflow()
     keras = import_keras()
-    import onnx
-
-    silence_conversion()
     network = _load(file)
     inputs = getattr(network, "inputs", None) or []
-    graph_input = recognise_only_input([(each.name, each.dtype, each.shape) for each in inputs])
+    graph_input = recognise_input([(each.name, each.dtype, read_shape(each.shape)) for each in inputs])
     if graph_input.is_channels_first:
         raise GraphError(
             f"takes channels first (input {graph_input.name}), which TensorFlow cannot run on a CPU: supply it as .onnx"
@@ -65,12 +53,9 @@ def convert_keras_file(file: Path, layer_name: str = "") -> Converted:
         batches = [scaled] if graph_input.is_batch_free else np.split(scaled, len(scaled))
         return np.concatenate([np.asarray(network(graph_input.arrange(batch), training=False)) for batch in batches])
 
-    try:
-        graph = convert_network(network)
-    except (*FRAMEWORK_ERRORS, onnx.checker.ValidationError) as error:
-        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): supply it as .onnx") from error
+    graph = convert(lambda: convert_network(network))
     return Converted(
-        check_conversion(graph),
+        graph,
         graph.graph.output[0].name,
         compute,
         graph_input,
@@ -87,13 +72,13 @@ def _load(file: Path) -> Any:
     keras = import_keras()
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except FRAMEWORK_ERRORS as error:
+    except FAILURES as error:
         raise GraphError(
             f"cannot be loaded by Keras ({brief(error)}): save it again without custom code, or supply it as .onnx"
         ) from error
 
 
-def _find_features(network: "keras.Model", layer_name: str) -> tuple[Any, str, Any]:
+def _find_features(network: Any, layer_name: str) -> tuple[Any, str, Any]:
     """The tensor to cut at, its description, and the dense layer on it; no tensor if the graph must be cut later."""
     if layer_name:
         names = [layer.name for layer in network.layers]
@@ -109,18 +94,14 @@ def _find_features(network: "keras.Model", layer_name: str) -> tuple[Any, str, A
         )
     layers = import_keras().layers
     transparent = (layers.Dropout, layers.Flatten, layers.Identity, layers.Reshape, layers.Softmax)
-    last = next(
-        layer
-        for layer in reversed(network.layers)
-        if not (
-            isinstance(layer, transparent) or (isinstance(layer, layers.Activation) and _is_supported_activation(layer))
-        )
-    )
-    if (
-        isinstance(last, layers.Dense)
-        and _is_supported_activation(last)
-        and (features := _find_input(last)) is not None
-    ):
+
+    def is_transparent(layer: Any) -> bool:
+        is_activation = isinstance(layer, layers.Activation) and _is_supported_activation(layer)
+        return is_activation or isinstance(layer, transparent)
+
+    last = next(layer for layer in reversed(network.layers) if not is_transparent(layer))
+    is_classifier = isinstance(last, layers.Dense) and _is_supported_activation(last)
+    if is_classifier and (features := _find_input(last)) is not None:
         return features, f"the input of {last.name}", last
     if isinstance(last, (layers.Conv2D, import_keras().Model)):
         return None, "", None

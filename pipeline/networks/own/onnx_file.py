@@ -1,29 +1,24 @@
 """ONNX file: a user's `.onnx`, read without running it and without opening any other file."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import onnx
+from google.protobuf.message import DecodeError
 
 from pipeline.networks.graph_parts import inner_graphs
 from pipeline.networks.graph_session import GraphError, brief
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import onnx
-
-MAX_BYTES: Final = 2**31 - 1
-"""Maximum size of a protobuf message."""
+MAX_BYTES: Final = 2**31 - 1  # maximum of a protobuf message
 
 
-def read_onnx_file(file: Path) -> "onnx.ModelProto":
+def read_onnx_file(file: Path) -> onnx.ModelProto:
     """Reads a graph with its weights inside.
 
     Raises:
         GraphError: if the file is not a valid graph, or keeps its weights in other files.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
     if file.stat().st_size > MAX_BYTES:
         raise GraphError("is larger than 2 GiB, the maximum of an ONNX file: export a smaller network")
     model = onnx.ModelProto()
@@ -43,13 +38,13 @@ def read_onnx_file(file: Path) -> "onnx.ModelProto":
     return model
 
 
-def name_producer(model: "onnx.ModelProto") -> str:
+def name_producer(model: onnx.ModelProto) -> str:
     """The producer of a graph according to its metadata."""
     name = f"{model.producer_name} {model.producer_version}"
     return name.removesuffix("None").strip() or "not stated"  # tf2onnx's commit is None in packages
 
 
-def _list_external_entries(graph: "onnx.GraphProto") -> "Iterator[onnx.StringStringEntryProto]":
+def _list_external_entries(graph: onnx.GraphProto) -> Iterator[onnx.StringStringEntryProto]:
     for tensor in graph.initializer:
         yield from tensor.external_data
     for node in graph.node:

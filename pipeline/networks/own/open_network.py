@@ -25,9 +25,7 @@ from pipeline.networks.pretrained import Pretrained, PretrainedError
 MAX_DIFFERENCE: Final = 1e-3
 """Limit between a framework and its converted graph, relative to the largest output; rounding gives about 1e-6."""
 
-MAX_QUANTISED_DIFFERENCE: Final = 0.1
-"""Limit for a quantised network, where one rounding step is a step of the output."""
-
+MAX_QUANTISED_DIFFERENCE: Final = 0.1  # the same for a quantised network: one rounding step is a step of the output
 KINDS: Final = "the path of an .onnx, .keras or .tflite file, or of the folder of a SavedModel"
 
 
@@ -76,14 +74,16 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _open(path: Path, features_tensor: str, scaling_name: str) -> Pretrained:
-    kind = _find_kind(path)
-    digest = _digest(path)
+    kind, digest = _find_kind(path), _digest(path)
     if kind == ".onnx":
         graph = read_onnx_file(path)
         cut = cut_graph(graph, features_tensor)
         choice = choose_scaling(cut, cut.input, scaling_name)
         return _describe(path, digest, cut, choice, {"producer": name_producer(graph)})
-    converted = _convert(path, kind, features_tensor)
+    if kind == ".keras":
+        converted = convert_keras_file(path, features_tensor)
+    else:
+        converted = convert_tflite(path) if kind == ".tflite" else convert_saved_model(path)
     cut = cut_graph(converted.graph, converted.output if converted.features else features_tensor)
     if converted.features:
         cut = replace(cut, features_tensor=converted.features, last_layer=converted.last_layer)
@@ -91,9 +91,9 @@ def _open(path: Path, features_tensor: str, scaling_name: str) -> Pretrained:
     difference = _check_conversion(converted, cut, choice.scaling)
     metadata = {"producer": converted.producer, "conversion_difference": f"{difference:.1e}"}
     pretrained = _describe(path, digest, cut, choice, metadata)
-    if not converted.features:
-        return pretrained
-    return replace(pretrained, embed=lambda pixels: converted.compute(choice.scaling.apply(pixels)))
+    if converted.features:
+        return replace(pretrained, embed=lambda pixels: converted.compute(choice.scaling.apply(pixels)))
+    return pretrained
 
 
 def _describe(path: Path, digest: str, cut: Cut, choice: ScalingChoice, metadata: dict[str, str]) -> Pretrained:
@@ -135,12 +135,6 @@ def _find_kind(path: Path) -> str:
     return kind
 
 
-def _convert(path: Path, kind: str, features_tensor: str) -> Converted:
-    if kind == ".keras":
-        return convert_keras_file(path, features_tensor)
-    return convert_tflite(path) if kind == ".tflite" else convert_saved_model(path)
-
-
 def _check_conversion(converted: Converted, cut: Cut, scaling: PixelScaling) -> float:
     """Checks that the converted graph matches its framework on known photos, and returns the difference."""
     difference = measure_conversion(converted, cut.input, scaling.apply(decode_known_photos(cut.input.size)))
@@ -159,10 +153,9 @@ def _digest(path: Path) -> str:
     try:
         if path.is_file():
             return hashlib.sha256(path.read_bytes()).hexdigest()
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        lines = [
-            f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(path).as_posix()}\n" for file in files
-        ]
+        whole = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+            whole.update(f"{_digest(file)}  {file.relative_to(path).as_posix()}\n".encode())
+        return whole.hexdigest()
     except OSError as error:
         raise GraphError(f"cannot be read ({brief(error)}): set DAYLIGHT_BACKBONE to {KINDS}") from error
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -14,29 +14,15 @@ from pipeline.networks.own.graph_input import GraphInput
 from pipeline.networks.pixel_scaling import IMAGENET, RAW, SCALINGS, SYMMETRIC, PixelScaling
 from pipeline.networks.pretrained import LastLayer
 
-MIN_CORRECT: Final = 7
-"""Correct known photos, of ten, that identify an ImageNet classifier."""
-
-SET_IT: Final = "set DAYLIGHT_PIXEL_SCALING where it is another"
+MIN_CORRECT: Final = 7  # known photos, of ten, that identify an ImageNet classifier
 
 
 class ScalingChoice(NamedTuple):
-    """A scaling and the reason for it.
-
-    Attributes:
-        scaling: the chosen scaling.
-        reason: phrase that follows the name of the scaling.
-        is_imagenet: whether the network classifies the known photos by ImageNet's classes.
-    """
+    """A scaling and the reason for it."""
 
     scaling: PixelScaling
-    reason: str
-    is_imagenet: bool
-
-
-class _Evidence(NamedTuple):
-    correct: int
-    certainty: float
+    reason: str  # phrase that follows the name of the scaling
+    is_imagenet: bool  # whether the network classifies the known photos by ImageNet's classes
 
 
 def choose_scaling(
@@ -54,20 +40,18 @@ def choose_scaling(
         GraphError: if the network takes bytes and a scaling to floats is configured.
     """
     if graph_input.dtype == "uint8" and scaling_name not in ("", RAW.name):
-        raise GraphError(
-            f"takes uint8 (input {graph_input.name}), which cannot be scaled: unset DAYLIGHT_PIXEL_SCALING"
-        )
+        raise GraphError(f"takes uint8 (input {graph_input.name}) and cannot be scaled: unset DAYLIGHT_PIXEL_SCALING")
     if scaling_name:
         candidates = [SCALINGS[scaling_name]]
     else:
         candidates = [RAW] if graph_input.dtype == "uint8" else list(SCALINGS.values())
-    found: dict[str, _Evidence] = {}
+    best, correct, evidence = candidates[0], 0, ""
     if cut.last_layer is not None:
         pixels = decode_known_photos(graph_input.size)
-        found = {each.name: _judge(cut.run(each.apply(pixels)), cut.last_layer) for each in candidates}
-    best = max(candidates, key=lambda each: found.get(each.name, _Evidence(0, 0)))
-    correct = found[best.name].correct if found else 0
-    evidence = f"names {correct} of {len(load_known_photos())} known photos" if found else ""
+        found = {each: _judge(cut.run(each.apply(pixels)), cut.last_layer) for each in candidates}
+        best = max(found, key=found.__getitem__)
+        correct, _ = found[best]
+        evidence = f"names {correct} of {len(load_known_photos())} known photos"
     if scaling_name:
         return ScalingChoice(best, "; ".join(filter(None, ["as set", evidence])), correct >= MIN_CORRECT)
     if correct >= MIN_CORRECT:
@@ -76,15 +60,16 @@ def choose_scaling(
         return ScalingChoice(RAW, "it takes uint8", False)
     if hint is not None:
         return ScalingChoice(*hint, False)
-    return ScalingChoice(IMAGENET if graph_input.is_channels_first else SYMMETRIC, f"assumed: {SET_IT}", False)
+    usual = IMAGENET if graph_input.is_channels_first else SYMMETRIC
+    return ScalingChoice(usual, "assumed: set DAYLIGHT_PIXEL_SCALING where it is another", False)
 
 
-def _judge(features: np.ndarray, last_layer: LastLayer) -> _Evidence:
-    """Counts correctly classified known photos; the mean probability of accepted classes breaks ties."""
+def _judge(features: np.ndarray, last_layer: LastLayer) -> tuple[int, float]:
+    """The number of correctly classified known photos, and the mean probability of accepted classes to break ties."""
     logits = last_layer.classify(features)
     logits = logits - logits.max(axis=1, keepdims=True)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     accepted = [sorted(photo.accepted) for photo in load_known_photos()]
     correct = sum(int(row.argmax()) in classes for row, classes in zip(logits, accepted, strict=True))
     certainty = np.mean([row[classes].sum() for row, classes in zip(probabilities, accepted, strict=True)])
-    return _Evidence(correct, float(certainty))
+    return correct, float(certainty)

@@ -8,22 +8,16 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
 
 from pipeline.networks.graph_session import GraphError, brief
-from pipeline.networks.keras_runtime import OPSET, collecting_eagerly, import_keras
-from pipeline.networks.own.converted import (
-    FRAMEWORK_ERRORS,
-    Converted,
-    check_conversion,
-    recognise_only_input,
-    silence_conversion,
-)
-
-if TYPE_CHECKING:
-    import onnx
+from pipeline.networks.keras_runtime import OPSET, collecting_eagerly
+from pipeline.networks.own.converted import FAILURES, Converted, convert, import_tensorflow, read_shape
+from pipeline.networks.own.graph_input import recognise_input
 
 SIGNATURE: Final = "serving_default"
 
@@ -34,14 +28,10 @@ def convert_saved_model(folder: Path) -> Converted:
     Raises:
         GraphError: if TensorFlow cannot load it, tf2onnx cannot convert it, or it is not for RGB images.
     """
-    import_keras()
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    silence_conversion()
+    tf = import_tensorflow()
     try:
         loaded = tf.saved_model.load(str(folder))
-    except (*FRAMEWORK_ERRORS, DecodeError, tf.errors.OpError) as error:
+    except (*FAILURES, DecodeError, tf.errors.OpError) as error:
         raise GraphError(f"cannot be loaded by TensorFlow ({brief(error)}): export it again") from error
     names = [SIGNATURE] if SIGNATURE in loaded.signatures else list(loaded.signatures)
     if len(names) != 1:
@@ -49,17 +39,16 @@ def convert_saved_model(folder: Path) -> Converted:
             f"has no signature {SIGNATURE} (found: {', '.join(names) or 'none'}): export it with this signature"
         )
     signature = loaded.signatures[names[0]]
-    specs = signature.structured_input_signature[1]
-    graph_input = recognise_only_input([(name, spec.dtype.name, spec.shape) for name, spec in specs.items()])
+    specs = signature.structured_input_signature[1].items()
+    graph_input = recognise_input([(name, spec.dtype.name, read_shape(spec.shape)) for name, spec in specs])
     output = min(signature.structured_outputs)
 
     def compute(scaled: np.ndarray) -> np.ndarray:
         outputs = signature(**{graph_input.name: tf.constant(graph_input.arrange(scaled))})
         return np.asarray(outputs[output])
 
-    return Converted(
-        _convert_signature(loaded, signature), output, compute, graph_input, f"TensorFlow {tf.__version__}"
-    )
+    graph = convert(lambda: _convert_signature(loaded, signature))
+    return Converted(graph, output, compute, graph_input, f"TensorFlow {tf.__version__}")
 
 
 def convert_tflite(file: Path) -> Converted:
@@ -68,15 +57,13 @@ def convert_tflite(file: Path) -> Converted:
     Raises:
         GraphError: if TensorFlow Lite cannot open it, tf2onnx cannot convert it, or it is not for RGB images.
     """
-    import_keras()
-    import tensorflow as tf
+    tf = import_tensorflow()
     import tf2onnx
 
-    silence_conversion()
     interpreter = _open_interpreter(file)
     inputs = interpreter.get_input_details()
-    graph_input = recognise_only_input(
-        [(each["name"], np.dtype(each["dtype"]).name, each["shape_signature"]) for each in inputs]
+    graph_input = recognise_input(
+        [(each["name"], np.dtype(each["dtype"]).name, read_shape(each["shape_signature"])) for each in inputs]
     )
     index, output = inputs[0]["index"], interpreter.get_output_details()[0]
     interpreter.resize_tensor_input(index, [1, *graph_input.shape[1:]])
@@ -88,36 +75,29 @@ def convert_tflite(file: Path) -> Converted:
         value: np.ndarray = interpreter.get_tensor(output["index"])
         return value
 
-    try:
-        with _without_stderr(), collecting_eagerly():
-            graph = tf2onnx.convert.from_tflite(str(file), opset=OPSET)[0]
-    except FRAMEWORK_ERRORS as error:
-        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): supply it as .onnx") from error
-    return Converted(check_conversion(graph), output["name"], compute, graph_input, f"TensorFlow Lite {tf.__version__}")
+    with _without_stderr(), collecting_eagerly():
+        graph = convert(lambda: tf2onnx.convert.from_tflite(str(file), opset=OPSET)[0])
+    return Converted(graph, output["name"], compute, graph_input, f"TensorFlow Lite {tf.__version__}")
 
 
-def _convert_signature(loaded: Any, signature: Any) -> "onnx.ModelProto":
-    import tensorflow as tf
+def _convert_signature(loaded: Any, signature: Any) -> onnx.ModelProto:
     import tf2onnx
     from tf2onnx import tf_loader
 
     inputs = [each.name for each in signature.inputs[: len(signature.inputs) - len(signature.captured_inputs)]]
     outputs = [each.name for each in signature.outputs]
-    try:
-        frozen, _ = tf_loader.from_trackable(loaded, signature, inputs, outputs, large_model=False)
-        with collecting_eagerly():
-            graph = tf2onnx.convert.from_graph_def(
-                frozen,
-                name="saved_model",
-                input_names=inputs,
-                output_names=outputs,
-                opset=OPSET,
-                tensors_to_rename=dict(zip(inputs, signature.structured_input_signature[1], strict=True))
-                | dict(zip(outputs, sorted(signature.structured_outputs), strict=True)),
-            )[0]
-    except (*FRAMEWORK_ERRORS, tf.errors.OpError) as error:
-        raise GraphError(f"cannot be converted by tf2onnx ({brief(error)}): supply it as .onnx") from error
-    return check_conversion(graph)
+    public_names = [*signature.structured_input_signature[1], *sorted(signature.structured_outputs)]
+    frozen, _ = tf_loader.from_trackable(loaded, signature, inputs, outputs, large_model=False)
+    with collecting_eagerly():
+        graph: onnx.ModelProto = tf2onnx.convert.from_graph_def(
+            frozen,
+            name="saved_model",
+            input_names=inputs,
+            output_names=outputs,
+            opset=OPSET,
+            tensors_to_rename=dict(zip(inputs + outputs, public_names, strict=True)),
+        )[0]
+    return graph
 
 
 def _open_interpreter(file: Path) -> Any:
