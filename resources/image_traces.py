@@ -1,6 +1,6 @@
 """Image traces: reads every row about one image from narrow columns of the tables, without Spark and without `content`.
 
-`predictions` has a row for every file, so it gives the days of the image; other tables are read for these days only.
+`predictions` has a row for every file, so it gives the days of an image; other tables are read for these days only.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ MAX_SIMILAR_NAMES: Final = 5  # in an error message
 
 @dataclass(frozen=True)
 class ImageTraces:
-    """The rows about images in a lake, a folder or URI."""
+    """The rows about images in the lake of this folder or URI."""
 
     lake: str
 
@@ -76,10 +76,9 @@ class ImageTraces:
     def _find_sightings(self, query: ImageQuery) -> list[Sighting]:
         path = ds.field("path").isin(query.paths)
         is_named = ds.field("image_id") == query.prefix
-        if 0 < len(query.prefix) < 64:
+        if len(query.prefix) < 64:
             is_named = pc.starts_with(ds.field("image_id"), query.prefix)
-        labelled = is_named | path if query.prefix else path
-        arrived = labelled
+        arrived = labelled = is_named | path if query.prefix else path
         if query.dated:
             dated = [(ds.field("day") == day) & (ds.field("path") == below) for day, below in query.dated]
             arrived = reduce(or_, dated)
@@ -92,31 +91,32 @@ class ImageTraces:
 
     def _trace(self, sighting: Sighting) -> Trace:
         image_id = sighting.image_id
-        same = ds.field("image_id") == image_id
+        is_image = ds.field("image_id") == image_id
         if image_id is None:
-            same = (ds.field("day") == sighting.day) & (ds.field("path") == sighting.path)
-        predicted_days = {row["day"] for row in self._read("predictions", ("day", "image_id"), same)}
-        predictions = self._read_all("predictions", same & ds.field("day").isin(predicted_days))
-        days = ds.field("day").isin([*predicted_days, *self._unpredicted_days])
-        arrivals = self._read_all("images", same & days)
+            is_image = (ds.field("day") == sighting.day) & (ds.field("path") == sighting.path)
+        predicted_days = {row["day"] for row in self._read("predictions", ("day", "image_id"), is_image)}
+        predictions = self._read_all("predictions", is_image & ds.field("day").isin(predicted_days))
+        is_on_days = is_image & ds.field("day").isin([*predicted_days, *self._unpredicted_days])
+        arrivals = self._read_all("images", is_on_days)
         if image_id is None:
             return Trace(None, arrivals, predictions=predictions)
-        twins = self._find_near_duplicates(image_id)
+        near_duplicates = self._find_near_duplicates(image_id)
+        ids = [image_id, *(row["image_id"] for row in near_duplicates)]
         return Trace(
             image_id,
             arrivals,
-            self._read_all("image_features", same & days),
+            self._read_all("image_features", is_on_days),
             predictions,
-            self._read_all("review_queue", same & days),
-            self._read_all("reviews", same),
-            self._read_all("training_images", same),
-            self._find_split(same),
-            twins,
-            self._classifiers.trace([image_id, *(twin["image_id"] for twin in twins)], predictions),
+            self._read_all("review_queue", is_on_days),
+            self._read_all("reviews", is_image),
+            self._read_all("training_images", is_image),
+            self._find_training_row(is_image),
+            near_duplicates,
+            self._classifiers.trace(ids, predictions),
         )
 
     def _find_near_duplicates(self, image_id: str) -> list[Row]:
-        """Near-duplicates, direct and transitive, each with the pair that reached it first."""
+        """Finds direct and transitive near-duplicates, each with the pair that reached it first."""
         pairs = self._read_all("near_duplicates", None)
         reached: dict[str, Row] = {image_id: {}}
         waiting = [image_id]
@@ -157,9 +157,9 @@ class ImageTraces:
         found = rows.to_table(columns=present, filter=keep)
         return (found.sort_by(keys) if keys else found).to_pylist()
 
-    def _find_split(self, same: pc.Expression) -> Row | None:
+    def _find_training_row(self, keep: pc.Expression) -> Row | None:
         """Features and split of a labelled image, in one row."""
-        found = [row for table in ("training_features", "training_split") for row in self._read_all(table, same)]
+        found = [row for table in ("training_features", "training_split") for row in self._read_all(table, keep)]
         return {name: value for row in found for name, value in row.items()} if found else None
 
     def _open(self, table: str) -> DeltaTable | None:

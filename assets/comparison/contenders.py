@@ -46,10 +46,7 @@ def contenders(
     judgements: Judgements,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
-    """Accuracy, speed and price of backbones and precisions, on the same images, split and search for a head.
-
-    A result on the same images is reused.
-    """
+    """Accuracy, speed and price of backbones and precisions; results on unchanged images and search are reused."""
     labelled = training_images.frame
     contents = sample_images(labelled, CALIBRATION_COUNT)
     judged = judge_backbones(
@@ -61,7 +58,5 @@ def contenders(
         judgements.keep,
         context.log.info,
     )
-    return Table(
-        tabulate_contenders(training_images.spark, judged),
-        describe_whole(describe_contenders(settings.core_hour_dollars)),
-    )
+    rows = tabulate_contenders(training_images.spark, judged)
+    return Table(rows, describe_whole(describe_contenders(settings.core_hour_dollars)))

@@ -38,7 +38,7 @@ def backbone(catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[
 def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
     """On real photos, the stored graph gives the features of its framework: within 0.0001 of their scale in fp32.
 
-    In int8 the cosine of every photo's two vectors is 0.9 at least.
+    In int8 the cosine between both vectors of every photo is at least 0.9.
     """
     parity = measure_parity(catalogue.open().embed, backbone, decode_known_photos(backbone.size))
     return dg.AssetCheckResult(
@@ -57,15 +57,12 @@ def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogu
 def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
     """ImageNet's own classifier, on the stored graph's features, names at least four in five known photos.
 
-    A warning where the weights came without their classifier: then nobody can tell.
+    Only a warning if the weights came without that classifier.
     """
     last_layer = catalogue.open().last_layer
     if last_layer is None:
-        return dg.AssetCheckResult(
-            passed=False,
-            severity=dg.AssetCheckSeverity.WARN,
-            description="the weights came without ImageNet's classifier, so that the photos cannot be named",
-        )
+        description = "the weights came without ImageNet's classifier, so the photos cannot be named"
+        return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=description)
     is_correct = classify_known_photos(backbone, last_layer)
     right_share = sum(is_correct.values()) / len(is_correct)
     wrong = [name for name, each in is_correct.items() if not each]
@@ -77,9 +74,9 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
 
 @dg.asset_check(pool=POOL, asset="backbone")
 def int8_costs_little(backbone: Backbone, precisions: Precisions) -> dg.AssetCheckResult:
-    """int8 loses at most half a point of accuracy against fp32, on the labelled holdout.
+    """int8 loses at most half a point of accuracy against fp32, on the labelled holdout; passes if fp32 is in use.
 
-    It only warns, because DAYLIGHT_PRECISION=int8 is a decision of the user. In fp32 nothing is lost.
+    Only a warning, because the user may decide for DAYLIGHT_PRECISION=int8.
     """
     measured = precisions.recall(backbone)
     costs = measured.costs if measured else None

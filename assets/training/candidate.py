@@ -26,8 +26,7 @@ class TrainingConfig(dg.Config):
 
     head: HeadName = Field(default="logistic_regression", description="MLlib classifier to fit on the features.")
     normalization: Normalization = Field(
-        default="l2",
-        description="Normalization of the features: l2, standard (zero mean, unit deviation) or none.",
+        default="l2", description="Normalization of the features: l2, standard (zero mean, unit deviation) or none."
     )
     params: dict[str, float] = Field(
         default_factory=dict, description="MLlib parameters of the head by name, such as regParam: 0.03."
@@ -44,13 +43,7 @@ class TrainingConfig(dg.Config):
     calibration_folds: int = Field(default=5, ge=2, description="Folds of the cross-fit that calibrates confidence.")
 
 
-@dg.asset(
-    pool=POOL,
-    group_name="training",
-    kinds={"spark", "mllib"},
-    owners=["team:vision"],
-    io_manager_key="models",
-)
+@dg.asset(pool=POOL, group_name="training", kinds={"spark", "mllib"}, owners=["team:vision"], io_manager_key="models")
 def classifier_candidate(
     context: dg.AssetExecutionContext,
     config: TrainingConfig,

@@ -15,19 +15,11 @@ class PromotionConfig(dg.Config):
     """Settings of one promotion."""
 
     version: str = Field(
-        default="",
-        description="Version of a former classifier to roll back to without a training, or `previous`; empty promotes"
-        " the candidate.",
+        default="", description="Former classifier to roll back to, or `previous`; empty promotes the candidate."
     )
 
 
-@dg.asset(
-    pool=POOL,
-    group_name="training",
-    kinds={"spark", "mllib"},
-    owners=["team:vision"],
-    io_manager_key="models",
-)
+@dg.asset(pool=POOL, group_name="training", kinds={"spark", "mllib"}, owners=["team:vision"], io_manager_key="models")
 def classifier(
     context: dg.AssetExecutionContext,
     config: PromotionConfig,
@@ -36,8 +28,8 @@ def classifier(
 ) -> dg.Output[Classifier]:
     """Promoted classifier, which predicts every day.
 
-    A candidate is promoted only if it passed all blocking checks; otherwise the former classifier stays. To roll back,
-    materialize this asset alone with the `version` of a former classifier.
+    A candidate that fails a blocking check is not promoted: the former classifier stays. To roll back, materialize this
+    asset alone with the `version` of a former classifier.
     """
     if config.version:
         promoted = classifiers.roll_back(config.version)

@@ -7,8 +7,8 @@ from pipeline.embed.backbone import Backbone
 from pipeline.images.split import join_split
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
-from pipeline.training.end_to_end_graph import refuse_graph
 from pipeline.training.graph_parity import MAX_DIFFERENCE, measure_graph_parity
+from pipeline.training.head_graph import refuse_head
 from resources.instance.pages import show_numbers
 from resources.models.store import ModelStore
 from resources.settings import Settings
@@ -20,10 +20,7 @@ from resources.spark.session import POOL
     asset="classifier_candidate",
     blocking=True,
     additional_ins={
-        "backbone": dg.AssetIn("backbone"),
-        "training_images": dg.AssetIn("training_images"),
-        "training_features": dg.AssetIn("training_features"),
-        "training_split": dg.AssetIn("training_split"),
+        name: dg.AssetIn(name) for name in ("backbone", "training_images", "training_features", "training_split")
     },
 )
 def end_to_end_graph_matches_the_classifier(
@@ -37,9 +34,9 @@ def end_to_end_graph_matches_the_classifier(
 ) -> dg.AssetCheckResult:
     """classifier.onnx predicts the classifier's labels on the whole holdout, and its probabilities within 0.00001.
 
-    A head that cannot be exported exactly has no such file; the check passes and gives the reason.
+    If a head cannot be exported exactly, there is no such file; the check passes and gives the reason.
     """
-    if reason := refuse_graph(classifier_candidate):
+    if reason := refuse_head(classifier_candidate.model):
         return dg.AssetCheckResult(passed=True, description=f"there is no classifier.onnx: {reason}")
     location = dg.MetadataValue.path(model_store.graph_location(classifier_candidate.version))
     graph = model_store.find_graph(classifier_candidate.version)

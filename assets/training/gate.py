@@ -8,7 +8,6 @@ import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
-from pipeline.embed.backbone import Backbone
 from pipeline.embed.batch_size import read_batch_costs
 from pipeline.evaluation.gate_rules import (
     Candidate,
@@ -49,8 +48,7 @@ class GateConfig(dg.Config):
 
     retired_labels: list[str] = Field(default_factory=list, description="Labels that need not be predicted any more.")
     accept_equal: bool = Field(
-        default=False,
-        description="Promote a candidate that is no worse, as after switching to a faster backbone.",
+        default=False, description="Promote a candidate that is no worse, as with a faster backbone."
     )
     new_holdout: bool = Field(
         default=False, description="Accept a new holdout: labelled images were replaced on purpose."
@@ -83,17 +81,17 @@ def gate_of_promotion(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.AssetCheckResult]:
     """Compares the candidate with the current classifier on the same holdout."""
-    present = model_store.find_classifier("classifier")
+    current, theirs = model_store.find_classifier("classifier"), None
     labelled = join_split(training_features, training_split)
     ours = _measure(classifier_candidate, labelled, model_store)
-    theirs = None
-    if present is not None:
-        features = _features_for(present, labelled, training_images, feature_cache, model_store)
-        theirs = _measure(present, features, model_store)
+    if current is not None:
+        features = _features_for(current, labelled, training_images, feature_cache, model_store)
+        theirs = _measure(current, features, model_store)
+    former_holdout = current.report.get("holdout_sample", {}) if current and current.version != ours.version else {}
     limits = settings.thresholds
     verdicts = (
         judge_accuracy(ours, limits.accuracy),
-        judge_holdout(ours, _former_holdout(present, ours.version), config.new_holdout),
+        judge_holdout(ours, former_holdout, config.new_holdout),
         judge_improvement(ours, theirs, config.accept_equal),
         judge_classes(ours, theirs, limits.class_recall),
         judge_vanished(ours, theirs, config.retired_labels),
@@ -114,19 +112,13 @@ def _measure(classifier: Classifier, features: DataFrame, store: ModelStore) -> 
     return Candidate(classifier.version, predict_holdout(features, classifier), backbone.megabytes, seconds)
 
 
-def _former_holdout(present: Classifier | None, candidate: str) -> dict[str, str]:
-    if present is None or present.version == candidate:
-        return {}
-    return dict(present.report.get("holdout_sample", {}))
-
-
 def _features_for(
     classifier: Classifier, features: DataFrame, images: StoredRows, cache: FeatureCache, store: ModelStore
 ) -> DataFrame:
-    """Embeds the same images with the backbone of this classifier, mostly from the cache; label and split stay."""
+    """Embeds the images with the backbone of this classifier, mostly from the cache; keeps labels and splits."""
     if features.where(features["backbone"] != classifier.backbone).isEmpty():
         return features
-    backbone: Backbone = store.open_backbone(classifier.backbone)
+    backbone = store.open_backbone(classifier.backbone)
     embedded = cache.embed(images, backbone).rows.frame.select("image_id", "features", "backbone")
     return features.select("image_id", "label", "split").join(embedded, "image_id")
 

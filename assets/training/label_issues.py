@@ -1,4 +1,4 @@
-"""Labels that are probably wrong."""
+"""The asset `label_issues`: labels that are probably wrong."""
 
 import dagster as dg
 from pyspark.sql import DataFrame

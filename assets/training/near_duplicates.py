@@ -1,4 +1,4 @@
-"""The labelled images of the same shot."""
+"""The asset `near_duplicates`: labelled images of the same shot."""
 
 import dagster as dg
 from pyspark.sql import DataFrame

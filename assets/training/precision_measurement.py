@@ -4,6 +4,7 @@ import hashlib
 
 import dagster as dg
 from pydantic import Field
+from pyspark.sql import DataFrame
 
 from pipeline.embed.backbone import Backbone
 from pipeline.images.split import label_features
@@ -16,7 +17,6 @@ from pipeline.training.precision import (
     describe_precision,
     measure_costs,
     sample_labelled,
-    select_images,
 )
 from pipeline.training.training_set import TrainingError
 from resources.instance.pages import show_report
@@ -30,17 +30,12 @@ class MeasurementConfig(dg.Config):
     """Settings of one launch."""
 
     measure_again: bool = Field(
-        default=False,
-        description="Measure the cost of int8 on today's labelled images again; otherwise the first result stays.",
+        default=False, description="Measure int8 on today's labelled images again; otherwise the first result stays."
     )
 
 
 @dg.asset(
-    pool=POOL,
-    group_name="training",
-    kinds={"spark", "onnx", "mllib"},
-    owners=["team:vision"],
-    deps=["training_images"],
+    pool=POOL, group_name="training", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"], deps=["training_images"]
 )
 def precision_measurement(
     config: MeasurementConfig, catalogue: BackboneCatalogue, feature_cache: FeatureCache, precisions: Precisions
@@ -65,15 +60,15 @@ def _measure(
     stored = precisions.read_training_images()
     ids = sample_labelled(stored.frame)
     dg.get_dagster_logger().info(f"measuring {fp32.name} in fp32 and int8 on {len(ids)} labelled images")
-    images = select_images(stored.frame, ids)
+    images = stored.frame.where(stored.frame["image_id"].isin(ids))
+
+    def embed(backbone: Backbone) -> DataFrame:
+        return label_features(feature_cache.embed(stored, backbone, ids).rows.frame, images)
+
     try:
         int8 = precisions.export_int8(fp32)
-        costs = measure_costs(
-            fp32,
-            int8,
-            lambda backbone: label_features(feature_cache.embed(stored, backbone, ids).rows.frame, images),
-            sample_images(images, SAMPLE_COUNT),
-        )
+        contents = sample_images(images, SAMPLE_COUNT)
+        costs = measure_costs(fp32, int8, embed, contents)
     except (QuantizationError, TrainingError) as error:
         return PrecisionChoice("fp32", f"fp32: int8 could not be measured: {error}")
     return choose_precision(costs, explain_failure(int8, catalogue.open()))

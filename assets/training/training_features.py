@@ -15,9 +15,6 @@ from resources.spark.session import POOL
 def training_features(
     training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, settings: dg.ResourceParam[Settings]
 ) -> Table:
-    """Embeddings of the labelled images, one row per distinct image.
-
-    An image that cannot be decoded has an error instead of features.
-    """
+    """Embeddings of the labelled images, one row per distinct image; one that cannot be decoded has an error."""
     embedded = feature_cache.embed(training_images, backbone)
     return Table(embedded.rows, describe_embedded(embedded, settings.core_hour_dollars))

@@ -1,7 +1,4 @@
-"""Labels: the label, split and group of every training file, from its path or a manifest.
-
-Nothing here opens an image. The table of the split is `split.py`.
-"""
+"""Labels: the label, split and group of every training file, from its path or a manifest; no image is opened."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -44,7 +41,7 @@ class TrainingFiles:
     Attributes:
         labelled: rows of `list_files` with `label`, `split` and its copy `split_said` (both null where the digest
             decides), `group` (or null) and `origin`.
-        unlabelled: paths of the files without a label; they are left out.
+        unlabelled: paths of files without a label, which are left out.
     """
 
     labelled: pa.Table
@@ -78,10 +75,15 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
             f"no labelled image in {folder}: put images into folders named after their labels,"
             f" list them in {MANIFEST}, or set a pattern that finds the label in their paths"
         )
-    columns = {"label": "label", "split": "split", "split_said": "split", "group": "group"}
-    for column, field in columns.items():
-        files = files.append_column(column, pa.array([getattr(place, field) for place in places], pa.string()))
-    files = files.append_column("origin", pa.array([origin] * len(places), pa.string()))
+    columns = {
+        "label": [place.label for place in places],
+        "split": [place.split for place in places],
+        "split_said": [place.split for place in places],
+        "group": [place.group for place in places],
+        "origin": [origin] * len(places),
+    }
+    for name, values in columns.items():
+        files = files.append_column(name, pa.array(values, pa.string()))
     unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
     return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled)
 
@@ -104,12 +106,10 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
         labels = sorted({label for label, _ in counts})
         origins = count_by(training_images, "origin")[:SHOWN_ORIGINS]
         rows = [[label, counts.get((label, TRAIN), 0), counts.get((label, HOLDOUT), 0)] for label in labels]
+        holdout_count, unlabelled_count = sum(row[2] for row in rows), len(files.unlabelled)
+        numbers = {"label_count": len(labels), "holdout_count": holdout_count, "unlabelled_count": unlabelled_count}
         return Report(
-            numbers={
-                "label_count": len(labels),
-                "holdout_count": sum(row[2] for row in rows),
-                "unlabelled_count": len(files.unlabelled),
-            },
+            numbers=numbers,
             texts={"unlabelled": ", ".join(map(repr, files.unlabelled[:5]))} if files.unlabelled else {},
             tables={
                 "labels": markdown_table(["label", TRAIN, HOLDOUT], rows),
@@ -131,7 +131,7 @@ _MANIFEST_TYPES: Final = {name: pa.string() for name in ("path", "label", "split
 
 
 def _places_in_folders(paths: list[str]) -> list[_Place]:
-    """A folder `train` with subfolders sets the split; without any it is a label of that name."""
+    """A folder `train` with subfolders sets the split; without subfolders it is a label."""
     split_folders = {path.split("/")[0] for path in paths if path.count("/") > 1} & SPLIT_FOLDERS.keys()
     return [_place_in_folders(path.split("/")[:-1], split_folders) for path in paths]
 

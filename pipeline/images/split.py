@@ -1,7 +1,4 @@
-"""The split of the labelled images: its table, the split that a digest draws, and how features get their labels.
-
-Which images must share a split is `similarity/leakage_groups.py`.
-"""
+"""The table `training_split`: label and split of every labelled image; groups are `similarity/leakage_groups.py`."""
 
 from typing import Final
 
@@ -14,9 +11,7 @@ TRAIN: Final = "train"
 HOLDOUT: Final = "holdout"
 SPLIT_FOLDERS: Final = {"train": TRAIN, "validation": HOLDOUT, "test": HOLDOUT, "holdout": HOLDOUT}
 """Split by the name of a folder, or by the value of the column `split` of a manifest."""
-
 HOLDOUT_PERCENT: Final = 20
-
 SCHEMA: Final = """
     image_id string comment 'SHA-256 of the bytes, from training_images.image_id',
     label string comment 'from training_images.label; null where equal images have different labels',
@@ -24,7 +19,6 @@ SCHEMA: Final = """
     split string comment 'split of the leakage group, from training_images.split_said; null where it is left out',
     split_alone string comment 'split without groups, from training_images.split; holdout if equal images are in both'
 """
-"""The table `training_split`, one row per distinct image."""
 
 
 def split_by_digest(image_id: Column) -> Column:
@@ -36,8 +30,8 @@ def split_by_digest(image_id: Column) -> Column:
 def split_images(training_images: DataFrame, groups: DataFrame | None = None) -> DataFrame:
     """Gives every distinct image one label and one split, in the columns of `SCHEMA`.
 
-    Equal images with different labels get none, since one of the labels is wrong. Equal images of both splits are kept
-    out of training.
+    Equal images with different labels get none, since one of the labels is wrong. Equal images of both splits go to the
+    holdout.
 
     Args:
         training_images: with `image_id`, `label` and `split`.
@@ -56,12 +50,12 @@ def split_images(training_images: DataFrame, groups: DataFrame | None = None) ->
 def join_split(features: DataFrame, training_split: DataFrame) -> DataFrame:
     """Adds the columns of `training_split` to the features of the same images.
 
-    A table of features written by an older version has such columns itself; they are ignored.
+    Features stored by an older version have such columns themselves; they are replaced.
     """
     columns = [name for name in training_split.columns if name != "image_id"]
     return features.drop(*columns).join(training_split, "image_id")
 
 
 def label_features(features: DataFrame, training_images: DataFrame) -> DataFrame:
-    """Adds label and split to the features of labelled images, each of which is its own leakage group."""
+    """Adds label and split to the features of labelled images; every image is its own leakage group."""
     return join_split(features, split_images(training_images))

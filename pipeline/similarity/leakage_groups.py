@@ -1,7 +1,6 @@
-"""Leakage groups: images that must share a split, because they are near-duplicates or because the user says so.
+"""Leakage groups: images that must share a split, because they are near-duplicates or the user named their group.
 
-An image keeps its split. If a group would lie in both, its train images are left out, so the holdout never moves and
-is never trained on.
+An image keeps its split. If a group would lie in both, its train images are left out: the holdout never changes.
 """
 
 from collections import defaultdict
@@ -27,21 +26,17 @@ MEMBERS_SCHEMA: Final = """
 SHEET_GROUPS: Final = 6
 SHEET_IMAGES: Final = 24
 
-Node = tuple[str, str]
-"""A kind (`image` or `name`) and an id."""
+Node = tuple[str, str]  # a kind (`image` or `name`) and an id
 
 
 def group_images(near_duplicates: DataFrame, training_images: DataFrame) -> DataFrame:
-    """Groups images that are connected by near-duplicate pairs, by given names, or by both.
+    """Groups images that are connected by near-duplicate pairs or given names, in the columns of `MEMBERS_SCHEMA`.
 
     The driver holds about 500 bytes per pair and per image with a name.
 
     Args:
         near_duplicates: pairs, with `image_id` and `near_duplicate_id`.
         training_images: labelled images, with `image_id` and optionally `group`, a name or null.
-
-    Returns:
-        The columns of `MEMBERS_SCHEMA`, without images that have neither near-duplicates nor a name.
     """
     pairs = near_duplicates.select("image_id", "near_duplicate_id").collect()
     edges: list[tuple[Node, Node]] = [(("image", one), ("image", other)) for one, other in pairs]
@@ -58,7 +53,7 @@ def group_images(near_duplicates: DataFrame, training_images: DataFrame) -> Data
 
 
 def connect(edges: Iterable[tuple[Node, Node]]) -> list[list[Node]]:
-    """The connected components of a graph."""
+    """Finds the connected components of a graph."""
     parents: dict[Node, Node] = {}
 
     def root(node: Node) -> Node:
@@ -83,21 +78,20 @@ def split_groups(training_images: DataFrame, members: DataFrame, former: DataFra
     group. The split of a new group follows from the digest of its name, or from its smallest `image_id`.
 
     Args:
-        training_images: labelled images, with `image_id`, `split` and optionally `split_said`, null where the digest
-            decides.
+        training_images: labelled images, with `image_id`, `split` and optionally `split_said`.
         members: result of `group_images`.
         former: former split, with `image_id` and `split`; None before the first training.
 
     Returns:
         `image_id`, `group` and `split`, which is null for images that are left out.
     """
-    # A table of an earlier version does not record who set the split: its images stay where they are.
+    # a table of an earlier version does not record who set the split: its images keep theirs
     given = "split_said" if "split_said" in training_images.columns else "split"
     images = training_images.where(F.col("image_id").isNotNull()).groupBy("image_id").agg(F.min(given).alias("given"))
     images = images.join(members, "image_id", "left").withColumn("group", F.coalesce("group", "image_id"))
     fixed = F.col("given")
     if former is not None:
-        # An image that was left out was in train, and returns once nothing ties it to the holdout.
+        # images left out were in train, and return once nothing ties them to the holdout
         splits = former.select("image_id", F.coalesce("split", F.lit(TRAIN)).alias("former"))
         images, fixed = images.join(splits, "image_id", "left"), F.coalesce("given", "former")
     group = Window.partitionBy("group")
@@ -116,24 +110,19 @@ def split_groups(training_images: DataFrame, members: DataFrame, former: DataFra
 
 
 def describe_groups(images: DataFrame) -> Callable[[DataFrame], Report]:
-    """Reports the number of groups and of images they moved or left out, with a contact sheet of the largest groups.
-
-    Args:
-        images: all labelled images, with `image_id` and `content`.
-    """
+    """Reports groups and the images they moved or left out; the largest groups are drawn from the `images`."""
 
     def describe(training_split: DataFrame) -> Report:
         size = F.count("*").over(Window.partitionBy("group"))
         grouped = training_split.select("image_id", "group", "label", "split", "split_alone").withColumn("size", size)
         grouped = grouped.where("size > 1")
-        found = only_row(
-            grouped.select(
-                F.count_distinct("group").alias("groups"),
-                F.count("*").alias("images"),
-                F.count_if(F.col("split") != F.col("split_alone")).alias("moved"),
-                F.count_if(F.col("split").isNull()).alias("left out"),
-            )
-        )
+        counts = {
+            "group_count": F.count_distinct("group"),
+            "grouped_count": F.count("*"),
+            "moved_count": F.count_if(F.col("split") != F.col("split_alone")),
+            "left_out_count": F.count_if(F.col("split").isNull()),
+        }
+        numbers = only_row(grouped.select(*(column.alias(name) for name, column in counts.items()))).asDict()
         largest = grouped.groupBy("group").agg(
             F.count("*").alias("size"),
             *(F.count_if(F.col("split") == name).alias(name) for name in (TRAIN, HOLDOUT)),
@@ -143,18 +132,11 @@ def describe_groups(images: DataFrame) -> Callable[[DataFrame], Report]:
         table = [[r["group"][:12], r["size"], r[TRAIN], r[HOLDOUT], ", ".join(r["labels"][:5])] for r in rows]
         shown = grouped.where(F.col("group").isin([row["group"] for row in rows]))
         tiles = shown.orderBy(F.desc("size"), "group", "image_id").limit(SHEET_IMAGES).collect()
-        return Report(
-            numbers={
-                "group_count": found["groups"],
-                "grouped_count": found["images"],
-                "moved_count": found["moved"],
-                "left_out_count": found["left out"],
-            },
-            tables={"largest_groups": markdown_table(["group", "images", TRAIN, HOLDOUT, "labels"], table)}
-            if rows
-            else {},
-            images={"groups": draw_contact_sheet(read_tiles(images, tiles, _caption))} if tiles else {},
-        )
+        if not rows:
+            return Report(numbers)
+        largest_groups = markdown_table(["group", "images", TRAIN, HOLDOUT, "labels"], table)
+        sheet = draw_contact_sheet(read_tiles(images, tiles, _caption))
+        return Report(numbers, tables={"largest_groups": largest_groups}, images={"groups": sheet})
 
     return describe
 

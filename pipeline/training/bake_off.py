@@ -1,7 +1,4 @@
-"""The bake-off: compares backbones on the same images, the same split and the same search for a head.
-
-How results are shown is `contenders.py`.
-"""
+"""The bake-off: compares backbones on the same images, split and search for a head; its results are `contenders.py`."""
 
 import statistics
 import time
@@ -16,13 +13,12 @@ from pipeline.embed.embedding import embed_images
 from pipeline.embed.sandbox import keep_harmless
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.images.split import TRAIN
-from pipeline.training.classifier import fit_uncalibrated, identify_training
+from pipeline.training.classifier import fit_uncalibrated
 from pipeline.training.contenders import Contender
 from pipeline.training.fitting import ClassifierParams
+from pipeline.training.training_set import identify, select_labelled
 
-SAMPLE_COUNT: Final = 48
-"""Images on which speed is measured."""
-
+SAMPLE_COUNT: Final = 48  # images on which speed is measured
 PASSES: Final = 5
 
 
@@ -39,22 +35,20 @@ def judge_backbones(
 
     Args:
         backbones: backbones to compare.
-        embed: function from a backbone to its labelled features.
+        embed: returns the labelled features of a backbone.
         contents: bytes of the images on which speed is measured.
         params: parameters of the search.
-        recall: function that finds a stored result by `training`.
-        keep: function that stores each new result at once.
-        log: function that logs each result as a sentence.
+        recall: finds a stored result by `training`.
+        keep: stores each new result at once.
+        log: logs each result as a sentence.
     """
     contenders = []
     for backbone in backbones:
         features = embed(backbone)
-        training = identify_training(features, backbone, params)
-        contender = recall(training)
-        source = "from an earlier bake-off"
+        training = identify(select_labelled(features), backbone.digest, params)
+        contender, source = recall(training), "from an earlier bake-off"
         if contender is None:
-            contender = _measure(backbone, features, contents, params, training)
-            source = "new"
+            contender, source = _measure(backbone, features, contents, params, training), "new"
             keep(contender)
         log(
             f"{contender.name}: accuracy {contender.accuracy:.3f},"
@@ -64,24 +58,18 @@ def judge_backbones(
     return contenders
 
 
-def measure_cpu_seconds(backbone: Backbone, contents: Sequence[bytes]) -> float:
-    """Measures CPU-seconds per image to decode and embed: the median of several passes after a warm-up."""
-    return compare_cpu_seconds([backbone], contents)[0]
+def measure_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]) -> list[float]:
+    """Measures CPU-seconds per image to decode and embed, for each backbone: the median of `PASSES` after a warm-up.
 
-
-def compare_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]) -> list[float]:
-    """Like `measure_cpu_seconds`, for several backbones in turns, so that noise of the machine affects all of them."""
+    Backbones take turns, so noise of the machine affects all of them.
+    """
     contents = keep_harmless(contents, backbones[0])
     passes: list[list[float]] = [[] for _ in backbones]
     for number in range(PASSES + 1):
         for backbone, seconds in zip(backbones, passes, strict=True):
             started = time.thread_time()
-            embed_images(
-                contents if number else contents[: backbone.batch_size],
-                load_backbone(backbone.path),
-                backbone.size,
-                backbone.batch_size,
-            )
+            images = contents if number else contents[: backbone.batch_size]
+            embed_images(images, load_backbone(backbone.path), backbone.size, backbone.batch_size)
             seconds.append(time.thread_time() - started)
     return [statistics.median(seconds[1:]) / max(1, len(contents)) for seconds in passes]
 
@@ -108,7 +96,7 @@ def _measure(
         accuracy_high=high,
         macro_f1=report["macro_f1"],
         holdout_count=report["support"],
-        cpu_seconds=measure_cpu_seconds(backbone, contents),
+        cpu_seconds=measure_cpu_seconds([backbone], contents)[0],
         dimension=backbone.dimension,
         megabytes=backbone.megabytes,
         head=", ".join(f"{name} {value:g}" for name, value in best.items() if name != "accuracy"),

@@ -1,7 +1,6 @@
 """The classifier: an MLlib pipeline from features to a label, fitted on the train split, evaluated on the holdout.
 
-Its rows are `training_set.py`, its stages and their search `fitting.py`. Calibration and scores are the package
-`evaluation`; storage is `resources/models/store.py`.
+Its rows are `training_set.py`, its stages `fitting.py`, calibration and scores the package `evaluation`.
 """
 
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.embed.backbone import Backbone
 from pipeline.embed.file_kinds import DECODING_PACKAGES
 from pipeline.evaluation.calibration import UNCALIBRATED, Calibration, calibrate
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions
@@ -37,8 +35,7 @@ PREDICTION_COLUMNS: Final = """
     probabilities map<string, double> comment 'probability of every label, from image_features.features; they sum to 1'
 """
 
-HOLDOUT_SAMPLE: Final = 200
-"""Holdout images recorded to check that a later candidate is evaluated on the same holdout."""
+HOLDOUT_SAMPLE: Final = 200  # images recorded to check that a later candidate is evaluated on the same holdout
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,7 @@ class Classifier:
         backbone: digest of the graph whose features it reads.
         model: MLlib pipeline from `embedding` (vector) to `prediction` and `predicted_label`; not calibrated.
         report: contents of `evaluation.json`.
-        cross_fitted: uncalibrated predictions for the train split by classifiers that were not trained on the images;
-            None if loaded, or fitted without cross-fit.
+        cross_fitted: result of `cross_fit`, not calibrated; None if loaded, or fitted without.
         graph: file of `end_to_end_graph.py`, to be stored; None if loaded.
         training_set: result of `list_training_set`, to be stored; None if loaded.
     """
@@ -71,23 +67,18 @@ class Classifier:
 
     @property
     def calibration(self) -> Calibration:
-        """Temperature and threshold; a classifier fitted before calibration existed has its probabilities unchanged."""
+        """Temperature and threshold; neutral for a classifier fitted before calibration existed."""
         stored = self.report.get("calibration")
         return Calibration.from_dict(stored) if stored else UNCALIBRATED
 
 
-def ignore_progress(done: int, total: int) -> None:
-    """Progress callback that does nothing."""
-
-
 def fit_classifier(
-    features: DataFrame, params: ClassifierParams, report_progress: Callable[[int, int], object] = ignore_progress
+    features: DataFrame, params: ClassifierParams, report_progress: Callable[[int, int], object] = lambda *_: None
 ) -> Classifier:
     """Fits on the train split, calibrates by cross-fitting on it, and evaluates on the holdout.
 
     Args:
-        features: labelled features with `image_id`, `label`, `split`, `features`, `backbone`, optionally `group` and
-            `split_alone`; rows without a label or features are ignored.
+        features: labelled features, as for `select_labelled`.
         params: parameters of the fit.
         report_progress: callback with the number of finished fits and the total.
 
@@ -101,11 +92,10 @@ def fit_classifier(
         fits = searched + params.calibration_folds + 1  # the last by `_evaluate_ungrouped`
         uncalibrated = _fit(labelled, params)
         report_progress(searched, fits)
-        train = labelled.where(F.col("split") == TRAIN)
-        best = {
-            name: value for name, value in uncalibrated.report["chosen"].get("best", {}).items() if name != "accuracy"
-        }
+        best = dict(uncalibrated.report["chosen"].get("best", {}))
+        best.pop("accuracy", None)
         settled = replace(params, params={**params.params, **best}, grid={})
+        train = labelled.where(F.col("split") == TRAIN)
         crossed = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
         calibration = calibrate(crossed, params.target_precision)
         calibrated = replace(uncalibrated, report={"calibration": calibration.to_dict()}, cross_fitted=crossed)
@@ -117,7 +107,7 @@ def fit_classifier(
 
 
 def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifier:
-    """Like `fit_classifier` without calibration, if only the predicted labels matter."""
+    """Fits and evaluates without calibration, if only the predicted labels matter."""
     labelled = select_labelled(features).cache()
     try:
         fitted = _fit(labelled, params)
@@ -126,17 +116,8 @@ def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifie
         labelled.unpersist()
 
 
-def identify_training(features: DataFrame, backbone: Backbone, params: ClassifierParams) -> str:
-    """Computes the version that fitting these features would give, without fitting."""
-    return identify(select_labelled(features), backbone.digest, params)
-
-
 def predict_holdout(features: DataFrame, classifier: Classifier) -> LabelledPredictions:
-    """Predicts the labelled holdout of these features.
-
-    Raises:
-        SparkRuntimeException: if the features come from another backbone.
-    """
+    """Predicts the labelled holdout of these features; errors are those of `predict`."""
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
     return collect_predictions(predict(holdout, classifier), classifier.labels)
 
@@ -163,7 +144,6 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
 
 
 def _fit(labelled: DataFrame, params: ClassifierParams) -> Classifier:
-    """Fits the pipeline and reports its inputs."""
     found = check_trainable(labelled)
     backbone = found["backbones"][0]
     model, chosen = fit_pipeline(labelled.where(F.col("split") == TRAIN), params)
@@ -190,10 +170,7 @@ def _evaluate(labelled: DataFrame, classifier: Classifier) -> dict[str, Any]:
 
 
 def _evaluate_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[str, Any] | None:
-    """Scores the same training on the split without leakage groups; None if both splits are equal.
-
-    The gain over the real split is what splitting near-duplicates across would leak.
-    """
+    """Scores the same training on the split without leakage groups, to show what they prevent; None if equal."""
     if labelled.where(~F.col("split").eqNullSafe(F.col("split_alone"))).isEmpty():
         return None
     alone = labelled.withColumn("split", F.col("split_alone"))

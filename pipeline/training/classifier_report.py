@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pyspark.sql import DataFrame
 
+from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.plots import draw_accuracies, draw_reliability
 from pipeline.evaluation.scores import confusion_table
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet
@@ -37,7 +38,7 @@ def describe_classifier(classifier: Classifier) -> Report:
         texts={
             "version": classifier.version,
             "backbone": classifier.backbone[:16],
-            "target": _describe_target(classifier),
+            "target": _describe_target(calibration),
         },
         tables={
             "scores": markdown_table(["on the holdout", "", "95 % interval"], _list_scores(report)),
@@ -53,20 +54,16 @@ def draw_errors(classifier: Classifier, images: DataFrame) -> dict[str, bytes]:
     """Draws the most confident errors on the holdout as a contact sheet; empty if there are none.
 
     Args:
-        classifier: classifier with its report.
+        classifier: a classifier.
         images: labelled images, with `image_id` and `content`.
     """
     errors = classifier.report["mistakes"]
     contents = read_contents(images, [each["image_id"] for each in errors])
-    tiles = [
-        Tile(
-            contents[each["image_id"]],
-            f"{each['predicted_label']} {each['confidence']:.0%}\nis {each['label']}",
-            DOUBTFUL,
-        )
-        for each in errors
-        if each["image_id"] in contents
-    ]
+    tiles = []
+    for each in errors:
+        if each["image_id"] in contents:
+            caption = f"{each['predicted_label']} {each['confidence']:.0%}\nis {each['label']}"
+            tiles.append(Tile(contents[each["image_id"]], caption, DOUBTFUL))
     return {"most_confident_errors": draw_contact_sheet(tiles)} if tiles else {}
 
 
@@ -103,8 +100,7 @@ def _list_scores(report: Mapping[str, Any]) -> list[Sequence[object]]:
     return rows
 
 
-def _describe_target(classifier: Classifier) -> str:
-    calibration = classifier.calibration
+def _describe_target(calibration: Calibration) -> str:
     target = f"target precision {calibration.target_precision:.0%}"
     if calibration.threshold is None:
         return f"{target}: no confidence reaches it, so no prediction is auto-accepted"

@@ -1,19 +1,22 @@
-"""The results of a bake-off, one per backbone and precision, as a table and on its page.
-
-Measuring them is `bake_off.py`; the plot is `pareto_plot.py`.
-"""
+"""The results of a bake-off, one per backbone and precision: as a table and on its page; `bake_off.py` measures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from pyspark.sql import DataFrame, SparkSession
 
+from pipeline.reports.figures import FONT_SIZE, new_figure, style_axes, to_jpeg
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.palette import FAINT, GOOD, INK, MUTED
 from pipeline.reports.report import Report
 from pipeline.storage.schema import parse_schema
-from pipeline.training.pareto_plot import Point, draw_pareto
 
+MARKERS: Final = {"fp32": "o", "int8": "s"}
 SCHEMA: Final = """
     backbone string comment 'catalogue name, or name of the user''s file',
     precision string comment 'fp32 or int8',
@@ -51,7 +54,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Backbone and precision, separated by a space."""
+        """Backbone and precision."""
         return f"{self.backbone} {self.precision}"
 
     @property
@@ -80,15 +83,16 @@ def describe_contenders(core_hour_dollars: float) -> Callable[[DataFrame], Repor
     def describe(stored: DataFrame) -> Report:
         contenders = sorted(read_contenders(stored).values(), key=lambda each: -each.accuracy)
         front = pareto_front(contenders)
+        best = contenders[0]
         return Report(
-            numbers={
+            {
                 "contender_count": len(contenders),
-                "best_accuracy": contenders[0].accuracy,
+                "best_accuracy": best.accuracy,
                 "core_hour_dollars": core_hour_dollars,
             },
-            texts={"best": contenders[0].name, "pareto_front": ", ".join(each.name for each in front)},
-            tables={"contenders": contender_table(contenders, core_hour_dollars)},
-            images={"pareto": draw_pareto(_points(contenders, front))},
+            {"best": best.name, "pareto_front": ", ".join(each.name for each in front)},
+            {"contenders": contender_table(contenders, core_hour_dollars)},
+            {"pareto": draw_pareto(contenders, front)},
         )
 
     return describe
@@ -129,15 +133,50 @@ def pareto_front(contenders: Sequence[Contender]) -> list[Contender]:
     return [each for each in contenders if not is_dominated(each)]
 
 
-def _points(contenders: Sequence[Contender], front: Sequence[Contender]) -> list[Point]:
-    return [
-        Point(
-            each.backbone,
-            each.precision,
-            each.images_per_second,
-            each.accuracy,
-            (each.accuracy_low, each.accuracy_high),
-            each in front,
-        )
-        for each in contenders
-    ]
+def draw_pareto(contenders: Sequence[Contender], front: Sequence[Contender]) -> bytes:
+    """Draws accuracy against speed, with the Pareto front in green, and returns a JPEG of 440 by 380 pixels."""
+    figure = new_figure(380)
+    axes = figure.subplots()
+    for backbone in dict.fromkeys(each.backbone for each in contenders):
+        _draw_backbone(axes, [each for each in contenders if each.backbone == backbone], front)
+    line = sorted((each.images_per_second, each.accuracy) for each in front)
+    axes.plot(*zip(*line, strict=True), color=GOOD, linewidth=1.2, zorder=3)
+    _label_axes(axes)
+    return to_jpeg(figure)
+
+
+def _draw_backbone(axes: Axes, precisions: Sequence[Contender], front: Sequence[Contender]) -> None:
+    """Draws one point per precision with its 95 % interval, and a line between them."""
+    speeds = [each.images_per_second for each in precisions]
+    axes.plot(speeds, [each.accuracy for each in precisions], color=FAINT, linewidth=1, zorder=2)
+    for speed, each in zip(speeds, precisions, strict=True):
+        axes.vlines(speed, each.accuracy_low, each.accuracy_high, color=FAINT, linewidth=0.7, zorder=1)
+        colour = GOOD if each in front else MUTED
+        axes.plot(speed, each.accuracy, MARKERS[each.precision], color=colour, markersize=5, zorder=4)
+    slowest = max(precisions, key=lambda each: each.cpu_seconds)
+    axes.annotate(
+        slowest.backbone,
+        (slowest.images_per_second, slowest.accuracy),
+        xytext=(-6, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+        fontsize=FONT_SIZE - 0.5,
+        color=GOOD if any(each in front for each in precisions) else INK,
+        zorder=5,
+    )
+
+
+def _label_axes(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(left=axes.get_xlim()[0] / 1.8)  # room for the name of the slowest
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("images per second and core, with decoding", fontsize=FONT_SIZE)
+    axes.set_ylabel("accuracy on the holdout, 95 % interval", fontsize=FONT_SIZE)
+    style_axes(axes)
+    marks = [Line2D([], [], marker=mark, color=MUTED, linestyle="", markersize=5) for mark in MARKERS.values()]
+    marks.append(Line2D([], [], color=GOOD, linewidth=1.2))
+    axes.legend(marks, [*MARKERS, "Pareto front"], fontsize=FONT_SIZE - 0.5, frameon=False, ncols=3, loc="lower left")

@@ -14,8 +14,7 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, join_predictions
 from pipeline.training.fitting import ClassifierParams, fit_pipeline, predict_features
 
-MAX_IMAGES: Final = 200_000
-"""Images predicted, those of the groups with the smallest hashes; the driver holds about 100 + 8 k bytes for each."""
+MAX_IMAGES: Final = 200_000  # of the groups with the smallest hashes; the driver holds 100 + 8 k bytes for each
 
 
 def cross_fit(
@@ -35,19 +34,15 @@ def cross_fit(
     rows = folded.groupBy("fold").agg(F.collect_set("label").alias("labels")).collect()
     labels = {row["fold"]: set(row["labels"]) for row in rows}  # with few images, a fold may be empty
     classes = sorted(set().union(*labels.values()))
-    parts = [_empty(classes)]
+    nothing = np.empty(0, object)
+    parts = [LabelledPredictions(nothing, nothing, nothing, tuple(classes), np.empty((0, len(classes))))]
     for done, fold in enumerate(sorted(labels), 1):
         seen = set().union(*(there for other, there in labels.items() if other != fold))
         if len(seen) < 2:
-            continue  # the other folds have one label only: this fold is not predicted
+            continue  # nothing can be fitted on one label
         others, own = folded.where(F.col("fold") != fold), folded.where(F.col("fold") == fold)
         model, _ = fit_pipeline(others, replace(params, grid={}))
         few = own.orderBy(hashed, "image_id").limit(MAX_IMAGES // params.calibration_folds)
         parts.append(collect_predictions(predict_features(few, model), classes))
         report_progress(done)
     return join_predictions(parts)
-
-
-def _empty(classes: list[str]) -> LabelledPredictions:
-    nothing = np.empty(0, object)
-    return LabelledPredictions(nothing, nothing, nothing, tuple(classes), np.empty((0, len(classes))))

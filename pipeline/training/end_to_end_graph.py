@@ -5,10 +5,8 @@ strings `[n]`. The operations of the head are `head_graph.py`; the comparison wi
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
 
 from pipeline.embed.backbone import Backbone, embed_with, open_session
 from pipeline.embed.golden_set import KEY, make_golden_set, read_golden_set
@@ -20,14 +18,9 @@ class GraphError(ValueError):
     """A classifier without an end-to-end graph; the message gives the reason."""
 
 
-def refuse_graph(classifier: Classifier) -> str | None:
-    """Returns why a classifier has no end-to-end graph, or None if it has one."""
-    return refuse_head(classifier.model)
-
-
 def add_graph(classifier: Classifier, backbone: Backbone) -> Classifier:
     """Adds the end-to-end graph to a classifier, if its head can be exported."""
-    return classifier if refuse_graph(classifier) else replace(classifier, graph=build_graph(backbone, classifier))
+    return classifier if refuse_head(classifier.model) else replace(classifier, graph=build_graph(backbone, classifier))
 
 
 def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
@@ -43,24 +36,21 @@ def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
     import onnx
     from onnx import TensorProto, helper
 
-    if reason := refuse_graph(classifier):
+    if reason := refuse_head(classifier.model):
         raise GraphError(f"the classifier {classifier.version} cannot be exported: {reason}")
     if classifier.backbone != backbone.digest:
         raise GraphError(
             f"the classifier expects features of {classifier.backbone}, but the backbone is {backbone.digest}:"
             " materialize training_features"
         )
-    model, temperature = onnx.load(backbone.path), _temperature(classifier.report)
+    model, temperature = onnx.load(backbone.path), float(classifier.calibration.temperature)
     head = build_head_graph(classifier.model, model.graph.output[0].name, backbone.dimension, temperature)
     model.graph.node.extend(head.nodes)
     model.graph.initializer.extend(head.constants)
     del model.graph.output[:]
-    model.graph.output.append(
-        helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["n", len(classifier.labels)])
-    )
-    model.graph.output.append(helper.make_tensor_value_info(LABEL, TensorProto.STRING, ["n"]))
-    former = {each.key: each.value for each in model.metadata_props}
-    metadata = former | {
+    outputs = ((PROBABILITIES, TensorProto.FLOAT, ["n", len(classifier.labels)]), (LABEL, TensorProto.STRING, ["n"]))
+    model.graph.output.extend(helper.make_tensor_value_info(*output) for output in outputs)
+    metadata = {each.key: each.value for each in model.metadata_props} | {
         "labels": json.dumps(classifier.labels, ensure_ascii=False),
         "classifier": classifier.version,
         "backbone": backbone.digest,
@@ -75,7 +65,3 @@ def build_graph(backbone: Backbone, classifier: Classifier) -> bytes:
     golden = make_golden_set(contents, embed, backbone.size, backbone.precision)
     helper.set_model_props(model, metadata | {KEY: golden.to_text()})
     return model.SerializeToString(deterministic=True)
-
-
-def _temperature(report: Mapping[str, Any]) -> float:
-    return float((report.get("calibration") or {}).get("temperature", 1.0))

@@ -34,7 +34,7 @@ class ClassifierParams:
     Attributes:
         head: one of `heads.HeadName`.
         normalization: normalization of the vector before the head.
-        params: MLlib parameters of the head by name, over its defaults.
+        params: MLlib parameters of the head by name, which override its defaults.
         grid: values by parameter; cross-validation tries every combination, and the best one is fitted on all rows.
         folds: folds of the cross-validation.
         seed: seed of the whole training.
@@ -53,7 +53,7 @@ class ClassifierParams:
 
 
 def resolve_params(params: ClassifierParams) -> dict[str, Any]:
-    """Converts to plain values, with the defaults of the head spelled out."""
+    """Converts to plain values and adds the defaults of the head."""
     return {**asdict(params), "params": head_params(params.head, params.params)}
 
 
@@ -67,17 +67,15 @@ def fit_pipeline(train: DataFrame, params: ClassifierParams) -> tuple[PipelineMo
     vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
     indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
     dimension = only_row(train.select(F.max(F.size("features"))))[0]
-    head = build_head(
-        params.head, params.params, dimension=dimension, class_count=len(indexer.labels), seed=params.seed
-    )
+    classes = len(indexer.labels)
+    head = build_head(params.head, params.params, dimension=dimension, class_count=classes, seed=params.seed)
     decoder = IndexToString(inputCol="prediction", outputCol="predicted_label", labels=indexer.labels)
     pipeline = Pipeline(stages=[indexer, *_vector_stages(params.normalization), head.estimator, decoder])
     if params.grid:
         model, chosen = _search(pipeline, head, vectors, params)
     else:
         model, chosen = pipeline.fit(vectors), {}
-    # the holdout may have labels that the train split lacks
-    cast("StringIndexerModel", model.stages[0]).setHandleInvalid("keep")
+    cast("StringIndexerModel", model.stages[0]).setHandleInvalid("keep")  # the holdout may have unknown labels
     return model, chosen
 
 
@@ -103,28 +101,17 @@ def _search(
         foldCol="fold",
     ).fit(vectors.withColumn("fold", fold))
     tried = [{**each, "accuracy": float(score)} for each, score in zip(combinations, search.avgMetrics, strict=True)]
-    return cast("PipelineModel", search.bestModel), {
-        "best": max(tried, key=lambda each: each["accuracy"]),
-        "tried": tried,
-    }
+    best = max(tried, key=lambda each: each["accuracy"])
+    return cast("PipelineModel", search.bestModel), {"best": best, "tried": tried}
 
 
 def labels_of(model: PipelineModel) -> list[str]:
-    """Returns the labels that a model can predict, in the order of its probabilities."""
+    """Lists the labels that a model can predict, in the order of its probabilities."""
     return list(cast("IndexToString", model.stages[-1]).getLabels())
 
 
 def predict_features(features: DataFrame, model: PipelineModel, temperature: float = 1.0) -> DataFrame:
-    """Predicts rows that all have features, lazily.
-
-    Args:
-        features: rows with the column `features`.
-        model: result of `fit_pipeline`.
-        temperature: divisor of the logits.
-
-    Returns:
-        The given columns followed by those of `classifier.PREDICTION_COLUMNS`.
-    """
+    """Predicts rows that all have features, lazily: appends the columns of `classifier.PREDICTION_COLUMNS`."""
     predicted = model.transform(features.withColumn("embedding", array_to_vector(F.col("features"))))
     softened = predicted.withColumn("probability", soften_column(_probabilities(model), temperature))
     return softened.select(
@@ -140,8 +127,7 @@ def _probabilities(model: PipelineModel) -> Column:
     if not isinstance(model.stages[-2], OneVsRestModel):
         return vector_to_array(F.col("probability"))
     floor = F.lit(-700.0)  # its sigmoid is above 0, and so is the total
-    shares = F.transform(
-        vector_to_array(F.col("rawPrediction")), lambda margin: 1 / (1 + F.exp(-F.greatest(margin, floor)))
-    )
+    margins = vector_to_array(F.col("rawPrediction"))
+    shares = F.transform(margins, lambda margin: 1 / (1 + F.exp(-F.greatest(margin, floor))))
     total = F.aggregate(shares, F.lit(0.0), lambda sum_, share: sum_ + share)
     return F.transform(shares, lambda share: share / total)

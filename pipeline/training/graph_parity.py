@@ -1,4 +1,4 @@
-"""Parity of the end-to-end graph: does it predict as its classifier does on the whole holdout?"""
+"""Parity of the end-to-end graph: compares its predictions with those of its classifier on the whole holdout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +22,8 @@ from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier, predict
 from pipeline.training.head_graph import LABEL
 
-MAX_DIFFERENCE: Final = 1e-5
-"""Maximum difference of a probability, from float32 and the order of additions."""
-
-MAX_EXAMPLES: Final = 64
-"""Images, one per label, whose output `label` the driver compares."""
+MAX_DIFFERENCE: Final = 1e-5  # of a probability, from float32 and the order of additions
+MAX_EXAMPLES: Final = 64  # images, one per label, whose output `label` the driver compares
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,7 @@ def measure_graph_parity(
     """Runs an end-to-end graph over the whole holdout in Spark, from image bytes, and compares it with its classifier.
 
     Stored features may come from another processor, which rounds differently. If they give different predictions, the
-    images are embedded again and those features decide.
-
-    Every holdout image is decoded and embedded once more, or three times if stored features differ. The driver holds
+    images are embedded again and those features decide: three passes over the holdout instead of one. The driver holds
     about 200 bytes per image and the bytes of `MAX_EXAMPLES` images.
 
     Args:
@@ -95,9 +90,8 @@ def measure_graph_parity(
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("features").isNotNull())
     ids = holdout.select("image_id").toArrow()["image_id"].to_pylist()
     places = find_images(images, ids)
-    shares = embed_stored(images, places, graph, COLUMNS, limits).frame.select(
-        "image_id", F.col("features").alias("shares")
-    )
+    outputs = embed_stored(images, places, graph, COLUMNS, limits).frame
+    shares = outputs.select("image_id", F.col("features").alias("shares"))
 
     def compare(source: str, embedded: DataFrame) -> GraphParity:
         predictions = predict(embedded, classifier)

@@ -1,7 +1,6 @@
 """The head as ONNX: the stages of a fitted MLlib pipeline, from features to probabilities and a label.
 
-Operations run in float64, as in MLlib, and exist since opset 7, so they can follow any backbone. The backbone in front
-and the file are `end_to_end_graph.py`.
+Operations run in float64, as in MLlib, and exist since opset 7, so they can follow any backbone.
 """
 
 from dataclasses import dataclass, field
@@ -24,18 +23,9 @@ if TYPE_CHECKING:
 
 PROBABILITIES: Final = "probabilities"
 LABEL: Final = "label"
-
-EXACT_HEADS: Final = (
-    LogisticRegressionModel,
-    LinearSVCModel,
-    NaiveBayesModel,
-    MultilayerPerceptronClassificationModel,
-)
+EXACT_HEADS: Final = (LogisticRegressionModel, LinearSVCModel, NaiveBayesModel, MultilayerPerceptronClassificationModel)
 """Heads whose arithmetic ONNX reproduces; `_score` writes it."""
-
-MARGIN_FLOOR: Final = 700.0
-"""Margins are clipped at its negative, as in `fitting._probabilities`, so that one-vs-rest shares never sum to 0."""
-
+MARGIN_FLOOR: Final = 700.0  # margins are clipped at -700, as in `fitting._probabilities`, so shares never sum to 0
 _PREFIX: Final = "head"
 
 
@@ -74,7 +64,7 @@ def build_head_graph(model: PipelineModel, features: str, dimension: int, temper
         model: result of `fitting.fit_pipeline`, with a head that `refuse_head` accepts.
         features: name of a tensor, float32 `[n, dimension]`.
         dimension: length of a feature vector.
-        temperature: temperature of the calibration: probabilities are p^(1/T), normalized to sum to 1.
+        temperature: temperature T of the calibration: probabilities are p^(1/T), normalized to sum to 1.
 
     Returns:
         A graph whose last results are `probabilities`, float32 `[n, labels]`, and `label`, strings `[n]`.
@@ -112,7 +102,7 @@ def refuse_head(model: PipelineModel) -> str | None:
 
 
 def _normalize(graph: HeadGraph, stage: Transformer, vector: str, dimension: int) -> str:
-    """As in MLlib, a vector of zeros stays one and a constant feature is dropped."""
+    """Keeps a vector of zeros and sets a constant feature to zero, as MLlib does."""
     from onnx import TensorProto
 
     if isinstance(stage, Normalizer):

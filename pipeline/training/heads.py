@@ -1,7 +1,4 @@
-"""Heads: the MLlib classifiers that can be fitted on the features, by name, with their default parameters.
-
-A head is data; its parameters are MLlib's own. Exporting a fitted head to ONNX is `head_graph.py`.
-"""
+"""Heads: the MLlib classifiers that can be fitted on the features, by name, with their default parameters."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -91,7 +88,7 @@ def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class
 
     Args:
         name: one of `HeadName`.
-        params: MLlib parameters by name, over the defaults; `hidden` is the width of the perceptron's hidden layer.
+        params: MLlib parameters by name, which override the defaults; `hidden` is the width of a perceptron's layer.
         dimension: length of the vector.
         class_count: number of labels.
         seed: random seed.
@@ -99,8 +96,7 @@ def build_head(name: str, params: Mapping[str, Number], *, dimension: int, class
     Raises:
         HeadError: if there is no such head or parameter.
     """
-    settings = head_params(name, params)
-    kind = _KINDS[name]
+    settings, kind = head_params(name, params), _KINDS[name]
     core = kind.classifier(featuresCol="vector", labelCol="label_index")
     estimator = core
     if kind.one_vs_rest:

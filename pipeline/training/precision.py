@@ -1,6 +1,6 @@
-"""The choice between fp32 and int8: what int8 costs on the user's own labelled images, and the decision.
+"""The choice between fp32 and int8: measures what int8 costs on the user's own labelled images, and decides.
 
-Which images there are and what was measured before is `resources/models/precision.py`.
+Records of earlier measurements are `resources/models/precision.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,21 +14,14 @@ from pyspark.sql import functions as F
 from pipeline.embed.backbone import Backbone
 from pipeline.reports.report import Report
 from pipeline.storage.vectors import to_matrix
-from pipeline.training.bake_off import compare_cpu_seconds
+from pipeline.training.bake_off import measure_cpu_seconds
 from pipeline.training.classifier import fit_uncalibrated
 from pipeline.training.fitting import ClassifierParams
 
-MAX_IMAGES: Final = 4_000
-"""Images, train and holdout together, on which accuracy is measured; each is embedded once in both precisions."""
-
-MAX_COSINES: Final = 1_000
-"""Images whose two vectors are compared on the driver: 10 MB with 1,280 features."""
-
-MAX_LOSS: Final = 0.005
-"""Accuracy that int8 may lose, 0 to 1: half a point."""
-
-ROUNDING: Final = 1e-9
-"""Tolerance for floats: one image of two hundred is exactly half a point."""
+MAX_IMAGES: Final = 4_000  # of train and holdout, to measure accuracy; each is embedded once in both precisions
+MAX_COSINES: Final = 1_000  # images whose two vectors are compared on the driver: 10 MB with 1,280 features
+MAX_LOSS: Final = 0.005  # of accuracy, 0 to 1: half a point
+ROUNDING: Final = 1e-9  # tolerance for floats: one image of two hundred is exactly half a point
 
 
 @dataclass(frozen=True)
@@ -37,13 +30,13 @@ class PrecisionCosts:
 
     Attributes:
         fp32_accuracy: accuracy of the default head on the holdout, 0 to 1.
-        int8_accuracy: the same accuracy on int8 features.
+        int8_accuracy: accuracy of the same head on int8 features.
         holdout_count: images of the holdout.
         picture_count: images of the holdout and of the train split.
         mean_cosine: mean cosine between the two vectors of an image.
-        smallest_cosine: minimum of these cosines.
+        smallest_cosine: minimum cosine.
         fp32_pictures_per_second: images that one core decodes and embeds per second.
-        int8_pictures_per_second: the same speed in int8.
+        int8_pictures_per_second: speed in int8.
     """
 
     fp32_accuracy: float
@@ -82,14 +75,9 @@ class PrecisionChoice:
 
 
 def sample_labelled(training_images: DataFrame) -> list[str]:
-    """Lists the ids of the `MAX_IMAGES` images with the smallest digests: the same ones every time."""
+    """Lists the ids of the `MAX_IMAGES` images with the smallest digests, so every call gives the same sample."""
     images = training_images.where(F.col("image_id").isNotNull()).select("image_id").distinct()
     return [row["image_id"] for row in images.orderBy("image_id").limit(MAX_IMAGES).collect()]
-
-
-def select_images(training_images: DataFrame, ids: Sequence[str]) -> DataFrame:
-    """Selects the rows of these images."""
-    return training_images.where(F.col("image_id").isin(list(ids)))
 
 
 def measure_costs(
@@ -100,23 +88,23 @@ def measure_costs(
     Args:
         fp32: graph in fp32.
         int8: its int8 variant.
-        embed: function from a graph to labelled features of at most `MAX_IMAGES` images, the same ones for both.
+        embed: returns labelled features of at most `MAX_IMAGES` images, the same ones for both graphs.
         contents: bytes of the images on which speed is measured, in turns.
 
     Raises:
         TrainingError: if nothing can be fitted or evaluated; no image is embedded in int8 then.
     """
     exact = embed(fp32)
-    exact_report = fit_uncalibrated(exact, ClassifierParams()).report
+    report = fit_uncalibrated(exact, ClassifierParams()).report
     rounded = embed(int8)
-    rounded_report = fit_uncalibrated(rounded, ClassifierParams()).report
+    int8_accuracy = fit_uncalibrated(rounded, ClassifierParams()).report["accuracy"]
     cosines = measure_cosines(exact, rounded)
-    fp32_seconds, int8_seconds = compare_cpu_seconds([fp32, int8], contents)
+    fp32_seconds, int8_seconds = measure_cpu_seconds([fp32, int8], contents)
     return PrecisionCosts(
-        fp32_accuracy=exact_report["accuracy"],
-        int8_accuracy=rounded_report["accuracy"],
-        holdout_count=exact_report["holdout_count"],
-        picture_count=exact_report["train_count"] + exact_report["holdout_count"],
+        fp32_accuracy=report["accuracy"],
+        int8_accuracy=int8_accuracy,
+        holdout_count=report["holdout_count"],
+        picture_count=report["train_count"] + report["holdout_count"],
         mean_cosine=float(cosines.mean()),
         smallest_cosine=float(cosines.min()),
         fp32_pictures_per_second=1 / fp32_seconds,
@@ -127,17 +115,13 @@ def measure_costs(
 def measure_cosines(exact: DataFrame, rounded: DataFrame) -> np.ndarray:
     """Computes the cosine of both vectors of each image, for the `MAX_COSINES` images with the smallest digests.
 
-    Two zero vectors are equal (1); a zero vector and another one have nothing in common (0).
+    The cosine of two zero vectors is 1; of a zero vector and another one, 0.
     """
-    readable = F.col("features").isNotNull()
-    pairs = (
-        exact.where(readable)
-        .select("image_id", F.col("features").alias("exact"))
-        .join(rounded.where(readable).select("image_id", F.col("features").alias("rounded")), "image_id")
-        .orderBy("image_id")
-        .limit(MAX_COSINES)
-        .toArrow()
+    left, right = (
+        each.where(F.col("features").isNotNull()).select("image_id", F.col("features").alias(name))
+        for name, each in (("exact", exact), ("rounded", rounded))
     )
+    pairs = left.join(right, "image_id").orderBy("image_id").limit(MAX_COSINES).toArrow()
     one, other = (to_matrix(pairs[name], np.float64) for name in ("exact", "rounded"))
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     equal = (one == other).all(axis=1).astype(np.float64)
@@ -149,7 +133,7 @@ def choose_precision(costs: PrecisionCosts, objection: str | None = None) -> Pre
 
     Args:
         costs: measured costs.
-        objection: reason that rules int8 out whatever it costs, such as a failed parity check.
+        objection: reason that rules out int8 at any cost, such as a failed parity check.
     """
     accuracies = f"accuracy {costs.int8_accuracy:.3f} against {costs.fp32_accuracy:.3f} on {costs.holdout_count} images"
     speed = f"{costs.speedup:.1f} times as fast"

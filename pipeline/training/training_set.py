@@ -17,27 +17,24 @@ from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.fitting import ClassifierParams, resolve_params
 
 TRAINING_SET: Final = pa.schema([(name, pa.string()) for name in ("image_id", "path", "label", "split")])
-"""Training set stored with a classifier: one row per file, sorted by image. `split` is null for images left out because
-near-duplicates of them are in the holdout."""
-
-FIT_ROWS: Final = 10_000
-"""Rows per partition while fitting: every iteration is a Spark job, and small partitions are all overhead."""
+"""Training set stored with a classifier: one row per file, sorted by image; `split` as in `select_labelled`."""
+FIT_ROWS: Final = 10_000  # per partition: every iteration is a Spark job, and small partitions are all overhead
 
 
 class TrainingError(ValueError):
-    """Features that no classifier can be fitted on; the message says what is missing."""
+    """Features that no classifier can be fitted on; the message names what is missing."""
 
 
 def select_labelled(features: DataFrame) -> DataFrame:
     """Selects the rows to fit and to evaluate on, always in the same order, because sums of floats depend on it.
 
     Args:
-        features: labelled features with `image_id`, `label`, `split`, `features`, `backbone`, optionally `group` and
-            `split_alone`.
+        features: labelled features with `image_id`, `label`, `split`, `features`, `backbone`, optionally `group` (by
+            default every image is its own) and `split_alone`.
 
     Returns:
-        These seven columns, without rows that lack a label, features or both splits. By default every image is its own
-        group. `split` is null for images left out because near-duplicates of them are in the holdout.
+        These seven columns, without rows that lack a label, features or both splits. `split` is null for images left
+        out because near-duplicates of them are in the holdout.
     """
     usable = features.where(F.col("label").isNotNull() & F.col("features").isNotNull())
     for column, default in (("group", "image_id"), ("split_alone", "split")):
@@ -62,9 +59,7 @@ def list_training_set(features: DataFrame, images: StoredRows) -> pa.Table:
     files = images.locate(["image_id", "path"], lambda rows: pc.is_in(rows["image_id"], splits["image_id"]))
     listed = files.select(["image_id", "path"]).join(splits, "image_id", join_type="inner")
     return (
-        listed.select(TRAINING_SET.names)
-        .cast(TRAINING_SET)
-        .sort_by([(key, "ascending") for key in ("image_id", "path")])
+        listed.select(TRAINING_SET.names).cast(TRAINING_SET).sort_by([("image_id", "ascending"), ("path", "ascending")])
     )
 
 
@@ -73,7 +68,7 @@ def check_trainable(labelled: DataFrame) -> Row:
 
     Returns:
         `backbones` (exactly one), `labels` of the train split, `train_count`, `holdout_count`, and `moved_count`:
-        images whose split differs from the one without leakage groups.
+        images that leakage groups moved to another split.
 
     Raises:
         TrainingError: if a split is empty, there is only one label, or the features come from several backbones.
@@ -102,10 +97,7 @@ def check_trainable(labelled: DataFrame) -> Row:
 
 
 def identify(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
-    """Computes the version of a classifier: equal inputs and libraries give the same one.
-
-    Inputs are images, labels, splits, leakage groups, backbone and parameters.
-    """
+    """Hashes images, labels, splits, leakage groups, backbone, parameters and libraries to a classifier version."""
     row = F.xxhash64("image_id", "label", "split", "group", "split_alone")
     rows = only_row(labelled.select(F.bit_xor(row), F.count("*")))
     settings = resolve_params(params)

@@ -5,11 +5,12 @@ never changes and is copied once; metadata files change and are read from the la
 """
 
 import hashlib
+import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from pyarrow import fs
@@ -40,6 +41,11 @@ class ModelFiles:
         """Reads the text of a file from the lake; None if there is no such file."""
         content = self.read(file)
         return None if content is None else content.decode()
+
+    def read_json(self, file: Path) -> dict[str, Any]:
+        """Reads a JSON object from the lake; empty if there is no such file."""
+        text = self.read_note(file)
+        return dict(json.loads(text)) if text else {}
 
     def read(self, file: Path) -> bytes | None:
         """Reads the bytes of a file from the lake; None if there is no such file."""

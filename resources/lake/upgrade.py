@@ -1,11 +1,10 @@
-"""Upgrades: tables that an older version of Daylight wrote are copied to where this version reads them.
+"""Upgrades: copies tables of an older version of Daylight to where this version reads them; former tables stay.
 
-Runs at the start of every run, without Spark. Nothing is computed, and no former table is changed or deleted.
+Runs at the start of every run, without Spark.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from deltalake import DeltaTable, Field, Schema
 from pyspark.sql import Row
@@ -16,42 +15,23 @@ from pipeline.storage.parquet_writer import write_batches
 from resources.lake.commits import WHOLE_TABLE, LakeError, open_table, replace_rows, version_of
 
 
-@dataclass(frozen=True)
-class FormerTable:
-    """The place of a table in a former version.
-
-    Attributes:
-        name: table that held the rows.
-        columns: names of the columns to copy, the former by the present one.
-        required: a column, by its former name, without which there is nothing to copy.
-    """
+class FormerTable(NamedTuple):
+    """The place of a table in a former version."""
 
     name: str
-    columns: Mapping[str, str]
-    required: str
+    columns: Sequence[str]  # to copy; those named in `RENAMED` have a new name
+    required: str  # a column without which there is nothing to copy
 
 
-def _same(*names: str) -> dict[str, str]:
-    return {name: name for name in names}
-
-
-FORMER_TABLES: Final[Mapping[str, FormerTable]] = {
-    "near_duplicates": FormerTable(
-        "training_twins", {**_same("image_id", "similarity", "correlation"), "near_duplicate_id": "twin_id"}, "twin_id"
-    ),
-    "training_split": FormerTable(
-        "training_features", _same("image_id", "label", "group", "split", "split_alone"), "split"
-    ),
+FORMER_TABLES: Final[Mapping[str, FormerTable]] = {  # until version 0.1
+    "near_duplicates": FormerTable("training_twins", ("image_id", "similarity", "correlation", "twin_id"), "twin_id"),
+    "training_split": FormerTable("training_features", ("image_id", "label", "group", "split", "split_alone"), "split"),
 }
-"""Until version 0.1 the near-duplicates had another name, and the split lay among the features."""
+RENAMED: Final = {"twin_id": "near_duplicate_id"}
 
 
 def upgrade_lake(root: str) -> list[str]:
-    """Copies what is still only in former tables; safe when several runs start at once.
-
-    Returns:
-        The tables that were written, none in an upgraded or a new lake.
-    """
+    """Copies tables that were not copied yet, and returns their names; safe when several runs start at once."""
     return [table for table, former in FORMER_TABLES.items() if _copy(root, table, former)]
 
 
@@ -60,7 +40,7 @@ def _copy(root: str, table: str, former: FormerTable) -> bool:
     stored = {field.name: field for field in source.schema().fields} if source else {}
     if source is None or former.required not in stored or _is_written(open_table(folder)):
         return False
-    columns = {name: stored[column] for name, column in former.columns.items() if column in stored}
+    columns = {RENAMED.get(name, name): stored[name] for name in former.columns if name in stored}
     schema = Schema([Field(name, field.type, metadata=field.metadata) for name, field in columns.items()])
     DeltaTable.create(folder, schema, mode="ignore", storage_options=storage_options(folder))
     rows = source.to_pyarrow_table(columns=[field.name for field in columns.values()]).rename_columns(list(columns))

@@ -1,7 +1,7 @@
 """The backbone catalogue of a deployment: exports the configured network to a stored graph, once.
 
-A graph is stored under its digest. A small file per recipe names the graph made from it, so that returning to a former
-backbone exports nothing, and another machine does not make a different graph of the same network.
+A graph is stored under its digest, and a small file per recipe names it: returning to a former backbone exports
+nothing, and another machine reuses the same graph.
 """
 
 import hashlib
@@ -25,8 +25,7 @@ from pipeline.networks.pretrained import Pretrained, PretrainedError
 from resources.lake.lake import Lake
 from resources.lake.model_files import ModelFiles
 
-_open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)
-"""Cache: an asset exports, and its checks measure, the same network, which takes seconds to build."""
+_open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)  # takes seconds; an asset and its checks share it
 
 
 class BackboneCatalogue(dg.ConfigurableResource):
@@ -48,7 +47,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         """Opens a network in its own framework, by default the configured one.
 
         Raises:
-            PretrainedError: if it cannot be loaded; the message says what to do.
+            PretrainedError: if it cannot be loaded; the message gives the cure.
         """
         return _open_pretrained(*self._options(name))
 
@@ -61,7 +60,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
             calibration: bytes of the images to calibrate int8 on, if that was not done before.
 
         Raises:
-            PretrainedError: if the network cannot be loaded or int8 cannot be made or run; the text says what to do.
+            PretrainedError: if the network cannot be loaded, or int8 not made or run; the message gives the cure.
         """
         check_precision(precision)
         fp32 = self._once(identify_recipe(*self._options(name)), lambda folder: self._export(name, folder))
@@ -82,8 +81,8 @@ class BackboneCatalogue(dg.ConfigurableResource):
         """
         for name in names:
             identify_recipe(*self._options(name))
-        for precision in precisions:
-            check_precision(precision)
+        for each in precisions:
+            check_precision(each)
         return (self.export(name, precision, calibration) for name in names for precision in precisions)
 
     def _options(self, name: str) -> tuple[str, Path | None, str, str]:
@@ -95,8 +94,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         return export_backbone(self.open(name), folder)
 
     def _once(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
-        found = self._find(recipe)
-        if found:
+        if found := self._find(recipe):
             return found
         made = open_backbone(make(self._folder))
         self._files.publish(Path(made.path))
@@ -109,7 +107,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         return self._with_batch_size(found) if found else None
 
     def _with_batch_size(self, backbone: Backbone) -> Backbone:
-        """Measures the batch size of a graph that has no measurement beside it."""
+        """Measures the batch size of a graph that was not measured yet."""
         graph = Path(backbone.path)
         self._files.fetch(sidecar(graph))
         if read_batch_costs(graph) is None:
@@ -140,11 +138,7 @@ def _find_working(graph: Path) -> Backbone | None:
 
 
 def check_precision(precision: str) -> None:
-    """Checks that a precision exists and that this machine supports it.
-
-    Raises:
-        PretrainedError: if not; the message gives the choices or the reason.
-    """
+    """Raises PretrainedError if a precision does not exist or this machine does not support it."""
     if precision not in TOLERANCES:
         raise PretrainedError(f"there is no precision {precision!r}: the precisions are {' and '.join(TOLERANCES)}")
     if precision == "int8" and (objection := refuse_int8()):

@@ -1,6 +1,5 @@
 """Classifier records: evaluations and training sets of stored classifiers, read without loading a model."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -13,7 +12,7 @@ from pyarrow import fs
 
 from pipeline.daily.traces import CANDIDATE, DELETED, FORMER, IN_USE, NEVER, ClassifierTrace, Row
 from pipeline.storage.files import open_folder
-from resources.lake.model_files import EVALUATION, TRAINING_SET
+from resources.lake.model_files import EVALUATION, TRAINING_SET, ModelFiles
 
 REPORTED: Final = ("backbone", "accuracy", "accuracy_interval", "train_count", "holdout_count")
 
@@ -24,23 +23,16 @@ class ClassifierRecords:
 
     lake: str
 
-    def trace(self, image_ids: Sequence[str], answers: Sequence[Row]) -> list[ClassifierTrace]:
-        """Traces images through all stored classifiers, newest first, and deleted ones that predicted them.
-
-        Args:
-            image_ids: ids of the images.
-            answers: of `predictions`, with `classifier`.
-        """
+    def trace(self, image_ids: Sequence[str], predictions: Sequence[Row]) -> list[ClassifierTrace]:
+        """Traces images through all stored classifiers, newest first, then deleted ones that made the predictions."""
         members: dict[str, list[Row]] = {}
         for row in self.list_members(ds.field("image_id").isin(image_ids)):
             members.setdefault(row.pop("version"), []).append(row)
-        answered = {row["classifier"] for row in answers}
+        used = {row["classifier"] for row in predictions}
         stored = {version: files[EVALUATION].mtime for version, files in self._files.items()}
         newest_first = sorted(stored, key=lambda version: (stored[version], version), reverse=True)
-        found = [self._trace_one(version, version in answered, members.get(version, [])) for version in newest_first]
-        return found + [
-            ClassifierTrace(each, DELETED, None, {}, True, None) for each in sorted(answered - stored.keys())
-        ]
+        traces = [self._trace_one(version, version in used, members.get(version, [])) for version in newest_first]
+        return traces + [ClassifierTrace(each, DELETED, None, {}, True, None) for each in sorted(used - stored.keys())]
 
     def list_members(self, keep: pc.Expression) -> Iterator[Row]:
         """Lists rows of the training sets of all stored classifiers, with `version`."""
@@ -63,8 +55,8 @@ class ClassifierRecords:
         )
 
     def _count(self, version: str) -> list[Row]:
-        sides = self._list(version).to_table(columns=["label", "split"])
-        counts = sides.group_by(["label", "split"]).aggregate([([], "count_all")])
+        rows = self._list(version).to_table(columns=["label", "split"])
+        counts = rows.group_by(["label", "split"]).aggregate([([], "count_all")])
         return counts.rename_columns({"count_all": "file_count"}).sort_by("label").to_pylist()
 
     def _list(self, version: str) -> ds.Dataset:
@@ -94,8 +86,5 @@ class ClassifierRecords:
         return states | {promoted.get("classifier", ""): IN_USE}
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        filesystem, root = open_folder(f"{self.lake}/models")
-        if filesystem.get_file_info(f"{root}/{name}").type != fs.FileType.File:
-            return {}
-        with filesystem.open_input_stream(f"{root}/{name}") as stream:
-            return dict(json.loads(stream.read()))
+        models = ModelFiles(f"{self.lake}/models")
+        return models.read_json(models.folder / name)

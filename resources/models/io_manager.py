@@ -26,7 +26,6 @@ class ModelIOManager(dg.ConfigurableIOManager):
         asset = context.asset_key.path[-1]
         model = self.store.find(asset)
         if model is None:
-            raise ModelError(
-                f"there is no {asset} in {self.store.lake.root} (DAYLIGHT_LAKE): materialize {asset} first"
-            )
+            lake = self.store.lake.root
+            raise ModelError(f"there is no {asset} in {lake} (DAYLIGHT_LAKE): materialize {asset} first")
         return model

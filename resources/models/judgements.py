@@ -18,8 +18,8 @@ class Judgements(dg.ConfigurableResource):
 
     def recall(self, training: str) -> Contender | None:
         """Reads the result of a backbone with these images and this search; None if there is none."""
-        note = self.lake.models.read_note(self._file(training))
-        return Contender(**json.loads(note)) if note else None
+        stored = self.lake.models.read_json(self._file(training))
+        return Contender(**stored) if stored else None
 
     def keep(self, contender: Contender) -> None:
         """Stores a result."""

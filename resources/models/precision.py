@@ -7,7 +7,7 @@ is `assets/training/precision_measurement.py`; the decision is `pipeline/trainin
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 from pydantic import Field
@@ -70,32 +70,25 @@ class Precisions(dg.ConfigurableResource):
 
     def keep(self, backbone: Backbone, choice: PrecisionChoice) -> None:
         """Records a measurement; one that failed (without costs) is tried again by the next training."""
-        record = {"quantizer": QUANTIZER, **asdict(choice)}
-        self.lake.models.write_note(
-            self._file(backbone, RECORDS if choice.costs else FAILURES), json.dumps(record, indent=2)
-        )
+        file = self._file(backbone, RECORDS if choice.costs else FAILURES)
+        self.lake.models.write_note(file, json.dumps({"quantizer": QUANTIZER, **asdict(choice)}, indent=2))
 
     def recall(self, backbone: Backbone) -> PrecisionChoice | None:
         """Reads the measurement of a graph; None if there is none, or if it was made with another quantizer."""
-        stored = self._read(self._file(backbone, RECORDS))
+        stored = self.lake.models.read_json(self._file(backbone, RECORDS))
         if stored.get("quantizer") != QUANTIZER:
             return None
         return PrecisionChoice(stored["precision"], stored["reason"], PrecisionCosts(**stored["costs"]))
 
     def export_int8(self, fp32: Backbone) -> Backbone:
         """Finds the int8 variant of a graph, or makes it, calibrated on labelled images."""
-        found = self.catalogue.find_int8(fp32)
-        if found:
+        if found := self.catalogue.find_int8(fp32):
             return found
         contents = sample_images(self.read_training_images().frame, CALIBRATION_COUNT)
         return self.catalogue.export(precision="int8", calibration=contents)
 
     def read_training_images(self) -> StoredRows:
-        """Finds the labelled images.
-
-        Raises:
-            PretrainedError: if there is no table of them.
-        """
+        """Finds the labelled images; raises PretrainedError if there is no table of them."""
         try:
             return self.lake.read(self.spark.spark_session, "training_images", None)
         except LakeError as error:
@@ -110,15 +103,11 @@ class Precisions(dg.ConfigurableResource):
         return PrecisionChoice("fp32", f"fp32: {CONFIGURED}", recorded.costs if recorded else None)
 
     def _recall_failure(self, fp32: Backbone) -> PrecisionChoice | None:
-        stored = self._read(self._file(fp32, FAILURES))
+        stored = self.lake.models.read_json(self._file(fp32, FAILURES))
         return PrecisionChoice(stored["precision"], stored["reason"]) if stored else None
 
-    def _read(self, file: Path) -> dict[str, Any]:
-        text = self.lake.models.read_note(file)
-        return dict(json.loads(text)) if text else {}
-
     def _file(self, backbone: Backbone, folder: str) -> Path:
-        """Path shared by a graph and its int8 variant, whose metadata names the fp32 graph."""
+        """Returns the path for a graph and its int8 variant, whose metadata names the fp32 graph."""
         metadata = open_session(backbone.path).get_modelmeta().custom_metadata_map
         digest = metadata.get("fp32", backbone.digest)
         return self.lake.models.folder / "backbone" / folder / f"{digest}.json"

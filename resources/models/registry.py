@@ -1,8 +1,4 @@
-"""The classifier registry: verdicts on candidates, promotion, roll-back and withdrawal.
-
-Stored models, and which one each asset stands for, are `store.py`; the rules of the gate are
-`pipeline/evaluation/gate_rules.py`.
-"""
+"""The classifier registry: verdicts on candidates, promotion, roll-back and withdrawal; models are `store.py`."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,7 +17,7 @@ PREVIOUS: Final = "previous"
 
 
 class ClassifierRegistry(dg.ConfigurableResource):
-    """Decides which classifier may be promoted, and remembers why."""
+    """Decides which classifier may be promoted, and records why."""
 
     store: ModelStore = Field(description="Store of the classifiers and of the records about them.")
 
@@ -31,21 +27,16 @@ class ClassifierRegistry(dg.ConfigurableResource):
         return next(iter(self.store.list_versions(ASSET)), None)
 
     def record_verdict(self, candidate: str, refusals: Mapping[str, str]) -> None:
-        """Records the verdict of the gate on a candidate, compared with the current classifier.
-
-        Args:
-            candidate: version of the candidate.
-            refusals: reasons by the name of each rule that the candidate breaks; empty if it may be promoted.
-        """
+        """Records the verdict of the gate on a candidate: reasons by broken rule, none if it may be promoted."""
         self.store.write_note(VERDICTS, candidate, {"against": self.current, "refusals": dict(refusals)})
 
     def is_withdrawn(self, version: str) -> bool:
-        """Whether somebody rolled back from this classifier and did not promote it again since."""
+        """Whether somebody rolled back from this classifier and has not promoted it again."""
         record = self.store.read_note(WITHDRAWN, version)
-        return record is not None and not record.get("reinstated")
+        return bool(record) and not record.get("reinstated")
 
     def check_promotable(self, candidate: str) -> None:
-        """Checks the recorded verdict: a launch of `classifier` alone runs no check itself.
+        """Checks the recorded verdict, because a launch of `classifier` alone runs no checks.
 
         Raises:
             PromotionError: if the gate refused the candidate or did not compare it with the current classifier.
@@ -54,7 +45,7 @@ class ClassifierRegistry(dg.ConfigurableResource):
         if candidate == current:
             return
         verdict = self.store.read_note(VERDICTS, candidate)
-        if verdict is None or verdict["against"] != current:
+        if not verdict or verdict["against"] != current:
             raise PromotionError(
                 f"the candidate {candidate} was never compared with the current classifier:"
                 " materialize classifier_candidate together with its checks first (dg launch --job training)"

@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import dagster as dg
 import pyarrow as pa
@@ -30,13 +30,9 @@ from resources.spark.session import SparkResource
 
 CROSS_FITTED: Final = "cross_fitted.parquet"
 END_TO_END_GRAPH: Final = "classifier.onnx"
-MLLIB_FOLDERS: Final = ("metadata", "stages")
-"""Folders of a stored `PipelineModel`."""
-MAX_FORMER: Final = 100
-"""Former versions kept in the pointer of an asset."""
-
-LOOKUP_ROWS: Final = 2**13
-"""Rows per row group of the training set, which is sorted by image: a lookup reads one group."""
+MLLIB_FOLDERS: Final = ("metadata", "stages")  # of a stored `PipelineModel`
+MAX_FORMER: Final = 100  # versions kept in the pointer of an asset
+LOOKUP_ROWS: Final = 2**13  # per row group of the training set, sorted by image: a lookup reads one group
 
 
 class ModelError(RuntimeError):
@@ -54,19 +50,17 @@ class ModelStore(dg.ConfigurableResource):
         if isinstance(model, Backbone):
             self._point(asset, {"backbone": model.digest})
             return
-        if self._report(model.version) is None:
-            self._save_classifier(model)
-        else:
+        if self.read_evaluation(model.version):
             self._add_missing(model)
+        else:
+            self._save_classifier(model)
         former = [version for version in self.list_versions(asset) if version != model.version]
         self._point(asset, {"classifier": model.version, **({"former": former[:MAX_FORMER]} if former else {})})
 
     def find(self, asset: str) -> Backbone | Classifier | None:
         """Loads the current model of an asset; None if it was never materialized.
 
-        Raises:
-            BackboneError: if the graph is damaged.
-            ModelError: if the classifier is missing or damaged.
+        Errors are those of `open_backbone` and `open_classifier`.
         """
         target = self._target(asset)
         if "backbone" in target:
@@ -83,10 +77,9 @@ class ModelStore(dg.ConfigurableResource):
         target = self._target(asset)
         return [target["classifier"], *target.get("former", [])] if "classifier" in target else []
 
-    def read_note(self, name: str, version: str) -> dict[str, Any] | None:
-        """Reads a record about a classifier; None if there is none."""
-        note = self._files.read_note(self._files.folder / name / f"{version}.json")
-        return cast("dict[str, Any]", json.loads(note)) if note else None
+    def read_note(self, name: str, version: str) -> dict[str, Any]:
+        """Reads a record about a classifier; empty if there is none."""
+        return self._files.read_json(self._files.folder / name / f"{version}.json")
 
     def write_note(self, name: str, version: str, record: dict[str, Any]) -> None:
         """Writes a record about a classifier, outside its folder, which never changes."""
@@ -100,9 +93,6 @@ class ModelStore(dg.ConfigurableResource):
         """Opens the end-to-end graph of a classifier; None if it has none.
 
         Opens a temporary copy named after its digest, because Spark accepts each file name only once.
-
-        Raises:
-            BackboneError: if it is not a graph from pixels to a vector.
         """
         content = self._files.read(self._folder(version) / END_TO_END_GRAPH)
         if content is None:
@@ -114,9 +104,8 @@ class ModelStore(dg.ConfigurableResource):
         return open_backbone(copy)
 
     def read_evaluation(self, version: str) -> dict[str, Any] | None:
-        """Reads the `evaluation.json` of a classifier without loading the model; None if it is missing."""
-        report = self._report(version)
-        return cast("dict[str, Any]", json.loads(report)) if report else None
+        """Reads the `evaluation.json` of a classifier, which is written last; None if the classifier is incomplete."""
+        return self._files.read_json(self._folder(version) / EVALUATION) or None
 
     @property
     def _files(self) -> ModelFiles:
@@ -126,23 +115,14 @@ class ModelStore(dg.ConfigurableResource):
         return self._files.folder / "classifier" / version
 
     def _spark_folder(self, version: str) -> str | None:
-        """URI at which Spark reads and writes a classifier directly; None if it uses the local copy."""
+        """URI at which Spark reads and writes a classifier directly; None if it uses the local folder."""
         root = self._files.root
         if not is_uri(root) or not spark_reads(self.spark.spark_session, root):
             return None
         return f"{spark_uri(root)}/classifier/{version}"
 
-    def _report(self, version: str) -> str | None:
-        """The evaluation, which is written last; None if the classifier is incomplete."""
-        return self._files.read_note(self._folder(version) / EVALUATION)
-
     def open_backbone(self, digest: str) -> Backbone:
-        """Opens the graph with this digest.
-
-        Raises:
-            FileNotFoundError: if it is missing.
-            BackboneError: if it is damaged.
-        """
+        """Opens the graph with this digest; raises FileNotFoundError or BackboneError if it is missing or damaged."""
         graph = self._files.fetch(self._files.folder / "backbone" / f"{digest}.onnx")
         self._files.fetch(sidecar(graph))
         return open_backbone(graph)
@@ -171,45 +151,39 @@ class ModelStore(dg.ConfigurableResource):
         self._files.publish(folder, last=EVALUATION)
 
     def _add_missing(self, classifier: Classifier) -> None:
-        """Adds the files that an earlier version of Daylight did not write."""
+        """Adds files that an earlier version of Daylight did not write."""
         for name, content in _files_beside(classifier).items():
             file = self._folder(classifier.version) / name
             if not self._files.has(file):
                 self._files.write(file, content)
 
     def open_classifier(self, version: str) -> Classifier:
-        """Loads the classifier with this version.
-
-        Raises:
-            ModelError: if it is missing or damaged.
-        """
-        text = self._report(version)
-        if text is None:
+        """Loads the classifier with this version; raises ModelError if it is missing or damaged."""
+        report = self.read_evaluation(version)
+        if report is None:
             raise ModelError(
                 f"the classifier {version} is missing or damaged in {self._files.root}/classifier: materialize it again"
             )
-        report = json.loads(text)
         self.spark.spark_session  # noqa: B018 MLlib loads into the active session
         path = self._spark_folder(version) or self._fetch_pipeline(version)
         return Classifier(version, report["backbone"], PipelineModel.load(path), report)
 
     def _fetch_pipeline(self, version: str) -> str:
-        """Fetches what MLlib wrote, without the files beside it, which no daily run needs."""
+        """Fetches only the folders of MLlib, because daily runs need no other file."""
         for part in MLLIB_FOLDERS:
             self._files.fetch(self._folder(version) / part)
         return f"file://{self._folder(version)}"  # Hadoop decodes no %20
 
     def _target(self, asset: str) -> dict[str, Any]:
         """Reads the pointer of an asset; empty if it was never materialized."""
-        pointer = self._files.read_note(self._files.folder / f"{asset}.json")
-        return cast("dict[str, Any]", json.loads(pointer)) if pointer else {}
+        return self._files.read_json(self._files.folder / f"{asset}.json")
 
     def _point(self, asset: str, target: dict[str, Any]) -> None:
         self._files.write_note(self._files.folder / f"{asset}.json", json.dumps(target))
 
 
 def _files_beside(classifier: Classifier) -> dict[str, bytes]:
-    """Collects the contents of the files beside MLlib's folders, by name, without the evaluation."""
+    """Collects the files beside MLlib's folders, by name, without the evaluation."""
     files = {}
     if classifier.graph:
         files[END_TO_END_GRAPH] = classifier.graph

@@ -138,9 +138,9 @@ def test_a_wrong_file_is_one_clear_sentence_and_the_former_backbone_stays(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"backbone": "resnet"}, "there is no backbone 'resnet': let DAYLIGHT_BACKBONE be one of efficientnet-lite0,"),
+        ({"backbone": "resnet"}, "there is no backbone 'resnet': set DAYLIGHT_BACKBONE to one of efficientnet-lite0,"),
         ({"backbone": "/nowhere/network.onnx"}, "/nowhere/network.onnx does not exist"),
-        ({"backbone": "resnet50", "weights": "/nowhere.h5"}, "/nowhere.h5 do not exist: let DAYLIGHT_WEIGHTS name"),
+        ({"backbone": "resnet50", "weights": "/nowhere.h5"}, "/nowhere.h5 do not exist: set DAYLIGHT_WEIGHTS to"),
         ({"precision": "int8"}, "materialize precision_measurement first, or set DAYLIGHT_PRECISION=fp32"),
         ({"features_tensor": "nose"}, "DAYLIGHT_FEATURES_TENSOR"),
     ],

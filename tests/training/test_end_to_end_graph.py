@@ -159,7 +159,7 @@ def test_calibrated_probabilities_are_powers_of_the_head_s(
     pixels = make_probes(3)
     shares, labels = answer(spark, tiny_backbone, replace(classifier, report=plain), pixels)
     for temperature in (0.5, 3.0):
-        report = {**plain, "calibration": {"temperature": temperature}}
+        report = {**plain, "calibration": {**classifier.calibration.to_dict(), "temperature": temperature}}
         probabilities, named = run(build_graph(tiny_backbone, replace(classifier, report=report)), pixels)
         powers = shares ** (1 / temperature)
         assert np.abs(probabilities - powers / powers.sum(axis=1, keepdims=True)).max() <= 1e-6
