@@ -18,7 +18,7 @@ from pipeline.drift.comparison import IMAGE_ALARM_AT
 from pipeline.drift.embedding_space import fit_class_scores, fit_embedding_space
 from pipeline.drift.image_drift import DAY_LIMIT, FITTED_LIMIT, REFERENCE_LIMIT
 from pipeline.drift.label_shift import compare_label_counts
-from pipeline.drift.permutation_test import compare_samples, prepare_sample
+from pipeline.drift.permutation import compare_samples, prepare_sample
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
 from pipeline.embed.decode import decode
 from pipeline.images.labels import list_training_files

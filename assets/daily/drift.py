@@ -1,6 +1,5 @@
 """How far a day differs from what the classifier learned from, as a table; two checks read it and only warn."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
@@ -80,7 +79,8 @@ def labels_are_distributed_as_on_the_holdout(
 def _judge(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, comparison: str
 ) -> dg.AssetCheckResult:
-    days = _list_days(context, lake)
+    has_days = context.has_partition_key or context.has_partition_key_range
+    days = list(context.partition_keys) if has_days else lake.list_days("drift")[-NEWEST_DAYS:]
     stored = read_comparisons(lake.read(spark.spark_session, "drift", days).frame) if days else []
     found = [each for each in stored if each.comparison == comparison]
     alarms = [f"{each.day} {each.message}" for each in found if each.is_alarm]
@@ -91,8 +91,3 @@ def _judge(
         description="; ".join(alarms or calm),
         metadata=show_report(describe_check(found)),
     )
-
-
-def _list_days(context: dg.AssetCheckExecutionContext, lake: Lake) -> Sequence[str]:
-    has_days = context.has_partition_key or context.has_partition_key_range
-    return list(context.partition_keys) if has_days else lake.list_days("drift")[-NEWEST_DAYS:]

@@ -33,14 +33,10 @@ SCHEMA: Final = """
 """
 IMAGES: Final = "images"
 LABELS: Final = "labels"
-IMAGE_ALARM_AT: Final = 0.0075
+IMAGE_ALARM_AT: Final = 0.0075  # highest p-value of an alarm; together the two comparisons raise 1 % false alarms
 LABEL_ALARM_AT: Final = 0.0025
-"""Highest p-value of an alarm. Together the two comparisons raise 1 % false alarms."""
-
-MIN_MOVED_SHARE: Final = 0.1
-"""Lowest share of moved predictions of an alarm; smaller shifts are normal day-to-day variation."""
-
-MIN_COMPARED: Final = 20
+MIN_MOVED_SHARE: Final = 0.1  # of an alarm of the labels; smaller shifts are normal day-to-day variation
+MIN_COMPARED: Final = 20  # images
 
 
 @dataclass(frozen=True)
@@ -63,10 +59,11 @@ class Comparison:
         """The summary with the p-value and the limits of an alarm."""
         if self.p_value is None:
             return self.summary
+        tested = f"{self.summary}: p = {self.p_value:.4f}"
         if self.moved_share is None:
-            return f"{self.summary}: p = {self.p_value:.4f} (alarm at {IMAGE_ALARM_AT})"
+            return f"{tested} (alarm at {IMAGE_ALARM_AT})"
         moved = f"{self.moved_share:.0%} moved (alarm from {MIN_MOVED_SHARE:.0%})"
-        return f"{self.summary}: p = {self.p_value:.4f} (alarm at {LABEL_ALARM_AT}); {moved}"
+        return f"{tested} (alarm at {LABEL_ALARM_AT}); {moved}"
 
     @property
     def numbers(self) -> dict[str, float | int]:
@@ -84,7 +81,7 @@ def store_comparisons(spark: SparkSession, comparisons: Sequence[Comparison]) ->
 
 
 def read_comparisons(drift: DataFrame) -> list[Comparison]:
-    """Collects the rows of the table by day, the comparison of the images first."""
+    """Collects the rows of the table by day, the comparison of its images first."""
     rows = drift.orderBy("day", "comparison", "classifier").collect()
     return [Comparison(**(row.asDict() | {"examples": tuple(map(tuple, row["examples"]))})) for row in rows]
 
@@ -92,9 +89,7 @@ def read_comparisons(drift: DataFrame) -> list[Comparison]:
 def describe_drift(images: DataFrame, predictions: DataFrame) -> Callable[[DataFrame], Mapping[Day, Report]]:
     """Describes each day: its numbers, its comparisons as a table, and the images that differ most.
 
-    Args:
-        images: of the days; only the bytes of the examples are read.
-        predictions: of the days, for the labels in the captions; an image without a prediction is left out.
+    Only the bytes of these images are read. The captions show the predicted label; an image without one is left out.
     """
 
     def describe(drift: DataFrame) -> Mapping[Day, Report]:
@@ -105,8 +100,8 @@ def describe_drift(images: DataFrame, predictions: DataFrame) -> Callable[[DataF
             found = [each for each in comparisons if each.day == day]
             numbers: dict[str, float | int] = {"alarm_count": sum(each.is_alarm for each in found)}
             for kind in (IMAGES, LABELS):
-                found_numbers = find_least_likely([each for each in found if each.comparison == kind])
-                numbers |= {f"{kind}_{name}": value for name, value in found_numbers.items()}
+                least_likely = find_least_likely([each for each in found if each.comparison == kind])
+                numbers |= {f"{kind}_{name}": value for name, value in least_likely.items()}
             sheet = {"examples": sheets[day]} if day in sheets else {}
             reports[day] = Report(numbers, tables={"comparisons": _write_table(found, "comparison")}, images=sheet)
         return reports
@@ -115,7 +110,7 @@ def describe_drift(images: DataFrame, predictions: DataFrame) -> Callable[[DataF
 
 
 def describe_check(comparisons: Sequence[Comparison]) -> Report:
-    """The limits of an alarm, the measurements of the day that differs most, and a table of all days."""
+    """Describes the limits of an alarm, the day that differs most, and all days as a table."""
     numbers: dict[str, float | int] = {"alarm_count": sum(each.is_alarm for each in comparisons)}
     if any(each.comparison == LABELS for each in comparisons):
         numbers |= {"alarm_at": LABEL_ALARM_AT, "min_moved_share": MIN_MOVED_SHARE}
@@ -126,7 +121,7 @@ def describe_check(comparisons: Sequence[Comparison]) -> Report:
 
 
 def find_least_likely(comparisons: Sequence[Comparison]) -> dict[str, float | int]:
-    """Numbers of the comparison with the lowest p-value; none where nothing was compared."""
+    """Returns the numbers of the comparison with the lowest p-value; none where nothing was compared."""
     numbers = [each.numbers for each in comparisons if each.numbers]
     size = "distance" if numbers and "distance" in numbers[0] else "moved_share"
     return min(numbers, key=lambda each: (each["p_value"], -each[size]), default={})
@@ -136,23 +131,23 @@ def _write_table(comparisons: Sequence[Comparison], first: str) -> str:
     rows = []
     for each in comparisons:
         p_value = "" if each.p_value is None else f"{each.p_value:.4f}"
-        size = "" if each.distance is None else f"{each.distance:.1f} deviations"
-        size = size if each.moved_share is None else f"{each.moved_share:.0%} moved"
-        rows.append([getattr(each, first), each.image_count, p_value, size, each.summary])
+        distance = "" if each.distance is None else f"{each.distance:.1f} deviations"
+        distance = distance if each.moved_share is None else f"{each.moved_share:.0%} moved"
+        rows.append([getattr(each, first), each.image_count, p_value, distance, each.summary])
     return markdown_table([first, "images", "p", "distance", "summary"], rows)
 
 
 def _draw_examples(comparisons: Sequence[Comparison], images: DataFrame, predictions: DataFrame) -> dict[date, bytes]:
-    """One contact sheet per day that has examples, in their order."""
+    """Draws a contact sheet for each day that has examples."""
     shares = {each.day: dict(each.examples) for each in comparisons if each.examples}
     if not shares:
         return {}
-    wanted = [image_id for of_day in shares.values() for image_id in of_day]
+    wanted = [image_id for examples in shares.values() for image_id in examples]
     rows = predictions.where(F.col("image_id").isin(wanted)).select("day", "image_id", "predicted_label").collect()
     predicted = {(row["day"], row["image_id"]): row for row in rows}
     chosen: dict[Day, list[Row]] = {
-        day: [predicted[day, image_id] for image_id in of_day if (day, image_id) in predicted]
-        for day, of_day in shares.items()
+        day: [predicted[day, image_id] for image_id in examples if (day, image_id) in predicted]
+        for day, examples in shares.items()
     }
 
     def write_caption(row: Row) -> tuple[str, str]:

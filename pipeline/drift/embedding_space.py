@@ -13,21 +13,15 @@ import numpy as np
 from pipeline.similarity.axes import find_widest_axes
 
 AXIS_COUNT: Final = 64
-RIDGE: Final = 1.0
-"""Penalty of the regression, for vectors of length 1."""
+RIDGE: Final = 1.0  # penalty of the regression, for vectors of length 1
 
 
 @dataclass(frozen=True)
 class EmbeddingSpace:
-    """A linear projection of vectors.
+    """A linear projection of vectors."""
 
-    Attributes:
-        axes: float32 `[dimension, axes]`.
-        class_scores: float32 `[dimension, classes]`.
-    """
-
-    axes: np.ndarray
-    class_scores: np.ndarray
+    axes: np.ndarray  # float32 `[dimension, axes]`
+    class_scores: np.ndarray  # float32 `[dimension, classes]`
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """Projects vectors, float32 `[n, dimension]` of length 1, to coordinates `[n, axes + classes]`."""
@@ -50,22 +44,16 @@ def fit_embedding_space(vectors: np.ndarray, labels: Sequence[str], reference: n
         dimension = reference.shape[1]
         return EmbeddingSpace(np.eye(dimension, dtype=np.float32), np.empty((dimension, 0), np.float32))
     parts = (find_widest_axes(vectors, AXIS_COUNT), fit_class_scores(vectors, np.asarray(labels)))
-    return EmbeddingSpace(*(part / _measure_width(reference @ part) for part in parts))
+    widths = (float(np.sqrt((reference @ part).var(axis=0).sum())) or 1.0 for part in parts)
+    return EmbeddingSpace(*(part / width for part, width in zip(parts, widths, strict=True)))
 
 
 def fit_class_scores(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Fits weights of each class in the order of names, float32 `[dimension, classes]`, by dual ridge regression.
 
-    Args:
-        vectors: float32 `[n, dimension]` of length 1; a few thousand, since a matrix `[n, n]` is solved.
-        labels: one per vector.
+    The vectors, float32 `[n, dimension]` of length 1, may be a few thousand, since a matrix `[n, n]` is solved.
     """
     is_class = (labels[:, None] == np.unique(labels)).astype(np.float32)
     centred = vectors - vectors.mean(axis=0)
     kernel = centred @ centred.T + RIDGE * np.eye(len(vectors), dtype=np.float32)
     return centred.T @ np.linalg.solve(kernel, is_class - is_class.mean(axis=0))
-
-
-def _measure_width(coordinates: np.ndarray) -> float:
-    """Computes the root of the total variance; 1 where nothing varies."""
-    return float(np.sqrt(coordinates.var(axis=0).sum())) or 1.0

@@ -1,6 +1,6 @@
 """Image drift: compares the embeddings of a day with those of the training set.
 
-The statistical test is in `permutation_test.py`; the predicted labels are compared in `label_shift.py`.
+The statistical test is in `permutation.py`; the predicted labels are compared in `label_shift.py`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from pipeline.drift.comparison import IMAGE_ALARM_AT, IMAGES, MIN_COMPARED, Comparison
 from pipeline.drift.embedding_space import EmbeddingSpace, fit_embedding_space
-from pipeline.drift.permutation_test import Sample, compare_samples, prepare_sample
+from pipeline.drift.permutation import Sample, compare_samples, prepare_sample
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.similarity.samples import sample_days, sample_labelled
 
@@ -32,19 +32,12 @@ EXAMPLE_COUNT: Final = 12
 
 @dataclass(frozen=True)
 class Reference:
-    """The sample of the training set that days are compared with.
+    """The sample of the training set that days are compared with."""
 
-    Attributes:
-        backbone: digest of the graph that made the vectors; empty where there are none.
-        vectors: float32 `[n, dimension]` of length 1, of at most `REFERENCE_LIMIT` images of the train split.
-        labels: one per vector.
-        space: fitted to at most `FITTED_LIMIT` images of the holdout.
-    """
-
-    backbone: str
-    vectors: np.ndarray
+    backbone: str  # digest of the graph that made the vectors; empty where there are none
+    vectors: np.ndarray  # float32 `[n, dimension]` of length 1, of at most `REFERENCE_LIMIT` images of the train split
     labels: Sequence[str]
-    space: EmbeddingSpace
+    space: EmbeddingSpace  # fitted to at most `FITTED_LIMIT` images of the holdout
 
     @cached_property
     def sample(self) -> Sample:
@@ -54,13 +47,12 @@ class Reference:
 
 def read_reference(training_features: DataFrame) -> Reference:
     """Collects the vectors of the train split and fits the embedding space to the holdout."""
-    train, holdout = (
-        training_features.where((F.col("split") == split) & F.col("features").isNotNull()) for split in (TRAIN, HOLDOUT)
-    )
+    readable = training_features.where(F.col("features").isNotNull())
+    train, holdout = (readable.where(F.col("split") == split) for split in (TRAIN, HOLDOUT))
     first = train.select("backbone").head()
     labels, vectors = _drop_non_finite(*sample_labelled(train, REFERENCE_LIMIT))
-    seen, fitted = _drop_non_finite(*sample_labelled(holdout, FITTED_LIMIT))
-    space = fit_embedding_space(fitted, seen, vectors)
+    holdout_labels, holdout_vectors = _drop_non_finite(*sample_labelled(holdout, FITTED_LIMIT))
+    space = fit_embedding_space(holdout_vectors, holdout_labels, vectors)
     return Reference(first["backbone"] if first else "", vectors, labels, space)
 
 
@@ -70,20 +62,17 @@ def _drop_non_finite(names: Sequence[str], vectors: np.ndarray) -> tuple[list[st
 
 
 def compare_images(days: Sequence[str], image_features: DataFrame, reference: Reference) -> Iterator[Comparison]:
-    """Compares every day with the reference; the driver holds at most `DAY_LIMIT` vectors of `DAYS_AT_ONCE` days.
+    """Compares every day, YYYY-MM-DD, with the reference, unless its features are of another backbone.
 
-    Args:
-        days: as YYYY-MM-DD.
-        image_features: of the days.
-        reference: a day with features of another backbone is not compared.
+    The driver holds at most `DAY_LIMIT` vectors of `DAYS_AT_ONCE` days.
     """
-    is_same = F.col("backbone") == reference.backbone
-    others = image_features.where(F.col("features").isNotNull() & ~is_same).select("day").distinct()
+    is_comparable = F.col("backbone") == reference.backbone
+    others = image_features.where(F.col("features").isNotNull() & ~is_comparable).select("day").distinct()
     other_days = {str(row["day"]) for row in others.collect()}
     for first in range(0, len(days), DAYS_AT_ONCE):
-        some = days[first : first + DAYS_AT_ONCE]
-        samples = sample_days(image_features.where(F.col("day").isin(*some) & is_same), DAY_LIMIT)
-        for day in some:
+        chunk = days[first : first + DAYS_AT_ONCE]
+        samples = sample_days(image_features.where(F.col("day").isin(*chunk) & is_comparable), DAY_LIMIT)
+        for day in chunk:
             ids, vectors = _drop_non_finite(*samples.get(day, ([], np.empty((0, 0), np.float32))))
             if not ids and day in other_days and reference.backbone:
                 yield _skip(day, 0, "the training set has features of another backbone")

@@ -3,6 +3,7 @@
 A business may sell more shoes in spring: the images are of known kinds, and the shares of the labels change.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
@@ -17,20 +18,19 @@ from pipeline.reports.markdown import escape_markdown
 PERMUTATION_COUNT: Final = 9_999
 SEED: Final = 20260101
 
-Evaluate = Callable[[str], Mapping[str, Any] | None]
-"""From the version of a classifier to its `evaluation.json`; None where it was deleted."""
 
-
-def compare_labels(days: Sequence[str], predictions: DataFrame, evaluate: Evaluate) -> Iterator[Comparison]:
+def compare_labels(
+    days: Sequence[str], predictions: DataFrame, read_evaluation: Callable[[str], Mapping[str, Any] | None]
+) -> Iterator[Comparison]:
     """Compares every day, once for each classifier that predicted it.
 
     Args:
         days: as YYYY-MM-DD.
-        predictions: of the days.
-        evaluate: reads the evaluation of a classifier.
+        predictions: rows of the days.
+        read_evaluation: reads `evaluation.json` of a version; None where it was deleted.
     """
     counts = _count_predictions(predictions)
-    expected = {version: count_holdout_predictions(evaluate(version)) for _, version in counts}
+    expected = {version: count_holdout_predictions(read_evaluation(version)) for _, version in counts}
     for (day, version), labels in counts.items():
         yield compare_label_counts(day, labels, expected[version], version)
     for day in sorted(set(days) - {day for day, _ in counts}):
@@ -38,7 +38,7 @@ def compare_labels(days: Sequence[str], predictions: DataFrame, evaluate: Evalua
 
 
 def _count_predictions(predictions: DataFrame) -> dict[tuple[str, str], dict[str, int]]:
-    """Counts the distinct images of every predicted label, by day and version of the classifier."""
+    """Counts distinct images by day and version of the classifier, then by predicted label."""
     predicted = predictions.where(F.col("predicted_label").isNotNull())
     rows = predicted.groupBy("day", "classifier", "predicted_label").agg(F.count_distinct("image_id").alias("count"))
     counts: dict[tuple[str, str], dict[str, int]] = {}
@@ -52,10 +52,9 @@ def count_holdout_predictions(evaluation: Mapping[str, Any] | None) -> dict[str,
 
     Predictions are compared with predictions: against true labels the errors of the classifier would look like drift.
     """
-    counts: dict[str, int] = {}
-    for predicted in (evaluation or {"confusion": {}})["confusion"].values():
-        for label, count in predicted.items():
-            counts[label] = counts.get(label, 0) + count
+    counts: Counter[str] = Counter()
+    for predicted in evaluation["confusion"].values() if evaluation else ():
+        counts.update(predicted)
     return counts
 
 
@@ -68,45 +67,33 @@ def compare_label_counts(
 
     Args:
         day: as YYYY-MM-DD.
-        counts: number of images by predicted label.
-        expected: the same on the holdout.
+        counts: images of the day by predicted label.
+        expected: images of the holdout by predicted label.
         classifier: version that made the predictions.
-        seed: of the permutations.
+        seed: seed of the permutations.
     """
     labels = sorted({*counts, *expected})
     found, before = (np.array([each.get(label, 0) for label in labels], np.int64) for each in (counts, expected))
     count, before_count = int(found.sum()), int(before.sum())
     when = date.fromisoformat(day)
     if min(count, before_count) < MIN_COMPARED:
-        reason = (
-            f"the day has fewer than {MIN_COMPARED} predictions"
-            if count < MIN_COMPARED
-            else f"the evaluation of the classifier has fewer than {MIN_COMPARED} holdout images"
-        )
+        sample = "evaluation of the classifier" if count >= MIN_COMPARED else "day"
+        kind = "holdout images" if count >= MIN_COMPARED else "predictions"
+        reason = f"the {sample} has fewer than {MIN_COMPARED} {kind}"
         return Comparison(when, LABELS, f"not compared, {reason}", count, classifier)
     shares, expected_shares = found / count, before / before_count
     grown = int((shares - expected_shares).argmax())
-    p_value = _find_p_value(found, before, seed)
-    moved_share = float(np.abs(shares - expected_shares).sum() / 2)
     share, usual = f"{shares[grown]:.0%} of the predictions", f"{expected_shares[grown]:.0%} on the holdout"
-    return Comparison(
-        when,
-        LABELS,
-        f"{escape_markdown(labels[grown])} is {share}, {usual}",
-        count,
-        classifier,
-        p_value=p_value,
-        moved_share=moved_share,
-        is_alarm=p_value <= LABEL_ALARM_AT and moved_share >= MIN_MOVED_SHARE,
-    )
+    summary = f"{escape_markdown(labels[grown])} is {share}, {usual}"
+    p_value, moved_share = _compute_p_value(found, before, seed), float(np.abs(shares - expected_shares).sum() / 2)
+    is_alarm = p_value <= LABEL_ALARM_AT and moved_share >= MIN_MOVED_SHARE
+    return Comparison(when, LABELS, summary, count, classifier, p_value, moved_share=moved_share, is_alarm=is_alarm)
 
 
-def _find_p_value(found: np.ndarray, before: np.ndarray, seed: int) -> float:
-    """Share of random permutations, the real one included, with a statistic at least as large."""
-    total, count = found + before, int(found.sum())
-    permuted = np.random.default_rng(seed).multivariate_hypergeometric(
-        total, count, PERMUTATION_COUNT, method="marginals"
-    )
+def _compute_p_value(found: np.ndarray, before: np.ndarray, seed: int) -> float:
+    """Computes the share of random permutations, the real one included, with a statistic at least as large."""
+    total, count, random = found + before, int(found.sum()), np.random.default_rng(seed)
+    permuted = random.multivariate_hypergeometric(total, count, PERMUTATION_COUNT, method="marginals")
     expected = total * count / total.sum()
     statistics = (((np.vstack([found, permuted]) - expected) ** 2) / expected).sum(axis=1)
     return float(np.mean(statistics >= statistics[0] - 1e-9))

@@ -4,7 +4,6 @@ The relative Mahalanobis distance of Ren et al. (2021). Training images look les
 is scored by a model fitted to the other folds.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,21 +12,15 @@ import numpy as np
 from pipeline.similarity.nearest import squared_distances
 
 FOLD_COUNT: Final = 5
-SHRINKAGE: Final = 0.1
-"""Share of the mean variance that is added to the diagonal of the covariance."""
+SHRINKAGE: Final = 0.1  # share of the mean variance that is added to the diagonal of the covariance
 
 
 @dataclass(frozen=True)
 class ClassGaussians:
-    """Gaussians of the classes, which share one covariance.
+    """Gaussians of the classes, which share one covariance."""
 
-    Attributes:
-        whitener: float32 `[dimension, dimension]`; in its coordinates the covariance is the identity.
-        means: float32 `[classes, dimension]`, in these coordinates.
-    """
-
-    whitener: np.ndarray
-    means: np.ndarray
+    whitener: np.ndarray  # float32 `[dimension, dimension]`; in its coordinates the covariance is the identity
+    means: np.ndarray  # float32 `[classes, dimension]`, in these coordinates
 
     def measure(self, points: np.ndarray) -> np.ndarray:
         """Computes the squared Mahalanobis distance `[n]` to the nearest class."""
@@ -36,15 +29,10 @@ class ClassGaussians:
 
 @dataclass(frozen=True)
 class OutlierScorer:
-    """Models of each fold, fitted to the other folds.
-
-    Attributes:
-        classes: Gaussians of the classes, by fold.
-        backgrounds: Gaussian of all images, by fold.
-    """
+    """Models of each fold, fitted to the other folds."""
 
     classes: tuple[ClassGaussians, ...]
-    backgrounds: tuple[ClassGaussians, ...]
+    backgrounds: tuple[ClassGaussians, ...]  # one Gaussian of all images each
 
     def score(self, points: np.ndarray, folds: np.ndarray) -> np.ndarray:
         """Scores points, float32 `[n, dimension]`, by the models of their folds, int `[n]`; any fold for new points."""
@@ -54,18 +42,17 @@ class OutlierScorer:
         return scores
 
 
-def fit_outlier_scorer(points: np.ndarray, labels: Sequence[str], folds: np.ndarray) -> OutlierScorer:
+def fit_outlier_scorer(points: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> OutlierScorer:
     """Fits the models of all folds.
 
     Args:
         points: float32 `[n, dimension]`, a few thousand in a hundred dimensions, of at least two folds.
-        labels: one per point.
+        labels: str `[n]`.
         folds: int `[n]`, from `assign_folds`.
     """
-    names = np.asarray(labels)
     others = [folds != fold for fold in range(FOLD_COUNT)]
     return OutlierScorer(
-        tuple(_fit_gaussians(points[other], names[other]) for other in others),
+        tuple(_fit_gaussians(points[other], labels[other]) for other in others),
         tuple(_fit_gaussians(points[other], np.zeros(np.count_nonzero(other))) for other in others),
     )
 

@@ -15,46 +15,27 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.intervals import lower_bound_of_share
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
-TARGET_PRECISION: Final = 0.95
-TEMPERATURES: Final = (0.05, 20.0)
-"""Search range. If every prediction is correct, the likelihood has no maximum."""
-
-COVERAGE_COUNT: Final = 20
-"""Candidate thresholds."""
-
-STEP_COUNT: Final = 60
-"""Steps of a search. Each golden-section step leaves 0.62 of the range."""
-
-MIN_PROBABILITY: Final = 1e-12
-"""Lower bound of probabilities in the search; it bounds the loss of one image."""
-
-TINY: Final = 1e-300
-"""Replacement for a probability of 0, whose power at a low temperature would be 0 for all classes."""
+TEMPERATURES: Final = (0.05, 20.0)  # search range; if every prediction is correct, the likelihood has no maximum
+THRESHOLD_COUNT: Final = 20  # thresholds to try
+STEP_COUNT: Final = 60  # steps of a search; each golden-section step leaves 0.62 of the range
+MIN_PROBABILITY: Final = 1e-12  # lower bound in the search; it bounds the loss of one image
+TINY: Final = 1e-300  # replaces a probability of 0, whose power at a low temperature would be 0 for all classes
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperature and threshold of a classifier.
+    """Temperature and threshold of a classifier; the names are keys of `evaluation.json`."""
 
-    Attributes:
-        temperature: divisor of the logits; above 1 for an overconfident classifier.
-        threshold: minimum confidence of an auto-accepted prediction; None if none is certain enough.
-        target_precision: required precision of auto-accepted predictions.
-        expected_precision: precision of the auto-accepted ones in the cross-fit; None without a threshold.
-        coverage: share of auto-accepted predictions in the cross-fit.
-        picture_count: number of images in the cross-fit.
-    """
-
-    temperature: float
-    threshold: float | None
-    target_precision: float
-    expected_precision: float | None
-    coverage: float
-    picture_count: int
+    temperature: float  # divisor of the logits; above 1 for an overconfident classifier
+    threshold: float | None  # minimum confidence of an auto-accepted prediction; None if none is certain enough
+    target_precision: float  # target precision of auto-accepted predictions
+    expected_precision: float | None  # their precision in the cross-fit; None without a threshold
+    coverage: float  # share of auto-accepted predictions in the cross-fit
+    picture_count: int  # images in the cross-fit
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Calibration":
-        """Reads the result of `to_dict`; versions before 0.1 stored the target as `promised_precision`."""
+        """Reads the result of `to_dict`; version 0.1.0 stored the target as `promised_precision`."""
         values = {"target_precision" if name == "promised_precision" else name: stored[name] for name in stored}
         return cls(**values)
 
@@ -63,15 +44,15 @@ class Calibration:
         return asdict(self)
 
 
-UNCALIBRATED: Final = Calibration(1.0, 0.6, TARGET_PRECISION, None, 0.0, 0)
+UNCALIBRATED: Final = Calibration(1.0, 0.6, 0.95, None, 0.0, 0)
 """Calibration of a classifier without cross-fit: probabilities as they are."""
 
 
 def calibrate(predictions: LabelledPredictions, target_precision: float) -> Calibration:
-    """Fits temperature and threshold.
+    """Fits temperature and threshold; without predictions there is no threshold.
 
     Args:
-        predictions: by classifiers for images that they were not trained on; without any there is no threshold.
+        predictions: by classifiers for images that they were not trained on.
         target_precision: required precision of auto-accepted predictions, 0 to 1.
     """
     if len(predictions) == 0:
@@ -96,7 +77,7 @@ def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray) -> float
 
     Args:
         probabilities: float64 `[n, k]`.
-        label_index: int `[n]`, -1 for images whose label is not a class; they are ignored.
+        label_index: int `[n]`; images with -1, whose label is not a class, are ignored.
     """
     is_known = label_index >= 0
     logits, places = np.log(np.maximum(probabilities[is_known], MIN_PROBABILITY)), label_index[is_known]
@@ -136,14 +117,12 @@ def choose_threshold(confidence: np.ndarray, is_right: np.ndarray, target_precis
     """Finds the lowest confidence above which predictions reach the target precision.
 
     The one-sided 95 % lower bound of the precision must reach it, not the observed precision, which may be chance.
-    Twenty thresholds are tried, at equal steps of coverage: the best of thousands would be the best by chance.
-
-    Returns:
-        A confidence of one of the images, or None if no threshold reaches the target.
+    Twenty thresholds are tried, at equal steps of coverage: the best of thousands would be the best by chance. Returns
+    None if no threshold reaches the target.
     """
     if len(confidence) == 0:
         return None
-    steps = np.ceil(np.arange(1, COVERAGE_COUNT + 1) * len(confidence) / COVERAGE_COUNT).astype(int) - 1
+    steps = np.ceil(np.arange(1, THRESHOLD_COUNT + 1) * len(confidence) / THRESHOLD_COUNT).astype(int) - 1
     thresholds = np.sort(confidence)[::-1][steps]
     counts = np.array([(confidence >= threshold).sum() for threshold in thresholds])
     rights = np.array([is_right[confidence >= threshold].sum() for threshold in thresholds])
@@ -163,7 +142,7 @@ def soften_predictions(predictions: LabelledPredictions, temperature: float) -> 
 
 
 def soften_column(probabilities: Column, temperature: float) -> Column:
-    """Rescales a column of arrays by a temperature, like `soften`."""
+    """Like `soften`, for a column of arrays."""
     if temperature == 1:
         return probabilities
     powers = F.transform(probabilities, lambda share: F.pow(F.greatest(share, F.lit(TINY)), F.lit(1 / temperature)))

@@ -1,7 +1,6 @@
 """Rules of the gate: what a candidate must satisfy to be promoted, and the result of each rule in one sentence.
 
-The candidate is compared with the classifier in use on the same images, to which neither was fitted. The checks decide
-what follows.
+The candidate is compared with the classifier in use on the same images, to which neither was fitted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +13,10 @@ from pipeline.evaluation.intervals import sign_test
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.reliability import bin_predictions, calibration_error, chance_error
 
-SIGNIFICANCE: Final = 0.05
-"""Probability that a candidate which is no better passes."""
-
-MIN_CLASS_IMAGES: Final = 10
-"""Images of a class below which its recall is not judged."""
-
-MIN_KEPT_SHARE: Final = 0.5
-"""Lowest share of the previous holdout that is still in the holdout."""
-
-MAX_RELABELLED_SHARE: Final = 0.1
-"""Highest share of these images with another label than before."""
-
+SIGNIFICANCE: Final = 0.05  # probability that a candidate passes without being better
+MIN_CLASS_IMAGES: Final = 10  # images of a class below which its recall is not judged
+MIN_KEPT_SHARE: Final = 0.5  # of the previous holdout images that must still be in the holdout
+MAX_RELABELLED_SHARE: Final = 0.1  # of the kept images with another label than before
 NO_CLASSIFIER: Final = "no classifier in use yet"
 
 
@@ -35,70 +26,45 @@ class PromotionError(RuntimeError):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Limits of a candidate.
+    """Limits of a candidate; shares from 0 to 1, costs as multiples of the classifier in use."""
 
-    Attributes:
-        accuracy: minimum accuracy on the holdout, 0 to 1.
-        class_recall: minimum recall of every class, 0 to 1.
-        calibration_error: maximum expected calibration error, unless chance gives more, 0 to 1.
-        slowdown: maximum time per image, as a multiple of the classifier in use.
-        growth: maximum size of the graph, as a multiple of the classifier in use.
-    """
-
-    accuracy: float = 0.8
-    class_recall: float = 0.5
-    calibration_error: float = 0.05
-    slowdown: float = 1.5
-    growth: float = 2.0
+    accuracy: float = 0.8  # minimum on the holdout
+    class_recall: float = 0.5  # minimum of every class
+    calibration_error: float = 0.05  # maximum expected calibration error, unless chance gives more
+    slowdown: float = 1.5  # maximum time per image
+    growth: float = 2.0  # maximum size of the graph
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A classifier in the comparison.
-
-    Attributes:
-        version: version of the classifier.
-        predictions: predictions for the holdout.
-        megabytes: size of the graph of its backbone.
-        seconds: CPU time of the graph per image on one core; None if it was not measured.
-    """
+    """A classifier in the comparison."""
 
     version: str
-    predictions: LabelledPredictions
-    megabytes: float
-    seconds: float | None
+    predictions: LabelledPredictions  # for the holdout
+    megabytes: float  # size of the graph of its backbone
+    seconds: float | None  # CPU time of the graph per image on one core; None if it was not measured
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of one rule.
-
-    Attributes:
-        passed: whether the candidate satisfies the rule.
-        message: the reason, in one sentence with the numbers.
-        numbers: measurements behind it.
-    """
+    """The result of one rule."""
 
     passed: bool
-    message: str
+    message: str  # the reason, in one sentence with the numbers
     numbers: dict[str, float] = field(default_factory=dict)
 
 
 def judge_accuracy(candidate: Candidate, floor: float) -> Verdict:
     """Requires a minimum accuracy."""
     accuracy = float(candidate.predictions.is_right.mean())
-    return Verdict(
-        accuracy >= floor, f"accuracy {accuracy:.3f}, minimum {floor:.3f}", {"accuracy": accuracy, "floor": floor}
-    )
+    message = f"accuracy {accuracy:.3f}, minimum {floor:.3f}"
+    return Verdict(accuracy >= floor, message, {"accuracy": accuracy, "floor": floor})
 
 
 def judge_improvement(candidate: Candidate, present: Candidate | None, accept_equal: bool = False) -> Verdict:
     """Requires significantly more correct predictions on the same images (McNemar's exact test, one-sided).
 
-    Args:
-        candidate: with its predictions for the holdout.
-        present: the classifier in use, with its own; None where there is none.
-        accept_equal: whether it is enough not to be significantly worse.
+    With `accept_equal`, it is enough not to be significantly worse than the present classifier.
     """
     if present is None:
         return Verdict(True, NO_CLASSIFIER)
@@ -127,7 +93,7 @@ def judge_holdout(candidate: Candidate, former: Mapping[str, str], accept_new: b
 
     Args:
         candidate: with its predictions for the present holdout.
-        former: label by digest, for a sample of the holdout of the classifier in use; empty where there is none.
+        former: label by digest, for a sample of the holdout of the classifier in use; empty without one.
         accept_new: whether the labelled images were replaced on purpose.
     """
     if not former:
@@ -192,24 +158,21 @@ def judge_costs(candidate: Candidate, present: Candidate | None, slowdown: float
         return Verdict(True, NO_CLASSIFIER)
     size = candidate.megabytes / present.megabytes
     time = candidate.seconds / present.seconds if candidate.seconds and present.seconds else None
-    message = f"{size:.2f} times the size (maximum {growth:g})"
-    message += (
-        ", time per image not measured" if time is None else f", {time:.2f} times the time (maximum {slowdown:g})"
-    )
+    duration = "time per image not measured" if time is None else f"{time:.2f} times the time (maximum {slowdown:g})"
+    message = f"{size:.2f} times the size (maximum {growth:g}), {duration}"
     passed = size <= growth and (time or 1.0) <= slowdown
     return Verdict(passed, message, {"size_ratio": size, "time_ratio": time or 1.0})
 
 
 def judge_withdrawal(candidate: Candidate, is_withdrawn: bool) -> Verdict:
     """Requires that nobody rolled back from this version: a retraining must not bring it back."""
-    cure = f"{candidate.version} was withdrawn. To promote it again, set it as the version of classifier"
-    return Verdict(not is_withdrawn, cure if is_withdrawn else "never withdrawn")
+    withdrawn = f"{candidate.version} was withdrawn. To promote it again, set it as the version of classifier"
+    return Verdict(not is_withdrawn, withdrawn if is_withdrawn else "never withdrawn")
 
 
 def _pair(ours: LabelledPredictions, theirs: LabelledPredictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the labels of the common images, and for each classifier whether its predictions are correct."""
-    ids = ours.image_ids.astype(str), theirs.image_ids.astype(str)
-    _, left, right = np.intersect1d(*ids, return_indices=True)
+    _, left, right = np.intersect1d(ours.image_ids.astype(str), theirs.image_ids.astype(str), return_indices=True)
     return ours.labels[left], ours.is_right[left], theirs.is_right[right]
 
 

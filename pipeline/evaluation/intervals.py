@@ -2,26 +2,18 @@
 
 import math
 from statistics import NormalDist
-from typing import Final
 
 import numpy as np
-
-TWO_SIDED: Final = NormalDist().inv_cdf(0.975)
-ONE_SIDED: Final = NormalDist().inv_cdf(0.95)
 
 
 def interval_of_share(share: float, support: float) -> tuple[float, float]:
     """Computes the 95 % Wilson interval of a share, which stays between 0 and 1.
 
-    By hand, because SciPy rejects the fractional support of weighted samples.
-
-    Args:
-        share: the observed share, 0 to 1.
-        support: number of images; without any, the interval is 0 to 1.
+    By hand, because SciPy rejects the fractional support of weighted samples. Without support, it is 0 to 1.
     """
     if support == 0:
         return 0.0, 1.0
-    z = TWO_SIDED
+    z = NormalDist().inv_cdf(0.975)
     centre = (share + z * z / (2 * support)) / (1 + z * z / support)
     reach = z / (1 + z * z / support) * math.sqrt(share * (1 - share) / support + z * z / (4 * support**2))
     return centre - reach, centre + reach
@@ -29,7 +21,7 @@ def interval_of_share(share: float, support: float) -> tuple[float, float]:
 
 def lower_bound_of_share(shares: np.ndarray, supports: np.ndarray) -> np.ndarray:
     """Computes the one-sided 95 % Wilson lower bound of each share, observed on `supports` images."""
-    z = ONE_SIDED
+    z = NormalDist().inv_cdf(0.95)
     centres = (shares + z * z / (2 * supports)) / (1 + z * z / supports)
     return centres - z / (1 + z * z / supports) * np.sqrt(shares * (1 - shares) / supports + z * z / (4 * supports**2))
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
@@ -29,9 +29,7 @@ SCHEMA: Final = """
     margin double comment 'probability of the label less that of the best other one; null without a prediction',
     reason string comment 'conflict (it or a near-duplicate is filed under another label), disagreement or agreement'
 """
-CONFLICT: Final = "conflict"
-DISAGREEMENT: Final = "disagreement"
-AGREEMENT: Final = "agreement"
+CONFLICT, DISAGREEMENT, AGREEMENT = "conflict", "disagreement", "agreement"
 SHEET_SIZE: Final = 24
 
 
@@ -57,21 +55,14 @@ def rank_labels(
 
 
 def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], Report]:
-    """Counts the labels by reason and draws the worst ones.
-
-    Args:
-        training_images: with the bytes of the drawn images.
-    """
+    """Counts the labels by reason and draws the worst ones, from the bytes in `training_images`."""
 
     def describe(label_issues: DataFrame) -> Report:
         counts = {row["reason"]: row["count"] for row in count_by(label_issues, "reason")}
         doubtful = label_issues.where(F.col("reason") != AGREEMENT)
+        pairs = [list(row) for row in count_by(doubtful, "label", "suggested_label")]
         worst = doubtful.orderBy("rank").limit(SHEET_SIZE).collect()
-        pairs = [
-            [row["label"], row["suggested_label"], row["count"]]
-            for row in count_by(doubtful, "label", "suggested_label")
-        ]
-        tiles = read_tiles(training_images, worst, _write_caption)
+        tiles = read_tiles(training_images, worst, lambda row: (f"{row['label']}?\n{row['suggested_label']}", DOUBTFUL))
         return Report(
             numbers={f"{reason}_count": counts.get(reason, 0) for reason in (CONFLICT, DISAGREEMENT)},
             tables={"confused_labels": markdown_table(["label", "suggested", "files"], pairs[:20])} if pairs else {},
@@ -89,13 +80,9 @@ def _compute_margins(predictions: LabelledPredictions) -> pa.Table:
     others = shares.copy()
     others[rows[is_known], index[is_known]] = -1
     best = others.argmax(axis=1) if len(predictions) else np.empty(0, int)
-    return pa.table(
-        {
-            "image_id": pa.array(predictions.image_ids, pa.string()),
-            "suggested_label": pa.array([predictions.classes[place] for place in best], pa.string()),
-            "margin": pa.array(own - others[rows, best], pa.float64()),
-        }
-    )
+    suggested = [predictions.classes[place] for place in best]
+    schema = pa.schema({"image_id": pa.string(), "suggested_label": pa.string(), "margin": pa.float64()})
+    return pa.table([predictions.image_ids, suggested, own - others[rows, best]], schema)
 
 
 def _find_conflicts(files: DataFrame, near_duplicates: DataFrame) -> DataFrame:
@@ -108,7 +95,3 @@ def _find_conflicts(files: DataFrame, near_duplicates: DataFrame) -> DataFrame:
     related = filed.join(pairs.union(mirrored).union(same), "image_id").join(others, "near_duplicate_id")
     conflicts = related.where(F.col("label") != F.col("other"))
     return conflicts.groupBy("image_id", "label").agg(F.min("other").alias("other"))
-
-
-def _write_caption(row: Row) -> tuple[str, str]:
-    return f"{row['label']}?\n{row['suggested_label']}", DOUBTFUL

@@ -14,21 +14,13 @@ from pipeline.storage.vectors import to_matrix
 
 @dataclass(frozen=True)
 class LabelledPredictions:
-    """Predictions of a classifier of k classes for n labelled images; about 100 + 8 k bytes per image.
+    """Predictions of a classifier of k classes for n labelled images; about 100 + 8 k bytes per image."""
 
-    Attributes:
-        image_ids: digests of the images.
-        labels: true labels.
-        predicted: predicted labels.
-        classes: labels that the classifier can predict.
-        probabilities: float64 `[n, k]`, in the order of the classes.
-    """
-
-    image_ids: np.ndarray
-    labels: np.ndarray
-    predicted: np.ndarray
+    image_ids: np.ndarray  # digests, str `[n]`
+    labels: np.ndarray  # true labels, str `[n]`
+    predicted: np.ndarray  # predicted labels, str `[n]`
     classes: tuple[str, ...]
-    probabilities: np.ndarray
+    probabilities: np.ndarray  # float64 `[n, k]`, in the order of the classes
 
     def __len__(self) -> int:
         """Returns the number of images."""
@@ -47,7 +39,8 @@ class LabelledPredictions:
     @property
     def label_index(self) -> np.ndarray:
         """Index of each label among the classes, int64 `[n]`; -1 for a label that is not one."""
-        return index_of(self.labels, self.classes)
+        index = {label: number for number, label in enumerate(self.classes)}
+        return np.array([index.get(label, -1) for label in self.labels], np.int64)
 
     def sample_labels(self, count: int) -> dict[str, str]:
         """Returns labels by digest, for the smallest digests: a random sample that is stable when images are added."""
@@ -65,35 +58,17 @@ class LabelledPredictions:
 
 def predictions_of(table: pa.Table) -> LabelledPredictions:
     """Converts a table of `to_table` back."""
-    classes = json.loads(table.schema.metadata[b"classes"])
-    shares = to_matrix(table["probabilities"], np.float64)
-    return LabelledPredictions(
-        image_ids=_texts(table["image_id"]),
-        labels=_texts(table["label"]),
-        predicted=_texts(table["predicted_label"]),
-        classes=tuple(classes),
-        probabilities=shares.reshape(table.num_rows, len(classes)),
-    )
+    return _convert(table, json.loads(table.schema.metadata[b"classes"]))
 
 
 def collect_predictions(predicted: DataFrame, classes: Sequence[str]) -> LabelledPredictions:
-    """Collects predictions on the driver, in the order of their digests.
+    """Collects predictions of `classifier.predict` for labelled images on the driver, in the order of their digests.
 
-    Args:
-        predicted: labelled images with predictions of `classifier.predict`.
-        classes: labels of the result; a label that the classifier lacks gets probability 0.
+    A class that the classifier lacks gets probability 0.
     """
     shares = F.array(*(F.coalesce(F.col("probabilities")[label], F.lit(0.0)) for label in classes))
-    columns = predicted.select("image_id", "label", "predicted_label", shares.alias("shares"))
-    table = columns.toArrow().sort_by("image_id")
-    values = to_matrix(table["shares"], np.float64)
-    return LabelledPredictions(
-        image_ids=_texts(table["image_id"]),
-        labels=_texts(table["label"]),
-        predicted=_texts(table["predicted_label"]),
-        classes=tuple(classes),
-        probabilities=values.reshape(table.num_rows, len(classes)),
-    )
+    columns = predicted.select("image_id", "label", "predicted_label", shares.alias("probabilities"))
+    return _convert(columns.toArrow().sort_by("image_id"), classes)
 
 
 def join_predictions(parts: Sequence[LabelledPredictions]) -> LabelledPredictions:
@@ -107,11 +82,8 @@ def join_predictions(parts: Sequence[LabelledPredictions]) -> LabelledPrediction
     )
 
 
-def index_of(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Finds the index of each label among the classes; -1 for a label that is not one."""
-    places = {label: index for index, label in enumerate(classes)}
-    return np.array([places.get(label, -1) for label in labels], np.int64)
-
-
-def _texts(column: pa.ChunkedArray) -> np.ndarray:
-    return np.array(column.to_pylist(), object)
+def _convert(table: pa.Table, classes: Sequence[str]) -> LabelledPredictions:
+    columns = ("image_id", "label", "predicted_label")
+    ids, labels, predicted = (np.array(table[name].to_pylist(), object) for name in columns)
+    probabilities = to_matrix(table["probabilities"], np.float64).reshape(table.num_rows, len(classes))
+    return LabelledPredictions(ids, labels, predicted, tuple(classes), probabilities)

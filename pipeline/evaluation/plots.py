@@ -8,7 +8,6 @@ from pipeline.reports.figures import FONT_SIZE, new_figure, style_axes, to_jpeg
 from pipeline.reports.palette import DOUBTFUL, FAINT, GOOD
 
 SHOWN_CLASSIFIERS: Final = 20
-NAME_LENGTH: Final = 6
 
 
 def draw_accuracies(reports: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
@@ -24,7 +23,7 @@ def draw_accuracies(reports: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
         axes.vlines(place, *interval_of_share(report["accuracy"], report["holdout_count"]), color=FAINT, linewidth=3)
     accuracies = [report["accuracy"] for _, report in shown]
     axes.plot(range(len(shown)), accuracies, "o-", color=GOOD, markersize=4, linewidth=1.2)
-    axes.set_xticks(range(len(shown)), [version[:NAME_LENGTH] for version, _ in shown], rotation=45, ha="right")
+    axes.set_xticks(range(len(shown)), [version[:6] for version, _ in shown], rotation=45, ha="right")
     axes.set_xlim(-0.6, len(shown) - 0.4)
     axes.set_ylabel("accuracy on its holdout", fontsize=FONT_SIZE)
     style_axes(axes)
@@ -34,11 +33,7 @@ def draw_accuracies(reports: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
 def draw_reliability(bins: Sequence[Mapping[str, Any]], threshold: float | None) -> bytes:
     """Draws accuracy against confidence, with 95 % intervals and bin counts, as a JPEG of 440 by 360 pixels.
 
-    A calibrated classifier lies on the diagonal.
-
-    Args:
-        bins: the fields of each reliability bin, as stored in `evaluation.json`.
-        threshold: lowest confidence of an auto-accepted prediction; None where none is auto-accepted.
+    A calibrated classifier lies on the diagonal. The bins have the fields of `Bin`, as stored in `evaluation.json`.
     """
     figure = new_figure(360)
     curve, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))

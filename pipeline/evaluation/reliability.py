@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-
-BIN_COUNT: Final = 10
 
 
 @dataclass(frozen=True)
@@ -20,8 +17,8 @@ class Bin:
 
 def bin_predictions(confidence: np.ndarray, is_right: np.ndarray) -> list[Bin]:
     """Sorts predictions into ten bins of equal width by confidence; empty bins are left out."""
-    place = np.minimum((confidence * BIN_COUNT).astype(int), BIN_COUNT - 1)
-    bins = [place == number for number in range(BIN_COUNT)]
+    place = np.minimum((confidence * 10).astype(int), 9)
+    bins = [place == number for number in range(10)]
     return [Bin(float(confidence[b].mean()), float(is_right[b].mean()), int(b.sum())) for b in bins if b.any()]
 
 

@@ -16,9 +16,8 @@ from pipeline.reports.markdown import escape_markdown, markdown_table
 
 Interval = tuple[float, float]
 
-MISTAKE_COUNT: Final = 24
-RESAMPLE_COUNT: Final = 1000
-"""Bootstrap resamples."""
+MAX_WRONG_COUNT: Final = 24
+RESAMPLE_COUNT: Final = 1000  # bootstrap resamples
 
 
 @dataclass(frozen=True)
@@ -35,47 +34,27 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of all predictions.
-
-    Attributes:
-        accuracy: share of correct predictions.
-        accuracy_interval: its 95 % interval.
-        macro_f1: unweighted mean of the F1 of the labels.
-        macro_f1_interval: its 95 % interval.
-        support: number of images.
-        classes: scores by label.
-        confusion: number of images by label and predicted label, without zeros.
-    """
+    """Scores of all predictions, with their 95 % intervals."""
 
     accuracy: float
     accuracy_interval: Interval
-    macro_f1: float
+    macro_f1: float  # unweighted mean of the F1 of the labels
     macro_f1_interval: Interval
     support: int
     classes: dict[str, ClassScore]
-    confusion: dict[str, dict[str, int]]
+    confusion: dict[str, dict[str, int]]  # images by label and predicted label, without zeros
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Calibration of the confidences, and precision of the auto-accepted predictions.
+    """Calibration of the confidences, and precision of the auto-accepted (given) predictions."""
 
-    Attributes:
-        calibration_error: expected calibration error in ten bins, 0 to 1.
-        chance_error: 95 % quantile of this error for perfectly calibrated confidences.
-        bins: points of the reliability curve.
-        coverage: share of auto-accepted predictions.
-        given_count: number of auto-accepted predictions.
-        given_precision: share of correct ones among them; None without any.
-        given_interval: its 95 % interval.
-    """
-
-    calibration_error: float
-    chance_error: float
-    bins: list[Bin]
-    coverage: float
+    calibration_error: float  # expected calibration error in ten bins, 0 to 1
+    chance_error: float  # 95 % quantile of this error for perfectly calibrated confidences
+    bins: list[Bin]  # points of the reliability curve
+    coverage: float  # share of auto-accepted predictions
     given_count: int
-    given_precision: float | None
+    given_precision: float | None  # None where none was auto-accepted
     given_interval: Interval
 
 
@@ -91,17 +70,11 @@ class WrongPrediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluation of predictions for labelled images; its names are keys of `evaluation.json`.
-
-    Attributes:
-        scores: scores of all predictions.
-        reliability: calibration of the confidences.
-        mistakes: the most confident wrong predictions, at most `MISTAKE_COUNT`, the most confident first.
-    """
+    """Evaluation of predictions for labelled images; its names are keys of `evaluation.json`."""
 
     scores: Scores
     reliability: Reliability
-    mistakes: list[WrongPrediction]
+    mistakes: list[WrongPrediction]  # at most `MAX_WRONG_COUNT`, the most confident first
 
     def to_dict(self) -> dict[str, Any]:
         """Converts to plain values, with the scores at the top level."""
@@ -110,36 +83,29 @@ class Evaluation:
 
 
 def evaluate(predictions: LabelledPredictions, calibration: Calibration) -> Evaluation:
-    """Compares predictions with the labels.
-
-    Raises:
-        ValueError: if there are no predictions.
-    """
+    """Compares predictions with the labels; raises a ValueError without predictions."""
     counts = Counter(zip(predictions.labels.tolist(), predictions.predicted.tolist(), strict=True))
     confidence, is_right = predictions.confidence, predictions.is_right
-    wrong = [n for n in np.argsort(-confidence, kind="stable") if not is_right[n]][:MISTAKE_COUNT]
+    wrong = [n for n in np.argsort(-confidence, kind="stable") if not is_right[n]][:MAX_WRONG_COUNT]
     ids, labels, predicted = predictions.image_ids, predictions.labels, predictions.predicted
     mistakes = [WrongPrediction(ids[n], labels[n], predicted[n], float(confidence[n])) for n in wrong]
     return Evaluation(score(counts), measure_reliability(confidence, is_right, calibration.threshold), mistakes)
 
 
 def measure_reliability(confidence: np.ndarray, is_right: np.ndarray, threshold: float | None) -> Reliability:
-    """Compares confidences with the share of correct predictions.
+    """Compares confidences, float64 `[n]` with n > 0, with the share of correct predictions.
 
-    Args:
-        confidence: float64 `[n]`, n > 0.
-        is_right: bool `[n]`.
-        threshold: minimum confidence of an auto-accepted prediction; None if none is accepted.
+    Predictions are auto-accepted from the threshold upwards; none without a threshold.
     """
-    given = confidence >= threshold if threshold is not None else np.zeros(len(confidence), bool)
-    count = int(given.sum())
-    precision = float(is_right[given].mean()) if count else None
+    is_accepted = confidence >= threshold if threshold is not None else np.zeros(len(confidence), bool)
+    count = int(is_accepted.sum())
+    precision = float(is_right[is_accepted].mean()) if count else None
     bins = bin_predictions(confidence, is_right)
     return Reliability(
         calibration_error=calibration_error(bins),
         chance_error=chance_error(confidence),
         bins=bins,
-        coverage=count / len(given),
+        coverage=count / len(is_accepted),
         given_count=count,
         given_precision=precision,
         given_interval=interval_of_share(precision or 0.0, count),
@@ -150,21 +116,16 @@ def score(counts: Mapping[tuple[str, str], int]) -> Scores:
     """Computes scores from counts of (label, predicted label).
 
     A label that is never predicted has precision 0, and a label without images has recall 0.
-
-    Raises:
-        ValueError: if there are no images.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support  # a day need not import it
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support  # slow; a day imports no scikit-learn
 
     support = sum(counts.values())
     if support == 0:
         raise ValueError("there is no holdout image to evaluate on")
     labels = sorted({label for pair in counts for label in pair})
-    pairs, weights = list(zip(*counts, strict=True)), list(counts.values())
-    matrix = confusion_matrix(*pairs, labels=labels, sample_weight=weights)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        *pairs, labels=labels, sample_weight=weights, zero_division=0.0
-    )
+    pairs, weights = list(zip(*counts, strict=True)), {"labels": labels, "sample_weight": list(counts.values())}
+    matrix = confusion_matrix(*pairs, **weights)
+    precision, recall, f1, _ = precision_recall_fscore_support(*pairs, **weights, zero_division=0.0)
     accuracy = float(matrix.trace() / support)
     shares, shape = matrix.ravel() / support, (RESAMPLE_COUNT, *matrix.shape)
     resamples = np.random.default_rng(0).multinomial(support, shares, RESAMPLE_COUNT).reshape(shape)

@@ -13,22 +13,14 @@ import numpy as np
 from pipeline.embed.decode import load
 from pipeline.embed.reasons import UnreadableImageError
 
-SIDE: Final = 96
-COARSE_SIDE: Final = 32
-"""Pixels per side of the first search; a crop of 15 % is a shift of few pixels there, so the search converges."""
-
-MIN_COARSE_CORRELATION: Final = 0.6
-"""Correlation of the coarse images below which the fine ones are not compared; near-duplicates exceed 0.8."""
-
-CERTAIN_CORRELATION: Final = 0.9
-"""Correlation at which the mirrored image is not tried."""
-
-MARGIN: Final = 5
-"""Pixels at each edge of both images that are not compared; a rotation leaves them empty."""
-
+SIDE: Final = 96  # pixels
+COARSE_SIDE: Final = 32  # pixels; a crop of 15 % is a shift of few pixels there, so the first search converges
+MIN_COARSE_CORRELATION: Final = 0.6  # needed to compare the fine images; near-duplicates exceed 0.8
+CERTAIN_CORRELATION: Final = 0.9  # from here on, the mirrored image is not tried
+MARGIN: Final = 5  # pixels at each edge that are not compared; a rotation leaves them empty
 MIN_OVERLAP: Final = 0.6
-FINEST, COARSEST = 0.8, 4.0
-"""Band of the compared structure, in standard deviations of Gaussians in pixels: finer is noise, coarser is light."""
+FINEST, COARSEST = 0.8, 4.0  # compared band, as deviations of Gaussians in pixels: finer is noise, coarser is light
+EVERYWHERE: Final = cast("np.ndarray", None)  # no mask; OpenCV's type stubs require one
 
 
 def shrink_image(content: bytes, max_pixels: int) -> np.ndarray | None:
@@ -41,11 +33,7 @@ def shrink_image(content: bytes, max_pixels: int) -> np.ndarray | None:
 
 
 def correlate_images(one: np.ndarray, other: np.ndarray) -> float:
-    """Aligns two shrunken images and correlates their fine structure in all colours.
-
-    Returns:
-        At most 1; 0 where they cannot be aligned, or where an image has no structure.
-    """
+    """Aligns two shrunken images and correlates their fine structure in all colours; 0 where that is impossible."""
     best = 0.0
     for candidate in sorted(_align_coarsely(one, other), key=lambda candidate: -candidate.correlation):
         best = max(best, _compare_finely(one, candidate))
@@ -55,11 +43,9 @@ def correlate_images(one: np.ndarray, other: np.ndarray) -> float:
 
 
 class _Alignment(NamedTuple):
-    """An image, mirrored or not, the warp that aligns it with another one, and their coarse correlation."""
-
-    image: np.ndarray
-    warp: np.ndarray
-    correlation: float
+    image: np.ndarray  # mirrored or not
+    warp: np.ndarray  # aligns it with the other image
+    correlation: float  # of the coarse images
 
 
 def _align_coarsely(one: np.ndarray, other: np.ndarray) -> Iterator[_Alignment]:
@@ -77,8 +63,7 @@ def _compare_finely(one: np.ndarray, other: _Alignment) -> float:
     if not found:
         return 0.0
     size, warp = (SIDE, SIDE), found[0]
-    frame = np.zeros(size, np.uint8)
-    frame[MARGIN:-MARGIN, MARGIN:-MARGIN] = 1
+    frame = np.pad(np.ones((SIDE - 2 * MARGIN, SIDE - 2 * MARGIN), np.uint8), MARGIN)
     nearest = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     inside = np.logical_and(cv2.warpAffine(frame, warp, size, flags=nearest), frame)
     if inside.sum() < MIN_OVERLAP * frame.sum():
@@ -97,14 +82,10 @@ def _search(
     """Finds the affine warp that maximises the correlation of two grey images (ECC, Evangelidis and Psarakis 2008)."""
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, rounds, epsilon)
     try:
-        correlation, warp = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, criteria, _EVERYWHERE, 5)
+        correlation, warp = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, criteria, EVERYWHERE, 5)
     except cv2.error:  # it does not converge, or an image has no structure
         return None
     return warp.copy(), float(correlation)
-
-
-_EVERYWHERE: Final = cast("np.ndarray", None)
-"""No mask. OpenCV's type stubs require one in the call that takes a filter size."""
 
 
 def _structure(plane: np.ndarray) -> np.ndarray:

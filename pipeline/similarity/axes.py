@@ -8,17 +8,14 @@ from typing import Final
 
 import numpy as np
 
-OWN_DIMENSIONS: Final = 256
-"""Principal axes of the first sample that are searched for the axes of both samples."""
+from pipeline.similarity.nearest import normalise
 
+OWN_DIMENSIONS: Final = 256  # principal axes of the first sample that are searched for the axes of both samples
 WHITENED_DIMENSIONS: Final = 256
 MIN_DIMENSIONS: Final = 8
-VECTORS_PER_DIMENSION: Final = 4
-"""Fewer vectors per whitened dimension are noise: all of them are equally far apart."""
-
+VECTORS_PER_DIMENSION: Final = 4  # minimum; with fewer, all whitened vectors are equally far apart
 RIDGE: Final = 1e-8
-BIAS: Final = 0.1
-"""Last coordinate of whitened vectors before scaling; it makes vectors without variance similar."""
+BIAS: Final = 0.1  # last whitened coordinate before scaling; it makes vectors without variance similar
 
 
 def find_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,8 +48,8 @@ def compress(points: np.ndarray, count: int) -> np.ndarray:
     The second sample adds to the widest axes of the first one only in the span of its own few points.
 
     Args:
-        points: coordinates of both samples on the principal axes of the first.
-        count: size of the second sample, which comes last.
+        points: coordinates of both samples on the principal axes of the first; the second sample comes last.
+        count: size of the second sample.
     """
     if OWN_DIMENSIONS + count >= points.shape[1]:
         return points
@@ -62,26 +59,20 @@ def compress(points: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Whitening:
-    """A projection that gives vectors the same variance in all directions.
+    """A projection that gives vectors the same variance in all directions."""
 
-    Attributes:
-        mean: float32 `[dimension]`.
-        matrix: float32 `[dimension, fewer]`.
-    """
-
-    mean: np.ndarray
-    matrix: np.ndarray
+    mean: np.ndarray  # float32 `[dimension]`
+    matrix: np.ndarray  # float32 `[dimension, fewer]`
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
         """Whitens vectors `[n, dimension]` to float16 vectors of length 1, `[n, fewer + 1]`."""
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        white = (vectors / np.where(lengths > 0, lengths, 1) - self.mean) @ self.matrix
+        white = (normalise(vectors) - self.mean) @ self.matrix
         white = np.hstack([white, np.full((len(white), 1), BIAS, np.float32)])
         return (white / np.linalg.norm(white, axis=1, keepdims=True)).astype(np.float16)
 
 
 def fit_whitening(vectors: np.ndarray) -> Whitening:
-    """Fits principal components of vectors of length 1, each scaled to the same variance."""
+    """Fits the principal axes of vectors of length 1, each scaled to the same variance."""
     mean = vectors.mean(axis=0)
     variances, axes = find_axes((vectors - mean).astype(np.float64))
     kept = min(WHITENED_DIMENSIONS, len(variances), max(MIN_DIMENSIONS, len(vectors) // VECTORS_PER_DIMENSION))

@@ -21,15 +21,10 @@ SCHEMA: Final = """
     near_duplicate_id string comment 'the other image, from training_images.image_id',
     similarity double comment 'cosine of the whitened embeddings, -1 to 1'
 """
-MIN_SIMILARITY: Final = 0.55
-"""Lowest similarity of images whose pixels are compared."""
-
-MIN_NEAREST_SIMILARITY: Final = 0.3
-"""Lowest similarity of an image and its nearest neighbour; a crop of 15 % may be no more similar."""
-
-FEW_IMAGES: Final = 64
-"""Number of images up to which the nearest neighbours are compared at any similarity."""
-
+MIN_SIMILARITY: Final = 0.55  # of images whose pixels are compared
+MIN_NEAREST_SIMILARITY: Final = 0.3  # of an image and its nearest neighbour; a crop of 15 % may be no more similar
+FEW_IMAGES: Final = 64  # up to which nearest neighbours are compared at any similarity
+_PAIRS: Final = pa.schema({"image_id": pa.string(), "near_duplicate_id": pa.string(), "similarity": pa.float64()})
 SAMPLE_COUNT: Final = 8192
 BLOCK_ROWS: Final = 4096
 NEIGHBOUR_COUNT: Final = 8
@@ -54,12 +49,10 @@ def find_candidate_pairs(features: DataFrame) -> DataFrame:
     whitening = fit_whitening(vectors)
     block_count = -(-count // BLOCK_ROWS)
     minima = (MIN_SIMILARITY, MIN_NEAREST_SIMILARITY) if count > FEW_IMAGES else (-1.0, -1.0)
-    block, other = (
-        F.pmod(F.xxhash64("image_id"), F.lit(block_count)),
-        F.explode(F.sequence(F.lit(0), F.lit(block_count - 1))),
-    )
+    block = F.pmod(F.xxhash64("image_id"), F.lit(block_count)).cast("int")
+    other = F.explode(F.sequence(F.lit(0), F.lit(block_count - 1)))
     whitened = readable.mapInArrow(_whiten(whitening), "image_id string, vector binary")
-    met = whitened.withColumn("block", block.cast("int")).withColumn("other", other)
+    met = whitened.withColumn("block", block).withColumn("other", other)
     met = met.withColumns({"low": F.least("block", "other"), "high": F.greatest("block", "other")}).drop("other")
     similar = met.groupBy("low", "high").applyInArrow(_compare_blocks(*minima), SCHEMA)
     return _keep_nearest(similar, minima[0])
@@ -86,9 +79,8 @@ def _compare_blocks(minimum: float, nearest_minimum: float) -> Callable[[pa.Tabl
         low, high = (np.flatnonzero(blocks == rows[block][0].as_py()) for block in ("low", "high"))
         similarities = vectors[low].astype(np.float32) @ vectors[high].astype(np.float32).T
         similarities[low[:, None] == high] = -np.inf
-        minima = minimum, nearest_minimum
-        found = [_pair(ids[low], ids[high], similarities, *minima), _pair(ids[high], ids[low], similarities.T, *minima)]
-        return pa.concat_tables(found)
+        sides = (ids[low], ids[high], similarities), (ids[high], ids[low], similarities.T)
+        return pa.concat_tables([_pair(*side, minimum, nearest_minimum) for side in sides])
 
     return compare
 
@@ -99,7 +91,7 @@ def _pair(
     """Finds the nearest neighbours of each row, and its first similar one; columns are in the order of the digests."""
     count = min(NEIGHBOUR_COUNT, similarities.shape[1])
     if not similarities.size:
-        return _SCHEMA.empty_table()
+        return _PAIRS.empty_table()
     nearest = np.argpartition(similarities, -count, axis=1)[:, -count:]
     columns = np.hstack([nearest, np.argmax(similarities >= minimum, axis=1)[:, None]])
     rows = np.repeat(np.arange(len(ids)), count + 1)
@@ -107,7 +99,7 @@ def _pair(
     is_nearest = values == values.max(axis=1, keepdims=True)
     similar = np.flatnonzero(values >= np.where(is_nearest, nearest_minimum, minimum))
     arrays = [ids[rows[similar]], other_ids[columns.ravel()[similar]], values.ravel()[similar].astype(np.float64)]
-    return pa.table(arrays, schema=_SCHEMA)
+    return pa.table(arrays, schema=_PAIRS)
 
 
 def _keep_nearest(similar: DataFrame, minimum: float) -> DataFrame:
@@ -119,16 +111,6 @@ def _keep_nearest(similar: DataFrame, minimum: float) -> DataFrame:
     kept = similar.withColumns({"rank": rank, "first": first})
     is_chosen = (F.col("rank") <= NEIGHBOUR_COUNT) | (F.col("near_duplicate_id") == F.col("first"))
     kept = kept.where((F.col("rank") == 1) | (is_similar & is_chosen))
-    pair = kept.select(
-        F.least("image_id", "near_duplicate_id"), F.greatest("image_id", "near_duplicate_id"), "similarity"
-    )
-    return (
-        pair.toDF("image_id", "near_duplicate_id", "similarity")
-        .groupBy("image_id", "near_duplicate_id")
-        .agg(F.max("similarity").alias("similarity"))
-    )
-
-
-_SCHEMA: Final = pa.schema(
-    [("image_id", pa.string()), ("near_duplicate_id", pa.string()), ("similarity", pa.float64())]
-)
+    ids = "image_id", "near_duplicate_id"
+    pairs = kept.select(F.least(*ids), F.greatest(*ids), "similarity").toDF(*ids, "similarity")
+    return pairs.groupBy(*ids).agg(F.max("similarity").alias("similarity"))

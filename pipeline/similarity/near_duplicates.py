@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS
@@ -25,13 +25,12 @@ SCHEMA: Final = f"""{CANDIDATES_SCHEMA},
     correlation double comment 'of the fine structure of the aligned images, from training_images.content; at most 1'
 """
 MIN_CORRELATION: Final = 0.9
-"""Lowest correlation of two files of one shot. On clothing photos it finds 98 % of the planted near-duplicates, and no
-wrong pair among 3,409 photos."""
+"""Minimum for two files of one shot. On 3,409 clothing photos it finds 98 % of the planted near-duplicates and no wrong
+pair."""
 
+# Minima, both needed, for two photos of an object that moved a little before the same background.
 SAME_OBJECT_SIMILARITY: Final = 0.85
 SAME_OBJECT_CORRELATION: Final = 0.5
-"""Lowest values, both needed, for two photos of an object that moved a little before the same background."""
-
 SHEET_PAIRS: Final = 12
 
 
@@ -39,8 +38,8 @@ def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int
     """Finds the pairs of images that show the same shot, in the columns of `SCHEMA`.
 
     Finds candidate pairs at once and compares their pixels lazily. Bound: the driver holds the sample of
-    `find_candidate_pairs`, and 150 bytes per candidate pair, of which there are at most nine per image. An image
-    without structure has no near-duplicates, because nothing can be aligned with it.
+    `find_candidate_pairs`, and 150 bytes for each of at most nine candidate pairs per image. An image without structure
+    has no near-duplicates, because nothing can be aligned with it.
 
     Args:
         features: distinct images, with `image_id` and `features`.
@@ -59,35 +58,25 @@ def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int
     met = either.join(shrunk, "either").groupBy("image_id", "near_duplicate_id", "similarity")
     both = met.agg(F.sort_array(F.collect_list("pixels")).alias("pixels")).where(F.size("pixels") == 2)
     scored = both.repartition("image_id", "near_duplicate_id").mapInArrow(_correlate, parse_schema(SCHEMA))
-    return scored.where(_are_near_duplicates())
+    is_same_shot = F.col("correlation") >= MIN_CORRELATION
+    is_same_object = (F.col("similarity") >= SAME_OBJECT_SIMILARITY) & (F.col("correlation") >= SAME_OBJECT_CORRELATION)
+    return scored.where(is_same_shot | is_same_object)
 
 
 def find_conflicts(near_duplicates: DataFrame, labelled: DataFrame) -> DataFrame:
     """Finds near-duplicates with different labels, lazily: one of the two labels is wrong.
 
-    Args:
-        near_duplicates: in the columns of `SCHEMA`.
-        labelled: with `image_id` and `label`, any number of rows per image; rows without a label are ignored.
-
-    Returns:
-        The columns of `near_duplicates`, followed by `label` and `other_label`.
+    Returns the columns of `near_duplicates`, followed by `label` and `other_label`. In `labelled`, images may have any
+    number of rows, and rows without a label are ignored.
     """
     labels = labelled.where(F.col("label").isNotNull()).select("image_id", "label").distinct()
     other_labels = labels.toDF("near_duplicate_id", "other_label")
-    return (
-        near_duplicates.join(labels, "image_id")
-        .join(other_labels, "near_duplicate_id")
-        .where("label <> other_label")
-        .select(*near_duplicates.columns, "label", "other_label")
-    )
+    pairs = near_duplicates.join(labels, "image_id").join(other_labels, "near_duplicate_id")
+    return pairs.where("label <> other_label").select(*near_duplicates.columns, "label", "other_label")
 
 
 def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]:
-    """Counts the pairs and those with conflicting labels, and draws the most doubtful pairs.
-
-    Args:
-        images: all labelled images, with `image_id`, `label` and `content`.
-    """
+    """Counts the pairs and those with conflicting labels, and draws the most doubtful pairs of the labelled images."""
 
     def describe(near_duplicates: DataFrame) -> Report:
         count = near_duplicates.count()
@@ -95,7 +84,12 @@ def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]
             return Report(numbers={"pair_count": 0, "conflict_count": 0})
         conflicts = find_conflicts(near_duplicates, images).select("image_id", "near_duplicate_id").distinct()
         doubtful = near_duplicates.orderBy("correlation", "image_id").limit(SHEET_PAIRS).collect()
-        tiles = read_tiles(images, [image for pair in doubtful for image in _split_pair(pair)], _write_caption)
+        chosen = [
+            Row(image_id=pair[name], correlation=pair["correlation"])
+            for pair in doubtful
+            for name in ("image_id", "near_duplicate_id")
+        ]
+        tiles = read_tiles(images, chosen, _write_caption)
         return Report(
             numbers={"pair_count": count, "conflict_count": conflicts.count()},
             images={"most_doubtful_pairs": draw_contact_sheet(tiles)},
@@ -104,19 +98,9 @@ def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]
     return describe
 
 
-def _split_pair(pair: Row) -> list[Row]:
-    return [Row(image_id=pair[name], correlation=pair["correlation"]) for name in ("image_id", "near_duplicate_id")]
-
-
 def _write_caption(image: Row) -> tuple[str, str]:
     colour = INK if image["correlation"] >= MIN_CORRELATION else DOUBTFUL
     return f"{image['image_id'][:12]}\ncorrelation {image['correlation']:.2f}", colour
-
-
-def _are_near_duplicates() -> Column:
-    same_shot = F.col("correlation") >= MIN_CORRELATION
-    same_object = (F.col("similarity") >= SAME_OBJECT_SIMILARITY) & (F.col("correlation") >= SAME_OBJECT_CORRELATION)
-    return same_shot | same_object
 
 
 def _shrink(max_pixels: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -137,7 +121,5 @@ def _correlate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for pair in batch["pixels"].to_pylist()
         ]
         correlations = pa.array([correlate_images(*pair) for pair in shrunk], pa.float64())
-        columns = [batch[name] for name in ("image_id", "near_duplicate_id", "similarity")]
-        yield pa.RecordBatch.from_arrays(
-            [*columns, correlations], ["image_id", "near_duplicate_id", "similarity", "correlation"]
-        )
+        names = ["image_id", "near_duplicate_id", "similarity"]
+        yield pa.RecordBatch.from_arrays([*map(batch.column, names), correlations], [*names, "correlation"])

@@ -8,21 +8,15 @@ from typing import Final
 
 import numpy as np
 
-BLOCK_ROWS: Final = 512
-"""Points whose distances to all others are in memory at a time."""
+BLOCK_ROWS: Final = 512  # points whose distances to all others are in memory at a time
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The points nearest to each point of a set, the nearest first.
+    """The points nearest to each point of a set, the nearest first."""
 
-    Attributes:
-        indices: int `[n, count]`, of the other points.
-        distances: float32 `[n, count]`.
-    """
-
-    indices: np.ndarray
-    distances: np.ndarray
+    indices: np.ndarray  # int `[n, count]`, of the other points
+    distances: np.ndarray  # float32 `[n, count]`
 
 
 def find_nearest(points: np.ndarray, count: int) -> Nearest:
@@ -54,6 +48,12 @@ def add_points(points: np.ndarray, nearest: Nearest, more: np.ndarray) -> np.nda
     return np.concatenate([old, _find_smallest(squares, count)])
 
 
+def normalise(vectors: np.ndarray) -> np.ndarray:
+    """Scales rows to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
 def squared_distances(some: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Computes the squared distances `[n, m]` between two sets of points."""
     lengths = (some**2).sum(axis=1)[:, None] + (points**2).sum(axis=1)
@@ -66,8 +66,8 @@ def max_similarity(vectors: np.ndarray, reference: np.ndarray, first_index: int 
     Args:
         vectors: float32 `[n, dimension]`, rows of length 1 or 0.
         reference: float32 `[m, dimension]`, rows of length 1.
-        first_index: row of the reference that equals the first vector, where the vectors are a part of the reference;
-            a vector is not compared with itself.
+        first_index: row of the reference that is the first vector; None unless the vectors are a part of the reference.
+            A vector is not compared with itself.
     """
     similarities = vectors @ reference.T
     if first_index is not None:
@@ -77,10 +77,8 @@ def max_similarity(vectors: np.ndarray, reference: np.ndarray, first_index: int 
 
 
 def _find_smallest(rows: np.ndarray, count: int) -> np.ndarray:
-    """Finds the columns `[n, count]` of the smallest values of each row, the smallest first.
-
-    `partition` is several times as fast as `argpartition`.
-    """
+    """Finds the columns `[n, count]` of the smallest values of each row, the smallest first."""
+    # `partition` is several times as fast as `argpartition`, which is left for rows with ties.
     is_small = rows <= np.partition(rows, count - 1, axis=1)[:, count - 1 : count]
     tied = np.flatnonzero(np.count_nonzero(is_small, axis=1) > count)
     is_small[tied] = False

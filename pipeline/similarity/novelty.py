@@ -1,7 +1,7 @@
 """Novelty: how similar each image of a day is to its most similar training image, by their embeddings.
 
-A classifier must predict one of its labels and may be confident about an image of no known kind; a person should see
-images that are far from all training images.
+A classifier may be confident about an image of no known kind; a person should see images that are far from all training
+images.
 """
 
 import atexit
@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.images.split import TRAIN
-from pipeline.similarity.nearest import max_similarity
+from pipeline.similarity.nearest import max_similarity, normalise
 from pipeline.similarity.samples import sample_vectors
 from pipeline.storage.counting import only_row
 from pipeline.storage.vectors import to_matrix
@@ -31,34 +31,22 @@ SCHEMA: Final = """
     image_id string comment 'SHA-256 of the bytes, from image_features.image_id',
     similarity float comment 'cosine of the embedding and that of the most similar training image, -1 to 1'
 """
-REFERENCE_LIMIT: Final = 20_000
-"""Training images in the reference: 102 MB of 1,280 features, mapped once for all workers of a machine, and 0.4 ms of a
-core per image."""
-
-THRESHOLD_IMAGES: Final = 2_000
-"""Images of the reference that determine the threshold, in 0.8 CPU-seconds at most."""
-
+REFERENCE_LIMIT: Final = 20_000  # images: 102 MB of 1,280 features, shared by a machine's workers; 0.4 CPU-ms per image
+THRESHOLD_IMAGES: Final = 2_000  # images of the reference that determine the threshold, in 0.8 CPU-seconds at most
 NOVEL_QUANTILE: Final = 0.01
 """Quantile of the similarity of training images to their nearest one. On a day like the training set one image in a
 hundred is below it, few enough for a person to look at; images of other kinds mostly are."""
 
-BLOCK_ROWS: Final = 256
-"""Images compared at once: 20 MB of similarities."""
+BLOCK_ROWS: Final = 256  # images compared at once: 20 MB of similarities
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Training images that a day is compared with.
+    """Training images that a day is compared with."""
 
-    Attributes:
-        vectors: float32 `[n, dimension]`, rows of length 1.
-        threshold: similarity below which an image is novel; minus infinity with fewer than two training images.
-        backbone: digest of the graph that computed the vectors.
-    """
-
-    vectors: np.ndarray
-    threshold: float
-    backbone: str
+    vectors: np.ndarray  # float32 `[n, dimension]`, rows of length 1
+    threshold: float  # similarity below which an image is novel; minus infinity with fewer than two training images
+    backbone: str  # digest of the graph that computed the vectors
 
 
 def choose_reference(training_features: DataFrame) -> Reference:
@@ -77,10 +65,9 @@ def novelty_threshold(vectors: np.ndarray) -> float:
     """
     if len(vectors) < 2:
         return -math.inf
-    nearest = []
-    for start in range(0, min(len(vectors), THRESHOLD_IMAGES), BLOCK_ROWS):
-        block = vectors[start : min(start + BLOCK_ROWS, THRESHOLD_IMAGES)]
-        nearest.append(max_similarity(block, vectors, start))
+    chosen = vectors[:THRESHOLD_IMAGES]
+    starts = range(0, len(chosen), BLOCK_ROWS)
+    nearest = [max_similarity(chosen[start : start + BLOCK_ROWS], vectors, start) for start in starts]
     return float(np.quantile(np.concatenate(nearest), NOVEL_QUANTILE))
 
 
@@ -89,7 +76,7 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
 
     Args:
         features: of one or more days, with `day`, `image_id`, `features` and `backbone`.
-        reference: sent to the workers as a memory-mapped file.
+        reference: sent to the workers as a file that they map into memory.
 
     Raises:
         SparkRuntimeException: on execution, if a row is of another backbone than the reference.
@@ -97,10 +84,10 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
     spark = features.sparkSession
     if not len(reference.vectors):
         return spark.createDataFrame([], SCHEMA)
-    message = F.concat(
-        F.lit(f"the training images have features of backbone {reference.backbone}, and the day has those of "),
-        F.col("backbone"),
-        F.lit(": materialize the group training, and then the day, with the backbone in use"),
+    message = F.format_string(
+        f"the training images have features of backbone {reference.backbone}, and the day has those of %s:"
+        " materialize the group training, and then the day, with the backbone in use",
+        "backbone",
     )
     is_other = F.col("backbone") != reference.backbone
     checked = F.when(is_other, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
@@ -112,19 +99,11 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
         for batch in batches:
             for start in range(0, batch.num_rows, BLOCK_ROWS):
                 rows = batch.slice(start, BLOCK_ROWS)
-                nearest = _compare(rows["features"], vectors)
-                yield pa.RecordBatch.from_arrays(
-                    [rows["day"], rows["image_id"], pa.array(nearest, pa.float32())], ["day", "image_id", "similarity"]
-                )
+                nearest = max_similarity(normalise(to_matrix(rows["features"])), vectors)
+                arrays = [rows["day"], rows["image_id"], pa.array(nearest, pa.float32())]
+                yield pa.RecordBatch.from_arrays(arrays, ["day", "image_id", "similarity"])
 
     return readable.select("day", "image_id", checked.alias("features")).mapInArrow(compare, SCHEMA)
-
-
-def _compare(features: pa.ListArray, vectors: np.ndarray) -> np.ndarray:
-    """Finds the largest cosine of each row with any vector; 0 for a row of zeros."""
-    values = to_matrix(features)
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    return max_similarity(values / np.where(lengths > 0, lengths, 1), vectors)
 
 
 def _send(spark: SparkSession, vectors: np.ndarray) -> str:

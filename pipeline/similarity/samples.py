@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from pipeline.similarity.nearest import normalise
 from pipeline.storage.vectors import to_matrix
 
 
@@ -16,10 +17,6 @@ def sample_vectors(features: DataFrame, limit: int) -> tuple[list[str], np.ndarr
 
     The digests decide which images: the same images give the same sample, in the same order.
     Bound: `limit` times 4 bytes times the length of a vector; 102 MB for 20,000 of 1,280.
-
-    Args:
-        features: with `image_id` and `features`, null where an image could not be read.
-        limit: number of images.
 
     Returns:
         Their `image_id`, and float32 `[n, dimension]` with rows of length 1 (or 0, for a vector of zeros).
@@ -45,14 +42,10 @@ def sample_days(features: DataFrame, limit: int) -> dict[str, tuple[list[str], n
     chosen = readable.select("day", "image_id", rank.alias("rank")).where(F.col("rank") <= limit)
     rows = readable.select("day", "image_id", "features").join(F.broadcast(chosen), ["day", "image_id"])
     table = rows.toArrow().sort_by([("day", "ascending"), ("rank", "ascending")])
-    days = pc.value_counts(table["day"])
-    counts = [(str(each["values"]), each["counts"]) for each in days.to_pylist()]
+    counts = [(str(each["values"]), each["counts"]) for each in pc.value_counts(table["day"]).to_pylist()]
     starts = accumulate((count for _, count in counts), initial=0)
     return {day: _unpack(table.slice(start, count)) for (day, count), start in zip(counts, starts, strict=False)}
 
 
 def _unpack(table: pa.Table) -> tuple[list[str], np.ndarray]:
-    ids = table["image_id"].to_pylist()
-    vectors = to_matrix(table["features"])
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return ids, vectors / np.where(lengths > 0, lengths, 1)
+    return table["image_id"].to_pylist(), normalise(to_matrix(table["features"]))

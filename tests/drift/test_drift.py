@@ -29,7 +29,7 @@ from pipeline.drift.comparison import (
 from pipeline.drift.embedding_space import fit_embedding_space
 from pipeline.drift.image_drift import Reference, compare_images, read_reference
 from pipeline.drift.label_shift import compare_label_counts, count_holdout_predictions
-from pipeline.drift.permutation_test import Sample, compare_samples, prepare_sample
+from pipeline.drift.permutation import Sample, compare_samples, prepare_sample
 from pipeline.images import features, split
 from pipeline.images import image_files as images
 from pipeline.images.split import join_split

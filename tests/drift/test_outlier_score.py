@@ -21,7 +21,7 @@ def kinds() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def scorer(kinds: np.ndarray) -> OutlierScorer:
-    return fit_outlier_scorer(draw(kinds, 1), kinds.astype(str).tolist(), assign_folds(len(kinds), 0))
+    return fit_outlier_scorer(draw(kinds, 1), kinds.astype(str), assign_folds(len(kinds), 0))
 
 
 def test_an_unseen_kind_scores_higher_than_known_ones(kinds: np.ndarray, scorer: OutlierScorer) -> None:
@@ -39,7 +39,7 @@ def test_fitted_images_score_like_new_ones(kinds: np.ndarray, scorer: OutlierSco
 
 def test_a_class_of_one_image_and_equal_points_have_finite_scores() -> None:
     equal = np.ones((10, 4), np.float32)
-    scorer = fit_outlier_scorer(equal, ["hat"] * 9 + ["cap"], assign_folds(10, 0))
+    scorer = fit_outlier_scorer(equal, np.array(["hat"] * 9 + ["cap"]), assign_folds(10, 0))
     assert np.isfinite(scorer.score(equal, assign_folds(10, 0))).all()
 
 

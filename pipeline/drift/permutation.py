@@ -5,7 +5,6 @@ Exact for vectors of any distribution. Plain numpy, for a few thousand vectors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -16,16 +15,14 @@ from pipeline.similarity import axes as principal
 from pipeline.similarity.nearest import BLOCK_ROWS, Nearest, add_points, find_nearest, squared_distances
 
 PERMUTATION_COUNTS: Final = (99, 999)
-REFINE_BELOW: Final = 0.1
-"""p-value above which only the first count is permuted; most days are calm and take a tenth of the time."""
-
+REFINE_BELOW: Final = 0.1  # p-value up to which the second count is used; most days need only the first
 SEED: Final = 20260101
 MEAN_DIMENSIONS: Final = 128
 NEIGHBOUR_COUNTS: Final = (20, 60)
 CLUSTER_SHARE: Final = 0.05
 NEAR_DUPLICATE_RATIO: Final = 0.5
-"""Two vectors of a sample are near-duplicates below this ratio of the median distance to the nearest vector. They count
-as one: a burst of photos is no drift, and only independent vectors may be permuted."""
+"""Ratio of the median distance to the nearest vector, up to which two vectors of a sample are near-duplicates. They
+count as one: a burst of photos is no drift, and only independent vectors may be permuted."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,10 @@ class Difference:
 
     Attributes:
         p_value: share of permutations that differ at least as much; at least 1 / 1000, and in hundredths where large.
-        distance: of the samples, in standard deviations of the permutations, by the largest statistic or their sum.
+        distance: in standard deviations of the permutations, by the largest statistic or their sum.
         statistic: name of the largest statistic: `mean`, or `cluster` for the densest vectors of the second sample.
-        own_share: float `[n]`, for each vector of the second sample the share of its own sample among its 20 nearest,
-            0 to 1; nan for near-duplicates, which count once.
+        own_share: share of its own sample among the 20 nearest of each vector of the second sample, float `[m]`; nan
+            for near-duplicates, which count once.
         expected_share: this share if the samples had the same distribution.
         order: indices into the second sample, the vectors that contribute most first; without near-duplicates.
     """
@@ -52,29 +49,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Sample:
-    """A prepared first sample, to be compared with many second ones.
+    """A prepared first sample, to be compared with many second ones; without near-duplicates."""
 
-    Attributes:
-        points: float32 `[n, dimension]` on its own principal axes, the widest first, without near-duplicates.
-        centre: float32 `[dimension]`, the mean that was subtracted from `points`.
-        axes: float32 `[dimension, dimension]`, in columns.
-        radius: distance below which two vectors are near-duplicates.
-        space: the embedding space of the nearest neighbours.
-        coordinates: float32 `[n, coordinates]`, of `points` in the embedding space.
-        nearest: nearest neighbours of `coordinates`.
-        scorer: fitted to the principal axes of `coordinates`.
-        outlier_scores: float32 `[n]`, of `coordinates`.
-    """
-
-    points: np.ndarray
-    centre: np.ndarray
-    axes: np.ndarray
-    radius: float
+    points: np.ndarray  # float32 `[n, dimension]`, on its own principal axes, the widest first
+    centre: np.ndarray  # float32 `[dimension]`, subtracted from `points`
+    axes: np.ndarray  # float32 `[dimension, dimension]`, in columns
+    radius: float  # distance up to which two vectors are near-duplicates
     space: EmbeddingSpace
-    coordinates: np.ndarray
-    nearest: Nearest
-    scorer: OutlierScorer
-    outlier_scores: np.ndarray
+    coordinates: np.ndarray  # float32 `[n, coordinates]`, of `points` in the embedding space
+    nearest: Nearest  # neighbours of `coordinates`
+    scorer: OutlierScorer  # fitted to the principal axes of `coordinates`
+    outlier_scores: np.ndarray  # float32 `[n]`, of `coordinates`
 
     def add(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Finds the nearest neighbours `[n + m, count]` and outlier scores `[n + m]` of this and the new vectors."""
@@ -98,29 +83,20 @@ def prepare_sample(vectors: np.ndarray, labels: Sequence[str], space: EmbeddingS
     points = vectors[kept]
     centre, coordinates = points.mean(axis=0), space.project(points)
     axes = principal.find_axes(points - centre)[1]
-    folds = assign_folds(len(points), SEED)
-    scorer = fit_outlier_scorer(space.select_axes(coordinates), list(compress(labels, kept)), folds)
-    return Sample(
-        (points - centre) @ axes,
-        centre,
-        axes,
-        radius,
-        space,
-        coordinates,
-        find_nearest(coordinates, max(NEIGHBOUR_COUNTS)),
-        scorer,
-        scorer.score(space.select_axes(coordinates), folds),
-    )
+    folds, nearest = assign_folds(len(points), SEED), find_nearest(coordinates, max(NEIGHBOUR_COUNTS))
+    scorer = fit_outlier_scorer(space.select_axes(coordinates), np.asarray(labels)[kept], folds)
+    scores = scorer.score(space.select_axes(coordinates), folds)
+    return Sample((points - centre) @ axes, centre, axes, radius, space, coordinates, nearest, scorer, scores)
 
 
 def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Difference:
     """Tests whether two samples have the same distribution; near-duplicates within a sample count once.
 
-    Two kinds of statistics are standardised by the same random permutations. The largest one, or their sum where that
-    is larger, is compared with the same of every permutation:
+    Two kinds of statistics are standardised over the same random permutations. The largest one, or their sum where that
+    is larger, is compared with its value in every permutation:
 
     - the distance between the means, for shifts of the whole sample, on the principal axes of both samples together,
-      with variances drawn half-way to equal;
+      with the variances moved half-way to equal;
     - the mean share of their own sample among the 20 and 60 nearest neighbours of the densest twentieth of the second
       sample, for a minority of a new kind. Vectors with a high outlier score count more.
 
@@ -130,7 +106,7 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
     Args:
         first: the larger sample.
         second: float32 `[m, dimension]` of length 1, finite; at least two, and not more than the first.
-        seed: of the permutations; the same samples give the same result.
+        seed: seed of the permutations.
     """
     kept = np.flatnonzero(~_find_repeats(second, first.radius))
     points = np.concatenate([first.points, (second[kept] - first.centre) @ first.axes])
@@ -142,7 +118,9 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
         permutations = _permute(len(points), len(kept), permutation_count, seed)
         counts = [_count_own(nearest[:, :count], permutations) for count in NEIGHBOUR_COUNTS]
         weighted = [count * weights[permutations] for count in counts]
-        scores = _standardise(np.stack([_measure_means(spread, permutations), *map(_average_densest, weighted)]))
+        # The mean of the other points is opposite to the mean of the members, and proportional.
+        means = np.array([np.linalg.norm(spread[members].mean(axis=0)) for members in permutations])
+        scores = _standardise(np.stack([means, *map(_average_densest, weighted)]))
         largest = np.vstack([scores, _standardise(scores.sum(axis=0, keepdims=True))]).max(axis=0)
         p_value = float(np.mean(largest >= largest[0]))
         if p_value > REFINE_BELOW:
@@ -174,15 +152,10 @@ def _find_repeats(points: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _permute(total: int, count: int, permutation_count: int, seed: int) -> np.ndarray:
-    """Draws indices `[1 + permutations, count]` of the second sample: first the real one, whose points are last."""
+    """Draws indices of the second sample `[1 + permutations, count]`; the first row is real: the last points."""
     generator = np.random.default_rng(seed)
     random = [generator.choice(total, count, replace=False, shuffle=False) for _ in range(permutation_count)]
     return np.stack([np.arange(total - count, total), *random])
-
-
-def _measure_means(points: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """Computes the length of the mean of each permutation; the mean of the rest is opposite and proportional."""
-    return np.array([np.linalg.norm(points[members].mean(axis=0)) for members in permutations])
 
 
 def _count_own(nearest: np.ndarray, permutations: np.ndarray) -> np.ndarray:
@@ -207,6 +180,6 @@ def _rank(values: np.ndarray) -> np.ndarray:
 
 
 def _standardise(values: np.ndarray) -> np.ndarray:
-    """Standardises by mean and deviation of all permutations, the real one included, so that it is not favoured."""
+    """Standardises each row over all permutations; including the real one keeps the test exact."""
     deviations: Sequence[float] = values.std(axis=1, keepdims=True)
     return (values - values.mean(axis=1, keepdims=True)) / np.maximum(deviations, 1e-12)
