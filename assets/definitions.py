@@ -1,6 +1,6 @@
 """The code location: assets, checks, jobs, schedules and sensors of all packages, with their resources.
 
-A new asset is not listed here: its package finds it. A resource is declared here, once.
+Each package finds its own assets. Resources are declared here.
 """
 
 import warnings
@@ -31,40 +31,26 @@ def defs() -> dg.Definitions:
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """Builds the code location from these settings.
-
-    One run is one process and one Spark session: a process per step would start a JVM per step.
-    """
-    return dg.Definitions.merge(
-        training.build(settings),
-        daily.build(settings),
-        comparison.build(settings),
-        housekeeping.build(),
-        dg.Definitions(resources=build_resources(settings), executor=dg.in_process_executor),
-    )
+    """Builds the code location from these settings."""
+    packages = [package.build(settings) for package in (training, daily, comparison)]
+    # One run is one process and one Spark session: a process per step would start a JVM per step.
+    shared = dg.Definitions(resources=build_resources(settings), executor=dg.in_process_executor)
+    return dg.Definitions.merge(*packages, housekeeping.build(), shared)
 
 
 def build_resources(settings: Settings) -> dict[str, object]:
     """Builds the resources, by the names under which assets ask for them."""
     lake = Lake(root=settings.lake)
     spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
-    store = ModelStore(lake=lake, spark=spark)
-    feature_cache = FeatureCache(lake=lake, settings=settings)
-    catalogue = BackboneCatalogue(
-        name=settings.backbone,
-        weights=settings.weights,
-        features_tensor=settings.features_tensor,
-        pixel_scaling=settings.pixel_scaling,
-        lake=lake,
-    )
+    store, cache = ModelStore(lake=lake, spark=spark), FeatureCache(lake=lake, settings=settings)
+    own_network = settings.model_dump(include={"weights", "features_tensor", "pixel_scaling"})
+    catalogue = BackboneCatalogue(name=settings.backbone, lake=lake, **own_network)
     return {
         "catalogue": catalogue,
-        "feature_cache": feature_cache,
+        "feature_cache": cache,
         "judgements": Judgements(lake=lake),
         "io_manager": TableIOManager(lake=lake, spark=spark),
-        "landing_zone": LandingZone(
-            landing=settings.landing, training=settings.training, label_pattern=settings.label_pattern
-        ),
+        "landing_zone": LandingZone(**settings.model_dump(include={"landing", "training", "label_pattern"})),
         "lake": lake,
         "classifiers": ClassifierRegistry(store=store),
         "model_store": store,

@@ -1,7 +1,4 @@
-"""Housekeeping: removes what nobody needs any more, from the lake and from Dagster's history.
-
-It starts no Spark, so it waits for no run that does.
-"""
+"""Housekeeping: removes old data from the lake and from Dagster's history. It starts no Spark, so it needs no pool."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,4 @@
-"""The landing zone: folders with the images of each day, with labelled images, and with returned reviews.
-
-It only finds these folders. What is in them is read by `pipeline/images` and `pipeline/reviews`.
-"""
+"""The landing zone: finds the folders of each day's images, of labelled images and of filled review forms."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -27,8 +24,7 @@ class LandingZone(dg.ConfigurableResource):
         """Finds the folder of each day.
 
         Raises:
-            LandingError: if one does not exist. A day without images needs an empty folder; otherwise an upload that
-                never came would pass for a quiet day.
+            LandingError: if one does not exist, because a missed upload must not look like a day without images.
         """
         folders = {day: f"{self.landing}/days/{day}" for day in days}
         missing = [day for day, folder in folders.items() if not _exists(folder)]

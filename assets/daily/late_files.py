@@ -12,23 +12,24 @@ from pipeline.storage.files import list_files
 from resources.lake.lake import Lake
 from resources.landing import LandingError, LandingZone
 
-WATCHED_DAYS: Final = 14
-"""Days before today that the sensor watches; today's files are never late."""
-
-SECONDS: Final = 120
+WATCHED_DAYS: Final = 14  # before today; today's files are never late
 
 
-@dg.sensor(job=daily, minimum_interval_seconds=SECONDS)
+@dg.sensor(job=daily, minimum_interval_seconds=120)
 def late_files(context: dg.SensorEvaluationContext, lake: Lake, landing_zone: LandingZone) -> dg.SensorResult:
     """Runs a day of the last two weeks again once its late files are unchanged between two ticks.
 
     A day with removed files is not run again, because that would delete their predictions.
     """
     late = {}
-    for day in _recent_days(lake):
+    today = datetime.now(UTC).date()
+    for day in lake.list_written("images", [str(today - timedelta(days=ago)) for ago in range(1, WATCHED_DAYS + 1)]):
         arrivals = _compare(day, lake, landing_zone)
         if arrivals.late and arrivals.gone:
-            context.log.warning(_describe_missing(day, arrivals))
+            context.log.warning(
+                f"{day} has {len(arrivals.late)} late files, but {len(arrivals.gone)} predicted files are missing, for"
+                f" example {arrivals.gone[0]!r}: restore them, or run the day by hand, which deletes their predictions"
+            )
         elif arrivals.late:
             late[day] = arrivals
     before = json.loads(context.cursor or "{}")
@@ -38,12 +39,6 @@ def late_files(context: dg.SensorEvaluationContext, lake: Lake, landing_zone: La
         skip_reason=None if settled else f"{len(late)} days have late files that may still change",
         cursor=json.dumps({day: arrivals.digest for day, arrivals in late.items()}),
     )
-
-
-def _recent_days(lake: Lake) -> list[str]:
-    """Lists the watched days that are stored."""
-    today = datetime.now(UTC).date()
-    return lake.list_written("images", [str(today - timedelta(days=ago)) for ago in range(1, WATCHED_DAYS + 1)])
 
 
 def _compare(day: str, lake: Lake, landing_zone: LandingZone) -> Arrivals:
@@ -58,10 +53,3 @@ def _compare(day: str, lake: Lake, landing_zone: LandingZone) -> Arrivals:
 def _request(day: str, arrivals: Arrivals) -> dg.RunRequest:
     key = f"{day} {arrivals.digest}"
     return dg.RunRequest(run_key=key, partition_key=day, tags={"reason": f"late files: {len(arrivals.late)}"})
-
-
-def _describe_missing(day: str, arrivals: Arrivals) -> str:
-    return (
-        f"{day} has {len(arrivals.late)} late files, but {len(arrivals.gone)} predicted files are missing, for example"
-        f" {arrivals.gone[0]!r}: restore them, or run the day by hand, which deletes their predictions"
-    )

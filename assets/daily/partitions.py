@@ -14,6 +14,12 @@ def days_since(start: date) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1)
 
 
+def list_days(context: dg.AssetCheckExecutionContext) -> list[str]:
+    """Lists the days of the run; none if the check runs on its own."""
+    has_days = context.has_partition_key or context.has_partition_key_range
+    return list(context.partition_keys) if has_days else []
+
+
 daily_asset = partial(
     dg.asset,
     partitions_def=days_since(Settings.model_fields["start_day"].default),  # `assets.daily.build` sets the real one

@@ -8,7 +8,7 @@ from typing import Final
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.daily.partitions import daily_asset
+from assets.daily.partitions import daily_asset, list_days
 from pipeline.daily.label_history import describe_history
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import describe_rejected
@@ -19,8 +19,8 @@ from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
 
+# Warns when the morning's run is six hours late, fails after twelve.
 FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=30))
-"""Warns when the morning's run is six hours late, fails after twelve."""
 
 
 @daily_asset(kinds={"spark", "deltalake"}, freshness_policy=FRESH)
@@ -30,10 +30,8 @@ def predictions(images: DataFrame, image_features: DataFrame, classifier: Classi
     Files that cannot be decoded are rejected with a reason.
     """
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
-    return Table(
-        predict_images(images, image_features, classifier),
-        describe_all(describe_predictions(images), describe_rejected, history),
-    )
+    describe = describe_all(describe_predictions(images), describe_rejected, history)
+    return Table(predict_images(images, image_features, classifier), describe)
 
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)
@@ -56,8 +54,7 @@ def rejected_files_are_few(
 
 def _count_outcomes(context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource) -> list[DayOutcome]:
     """Counts the days of the run, or all predicted days if the check runs on its own."""
-    has_days = context.has_partition_key or context.has_partition_key_range
-    days = list(context.partition_keys) if has_days else lake.list_days("predictions")
+    days = list_days(context) or lake.list_days("predictions")
     images, predicted = (lake.read(spark.spark_session, table, days) for table in ("images", "predictions"))
     return count_outcomes(images, predicted, [date.fromisoformat(day) for day in days])
 

@@ -1,7 +1,4 @@
-"""The daily report as plain values: a day's predictions compared with the four weeks before.
-
-`day_counts.py` counts, `daily_report_page.py` renders the page.
-"""
+"""The daily report as plain values: a day's predictions compared with the four weeks before."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,59 +21,35 @@ from pipeline.daily.day_counts import (
 from pipeline.drift.comparison import Comparison, read_comparisons
 from pipeline.reports.thumbnails import draw_thumbnails
 
-THUMBNAIL: Final = 168
-"""Pixels of a thumbnail's side, 1.5 times its size on the page, for high-density screens."""
-
-MAX_BYTES: Final = 500_000
-"""Total size of a page's thumbnails, before base64 adds a third."""
+THUMBNAIL: Final = 168  # pixels of a thumbnail's side: 1.5 times its size on the page, for high-density screens
+MAX_BYTES: Final = 500_000  # of all thumbnails on a page, before base64 adds a third
 
 
 @dataclass(frozen=True)
 class DayCost:
-    """Cost of embedding the images of a day.
-
-    Attributes:
-        embedded_count: distinct images that were not in the cache.
-        cached_count: distinct images from the cache.
-        dollars: cost at the price of that time; None if nothing was embedded or recorded.
-        cpu_seconds: CPU time behind `dollars`; None if that is None.
-    """
+    """Cost of embedding the distinct images of a day."""
 
     embedded_count: int
     cached_count: int
-    dollars: float | None
-    cpu_seconds: float | None
+    dollars: float | None  # at the price of that time; None if nothing was embedded or recorded
+    cpu_seconds: float | None  # None if `dollars` is None
 
 
 @dataclass(frozen=True)
 class DayReport:
-    """Everything that the page of a day shows.
-
-    Attributes:
-        day: the day.
-        counts: counts of the day.
-        before: counts of each of the `USUAL_DAYS` before it that had files.
-        confidences: predictions by confidence, in `BINS` equal bins from 0 to 1.
-        rejected: `path` and `error` of the first `SHOWN_REJECTED` rejected files.
-        queued: images in the review queue, by reason.
-        shown: the first `SHOWN_QUEUED` rows of the queue.
-        images: thumbnails as JPEG, by `image_id`.
-        evaluations: `evaluation.json` of the classifiers of the day, by version; None if deleted.
-        drift: comparisons of the day with the training set.
-        cost: cost of the features; None if not recorded.
-    """
+    """Everything that the page of a day shows."""
 
     day: date
     counts: DayCounts
-    before: Sequence[DayCounts]
-    confidences: Sequence[int]
-    rejected: Sequence[Row]
-    queued: Mapping[str, int]
-    shown: Sequence[Row]
-    images: Mapping[str, bytes]
-    evaluations: Mapping[str, Mapping[str, Any] | None]
-    drift: Sequence[Comparison]
-    cost: DayCost | None
+    before: Sequence[DayCounts]  # each of the `USUAL_DAYS` before it that had files
+    confidences: Sequence[int]  # predictions by confidence, in `BINS` equal bins from 0 to 1
+    rejected: Sequence[Row]  # `path` and `error` of the first `SHOWN_REJECTED` rejected files
+    queued: Mapping[str, int]  # images in the review queue, by reason
+    shown: Sequence[Row]  # the first `SHOWN_QUEUED` rows of the queue
+    images: Mapping[str, bytes]  # thumbnails as JPEG, by `image_id`
+    evaluations: Mapping[str, Mapping[str, Any] | None]  # `evaluation.json` by version; None if deleted
+    drift: Sequence[Comparison]  # with the training set
+    cost: DayCost | None  # None if not recorded
 
     @property
     def usual_files(self) -> float | None:
@@ -90,9 +63,7 @@ class DayReport:
 
     def usual_label_shares(self) -> dict[str, float]:
         """Share of each label among the predictions of the days before; empty without any."""
-        labels: Counter[str] = Counter()
-        for each in self.before:
-            labels.update(each.labels)
+        labels = sum((Counter(each.labels) for each in self.before), Counter[str]())
         return {label: count / labels.total() for label, count in labels.items()}
 
     @property
@@ -108,17 +79,9 @@ class DayReport:
 
 @dataclass(frozen=True)
 class DayTables:
-    """Tables that reports are made from.
+    """Tables of the reports' days."""
 
-    Attributes:
-        history: `predictions` of the reports' days and of the days before them.
-        predictions: rows of the reports' days.
-        review_queue: rows of the reports' days.
-        images: rows of the reports' days.
-        drift: rows of the reports' days.
-    """
-
-    history: DataFrame
+    history: DataFrame  # `predictions` of these days and of the days before them
     predictions: DataFrame
     review_queue: DataFrame
     images: DataFrame

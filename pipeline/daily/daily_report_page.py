@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from pipeline.daily.daily_report import DayReport
 from pipeline.daily.day_counts import USUAL_DAYS
@@ -18,9 +17,7 @@ from pipeline.reports.markdown import escape_invisible
 
 SHOWN_LABELS: Final = 20
 POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-COLOURS: Final = {
-    name: getattr(palette, name.upper()) for name in ("text", "muted", "pale", "bar", "good", "doubtful", "bad")
-}
+COLOURS: Final = ("text", "muted", "pale", "bar", "good", "doubtful", "bad")
 
 
 def render_page(report: DayReport) -> str:
@@ -44,8 +41,8 @@ def render_page(report: DayReport) -> str:
 
 
 def _show(value: object) -> object:
-    """Makes invisible characters of untrusted text visible."""
-    return escape_invisible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Makes invisible characters of untrusted text visible; the template's own markup stays."""
+    return escape_invisible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _count(count: int, noun: str) -> str:
@@ -66,7 +63,5 @@ _ENVIRONMENT.filters |= {
     "percent": lambda share, digits=0: f"{share:.{digits}%}",
     "plural": _count,
 }
-_ENVIRONMENT.globals |= {
-    **{"ANSWERED": ANSWERED, "REVIEW": REVIEW, "REJECTED": REJECTED},
-    **{"colours": COLOURS, "policy": POLICY, "usual_days": USUAL_DAYS},
-}
+_ENVIRONMENT.globals |= {"ANSWERED": ANSWERED, "REVIEW": REVIEW, "REJECTED": REJECTED, "usual_days": USUAL_DAYS}
+_ENVIRONMENT.globals |= {"colours": {name: getattr(palette, name.upper()) for name in COLOURS}, "policy": POLICY}

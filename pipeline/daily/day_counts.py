@@ -15,31 +15,20 @@ from pyspark.sql import functions as F
 from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW
 from pipeline.storage.counting import Day, by_day
 
-USUAL_DAYS: Final = 28
-"""Days before a report's day that it is compared with."""
-
-BINS: Final = 20
-"""Bars of the confidence histogram."""
-
+USUAL_DAYS: Final = 28  # days before a report's day that it is compared with
+BINS: Final = 20  # bars of the confidence histogram
 SHOWN_REJECTED: Final = 12
 SHOWN_QUEUED: Final = 36
 
 
 @dataclass(frozen=True)
 class DayCounts:
-    """Counts of a day's predictions.
+    """Files of a day by decision, by predicted label, by reason of rejection, and by version of the classifier."""
 
-    Attributes:
-        decisions: files by decision.
-        labels: files by predicted label.
-        reasons: rejected files by reason.
-        classifiers: files by version of the classifier.
-    """
-
-    decisions: Mapping[str, int] = field(default_factory=Counter)
-    labels: Mapping[str, int] = field(default_factory=Counter)
-    reasons: Mapping[str, int] = field(default_factory=Counter)
-    classifiers: Mapping[str, int] = field(default_factory=Counter)
+    decisions: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    classifiers: Counter[str] = field(default_factory=Counter)
 
     @property
     def file_count(self) -> int:
@@ -49,7 +38,7 @@ class DayCounts:
     @property
     def predicted_count(self) -> int:
         """Files with a predicted label."""
-        return self.decisions.get(ANSWERED, 0) + self.decisions.get(REVIEW, 0)
+        return self.decisions[ANSWERED] + self.decisions[REVIEW]
 
 
 def with_days_before(days: Sequence[str]) -> list[str]:
@@ -62,13 +51,13 @@ def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
     """Counts the files of each day in one Spark job."""
     counts: dict[date, DayCounts] = {}
     for row in predictions.groupBy("day", "decision", "predicted_label", "error", "classifier").count().collect():
-        day = counts.setdefault(row["day"], DayCounts(Counter(), Counter(), Counter(), Counter()))
+        day = counts.setdefault(row["day"], DayCounts())
         counters = ((day.decisions, "decision"), (day.labels, "predicted_label"), (day.classifiers, "classifier"))
         for counter, name in counters:
             if row[name] is not None:
-                counter[row[name]] += row["count"]  # type: ignore[index]
+                counter[row[name]] += row["count"]
         if row["decision"] == REJECTED:
-            day.reasons[row["error"]] += row["count"]  # type: ignore[index]
+            day.reasons[row["error"]] += row["count"]
     return counts
 
 

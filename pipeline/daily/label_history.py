@@ -27,19 +27,15 @@ Counts = Mapping[tuple[str, str | None], int]
 
 
 def describe_history(count: Callable[[Sequence[str]], Counts]) -> Callable[[DataFrame], dict[Day, Report]]:
-    """Plots the labels of the newest day and of the days before it; a backfill draws one plot, not one a day.
-
-    Args:
-        count: counts the stored files of some days.
-    """
+    """Plots the labels of the newest day and of the days before it; a backfill draws one plot, not one a day."""
 
     def describe(predictions: DataFrame) -> dict[Day, Report]:
         newest = only_row(predictions.agg(F.max("day").alias("day")))["day"]
         days = list_days(newest) if newest else []
         counts = {key: number for key, number in count(days).items() if key[1] is not None}
-        return (
-            {newest: Report(images={f"labels_of_{DAYS}_days": to_jpeg(plot_history(days, counts))})} if counts else {}
-        )
+        if not counts:
+            return {}
+        return {newest: Report(images={f"labels_of_{DAYS}_days": to_jpeg(plot_history(days, counts))})}
 
     return describe
 
@@ -50,12 +46,7 @@ def list_days(last: date) -> list[str]:
 
 
 def plot_history(days: Sequence[str], counts: Counts) -> Figure:
-    """Plots the files of each day by label, the most frequent label at the bottom; rare labels share a colour.
-
-    Args:
-        days: in order; a day without files has no bar.
-        counts: of these days.
-    """
+    """Plots the files of each day by label, the most frequent label at the bottom; rare labels share a colour."""
     totals: Counter[str] = Counter()
     for (_, label), number in counts.items():
         if label is not None:

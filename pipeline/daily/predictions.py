@@ -1,5 +1,6 @@
 """Predictions: one row per file of a day, with the decision `answered`, `review` or `rejected`."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ from pyspark.sql import functions as F
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, read_tiles_by_day
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, GOOD
-from pipeline.reports.report import Report
+from pipeline.reports.report import Number, Report
 from pipeline.storage.counting import Day, by_day, count_by_day
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict
@@ -26,22 +27,13 @@ SCHEMA: Final = f"""
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
 REJECTED: Final = "rejected"
-NO_FEATURES: Final = "no features"
-"""Reason of a file that arrived after the features of its day were made."""
-
-SHEET_SIZE: Final = 24
-"""Images on a contact sheet."""
-
+NO_FEATURES: Final = "no features"  # the file arrived after the features of its day were made
+SHEET_SIZE: Final = 24  # images on a contact sheet
 _PREDICTED: Final = ("predicted_label", "confidence", "probabilities")
 
 
 def predict_images(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> DataFrame:
     """Predicts every file, lazily, in the columns of `SCHEMA`.
-
-    Args:
-        images: files of one day or more.
-        image_features: features of the same days, one row per distinct image.
-        classifier: a classifier for the backbone of these features.
 
     Raises:
         SparkRuntimeException: when Spark runs it, if the features come from another backbone.
@@ -63,11 +55,7 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
 
 
 def describe_predictions(images: DataFrame) -> Callable[[DataFrame], dict[Day, Report]]:
-    """Reports counts by decision and label, and a contact sheet, for each day.
-
-    Args:
-        images: files of the same days, with the bytes that the sheets show.
-    """
+    """Reports counts by decision and label, and a contact sheet of `images`, for each day."""
 
     def describe(predictions: DataFrame) -> dict[Day, Report]:
         predicted = predictions.where("predicted_label is not null")
@@ -94,21 +82,16 @@ def _choose_tiles(predicted: DataFrame) -> dict[Day, list[Row]]:
 
 
 def _report(summary: Row, decisions: Sequence[Row], labels: Sequence[Row], tiles: Sequence[Tile]) -> Report:
-    counts = {row["decision"]: row["count"] for row in decisions}
-    answered, review = counts.get(ANSWERED, 0), counts.get(REVIEW, 0)
-    shares = {
-        "coverage": answered / max(1, answered + review),
-        "mean_confidence": summary["mean_confidence"],
-        "expected_precision": summary["expected_precision"],
-    }
+    counts = Counter({row["decision"]: row["count"] for row in decisions})
+    numbers: dict[str, Number] = {f"{decision}_count": counts[decision] for decision in (ANSWERED, REVIEW, REJECTED)}
+    if predicted_count := counts[ANSWERED] + counts[REVIEW]:
+        numbers["coverage"] = counts[ANSWERED] / predicted_count
+        numbers["mean_confidence"] = summary["mean_confidence"]
+        if summary["expected_precision"] is not None:
+            numbers["expected_precision"] = summary["expected_precision"]
     table = markdown_table(["predicted label", "files"], [[row["predicted_label"], row["count"]] for row in labels])
     return Report(
-        numbers={
-            "answered_count": answered,
-            "review_count": review,
-            "rejected_count": counts.get(REJECTED, 0),
-            **{name: share for name, share in shares.items() if share is not None and answered + review},
-        },
+        numbers,
         texts={"classifier": summary["classifier"]},
         tables={"labels": table} if labels else {},
         images={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},

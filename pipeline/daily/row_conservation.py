@@ -14,19 +14,12 @@ from pipeline.storage.stored_rows import StoredRows
 
 @dataclass(frozen=True)
 class DayOutcome:
-    """Files and predictions of a day.
-
-    Attributes:
-        day: day the files arrived.
-        file_count: rows of `images`.
-        predicted_count: rows of `predictions` with a prediction, `answered` or `review`.
-        rejected_count: rejected rows of `predictions`.
-    """
+    """Files and predictions of a day."""
 
     day: date
-    file_count: int
-    predicted_count: int
-    rejected_count: int
+    file_count: int  # rows of `images`
+    predicted_count: int  # rows of `predictions` with a label, `answered` or `review`
+    rejected_count: int  # the other rows of `predictions`
 
     @property
     def is_conserved(self) -> bool:
@@ -52,7 +45,5 @@ def count_outcomes(images: StoredRows, predictions: StoredRows, days: Sequence[d
 
 def outcome_table(outcomes: Sequence[DayOutcome]) -> str:
     """Returns the counts as a Markdown table."""
-    rows = [
-        [str(c.day), c.file_count, c.predicted_count, c.rejected_count, f"{c.rejected_share:.1%}"] for c in outcomes
-    ]
+    rows = [[o.day, o.file_count, o.predicted_count, o.rejected_count, f"{o.rejected_share:.1%}"] for o in outcomes]
     return markdown_table(["day", "files", "predicted", "rejected", "rejected share"], rows)

@@ -10,7 +10,6 @@ from pipeline.reports.markdown import escape_invisible
 
 SHOWN_ROWS: Final = 20
 LEFT_OUT: Final = "left out"
-_DIGEST_LENGTH: Final = 12
 
 
 def format_trace(trace: Trace) -> str:
@@ -23,10 +22,7 @@ def format_trace(trace: Trace) -> str:
         ("reviews", _format_reviews(trace)),
         ("current training set", _format_training_row(trace)),
         ("classifiers of the predictions", _format_classifiers(trace)),
-        (
-            "classifiers trained or evaluated on it",
-            _format_members(trace, [trace.image_id], "none with a known training set"),
-        ),
+        ("classifiers trained or evaluated on it", _format_members(trace, [trace.image_id])),
         ("near-duplicates", _format_near_duplicates(trace)),
         ("unknown training sets", _format_unknown(trace)),
     ]
@@ -45,66 +41,48 @@ def align(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 def _format_arrivals(trace: Trace) -> list[str]:
     if not trace.arrivals:
         return ["on no stored day" + (", but it is a labelled image" if trace.labelled else "")]
-    return align(
-        ["day", "bytes", "modified (UTC)", "path"],
-        (
-            [row["day"], row["length"], row["modified_at"], row["path"] + _bracket(row["read_error"])]
-            for row in trace.arrivals
-        ),
-    )
+    rows = [[r["day"], r["length"], r["modified_at"], r["path"] + _bracket(r["read_error"])] for r in trace.arrivals]
+    return align(["day", "bytes", "modified (UTC)", "path"], rows)
 
 
 def _format_features(trace: Trace) -> list[str]:
     rows = trace.features or ([trace.training_row] if trace.training_row else [])
     if not rows:
         return ["none: not computed yet, or the bytes could not be read"]
-    return align(
-        ["day", "format", "pixels", "backbone", "error"],
-        ([r.get("day") or "training", r["format"], _pixels(r), _short(r["backbone"]), r["error"] or ""] for r in rows),
-    )
-
-
-def _pixels(row: Row) -> str:
-    return f"{row['width']} x {row['height']}" if row["width"] else ""
+    cells = []
+    for row in rows:
+        pixels = f"{row['width']} x {row['height']}" if row["width"] else ""
+        cells.append([row.get("day") or "training", row["format"], pixels, _short(row["backbone"]), row["error"] or ""])
+    return align(["day", "format", "pixels", "backbone", "error"], cells)
 
 
 def _format_predictions(trace: Trace) -> list[str]:
     if not trace.predictions:
         return ["none: no day with this image was predicted"]
-    return align(
-        ["day", "label", "confidence", "decision", "classifier", "backbone", "path"],
-        (
-            [
-                *(row["day"], row["predicted_label"], _share(row["confidence"])),
-                row["decision"] + _bracket(row["error"]),
-                *(row["classifier"], _short(row["backbone"]), row["path"]),
-            ]
-            for row in trace.predictions
-        ),
-    )
+    rows = []
+    for row in trace.predictions:
+        prediction = [row["predicted_label"], _share(row["confidence"]), row["decision"] + _bracket(row["error"])]
+        rows.append([row["day"], *prediction, row["classifier"], _short(row["backbone"]), row["path"]])
+    return align(["day", "label", "confidence", "decision", "classifier", "backbone", "path"], rows)
 
 
 def _format_reviews(trace: Trace) -> list[str]:
     if not trace.queued and not trace.reviews:
         return ["never queued, never reviewed"] if trace.predictions else []
-    queued = align(
-        ["queued on", "reason", "predicted label"],
-        ([q["day"], q["reason"], q["predicted_label"]] for q in trace.queued),
-    )
-    reviewed = align(
-        ["day", "reviewed label", "form", "problem"],
-        ([r["day"], r["label"], r["origin"], r["problem"] or ""] for r in trace.reviews),
-    )
-    return (queued if trace.queued else []) + (reviewed if trace.reviews else ["not reviewed"])
+    queued = [[row["day"], row["reason"], row["predicted_label"]] for row in trace.queued]
+    reviewed = [[row["day"], row["label"], row["origin"], row["problem"] or ""] for row in trace.reviews]
+    return [
+        *(align(["queued on", "reason", "predicted label"], queued) if queued else []),
+        *(align(["day", "reviewed label", "form", "problem"], reviewed) if reviewed else ["not reviewed"]),
+    ]
 
 
 def _format_training_row(trace: Trace) -> list[str]:
     if not trace.labelled:
         return ["not a labelled image"]
-    row = trace.training_row
-    split = (
-        f"split {row.get('split') or LEFT_OUT}, label {_format_cell(row.get('label'))}" if row else "no features yet"
-    )
+    split = "no features yet"
+    if row := trace.training_row:
+        split = f"split {row.get('split') or LEFT_OUT}, label {_format_cell(row.get('label'))}"
     files = align(["label", "label from", "path"], ([r["label"], r.get("origin"), r["path"]] for r in trace.labelled))
     return [escape_invisible(split), *files]
 
@@ -114,10 +92,8 @@ def _format_classifiers(trace: Trace) -> list[str]:
     for each in trace.classifiers:
         if each.has_predicted:
             stored = f", stored {_format_cell(each.stored_at)} UTC" if each.stored_at else ""
-            lines += [
-                f"{each.version} ({each.state}{stored})",
-                *(f"  {line}" for line in _format_training(each, trace)),
-            ]
+            lines.append(f"{each.version} ({each.state}{stored})")
+            lines += [f"  {line}" for line in _format_training(each, trace)]
     return lines
 
 
@@ -151,29 +127,28 @@ def _count_labels(classifier: ClassifierTrace) -> list[list[object]]:
     return [[label, *(by.get(split, 0) for split in (TRAIN, HOLDOUT, None))] for label, by in sorted(counts.items())]
 
 
-def _format_members(trace: Trace, image_ids: Sequence[str | None], empty: str) -> list[str]:
+def _format_members(trace: Trace, image_ids: Sequence[str | None]) -> list[str]:
     rows = [
         [each.version, each.state, each.stored_at, row["split"], row["label"], row["path"]]
         for each in trace.classifiers
         for row in each.rows_of(image_ids)
     ]
-    return align(["classifier", "state", "stored (UTC)", "split", "label", "path"], rows) if rows else [empty]
+    if not rows:
+        return ["none with a known training set"]
+    return align(["classifier", "state", "stored (UTC)", "split", "label", "path"], rows)
 
 
 def _format_near_duplicates(trace: Trace) -> list[str]:
     if not trace.near_duplicates:
         return []
-    pairs = align(
-        ["image_id", "near-duplicate of", "correlation"],
-        (
-            [_short(row["image_id"]), _short(row["near_duplicate_id"]), _share(row["correlation"])]
-            for row in trace.near_duplicates
-        ),
-    )
+    rows = [
+        [_short(row["image_id"]), _short(row["near_duplicate_id"]), _share(row["correlation"])]
+        for row in trace.near_duplicates
+    ]
     return [
-        *pairs,
+        *align(["image_id", "near-duplicate of", "correlation"], rows),
         "classifiers trained or evaluated on them:",
-        *_format_members(trace, trace.near_duplicate_ids, "none"),
+        *_format_members(trace, trace.near_duplicate_ids),
     ]
 
 
@@ -192,7 +167,7 @@ def _share(value: float | None) -> str:
 
 
 def _short(digest: str | None) -> str:
-    return (digest or "")[:_DIGEST_LENGTH]
+    return (digest or "")[:12]
 
 
 def _format_cell(cell: object) -> str:

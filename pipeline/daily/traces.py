@@ -1,7 +1,4 @@
-"""Traces: everything a lake contains about one image, from its files to the classifiers trained on it.
-
-`resources/image_traces.py` reads traces, `trace_text.py` formats them.
-"""
+"""Traces: everything a lake contains about one image, from its files to the classifiers trained on it."""
 
 import json
 import os
@@ -15,9 +12,7 @@ from pipeline.images.split import TRAIN
 
 Row = dict[str, Any]
 
-MIN_DIGITS: Final = 8
-"""Shortest prefix of an `image_id` that a query accepts."""
-
+MIN_DIGITS: Final = 8  # shortest prefix of an `image_id` that a query accepts
 IN_USE: Final = "in use"
 CANDIDATE: Final = "candidate"
 FORMER: Final = "formerly in use"
@@ -31,59 +26,35 @@ class UnknownImageError(LookupError):
 
 @dataclass(frozen=True)
 class ImageQuery:
-    """A parsed query for one image.
+    """A parsed query for one image."""
 
-    Attributes:
-        text: the query as written.
-        prefix: prefix of an `image_id`; empty if the text cannot be one.
-        dated: (day, path below its folder) for each day that the text contains.
-        paths: stored paths that match: the text and its trailing parts, the longest first.
-    """
-
-    text: str
-    prefix: str
-    dated: tuple[tuple[date, str], ...]
-    paths: tuple[str, ...]
+    text: str  # as written
+    prefix: str  # of an `image_id`; empty if the text cannot be one
+    dated: tuple[tuple[date, str], ...]  # (day, path below its folder) for each day that the text contains
+    paths: tuple[str, ...]  # stored paths that match: the text and its trailing parts, the longest first
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A row that matches a query.
+    """A row that matches a query."""
 
-    Attributes:
-        image_id: None if the bytes of the file could not be read.
-        path: path as stored.
-        day: day of arrival; None for a labelled file.
-    """
-
-    image_id: str | None
+    image_id: str | None  # None if the bytes of the file could not be read
     path: str
-    day: date | None
+    day: date | None  # None for a labelled file
 
 
 @dataclass(frozen=True)
 class ClassifierTrace:
-    """A classifier, and its rows about one image.
-
-    Attributes:
-        version: version of the classifier.
-        state: `IN_USE`, `CANDIDATE`, `FORMER`, `NEVER` or `DELETED`.
-        stored_at: modification time of its files; None if deleted.
-        report: the short fields of `evaluation.json`; empty if deleted.
-        has_predicted: whether it made one of the image's predictions.
-        training_set_path: location of its training set; None if unknown.
-        counts: files of that training set by label and split, if the classifier made a prediction.
-        members: rows of that training set about the image and its near-duplicates.
-    """
+    """A classifier, and its rows about one image."""
 
     version: str
-    state: str
-    stored_at: datetime | None
-    report: Row
-    has_predicted: bool
-    training_set_path: str | None
-    counts: list[Row] = field(default_factory=list)
-    members: list[Row] = field(default_factory=list)
+    state: str  # `IN_USE`, `CANDIDATE`, `FORMER`, `NEVER` or `DELETED`
+    stored_at: datetime | None  # modification time of its files; None if deleted
+    report: Row  # the short fields of `evaluation.json`; empty if deleted
+    has_predicted: bool  # whether it made one of the image's predictions
+    training_set_path: str | None  # None if unknown
+    counts: list[Row] = field(default_factory=list)  # files of that training set by label and split, if it predicted
+    members: list[Row] = field(default_factory=list)  # rows of that set about the image and its near-duplicates
 
     def rows_of(self, image_ids: Iterable[str | None]) -> list[Row]:
         """Rows of its training set about these images, without those left out of both splits."""
@@ -93,35 +64,22 @@ class ClassifierTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """Everything a lake contains about an image. Rows have the columns of their tables.
+    """Everything a lake contains about an image. Rows have the columns of their tables."""
 
-    Attributes:
-        image_id: None if the bytes of the file could not be read.
-        arrivals: rows of `images`.
-        features: rows of `image_features`.
-        predictions: rows of `predictions`.
-        queued: rows of `review_queue`.
-        reviews: rows of `reviews`.
-        labelled: present rows of `training_images`.
-        training_row: present label and split in the training set; None if the image is not in it.
-        near_duplicates: rows of near-duplicates, direct or through others; `image_id` is the other image.
-        classifiers: all stored classifiers, and the deleted ones that made a prediction.
-    """
-
-    image_id: str | None
-    arrivals: list[Row] = field(default_factory=list)
-    features: list[Row] = field(default_factory=list)
+    image_id: str | None  # None if the bytes of the file could not be read
+    arrivals: list[Row] = field(default_factory=list)  # from `images`
+    features: list[Row] = field(default_factory=list)  # from `image_features`
     predictions: list[Row] = field(default_factory=list)
-    queued: list[Row] = field(default_factory=list)
+    queued: list[Row] = field(default_factory=list)  # from `review_queue`
     reviews: list[Row] = field(default_factory=list)
-    labelled: list[Row] = field(default_factory=list)
-    training_row: Row | None = None
-    near_duplicates: list[Row] = field(default_factory=list)
-    classifiers: list[ClassifierTrace] = field(default_factory=list)
+    labelled: list[Row] = field(default_factory=list)  # from the present `training_images`
+    training_row: Row | None = None  # present label and split; None if the image is not in the training set
+    near_duplicates: list[Row] = field(default_factory=list)  # direct or through others; `image_id` is the other image
+    classifiers: list[ClassifierTrace] = field(default_factory=list)  # all stored ones, and deleted ones that predicted
 
     @property
     def near_duplicate_ids(self) -> list[str]:
-        """Ids of the near-duplicates."""
+        """`image_id` of each near-duplicate."""
         return [row["image_id"] for row in self.near_duplicates]
 
     @property
@@ -140,26 +98,19 @@ class Trace:
         derived = {
             "trained_on_it": [version for version, found in splits.items() if TRAIN in found],
             "evaluated_on_it": [version for version, found in splits.items() if found - {TRAIN}],
-            "saw_a_near_duplicate": [
-                each.version for each in self.classifiers if each.rows_of(self.near_duplicate_ids)
-            ],
+            "saw_a_near_duplicate": [one.version for one in self.classifiers if one.rows_of(self.near_duplicate_ids)],
             "unknown_training_set": self.unknown,
         }
         return json.dumps(asdict(self) | derived, indent=2, default=str)
 
 
 def parse_query(text: str) -> ImageQuery:
-    """Parses a query: an `image_id`, at least `MIN_DIGITS` digits of one, or a path.
-
-    The path may be a URI or a local path, and may contain the day.
-    """
+    """Parses a query: an `image_id`, at least `MIN_DIGITS` digits of one, or a path or URI, with or without a day."""
     readable = os.fsencode(text).decode("utf-8", "backslashreplace")  # how names that are not UTF-8 are stored
     parts = [part for part in readable.split("/") if part not in ("", ".")]
     ends = tuple("/".join(parts[place:]) for place in range(len(parts)))
     dated = tuple(
-        (date.fromisoformat(part), ends[place + 1])
-        for place, part in enumerate(parts[:-1])
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", part, re.ASCII) and _is_day(part)
+        (day, ends[place + 1]) for place, part in enumerate(parts[:-1]) if (day := _parse_day(part)) is not None
     )
     digits = readable.strip().lower()
     is_digest = re.fullmatch(f"[0-9a-f]{{{MIN_DIGITS},64}}", digits, re.ASCII)
@@ -198,9 +149,9 @@ def _rank(query: ImageQuery, sighting: Sighting) -> tuple[bool, int]:
     return (sighting.day, sighting.path) in query.dated, len(sighting.path)
 
 
-def _is_day(text: str) -> bool:
+def _parse_day(text: str) -> date | None:
+    """Parses YYYY-MM-DD; `date.fromisoformat` alone accepts other formats too."""
     try:
-        date.fromisoformat(text)
+        return date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) else None
     except ValueError:
-        return False
-    return True
+        return None

@@ -1,4 +1,1 @@
-"""Parts of a page: numbers, Markdown, thumbnails, contact sheets and figures.
-
-What to report belongs to the package that measures it.
-"""
+"""Parts of a page: numbers, Markdown, thumbnails, contact sheets, figures. What to report belongs to other packages."""

@@ -12,35 +12,20 @@ from pipeline.reports.palette import INK
 from pipeline.reports.thumbnails import draw_thumbnails, read_contents, square_thumbnail
 from pipeline.storage.counting import Day
 
-TILE: Final = 112
-"""Pixels of a thumbnail's side."""
-
-CAPTION: Final = 30
-"""Pixels below a thumbnail."""
-
-GAP: Final = 6
-"""Pixels between tiles."""
-
-COLUMNS: Final = 4
-"""Tiles in a row. The value column of an asset's page cuts off images wider than about 490 pixels."""
-
-NO_BYTES: Final = b""
-"""Content of an image that was purged; its tile is empty."""
+TILE: Final = 112  # pixels of a thumbnail's side
+CAPTION: Final = 30  # pixels below a thumbnail
+GAP: Final = 6  # pixels between tiles
+COLUMNS: Final = 4  # the value column of an asset's page cuts off images wider than about 490 pixels
+NO_BYTES: Final = b""  # content of a purged image; its tile is empty
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One image of a sheet.
-
-    Attributes:
-        content: bytes of the file; an undecodable file becomes an empty tile.
-        caption: one or two lines.
-        colour: colour of the caption.
-    """
+    """One image of a sheet. An undecodable file becomes an empty tile."""
 
     content: bytes
-    caption: str
-    colour: str = INK
+    caption: str  # one or two lines
+    colour: str = INK  # of the caption
 
 
 def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
@@ -61,13 +46,7 @@ def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
 
 
 def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row], tuple[str, str]]) -> list[Tile]:
-    """Makes a tile of each chosen image, in order.
-
-    Args:
-        images: rows with `image_id` and `content`.
-        chosen: at most a few dozen rows with `image_id`.
-        caption: returns the text and colour of a chosen row's caption.
-    """
+    """Makes a tile of each chosen image, at most a few dozen, in order; `caption` returns text and colour."""
     contents = read_contents(images, [row["image_id"] for row in chosen])
     return [Tile(contents.get(row["image_id"], NO_BYTES), *caption(row)) for row in chosen]
 

@@ -6,12 +6,9 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDTH: Final = 440
-"""Pixels. The value column of an asset's page cuts off wider images."""
-
+WIDTH: Final = 440  # pixels; the value column of an asset's page cuts off wider images
 DPI: Final = 96
-FONT_SIZE: Final = 8
-"""Points, of axes; annotations are half a point smaller."""
+FONT_SIZE: Final = 8  # points, of axes; annotations are half a point smaller
 
 
 def new_figure(height: int) -> Figure:

@@ -3,11 +3,7 @@
 from typing import Final
 
 TEXT: Final = "#0f172a"
-"""Body text of a page."""
-
-INK: Final = "#334155"
-"""Labels and captions."""
-
+INK: Final = "#334155"  # labels and captions
 MUTED: Final = "#64748b"
 FAINT: Final = "#cbd5e1"
 PALE: Final = "#e2e8f0"
@@ -15,5 +11,4 @@ GOOD: Final = "#15803d"
 DOUBTFUL: Final = "#b45309"
 BAD: Final = "#b91c1c"
 BAR: Final = "#4d7c5f"
-SERIES: Final = (GOOD, "#2563eb", DOUBTFUL, "#7c3aed", "#0891b2", "#be185d", "#65a30d", "#475569")
-"""Categories, the most frequent first."""
+SERIES: Final = (GOOD, "#2563eb", DOUBTFUL, "#7c3aed", "#0891b2", "#be185d", "#65a30d", "#475569")  # frequent first

@@ -1,7 +1,4 @@
-"""Reports: plain values that describe a stored table or model on its asset's page.
-
-How Dagster shows them belongs to `resources/`.
-"""
+"""Reports: plain values that describe a stored table or model. How Dagster shows them belongs to `resources/`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,40 +10,28 @@ from pipeline.storage.counting import Day
 from pipeline.storage.rows import LazyRows
 
 Number = float | int
-
 _PARTS: Final = ("numbers", "texts", "tables", "images")
 
 
 @dataclass(frozen=True)
 class Report:
-    """Description of one day, or of a whole table.
+    """Description of one day, or of a whole table."""
 
-    Attributes:
-        numbers: numbers that Dagster plots over time; shares are from 0 to 1.
-        texts: short plain texts.
-        tables: Markdown tables by title.
-        images: JPEGs by title.
-    """
-
-    numbers: Mapping[str, Number] = field(default_factory=dict)
+    numbers: Mapping[str, Number] = field(default_factory=dict)  # plotted over time; shares are from 0 to 1
     texts: Mapping[str, str] = field(default_factory=dict)
-    tables: Mapping[str, str] = field(default_factory=dict)
-    images: Mapping[str, bytes] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)  # Markdown by title
+    images: Mapping[str, bytes] = field(default_factory=dict)  # JPEGs by title
 
 
 @dataclass(frozen=True)
 class Table:
-    """A frame to store, and a function that describes the stored rows.
+    """A frame to store, and a function that reports on each day of the stored rows.
 
-    Describing the lazy frame instead would run the backbone twice.
-
-    Attributes:
-        frame: lazy frame, or rows that the workers write themselves.
-        describe: returns a report for each day of the stored rows. It counts all days together, because one Spark job
-            a day would take longer than the images.
+    Describing the lazy frame instead would run the backbone twice. All days are counted together, because one Spark
+    job a day would take longer than the images.
     """
 
-    frame: DataFrame | LazyRows
+    frame: DataFrame | LazyRows  # lazy, or rows that the workers write themselves
     describe: Callable[[DataFrame], Mapping[Day, Report]]
 
 

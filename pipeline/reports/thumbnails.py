@@ -46,15 +46,15 @@ def _select(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
 
 def draw_thumbnail(content: bytes, side: int) -> bytes:
     """Draws an image scaled to fit a square of `side` pixels, as JPEG; an undecodable file is an empty square."""
-    file = io.BytesIO()
     try:
         image = decode(content, side)
+        width, height = fit(image.width, image.height, side)
+        left, top = (side - width) // 2, (side - height) // 2
+        thumbnail = Image.fromarray(image.pixels[top : top + height, left : left + width])
     except UnreadableImageError:
-        _empty(side).save(file, "JPEG")
-        return file.getvalue()
-    width, height = fit(image.width, image.height, side)
-    left, top = (side - width) // 2, (side - height) // 2
-    Image.fromarray(image.pixels[top : top + height, left : left + width]).save(file, "JPEG", quality=75)
+        thumbnail = _empty(side)
+    file = io.BytesIO()
+    thumbnail.save(file, "JPEG", quality=75)
     return file.getvalue()
 
 

@@ -13,38 +13,25 @@ from pyspark.sql import functions as F
 
 from pipeline.evaluation.intervals import interval_of_share
 
-KEY: Final = "daylight audit"
-"""Salt hashed with day and image, which makes the draw independent of the split by digest."""
+KEY: Final = "daylight audit"  # salt of the hash, which makes the draw independent of the split by digest
 
 
 @dataclass(frozen=True)
 class AuditSize:
-    """Size of a day's random sample.
+    """Size of a day's random sample."""
 
-    Attributes:
-        share: share of the day's distinct predicted images, 0 to 1.
-        min_count: minimum number of images; all if there are fewer.
-        max_count: maximum number of images.
-    """
-
-    share: float = 0.02
-    min_count: int = 10
+    share: float = 0.02  # of the day's distinct predicted images
+    min_count: int = 10  # all if there are fewer
     max_count: int = 100
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """The sample of one day.
+    """The sample of one day."""
 
-    Attributes:
-        image_count: images that the sample represents.
-        answered_count: images of the sample with a human label, at least one.
-        correct_count: images whose human label equals the predicted one.
-    """
-
-    image_count: float
-    answered_count: int
-    correct_count: int
+    image_count: float  # images that the sample represents
+    answered_count: int  # images of the sample with a human label, at least one
+    correct_count: int  # images whose human label equals the predicted one
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ def draw_audit(images: DataFrame, size: AuditSize) -> DataFrame:
 
     Args:
         images: one row per image and day, with `day` and `image_id`.
-        size: size of the sample.
+        size: size of each day's sample.
 
     Returns:
         The same rows with `audit_weight`: images of the day that a drawn one represents; null if not drawn.

@@ -21,28 +21,22 @@ COLUMNS: Final = pa.schema(
     {
         "file": pa.string(),
         "line": pa.int64(),
-        "days": pa.list_(pa.date32()),
+        "days": pa.list_(pa.date32()),  # every reading of the date, which a spreadsheet may have reformatted
         "image_id": pa.string(),
         "label": pa.string(),
         "form_label": pa.string(),
         "form_classifier": pa.string(),
     }
 )
-"""Columns of an answered line. `days`: every reading of the date, which a spreadsheet may have reformatted."""
+"""Columns of an answered line."""
 
 REQUIRED: Final = ("day", "image_id", "label")
-MAX_BYTES: Final = 8 * 2**20
-"""Maximum size of a form; one of `FORM_ROWS` images has about half a megabyte."""
-
-MAX_LABEL: Final = 200
-"""Maximum length of a label, in characters."""
-
+MAX_BYTES: Final = 8 * 2**20  # of a form; one of `FORM_ROWS` images has about half a megabyte
+MAX_LABEL: Final = 200  # characters
 DAY_PATTERNS: Final = (
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y"),
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y"),
 )
-
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SAVE_AS: Final = "save it from the spreadsheet as CSV UTF-8"
 
 
@@ -52,17 +46,11 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True)
 class FilledForms:
-    """Contents of the folder of filled forms.
+    """Contents of the folder of filled forms."""
 
-    Attributes:
-        answers: lines with a label, in `COLUMNS`.
-        file_count: number of forms.
-        ignored: paths of other files, except hidden ones.
-    """
-
-    answers: pa.Table
+    answers: pa.Table  # lines with a label, in `COLUMNS`
     file_count: int
-    ignored: list[str]
+    ignored: list[str]  # paths of other files, except hidden ones
 
     @property
     def days(self) -> list[str]:
@@ -81,9 +69,8 @@ def read_forms(folder: str) -> FilledForms:
         ReviewError: if a file or a line is invalid.
     """
     filesystem, _ = open_folder(folder)
-    shown = [
-        file for file in list_files(folder).to_pylist() if not file["path"].rpartition("/")[2].startswith((".", "~"))
-    ]
+    files = list_files(folder).to_pylist()
+    shown = [file for file in files if not file["path"].rpartition("/")[2].startswith((".", "~"))]
     forms = [file for file in shown if file["path"].lower().endswith(".csv")]
     rows = [row for file in forms for row in parse_form(file["path"], _read(filesystem, file))]
     ignored = [file["path"] for file in shown if file not in forms]
@@ -97,7 +84,8 @@ def parse_form(name: str, content: bytes) -> Iterator[dict[str, object]]:
         ReviewError: if the form is not CSV in UTF-8 or lacks a column, or if a line lacks a valid image or day.
     """
     text = _decode(name, content)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)  # depends on the spreadsheet's language
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]
         if missing := [column for column in REQUIRED if header.count(column) != 1]:
@@ -116,19 +104,15 @@ def parse_form(name: str, content: bytes) -> Iterator[dict[str, object]]:
 
 def _answer(place: str, label: str, cell: Mapping[str, str]) -> dict[str, object]:
     image_id = cell.get("image_id", "").strip().lower()
-    if not _DIGEST.fullmatch(image_id):
-        raise ReviewError(
-            f"{place} has an image_id that is not a SHA-256 of 64 digits: copy it from the form of the day"
-        )
+    if not re.fullmatch(r"[0-9a-f]{64}", image_id):
+        raise ReviewError(f"{place} has an image_id that is not a SHA-256 of 64 digits: copy it from the day's form")
     if not label.isprintable() or len(label) > MAX_LABEL:
         raise ReviewError(f"{place} has a label with unprintable characters or of more than {MAX_LABEL} characters")
     days = _days(cell.get("day", "").strip())
     if not days:
         raise ReviewError(f"{place} has the day {cell.get('day', '')[:40]!r}: write it as 2026-11-22")
-    shown = {"form_label": cell.get("predicted_label", ""), "form_classifier": cell.get("classifier", "")}
-    return {"days": days, "image_id": image_id, "label": label} | {
-        name: unguard(value) or None for name, value in shown.items()
-    }
+    form_label, form_classifier = (unguard(cell.get(name, "")) or None for name in ("predicted_label", "classifier"))
+    return dict(days=days, image_id=image_id, label=label, form_label=form_label, form_classifier=form_classifier)
 
 
 def _days(text: str) -> list[date]:
@@ -145,9 +129,7 @@ def _read(filesystem: fs.FileSystem, file: Mapping[str, object]) -> bytes:
     with filesystem.open_input_stream(file["location"]) as stream:
         content = bytes(stream.read(MAX_BYTES + 1))
     if len(content) > MAX_BYTES:
-        raise ReviewError(
-            f"{file['path']} is larger than {MAX_BYTES} bytes, the maximum of a form: split it or remove it"
-        )
+        raise ReviewError(f"{file['path']} is larger than {MAX_BYTES} bytes: split it or remove it")
     return content
 
 
@@ -159,9 +141,3 @@ def _decode(name: str, content: bytes) -> str:
     if "\0" in text:
         raise ReviewError(f"{name} is not a text file: {_SAVE_AS}")
     return text
-
-
-def _delimiter(text: str) -> str:
-    """Detects the delimiter, which depends on the spreadsheet's language."""
-    header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)

@@ -1,7 +1,6 @@
 """Review forms: a day's queue as a CSV file to fill in with a spreadsheet.
 
 File names are untrusted, so no cell may become a formula, whether a spreadsheet splits lines at commas or semicolons.
-`filled_forms.py` reads the filled forms.
 """
 
 import csv
@@ -9,32 +8,27 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-FORM_COLUMNS: Final = ("day", "image_id", "path", "predicted_label", "confidence", "reason", "classifier", "label")
-FORM_ROWS: Final = 2_000
-"""Maximum rows of a form, more than a person labels a day; the table `review_queue` has all."""
+from pipeline.storage.counting import by_day
 
+FORM_COLUMNS: Final = ("day", "image_id", "path", "predicted_label", "confidence", "reason", "classifier", "label")
+FORM_ROWS: Final = 2_000  # at most, more than a person labels a day; the table `review_queue` has all
 _START: Final = r"(^|[;,\"\t\r\n])(\s*)"
 _OPERATOR: Final = r"(?=['=+\-@\t\r＝＋－＠])"
 
 
 @dataclass(frozen=True)
 class ReviewForm:
-    """The form of a day.
+    """The form of a day."""
 
-    Attributes:
-        text: contents of the file, with the byte order mark that Excel needs to detect UTF-8.
-        row_count: images in the form.
-        left_out_count: images of the queue that are not in the form.
-    """
-
-    text: str
+    text: str  # contents of the file, with the byte order mark that Excel needs to detect UTF-8
     row_count: int
-    left_out_count: int
+    left_out_count: int  # images of the queue that are not in the form
 
 
 def make_forms(review_queue: DataFrame, days: Sequence[str]) -> dict[str, ReviewForm]:
@@ -45,14 +39,12 @@ def make_forms(review_queue: DataFrame, days: Sequence[str]) -> dict[str, Review
     day = Window.partitionBy("day")
     rank = F.row_number().over(day.orderBy(F.col("audit_weight").isNull(), "confidence", "image_id"))
     numbered = review_queue.withColumns({"rank": rank, "day_count": F.count("*").over(day)})
-    chosen = numbered.where(F.col("rank") <= FORM_ROWS).orderBy("day", "rank").collect()
-    by_day: dict[str, list[Row]] = {day: [] for day in days}
-    for row in chosen:
-        by_day[str(row["day"])].append(row)
-    return {
-        day: ReviewForm(write_form(rows), len(rows), rows[0]["day_count"] - len(rows) if rows else 0)
-        for day, rows in by_day.items()
-    }
+    chosen = by_day(numbered.where(F.col("rank") <= FORM_ROWS).orderBy("day", "rank").collect())
+    forms = {}
+    for text in days:
+        rows = chosen.get(date.fromisoformat(text), [])
+        forms[text] = ReviewForm(write_form(rows), len(rows), rows[0]["day_count"] - len(rows) if rows else 0)
+    return forms
 
 
 def write_form(rows: Sequence[Row]) -> str:

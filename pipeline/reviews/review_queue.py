@@ -1,7 +1,4 @@
-"""The review queue: uncertain images, novel images and a random audit sample of each day.
-
-`audit.py` draws the sample, `similarity/novelty.py` finds novel images, `review_form.py` writes the form.
-"""
+"""The review queue: uncertain images, novel images and a random audit sample of each day."""
 
 from collections.abc import Callable
 from typing import Final
@@ -52,27 +49,14 @@ def queue_for_review(
     predicted = predictions.where(F.col("predicted_label").isNotNull())
     distinct = predicted.withColumn("order", F.row_number().over(first_path)).where("order = 1")
     candidates = draw_audit(distinct, audit_size).join(similarities, ["day", "image_id"], "left")
-    reason = (
-        F.when(F.col("decision") == REVIEW, UNCERTAIN)
-        .when(F.col("similarity") < novel_below, NOVEL)
-        .when(F.col("audit_weight").isNotNull(), AUDIT)
-    )
-    return (
-        candidates.withColumn("reason", reason)
-        .where(F.col("reason").isNotNull())
-        .to(parse_schema(SCHEMA))
-        .coalesce(1)
-        .sortWithinPartitions("day", "confidence")
-    )
+    reason = F.when(F.col("decision") == REVIEW, UNCERTAIN).when(F.col("similarity") < novel_below, NOVEL)
+    reasoned = candidates.withColumn("reason", reason.when(F.col("audit_weight").isNotNull(), AUDIT))
+    queued = reasoned.where(F.col("reason").isNotNull()).to(parse_schema(SCHEMA))
+    return queued.coalesce(1).sortWithinPartitions("day", "confidence")
 
 
 def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[DataFrame], dict[Day, Report]]:
-    """Reports counts by reason, and a contact sheet with tiles of every reason, for each day.
-
-    Args:
-        images: files of the same days, with the bytes that the sheets show.
-        novel_below: similarity below which an image is novel.
-    """
+    """Reports counts by reason, and a contact sheet of `images` with tiles of every reason, for each day."""
 
     def describe(review_queue: DataFrame) -> dict[Day, Report]:
         reasons = {f"{name}_count": F.count_if(F.col("reason") == name) for name in (UNCERTAIN, NOVEL)}
@@ -93,9 +77,8 @@ def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[Da
 
 def choose_tiles(review_queue: DataFrame) -> dict[Day, list[Row]]:
     """Chooses at most `SHEET_SIZE` rows a day: reasons in turn, the most extreme first."""
-    extremity = F.when(F.col("reason") == NOVEL, F.col("similarity")).when(
-        F.col("reason") == UNCERTAIN, F.col("confidence")
-    )
+    is_novel, is_uncertain = (F.col("reason") == name for name in (NOVEL, UNCERTAIN))
+    extremity = F.when(is_novel, F.col("similarity")).when(is_uncertain, F.col("confidence"))
     rank = F.row_number().over(Window.partitionBy("day", "reason").orderBy(extremity, "image_id"))
     turn = F.row_number().over(Window.partitionBy("day").orderBy("rank", "reason"))
     chosen = review_queue.withColumn("rank", rank).withColumn("turn", turn).where(F.col("turn") <= SHEET_SIZE)

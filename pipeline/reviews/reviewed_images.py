@@ -21,17 +21,14 @@ from pipeline.reviews.reviews import NONE
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
-FOLDER: Final = "reviews"
-"""First part of a reviewed image's path."""
-
+FOLDER: Final = "reviews"  # first part of a reviewed image's path
 LABELS: Final = pa.schema({"image_id": pa.string(), "day": pa.date32(), "label": pa.string(), "origin": pa.string()})
 
 
 def list_reviewed(reviews: StoredRows) -> pa.Table:
-    """Lists images with a human label, each on its first day; collects about 200 bytes per image.
+    """Lists images with a human label in `LABELS`, each on its first day; collects about 200 bytes per image.
 
-    Returns:
-        Rows in `LABELS`. Without reviews, no Spark job runs.
+    Without reviews, no Spark job runs.
     """
     if not reviews.files:
         return LABELS.empty_table()
@@ -58,11 +55,8 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
     if not places.num_rows:
         return images.spark.createDataFrame([], parse_schema(SCHEMA))
     places = places.take(pc.index_in(places["image_id"].unique(), places["image_id"]))
-    frame = (
-        _read_places(images, places)
-        .where(F.col("content").isNotNull())
-        .join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
-    )
+    unpurged = _read_places(images, places).where(F.col("content").isNotNull())
+    frame = unpurged.join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
     columns = {
         "path": F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path"),
         "split": split_by_digest(F.col("image_id")),
@@ -73,7 +67,6 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
 
 
 def _read_places(images: StoredRows, places: pa.Table) -> DataFrame:
-    """Reads the rows at these places on the workers."""
     struct, folder = parse_schema(IMAGES_SCHEMA), images.folder
     schema = to_arrow_schema(struct, timezone="UTC")
     stored = [name for name in schema.names if name != "day"]

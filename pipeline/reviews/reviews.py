@@ -1,7 +1,6 @@
 """Reviews: human answers from filled forms, joined with the stored predictions of the same images.
 
-`filled_forms.py` parses the forms. Only the image, the label and the shown prediction come from a form; everything else
-comes from the lake, because a spreadsheet may have altered it.
+Only the image, the label and the shown prediction come from a form, because a spreadsheet may have altered the rest.
 """
 
 from collections.abc import Callable
@@ -29,12 +28,8 @@ SCHEMA: Final = """
     origin string comment 'form below the folder of reviews; all forms if contradictory',
     problem string comment 'why the answer is not used; null if used'
 """
-NONE: Final = "(none)"
-"""Answer for an image that no label fits: the prediction is wrong, and the image is not used for training."""
-
-UNKNOWN: Final = "unknown image"
-"""The image has no prediction on this day: the day changed since, or was never run in this lake."""
-
+NONE: Final = "(none)"  # no label fits: the prediction is wrong, and the image is not used for training
+UNKNOWN: Final = "unknown image"  # no prediction on this day: it changed since, or was never run in this lake
 CONTRADICTORY: Final = "contradictory labels"
 
 
@@ -56,44 +51,34 @@ def match_answers(answers: pa.Table, predictions: DataFrame, review_queue: DataF
     answered = spark.createDataFrame(answers).withColumn("day", F.explode("days"))
     keys = ["day", "image_id"]
     wanted = predictions.join(F.broadcast(answered.select(keys).distinct()), keys, "left_semi")
-    known = wanted.groupBy(keys).agg(
-        F.min("path").alias("path"),
-        F.any_value("predicted_label").alias("current_label"),
-        F.any_value("confidence").alias("confidence"),
-        F.any_value("classifier").alias("current_classifier"),
-    )
+    current = {"predicted_label": "current_label", "confidence": "confidence", "classifier": "current_classifier"}
+    shown = [F.any_value(name).alias(alias) for name, alias in current.items()]
+    known = wanted.groupBy(keys).agg(F.min("path").alias("path"), *shown)
     best_day = Window.partitionBy("file", "line").orderBy(F.col("path").isNull(), "day")
     found = answered.join(known, keys, "left").withColumn("choice", F.row_number().over(best_day)).where("choice = 1")
     labels = F.size(F.collect_set("label").over(Window.partitionBy("image_id")))
-    first = {name: F.min_by(name, "file").alias(name) for name in ("form_label", "form_classifier")}
-    same = {
-        name: F.any_value(name).alias(name)
-        for name in ("path", "confidence", "current_label", "current_classifier", "label", "label_count")
-    }
+    first = [F.min_by(name, "file").alias(name) for name in ("form_label", "form_classifier")]
+    same = ("path", "confidence", "current_label", "current_classifier", "label", "label_count")
     files = F.array_sort(F.collect_set("file")).alias("files")
-    rows = found.withColumn("label_count", labels).groupBy(keys).agg(*first.values(), *same.values(), files)
+    answers_by_image = found.withColumn("label_count", labels).groupBy(keys)
+    rows = answers_by_image.agg(*first, *(F.any_value(name).alias(name) for name in same), files)
     queued = review_queue.select(*keys, "reason", "audit_weight")
     return rows.join(queued, keys, "left").select(*_columns()).to(parse_schema(SCHEMA))
 
 
 def list_problems(reviews: DataFrame) -> list[str]:
     """Describes the unused answers, one sentence per problem."""
-    unused = reviews.where(F.col("problem").isNotNull())
+    unused = reviews.where(F.col("problem").isNotNull()).groupBy("problem")
     example = F.min(F.struct("origin", "day", "image_id")).alias("example")
-    found = unused.groupBy("problem").agg(F.count("*").alias("count"), example).orderBy("problem").collect()
+    found = unused.agg(F.count("*").alias("count"), example).select("problem", "count", "example.*").orderBy("problem")
     return [
-        f"{row['problem']}: {row['count']} answers, for example {row['example']['image_id']} of {row['example']['day']}"
-        f" in {row['example']['origin']!r}"
-        for row in found
+        f"{row['problem']}: {row['count']} answers, for example {row['image_id']} of {row['day']} in {row['origin']!r}"
+        for row in found.collect()
     ]
 
 
 def describe_reviews(review_queue: DataFrame) -> Callable[[DataFrame], Report]:
-    """Reports counts of answers, and the production accuracy estimated from the audit.
-
-    Args:
-        review_queue: queue of all days, with or without answers.
-    """
+    """Reports counts of answers, and the production accuracy; `review_queue` has all days, with or without answers."""
 
     def describe(reviews: DataFrame) -> Report:
         problems = {row["problem"]: row["count"] for row in count_by(reviews, "problem")}

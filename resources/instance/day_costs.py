@@ -8,21 +8,14 @@ from pipeline.daily.daily_report import DayCost
 
 
 def find_cost(instance: dg.DagsterInstance, day: str, core_hour_dollars: float) -> DayCost | None:
-    """Finds the recorded cost of a day; None if its features were never made or their run was deleted.
-
-    Args:
-        instance: instance with the events.
-        day: day as YYYY-MM-DD.
-        core_hour_dollars: price of one core for one hour, to convert dollars to CPU-seconds.
-    """
+    """Finds the recorded cost of a day (YYYY-MM-DD); None if its features were never made or their run was deleted."""
     key = dg.AssetRecordsFilter(dg.AssetKey("image_features"), asset_partitions=[day])
-    for record in instance.fetch_materializations(key, limit=1).records:
-        event = record.asset_materialization
-        numbers: dict[str, Any] = {name: value.value for name, value in event.metadata.items()} if event else {}
-        if "embedded_count" not in numbers:
-            return None
-        embedded, per_million = int(numbers["embedded_count"]), numbers.get("dollars_per_million")
-        dollars = float(per_million) * embedded / 1e6 if per_million is not None else None
-        seconds = dollars / core_hour_dollars * 3600 if dollars is not None else None
-        return DayCost(embedded, int(numbers["cache_hit_count"]), dollars, seconds)
-    return None
+    records = instance.fetch_materializations(key, limit=1).records
+    event = records[0].asset_materialization if records else None
+    numbers: dict[str, Any] = {name: value.value for name, value in event.metadata.items()} if event else {}
+    if "embedded_count" not in numbers:
+        return None
+    embedded, per_million = int(numbers["embedded_count"]), numbers.get("dollars_per_million")
+    dollars = float(per_million) * embedded / 1e6 if per_million is not None else None
+    seconds = dollars / core_hour_dollars * 3600 if dollars is not None else None
+    return DayCost(embedded, int(numbers["cache_hit_count"]), dollars, seconds)

@@ -27,33 +27,22 @@ def show_report(report: Report) -> Metadata:
 
 
 def show_images(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
-    """Saves the images of a report and links to them.
+    """Saves the images of a report, and links to them.
 
-    Args:
-        report: report with images.
-        instance: instance whose webserver serves them.
-        folder: parts of the folder to save them in, the run's id first: they are deleted with the run.
+    `folder` has the parts of a path, the run's id first: the images are deleted with the run.
     """
-    return {
-        name: dg.MetadataValue.md(_publish(instance, [*folder, name], jpeg)) for name, jpeg in report.images.items()
-    }
+    keys = {name: [*folder, name] for name in report.images}
+    return {name: dg.MetadataValue.md(_publish(instance, key, report.images[name])) for name, key in keys.items()}
 
 
 def show_schema(schema: StructType) -> Metadata:
-    """Converts the columns of a table, their comments and their lineage.
-
-    The comments repeat the lineage, because Dagster's pages do not draw it.
-    """
-    columns = [
-        dg.TableColumn(field.name, field.dataType.simpleString(), description=field.metadata.get("comment"))
-        for field in schema
-    ]
-    sources = {field.name: find_sources(field.metadata.get("comment") or "") for field in schema}
-    lineage = {
-        name: [dg.TableColumnDep(dg.AssetKey(table), column) for table, column in found]
-        for name, found in sources.items()
-        if found
-    }
+    """Converts the columns of a table, their comments and the lineage that the comments name."""
+    columns, lineage = [], {}
+    for field in schema:
+        comment = field.metadata.get("comment")
+        columns.append(dg.TableColumn(field.name, field.dataType.simpleString(), description=comment))
+        if sources := find_sources(comment or ""):
+            lineage[field.name] = [dg.TableColumnDep(dg.AssetKey(table), column) for table, column in sources]
     return {
         "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns)),
         "dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(lineage)),
@@ -62,11 +51,10 @@ def show_schema(schema: StructType) -> Metadata:
 
 def show_numbers(numbers: Mapping[str, float | int]) -> Metadata:
     """Converts numbers; floats are rounded, because the UI prints all their digits."""
-    return {name: _number(value) for name, value in numbers.items()}
-
-
-def _number(value: float | int) -> dg.MetadataValue:
-    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(round(value, 4))
+    return {
+        name: dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(round(value, 4))
+        for name, value in numbers.items()
+    }
 
 
 def _publish(instance: dg.DagsterInstance, key: list[str], jpeg: bytes) -> str:

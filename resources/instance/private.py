@@ -7,8 +7,7 @@ import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-DAGSTER_VERSION: Final = "1.13.27"
-"""Version of Dagster that this file was checked against."""
+DAGSTER_VERSION: Final = "1.13.27"  # that this file was checked against
 
 
 def find_log_file(instance: dg.DagsterInstance, key: list[str], extension: str) -> Path | None:

@@ -13,8 +13,7 @@ import dagster as dg
 from resources.instance.private import delete_event_shard
 
 FINISHED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-RECORDS: Final = 1000
-"""Number of events looked up at once."""
+RECORDS: Final = 1000  # events looked up at once
 
 
 def delete_runs(instance: dg.DagsterInstance, before: datetime) -> int:
@@ -34,8 +33,8 @@ def _list_needed(instance: dg.DagsterInstance) -> Iterator[str]:
         last = instance.get_latest_materialization_event(asset)
         if last is not None:
             yield last.run_id
-        by_day = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION)
-        ids = list(by_day.values())
+        kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+        ids = list(instance.get_latest_storage_id_by_partition(asset, kind).values())
         for start in range(0, len(ids), RECORDS):
             some = dg.AssetRecordsFilter(asset_key=asset, storage_ids=ids[start : start + RECORDS])
             yield from (record.run_id for record in instance.fetch_materializations(some, RECORDS).records)

@@ -309,6 +309,27 @@ def test_the_file_lies_beside_dagster_yaml(folder: Path, monkeypatch: pytest.Mon
     assert read_settings().backbone == "resnet50"
 
 
+def test_a_copy_has_the_changed_settings_and_keeps_the_others() -> None:
+    defaults = read_settings()
+    changed = defaults.replace(backbone="resnet50")
+    assert changed.model_dump() == defaults.model_dump() | {"backbone": "resnet50"}
+    assert defaults.backbone == "efficientnet-lite0"
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("landng", "landng is not a setting: did you mean landing?"),
+        ("audit_least", "audit_least is now called audit_min: rename it"),
+        ("audit_size", "audit_size is not a setting: "),
+    ],
+)
+def test_changing_an_unknown_setting_is_an_error_with_the_cure(name: str, cure: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        read_settings().replace(**{"backbone": "resnet50", name: "x"})
+    assert str(caught.value).startswith(cure)
+
+
 def test_every_setting_has_a_description_of_one_line() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
