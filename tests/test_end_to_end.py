@@ -12,9 +12,9 @@ from conftest import COLOURS, MakePhoto
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
 from resources.image_traces import ImageTraces
-from resources.instance.day_range import tag_days
 from resources.settings import Settings, read_settings
 
 DAILY_TABLES = {"images", "image_features", "predictions", "drift", "review_queue"}

@@ -10,6 +10,7 @@ from pipeline.reports.markdown import escape_invisible
 
 SHOWN_ROWS: Final = 20
 LEFT_OUT: Final = "left out"
+UNKNOWN: Final = "these classifiers were deleted, or stored before training sets were recorded:"
 
 
 def format_trace(trace: Trace) -> str:
@@ -24,7 +25,7 @@ def format_trace(trace: Trace) -> str:
         ("classifiers of the predictions", _format_classifiers(trace)),
         ("classifiers trained or evaluated on it", _format_members(trace, [trace.image_id])),
         ("near-duplicates", _format_near_duplicates(trace)),
-        ("unknown training sets", _format_unknown(trace)),
+        ("unknown training sets", [UNKNOWN, ", ".join(trace.unknown)] if trace.unknown else []),
     ]
     return "\n\n".join("\n".join([name.upper(), *(f"  {line}" for line in lines)]) for name, lines in sections if lines)
 
@@ -104,20 +105,16 @@ def _format_training(classifier: ClassifierTrace, trace: Trace) -> list[str]:
     rows = classifier.rows_of([trace.image_id])
     membership = f"{rows[0]['split']} as {_format_cell(rows[0]['label'])}" if rows else "not in its training set"
     file_count = sum(row["file_count"] for row in classifier.counts)
-    lines += [
-        f"training set of {file_count} files: {escape_invisible(classifier.training_set_path)}",
-        escape_invisible(f"this image: {membership}"),
-    ]
+    lines.append(escape_invisible(f"training set of {file_count} files: {classifier.training_set_path}"))
+    lines.append(escape_invisible(f"this image: {membership}"))
     return lines + align(["label", TRAIN, HOLDOUT, LEFT_OUT], _count_labels(classifier))
 
 
 def _format_scores(report: Row) -> str:
     interval = report.get("accuracy_interval")  # absent from old versions
     bounds = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-    return (
-        f"accuracy {report['accuracy']:.3f}{bounds} on {report['holdout_count']} holdout images,"
-        f" {report['train_count']} training images, backbone {_short(report['backbone'])}"
-    )
+    accuracy = f"accuracy {report['accuracy']:.3f}{bounds} on {report['holdout_count']} holdout images"
+    return f"{accuracy}, {report['train_count']} training images, backbone {_short(report['backbone'])}"
 
 
 def _count_labels(classifier: ClassifierTrace) -> list[list[object]]:
@@ -141,21 +138,13 @@ def _format_members(trace: Trace, image_ids: Sequence[str | None]) -> list[str]:
 def _format_near_duplicates(trace: Trace) -> list[str]:
     if not trace.near_duplicates:
         return []
-    rows = [
-        [_short(row["image_id"]), _short(row["near_duplicate_id"]), _share(row["correlation"])]
-        for row in trace.near_duplicates
-    ]
+    pairs = trace.near_duplicates
+    rows = [[_short(r["image_id"]), _short(r["near_duplicate_id"]), _share(r["correlation"])] for r in pairs]
     return [
         *align(["image_id", "near-duplicate of", "correlation"], rows),
         "classifiers trained or evaluated on them:",
         *_format_members(trace, trace.near_duplicate_ids),
     ]
-
-
-def _format_unknown(trace: Trace) -> list[str]:
-    if not trace.unknown:
-        return []
-    return ["these classifiers were deleted, or stored before training sets were recorded:", ", ".join(trace.unknown)]
 
 
 def _bracket(text: str | None) -> str:

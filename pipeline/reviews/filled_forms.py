@@ -69,8 +69,8 @@ def read_forms(folder: str) -> FilledForms:
         ReviewError: if a file or a line is invalid.
     """
     filesystem, _ = open_folder(folder)
-    files = list_files(folder).to_pylist()
-    shown = [file for file in files if not file["path"].rpartition("/")[2].startswith((".", "~"))]
+    listed = list_files(folder).to_pylist()
+    shown = [file for file in listed if not file["path"].rpartition("/")[2].startswith((".", "~"))]
     forms = [file for file in shown if file["path"].lower().endswith(".csv")]
     rows = [row for file in forms for row in parse_form(file["path"], _read(filesystem, file))]
     ignored = [file["path"] for file in shown if file not in forms]

@@ -57,13 +57,9 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
     places = places.take(pc.index_in(places["image_id"].unique(), places["image_id"]))
     unpurged = _read_places(images, places).where(F.col("content").isNotNull())
     frame = unpurged.join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
-    columns = {
-        "path": F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path"),
-        "split": split_by_digest(F.col("image_id")),
-        "split_said": F.lit(None).cast("string"),
-        "group": F.lit(None).cast("string"),
-    }
-    return frame.withColumns(columns).to(parse_schema(SCHEMA))
+    path = F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path")
+    described = frame.withColumns({"path": path, "split": split_by_digest(F.col("image_id"))})
+    return described.to(parse_schema(SCHEMA))  # other columns are null
 
 
 def _read_places(images: StoredRows, places: pa.Table) -> DataFrame:

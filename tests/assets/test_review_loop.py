@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 from PIL import Image
 from pyspark.sql import SparkSession
 
+from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
-from resources.instance.day_range import tag_days
 from resources.settings import Settings, read_settings
 
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
