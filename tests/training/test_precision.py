@@ -236,7 +236,7 @@ def test_too_few_pictures_to_measure_are_fp32_and_no_failure(
 def test_a_backbone_that_was_never_measured_names_the_asset_to_materialize(make: Make) -> None:
     assert make("training_images").success
     said = reason(make("backbone"))
-    assert "DAYLIGHT_PRECISION=auto needs a measurement of convolutions on labelled images, and there is none" in said
+    assert "DAYLIGHT_PRECISION=auto needs a measurement of convolutions.onnx on labelled images, and there is none" in said
     assert "materialize precision_measurement first, or set DAYLIGHT_PRECISION=fp32" in said
 
 
