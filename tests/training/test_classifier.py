@@ -393,7 +393,7 @@ def test_a_damaged_classifier_is_refused_and_materializing_it_anew_mends_it(
 ) -> None:
     store.save("classifier", classifier)
     (store.lake.models.folder / "classifier" / classifier.version / "evaluation.json").unlink()
-    with pytest.raises(ModelError, match=f"the classifier {classifier.version} is missing or damaged in .*anew"):
+    with pytest.raises(ModelError, match=f"the classifier {classifier.version} is missing or damaged in .*again"):
         store.find("classifier")
     store.save("classifier", classifier)
     assert store.find_classifier("classifier").report == classifier.report

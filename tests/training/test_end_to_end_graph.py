@@ -302,7 +302,8 @@ def check(store: ModelStore, tiny_backbone: Backbone, images: StoredRows, featur
             classifier_candidate=candidate,
             backbone=tiny_backbone,
             training_images=images,
-            training_features=features,
+            training_features=features.drop("label", "group", "split", "split_alone"),
+            training_split=features.select("image_id", "label", "group", "split", "split_alone"),
             model_store=store,
             settings=Settings(),
         )
@@ -352,7 +353,7 @@ def test_an_old_classifier_without_a_file_loads_fails_the_check_and_gets_one_by_
     assert found.version == classifier.version
     result = check(found)
     assert not result.passed
-    assert "materialize classifier_candidate anew" in result.description
+    assert "materialize classifier_candidate again" in result.description
     store.save("classifier_candidate", classifier)
     assert Path(store.graph_location(classifier.version)).read_bytes() == classifier.graph
 
