@@ -1,4 +1,4 @@
-"""The whole graph as a user runs it: real jobs, the real backbone, real files, a real instance of Dagster."""
+"""The whole asset graph as a user runs it: real jobs, backbone and files on a real Dagster instance."""
 
 import json
 import shutil
@@ -23,14 +23,14 @@ BROKEN = 3
 
 
 class Deployment:
-    """A landing zone, a lake and an instance in a folder."""
+    """A landing zone, a lake and a Dagster instance in one folder."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
         self.settings = settings
         self.instance = instance
 
     def run(self, job: str, *days: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
-        """Runs a job; `changes` are of the settings."""
+        """Runs a job; `changes` override settings."""
         tags = tag_days(days)
         definitions = build_definitions(self.settings.replace(**changes))
         ops = {"ops": {"classifier_candidate": {"config": config}}} if config else {}
@@ -39,16 +39,16 @@ class Deployment:
         )
 
     def rows(self, table: str, day: str) -> list[dict]:
-        """What a foreign reader finds."""
+        """Reads the rows of a day with delta-rs, without Daylight."""
         delta = DeltaTable(Path(self.settings.lake, table))
         return delta.to_pyarrow_table(filters=[("day", "=", date.fromisoformat(day))]).to_pylist()
 
     def pointer(self) -> dict:
-        """What the promoted classifier is."""
+        """Reads the pointer to the promoted classifier."""
         return json.loads(Path(self.settings.lake, "models", "classifier.json").read_text())
 
     def day_folder(self, day: str) -> Path:
-        """Where the pictures of a day arrive."""
+        """Returns the landing folder of a day."""
         return Path(self.settings.landing, "days", day)
 
 
@@ -106,12 +106,12 @@ def data_version(deployment: Deployment, asset: str) -> str:
     return str((materialization.tags or {})["dagster/data_version"])
 
 
-def test_training_ends_in_a_promoted_classifier_that_knows_its_backbone(
+def test_training_promotes_a_classifier_of_its_backbone(
     deployment: Deployment, trained: dg.ExecuteInProcessResult
 ) -> None:
     backbone = metadata(trained, "backbone")
     assert backbone["licence"] == "Apache-2.0"
-    assert backbone["why"].startswith(f"{backbone['precision']}: "), "chosen by what was measured, and told"
+    assert backbone["why"].startswith(f"{backbone['precision']}: "), "the choice gives its reason"
     assert backbone["smallest_cosine"] >= {"fp32": 0.9999, "int8": 0.9}[backbone["precision"]]
     assert data_version(deployment, "backbone") == backbone["digest"]
     candidate = metadata(trained, "classifier_candidate")
@@ -123,10 +123,10 @@ def test_training_ends_in_a_promoted_classifier_that_knows_its_backbone(
     graph = Path(
         deployment.settings.lake, "models", "classifier", deployment.pointer()["classifier"], "classifier.onnx"
     )
-    assert graph.exists(), "the one file to deploy"
+    assert graph.exists(), "the file to deploy"
 
 
-def test_files_of_a_day_are_rows_of_images_are_rows_of_predictions(
+def test_every_file_of_a_day_has_a_row_in_images_and_in_predictions(
     deployment: Deployment, predicted: dg.ExecuteInProcessResult
 ) -> None:
     files = sorted(path.name for path in deployment.day_folder(FULL).iterdir())
@@ -136,12 +136,12 @@ def test_files_of_a_day_are_rows_of_images_are_rows_of_predictions(
     rejected = [row for row in predictions if row["decision"] == "rejected"]
     assert len(rejected) == BROKEN
     assert all(row["error"] and row["predicted_label"] is None for row in rejected)
-    answered = [row for row in predictions if row["predicted_label"]]
-    assert all(row["predicted_label"] in row["path"] for row in answered)
+    predicted_rows = [row for row in predictions if row["predicted_label"]]
+    assert all(row["predicted_label"] in row["path"] for row in predicted_rows)
     assert len(deployment.rows("image_features", FULL)) == len(COLOURS) + BROKEN
 
 
-def test_a_day_with_too_many_rejected_files_is_red_and_its_rows_are_all_there(
+def test_a_day_with_too_many_rejected_files_fails_and_keeps_all_its_rows(
     deployment: Deployment, predicted: dg.ExecuteInProcessResult
 ) -> None:
     before = deployment.rows("predictions", FULL)
@@ -151,11 +151,11 @@ def test_a_day_with_too_many_rejected_files_is_red_and_its_rows_are_all_there(
     assert checks["every_file_has_a_prediction_or_a_reason"].passed
     assert not checks["rejected_files_are_few"].passed
     assert f"{FULL} (3 of 9 rejected)" in checks["rejected_files_are_few"].description
-    assert not result.asset_materializations_for_node("review_queue"), "nobody is sent a day that is red"
+    assert not result.asset_materializations_for_node("review_queue"), "a failed day is not queued for review"
     assert sorted(map(str, deployment.rows("predictions", FULL))) == sorted(map(str, before))
 
 
-def test_every_day_of_a_run_over_many_has_its_own_numbers(predicted: dg.ExecuteInProcessResult) -> None:
+def test_every_day_of_a_multi_day_run_has_its_own_counts(predicted: dg.ExecuteInProcessResult) -> None:
     for asset in ("images", "predictions"):
         counts = {day: metadata(predicted, asset, day)["dagster/partition_row_count"] for day in (FULL, EMPTY, LAST)}
         assert counts == {FULL: 9, EMPTY: 0, LAST: 3}
@@ -168,60 +168,60 @@ def test_an_empty_day_is_materialized_with_a_note(deployment: Deployment, predic
     assert deployment.rows("predictions", EMPTY) == []
 
 
-def test_days_of_a_few_pictures_are_told_to_be_too_small_for_drift(predicted: dg.ExecuteInProcessResult) -> None:
+def test_days_with_few_images_are_reported_as_too_small_for_drift(predicted: dg.ExecuteInProcessResult) -> None:
     checks = {check.check_name: check for check in predicted.get_asset_check_evaluations()}
     for name in ("images_resemble_the_training_set", "labels_are_distributed_as_on_the_holdout"):
         assert checks[name].passed
         assert checks[name].metadata["days"].value.count("not compared") == 3
 
 
-def test_the_page_of_a_day_shows_its_pictures(deployment: Deployment, predicted: dg.ExecuteInProcessResult) -> None:
+def test_the_metadata_of_a_day_shows_its_images(deployment: Deployment, predicted: dg.ExecuteInProcessResult) -> None:
     link = metadata(predicted, "predictions", FULL)["contact_sheet"]
     assert link.startswith(f"![contact_sheet](../logs/{predicted.run_id}/")
-    assert len(link) < 1000, "longer Markdown hides behind a button"
+    assert len(link) < 1000, "the UI collapses longer Markdown"
     *folders, extension = link.removesuffix(")").split("/logs/")[1].split("/")
     base = deployment.instance.compute_log_manager.get_captured_local_path(folders, extension)
     assert Path(base).read_bytes().startswith(b"\xff\xd8")
 
 
-def test_every_table_tells_its_columns_and_where_they_come_from(
+def test_every_table_describes_its_columns_and_their_lineage(
     trained: dg.ExecuteInProcessResult, predicted: dg.ExecuteInProcessResult
 ) -> None:
     training = ("training_images", "training_features", "near_duplicates", "training_split", "label_issues", "reviews")
-    told = {asset: metadata(trained, asset) for asset in training}
-    told |= {asset: metadata(predicted, asset, LAST) for asset in sorted(DAILY_TABLES)}
-    for asset, each in told.items():
+    tables = {asset: metadata(trained, asset) for asset in training}
+    tables |= {asset: metadata(predicted, asset, LAST) for asset in sorted(DAILY_TABLES)}
+    for asset, each in tables.items():
         assert all(column.description for column in each["dagster/column_schema"].columns), asset
         assert each["dagster/column_lineage"].deps_by_column or asset == "images", asset
 
 
 def test_every_day_has_its_report(predicted: dg.ExecuteInProcessResult) -> None:
-    pages = {day: metadata(predicted, "daily_report", day) for day in (FULL, EMPTY, LAST)}
-    for day, told in pages.items():
-        page = Path(told["page"])
+    reports = {day: metadata(predicted, "daily_report", day) for day in (FULL, EMPTY, LAST)}
+    for day, report in reports.items():
+        page = Path(report["page"])
         assert page.name == f"{day}.html"
-        assert page.stat().st_size == pytest.approx(1000 * told["kilobytes"], abs=1)
-    assert "No images arrived" in Path(pages[EMPTY]["page"]).read_text()
-    full = Path(pages[FULL]["page"]).read_text()
+        assert page.stat().st_size == pytest.approx(1000 * report["kilobytes"], abs=1)
+    assert "No images arrived" in Path(reports[EMPTY]["page"]).read_text()
+    full = Path(reports[FULL]["page"]).read_text()
     assert "9 files arrived" in full
-    assert "newly embedded" in full, "the cost was noted by the same run"
+    assert "newly embedded" in full, "the same run recorded its cost"
 
 
-def test_a_picture_that_was_answered_and_one_that_was_learned_from_are_explained(
+def test_a_predicted_image_and_a_training_image_are_traced(
     deployment: Deployment, predicted: dg.ExecuteInProcessResult
 ) -> None:
     traces, version = ImageTraces(deployment.settings.lake), deployment.pointer()["classifier"]
-    answered = traces.find(f"/landing/days/{FULL}/red.jpg")
-    assert {row["path"] for row in answered.predictions} == {"red.jpg", "_red again.JPG"}
-    assert {row["classifier"] for row in answered.predictions} == {version}
-    assert answered.seen_by == []
-    learned = traces.find("red/0.jpg")
-    assert [each.version for each in learned.seen_by] == [version]
-    assert learned.classifiers[0].state == "in use"
-    assert sum(row["file_count"] for row in answered.classifiers[0].counts) == 30 * len(COLOURS)
+    prediction_trace = traces.find(f"/landing/days/{FULL}/red.jpg")
+    assert {row["path"] for row in prediction_trace.predictions} == {"red.jpg", "_red again.JPG"}
+    assert {row["classifier"] for row in prediction_trace.predictions} == {version}
+    assert prediction_trace.seen_by == []
+    training_trace = traces.find("red/0.jpg")
+    assert [each.version for each in training_trace.seen_by] == [version]
+    assert training_trace.classifiers[0].state == "in use"
+    assert sum(row["file_count"] for row in prediction_trace.classifiers[0].counts) == 30 * len(COLOURS)
 
 
-def test_running_a_day_again_replaces_exactly_that_day(
+def test_rerunning_a_day_replaces_only_that_day(
     deployment: Deployment, predicted: dg.ExecuteInProcessResult, make_photo: MakePhoto
 ) -> None:
     before = deployment.rows("predictions", FULL)
@@ -235,7 +235,7 @@ def test_running_a_day_again_replaces_exactly_that_day(
     assert len(deployment.rows("predictions", LAST)) == 3
 
 
-def test_retraining_on_the_same_pictures_changes_no_version(
+def test_retraining_on_the_same_images_changes_no_version(
     deployment: Deployment, trained: dg.ExecuteInProcessResult
 ) -> None:
     before = {asset: data_version(deployment, asset) for asset in ("backbone", "classifier_candidate", "classifier")}
@@ -243,7 +243,7 @@ def test_retraining_on_the_same_pictures_changes_no_version(
     assert {asset: data_version(deployment, asset) for asset in before} == before
 
 
-def test_a_candidate_below_the_floor_is_not_promoted_and_the_old_one_goes_on_answering(
+def test_a_candidate_below_the_floor_is_not_promoted_and_the_old_classifier_keeps_predicting(
     deployment: Deployment, predicted: dg.ExecuteInProcessResult, tmp_path: Path, make_photo: MakePhoto
 ) -> None:
     promoted = deployment.pointer()
@@ -262,7 +262,7 @@ def test_a_candidate_below_the_floor_is_not_promoted_and_the_old_one_goes_on_ans
     assert {row["classifier"] for row in deployment.rows("predictions", LAST)} == {promoted["classifier"]}
 
 
-def test_a_candidate_worse_than_the_classifier_in_use_is_not_promoted(
+def test_a_candidate_worse_than_the_current_classifier_is_not_promoted(
     deployment: Deployment, trained: dg.ExecuteInProcessResult
 ) -> None:
     promoted = deployment.pointer()
@@ -273,7 +273,7 @@ def test_a_candidate_worse_than_the_classifier_in_use_is_not_promoted(
     assert deployment.pointer() == promoted
 
 
-def test_a_day_that_never_came_fails_and_says_which_folder_and_variable(
+def test_a_day_without_a_folder_fails_and_names_the_folder_and_the_variable(
     deployment: Deployment, trained: dg.ExecuteInProcessResult
 ) -> None:
     result = deployment.run("daily", "2026-11-19")
@@ -283,7 +283,7 @@ def test_a_day_that_never_came_fails_and_says_which_folder_and_variable(
     assert "DAYLIGHT_LANDING" in text
 
 
-def test_predictions_without_a_classifier_fail_rather_than_read_empty(
+def test_predicting_without_a_classifier_fails(
     deployment: Deployment, trained: dg.ExecuteInProcessResult, tmp_path: Path
 ) -> None:
     models = Path(deployment.settings.lake, "models")

@@ -1,6 +1,6 @@
-"""The gate on real trainings: bad candidates are planted, and none of them ever answers a day.
+"""The gate on complete training runs: bad candidates are planted, and none is promoted.
 
-Each is a whole training; single rules are in `test_promotion.py`, two refusals by Dagster in `test_end_to_end.py`.
+Each test runs a training. `test_gate_rules.py` covers single rules, `test_end_to_end.py` two refusals in Dagster.
 """
 
 import io
@@ -23,11 +23,11 @@ from resources.settings import Settings, read_settings
 pytestmark = pytest.mark.slow
 
 TRAIN_COUNT, HOLDOUT_COUNT = 50, 60
-"""Of every colour."""
+"""Images per colour."""
 
 
-class Shop:
-    """Labelled pictures that are hard to tell apart, and a lake in which classifiers are trained on them."""
+class Deployment:
+    """A training folder of images that are hard to distinguish, and a lake."""
 
     def __init__(self, root: Path, recall_floor: float = 0.5) -> None:
         self.training = root / "training"
@@ -53,31 +53,31 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def champion(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Shop:
-    """A classifier in use that is right in nine of ten."""
+def champion(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Deployment:
+    """A deployment whose current classifier is right nine times in ten."""
     root = tmp_path_factory.mktemp("gate")
     onnx.save(make_tiny_graph(), root / "tiny.onnx")
-    shop = Shop(root)
+    deployment = Deployment(root)
     generator = np.random.default_rng(1)
     for label, colour in COLOURS.items():
-        for side, count in (("train", TRAIN_COUNT), ("test", HOLDOUT_COUNT)):
-            folder = shop.training / side / label
+        for split, count in (("train", TRAIN_COUNT), ("test", HOLDOUT_COUNT)):
+            folder = deployment.training / split / label
             folder.mkdir(parents=True)
             for number in range(count):
                 tint = 128 + 0.12 * (np.array(colour) - 128) + generator.normal(0, 8, 3)
                 pixels = np.clip(tint + generator.normal(0, 25, (SIZE, SIZE, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
-    result = shop.train()
+    result = deployment.train()
     assert result.success, refusals(result)
-    return shop
+    return deployment
 
 
 @pytest.fixture
-def shop(champion: Shop, tmp_path: Path) -> Shop:
-    """A copy, to plant in."""
+def deployment(champion: Deployment, tmp_path: Path) -> Deployment:
+    """A copy to plant faults in."""
     root = Path(champion.settings.lake).parent
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
-    return Shop(tmp_path)
+    return Deployment(tmp_path)
 
 
 def refusals(result: dg.ExecuteInProcessResult) -> dict[str, str]:
@@ -87,13 +87,13 @@ def refusals(result: dg.ExecuteInProcessResult) -> dict[str, str]:
 
 
 def shuffle_labels(training: Path) -> None:
-    """Every third picture of a class comes into the next one, and another third into the one after."""
-    for side in ("train", "test"):
-        files = {label: sorted((training / side / label).iterdir()) for label in COLOURS}
+    """Moves a third of every class into the next class, and another third into the one after."""
+    for split in ("train", "test"):
+        files = {label: sorted((training / split / label).iterdir()) for label in COLOURS}
         for place, label in enumerate(COLOURS):
             for number, file in enumerate(files[label]):
                 target = list(COLOURS)[(place + number) % 3]
-                file.rename(training / side / target / f"{label} {file.name}")
+                file.rename(training / split / target / f"{label} {file.name}")
 
 
 def shuffle_train_labels(training: Path) -> None:
@@ -104,8 +104,8 @@ def shuffle_train_labels(training: Path) -> None:
 
 
 def remove_a_class(training: Path) -> None:
-    for side in ("train", "test"):
-        shutil.rmtree(training / side / "blue")
+    for split in ("train", "test"):
+        shutil.rmtree(training / split / "blue")
 
 
 def swap_channels(files: list[Path]) -> None:
@@ -118,19 +118,19 @@ def halve_a_class(training: Path) -> None:
         file.unlink()
 
 
-def add_a_picture_again(training: Path) -> None:
-    """The labels and features stay what they were, nearly: an equal model under another version."""
+def add_a_near_copy(training: Path) -> None:
+    """Adds a near-copy of an image, which gives an equal model under another version."""
     file = next((training / "train" / "red").iterdir())
     pixels = np.asarray(Image.open(file)).copy()
     pixels[0, 0] ^= 1
     Image.fromarray(pixels).save(training / "train" / "red" / "again.png")
 
 
-BAD: dict[str, tuple[Callable[[Path], None], set[str]]] = {
+FAULTS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "shuffled labels": (shuffle_labels, {"candidate_reaches_the_accuracy_floor"}),
-    "shuffled labels of the train side": (shuffle_train_labels, {"candidate_reaches_the_accuracy_floor"}),
+    "shuffled train labels": (shuffle_train_labels, {"candidate_reaches_the_accuracy_floor"}),
     "a class removed": (remove_a_class, {"candidate_keeps_every_class"}),
-    "channels swapped on the train side": (
+    "channels swapped in the train split": (
         lambda training: swap_channels(sorted(training.glob("train/*/*"))),
         {"candidate_reaches_the_accuracy_floor", "candidate_is_better_than_the_classifier"},
     ),
@@ -139,37 +139,39 @@ BAD: dict[str, tuple[Callable[[Path], None], set[str]]] = {
         {"candidate_is_judged_on_the_same_holdout"},
     ),
     "half of one class": (halve_a_class, {"candidate_is_better_than_the_classifier"}),
-    "an equal model": (add_a_picture_again, {"candidate_is_better_than_the_classifier"}),
+    "an equal model": (add_a_near_copy, {"candidate_is_better_than_the_classifier"}),
 }
 
 
-@pytest.mark.parametrize("fault", BAD)
-def test_a_bad_candidate_is_never_promoted_and_it_is_said_why(fault: str, shop: Shop) -> None:
-    before = shop.promoted()
-    plant, rules = BAD[fault]
-    plant(shop.training)
-    result = shop.train()
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_candidate_is_never_promoted_and_the_failed_checks_give_the_reason(
+    fault: str, deployment: Deployment
+) -> None:
+    before = deployment.promoted()
+    plant, rules = FAULTS[fault]
+    plant(deployment.training)
+    result = deployment.train()
     assert not result.success
     assert rules <= refusals(result).keys(), refusals(result)
-    assert shop.promoted() == before
+    assert deployment.promoted() == before
 
 
-def test_a_candidate_that_is_really_better_is_promoted(shop: Shop) -> None:
-    """Somebody has mended the labels of half of a class."""
-    shutil.rmtree(shop.settings.lake)
-    mislabelled = sorted((shop.training / "train" / "green").iterdir())[::2]
+def test_a_better_candidate_is_promoted(deployment: Deployment) -> None:
+    """The labels of half a class are corrected between two trainings."""
+    shutil.rmtree(deployment.settings.lake)
+    mislabelled = sorted((deployment.training / "train" / "green").iterdir())[::2]
     for file in mislabelled:
-        file.rename(shop.training / "train" / "red" / f"green {file.name}")
-    first = Shop(shop.training.parent, recall_floor=0.2).train()
+        file.rename(deployment.training / "train" / "red" / f"green {file.name}")
+    first = Deployment(deployment.training.parent, recall_floor=0.2).train()
     assert first.success, refusals(first)
-    before = shop.promoted()
+    before = deployment.promoted()
     for file in mislabelled:
-        (shop.training / "train" / "red" / f"green {file.name}").rename(file)
-    second = shop.train()
+        (deployment.training / "train" / "red" / f"green {file.name}").rename(file)
+    second = deployment.train()
     assert second.success, refusals(second)
-    assert shop.promoted() != before
+    assert deployment.promoted() != before
 
 
-def test_a_holdout_that_was_replaced_on_purpose_is_let_pass(shop: Shop) -> None:
-    swap_channels(sorted(shop.training.glob("*/*/*")))
-    assert "candidate_is_judged_on_the_same_holdout" not in refusals(shop.train(gate={"new_holdout": True}))
+def test_a_deliberately_replaced_holdout_is_accepted(deployment: Deployment) -> None:
+    swap_channels(sorted(deployment.training.glob("*/*/*")))
+    assert "candidate_is_judged_on_the_same_holdout" not in refusals(deployment.train(gate={"new_holdout": True}))

@@ -1,4 +1,4 @@
-"""Labels: told from folders, a manifest or a pattern; pictures never change sides; contradictions lose their label."""
+"""Labels: read from folders, a manifest or a pattern; images keep their split; contradictory labels are dropped."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.images.labels import (
 from pipeline.images.split import HOLDOUT, TRAIN, join_split, split_by_digest, split_images
 from pipeline.images.split import SCHEMA as SPLIT_SCHEMA
 
-Place = tuple[str, str | None]
+LabelAndSplit = tuple[str, str | None]
 
 
 def write(folder: Path, *names: str) -> None:
@@ -35,8 +35,8 @@ def write_manifest(folder: Path, text: str) -> None:
     (folder / MANIFEST).write_bytes(text.encode())
 
 
-def places_of(folder: Path, pattern: str = "") -> dict[str, Place]:
-    """Label and split of every labelled file; no split where the digest decides."""
+def label_and_split_by_path(folder: Path, pattern: str = "") -> dict[str, LabelAndSplit]:
+    """Returns label and split by path; the split is None where the digest decides."""
     files = list_training_files(str(folder), pattern).labelled
     return {row["path"]: (row["label"], row["split"]) for row in files.to_pylist()}
 
@@ -48,9 +48,9 @@ def read(spark: SparkSession, folder: Path, pattern: str = "") -> list[Row]:
 # Folders
 
 
-def test_the_label_is_the_first_folder_whatever_lies_below(tmp_path: Path) -> None:
+def test_the_label_is_the_first_folder_at_any_depth(tmp_path: Path) -> None:
     write(tmp_path, "cat/1.jpg", "cat/2025/summer/2.jpg", "two words/3.jpg", "001/4.jpg", "写真/5.jpg", ".odd/_6.jpg")
-    assert places_of(tmp_path) == {
+    assert label_and_split_by_path(tmp_path) == {
         "cat/1.jpg": ("cat", None),
         "cat/2025/summer/2.jpg": ("cat", None),
         "two words/3.jpg": ("two words", None),
@@ -60,7 +60,7 @@ def test_the_label_is_the_first_folder_whatever_lies_below(tmp_path: Path) -> No
     }
 
 
-def test_a_folder_above_the_label_is_the_split(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_folder_above_the_label_sets_the_split(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "train/cat/1.jpg", "validation/cat/2.jpg", "test/dog/deep/3.jpg", "holdout/dog/4.jpg")
     assert {row["path"]: (row["label"], row["split"]) for row in read(spark, tmp_path)} == {
         "train/cat/1.jpg": ("cat", TRAIN),
@@ -70,18 +70,18 @@ def test_a_folder_above_the_label_is_the_split(spark: SparkSession, tmp_path: Pa
     }
 
 
-def test_a_stray_file_in_a_folder_of_the_split_has_no_label(tmp_path: Path) -> None:
+def test_a_stray_file_in_a_split_folder_has_no_label(tmp_path: Path) -> None:
     write(tmp_path, "train/cat/1.jpg", "train/.DS_Store", "test/cat/2.jpg")
-    assert sorted(places_of(tmp_path)) == ["test/cat/2.jpg", "train/cat/1.jpg"]
+    assert sorted(label_and_split_by_path(tmp_path)) == ["test/cat/2.jpg", "train/cat/1.jpg"]
     assert list_training_files(str(tmp_path)).unlabelled == ["train/.DS_Store"]
 
 
-def test_a_folder_of_pictures_named_train_is_a_label(tmp_path: Path) -> None:
+def test_a_folder_named_train_that_holds_images_is_a_label(tmp_path: Path) -> None:
     write(tmp_path, "train/1.jpg", "car/2.jpg")
-    assert places_of(tmp_path) == {"train/1.jpg": ("train", None), "car/2.jpg": ("car", None)}
+    assert label_and_split_by_path(tmp_path) == {"train/1.jpg": ("train", None), "car/2.jpg": ("car", None)}
 
 
-def test_files_without_a_label_are_left_out_and_counted_in_the_report(spark: SparkSession, tmp_path: Path) -> None:
+def test_unlabelled_files_are_skipped_and_counted_in_the_report(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "cat/1.jpg", "stray.jpg", "README.md", *(f"more_{number}.txt" for number in range(6)))
     files = list_training_files(str(tmp_path))
     training_images = read_training_images(spark, files)
@@ -91,7 +91,7 @@ def test_files_without_a_label_are_left_out_and_counted_in_the_report(spark: Spa
     assert report.texts["unlabelled"] == "'README.md', 'more_0.txt', 'more_1.txt', 'more_2.txt', 'more_3.txt'"
 
 
-def test_the_report_counts_both_sides_of_every_label(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_report_counts_both_splits_of_every_label(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "train/cat/1.jpg", "train/cat/2.jpg", "test/cat/3.jpg", "train/d|o<g>/4.jpg")
     files = list_training_files(str(tmp_path))
     report = describe_training_images(files)(read_training_images(spark, files))
@@ -102,7 +102,7 @@ def test_the_report_counts_both_sides_of_every_label(spark: SparkSession, tmp_pa
 
 
 @pytest.mark.parametrize("names", [[], ["stray.jpg", "another.jpg"]])
-def test_no_labelled_picture_at_all_is_an_error_with_the_cure(tmp_path: Path, names: list[str]) -> None:
+def test_a_folder_without_labelled_images_is_an_error_with_the_cure(tmp_path: Path, names: list[str]) -> None:
     write(tmp_path, *names)
     with pytest.raises(LabelError, match=rf"{re.escape(str(tmp_path))}: put images into folders named after"):
         list_training_files(str(tmp_path))
@@ -116,24 +116,24 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 # The split by digest
 
 
-def test_about_a_fifth_is_held_out(spark: SparkSession) -> None:
+def test_about_a_fifth_of_the_images_is_held_out(spark: SparkSession) -> None:
     digests = spark.range(20_000).select(F.sha2(F.col("id").cast("string"), 256).alias("image_id"))
-    sides = digests.groupBy(split_by_digest(F.col("image_id")).alias("split")).count().collect()
-    counts = {row["split"]: row["count"] for row in sides}
+    splits = digests.groupBy(split_by_digest(F.col("image_id")).alias("split")).count().collect()
+    counts = {row["split"]: row["count"] for row in splits}
     assert set(counts) == {TRAIN, HOLDOUT}
     assert 0.19 < counts[HOLDOUT] / 20_000 < 0.21
 
 
-def test_the_first_32_bits_decide_for_ever(spark: SparkSession) -> None:
+def test_the_first_32_bits_of_the_digest_determine_the_split(spark: SparkSession) -> None:
     starts = {"00000013": HOLDOUT, "00000014": TRAIN, "ffffffff": TRAIN, "000000c8": HOLDOUT}  # 19, 20, 95 and 0 of 100
     digests = [(start + rest * 56,) for start in starts for rest in "0f"]
-    frame = spark.createDataFrame(digests, "image_id string").withColumn("side", split_by_digest(F.col("image_id")))
+    frame = spark.createDataFrame(digests, "image_id string").withColumn("split", split_by_digest(F.col("image_id")))
     rows = frame.collect()
     assert len(rows) == 8
-    assert {(row["image_id"][:8], row["side"]) for row in rows} == set(starts.items())
+    assert {(row["image_id"][:8], row["split"]) for row in rows} == set(starts.items())
 
 
-def test_a_picture_stays_on_its_side_when_others_come_and_when_it_is_renamed(
+def test_an_image_keeps_its_split_when_others_arrive_and_when_it_is_renamed(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     write(tmp_path, *(f"cat/{number}.jpg" for number in range(60)))
@@ -160,7 +160,7 @@ def test_training_images_have_the_columns_of_their_schema(spark: SparkSession, t
 # The manifest
 
 
-def test_a_manifest_gives_labels_and_splits_and_outranks_folders(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_manifest_sets_labels_and_splits_and_overrides_folders(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg", "a/not listed.jpg")
     write_manifest(
         tmp_path, "path,label,split\na/1.jpg,cat,train\na/2.jpg,dog,test\na/3.jpg,cat,validation\na/4.jpg,,\n"
@@ -176,22 +176,24 @@ def test_a_manifest_gives_labels_and_splits_and_outranks_folders(spark: SparkSes
     assert files.unlabelled == ["a/4.jpg", "a/not listed.jpg"]
 
 
-def test_a_manifest_without_splits_leaves_them_to_the_digest(spark: SparkSession, tmp_path: Path) -> None:
+def test_without_splits_in_the_manifest_the_digest_decides(spark: SparkSession, tmp_path: Path) -> None:
     names = [f"{number}.jpg" for number in range(40)]
     write(tmp_path, *names)
     write_manifest(tmp_path, "path,label\n" + "".join(f"{name},cat\n" for name in names))
-    assert {split for _, split in places_of(tmp_path).values()} == {None}
+    assert {split for _, split in label_and_split_by_path(tmp_path).values()} == {None}
     assert {row["split"] for row in read(spark, tmp_path)} == {TRAIN, HOLDOUT}
 
 
-def test_a_manifest_groups_by_hand_and_tells_who_said_the_split(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_manifest_sets_groups_and_its_splits_are_recorded_as_user_defined(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     write(tmp_path, "1.jpg", "2.jpg", "3.jpg")
     write_manifest(tmp_path, "path,label,split,group\n1.jpg,cat,test,007\n2.jpg,cat,,shop | 2\n3.jpg,dog,,\n")
     rows = {row["path"]: (row["group"], row["split_said"]) for row in read(spark, tmp_path)}
     assert rows == {"1.jpg": ("007", HOLDOUT), "2.jpg": ("shop | 2", None), "3.jpg": (None, None)}
 
 
-def test_a_picture_cannot_be_of_two_groups_in_a_manifest(tmp_path: Path) -> None:
+def test_a_manifest_cannot_put_an_image_into_two_groups(tmp_path: Path) -> None:
     write(tmp_path, "1.jpg")
     write_manifest(tmp_path, "path,label,group\n1.jpg,cat,a\n1.jpg,cat,b\n")
     with pytest.raises(
@@ -200,13 +202,13 @@ def test_a_picture_cannot_be_of_two_groups_in_a_manifest(tmp_path: Path) -> None
         list_training_files(str(tmp_path))
 
 
-def test_a_pattern_can_find_groups_too(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_pattern_can_extract_groups(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "shop7/cat_1.jpg")
     (row,) = read(spark, tmp_path, r"(?P<group>shop\d+)/(?P<label>[a-z]+)_")
     assert (row["group"], row["label"]) == ("shop7", "cat")
 
 
-def test_labels_and_paths_in_a_manifest_are_text_as_it_stands(tmp_path: Path) -> None:
+def test_labels_and_paths_in_a_manifest_are_literal_text(tmp_path: Path) -> None:
     names = ["1.jpg", "2, or so.jpg", "3 写真.jpg", "4.jpg", "5.jpg", "6.jpg", "seven\nlines.jpg"]
     write(tmp_path, *names)
     write_manifest(
@@ -214,7 +216,7 @@ def test_labels_and_paths_in_a_manifest_are_text_as_it_stands(tmp_path: Path) ->
         '\ufeffpath,extra,label\r\n1.jpg,1,007\r\n"2, or so.jpg",2,"cats, and ""dogs"""\r\n3 写真.jpg,3,naïve 写真\r\n'
         '4.jpg,4,NA\r\n5.jpg,5,true\r\n6.jpg,6,2026-11-20\r\n"seven\nlines.jpg",7,null\r\n',
     )
-    assert {path: label for path, (label, _) in places_of(tmp_path).items()} == dict(
+    assert {path: label for path, (label, _) in label_and_split_by_path(tmp_path).items()} == dict(
         zip(names, ["007", 'cats, and "dogs"', "naïve 写真", "NA", "true", "2026-11-20", "null"], strict=True)
     )
 
@@ -228,7 +230,7 @@ def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, outside
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         pytest.param("", "is not a CSV file", id="nothing"),
         pytest.param("path,label\n1.jpg,cat,more\n", "is not a CSV file", id="too many cells"),
@@ -247,35 +249,35 @@ def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, outside
         ),
     ],
 )
-def test_a_manifest_that_cannot_be_used_is_an_error_with_the_cure(tmp_path: Path, text: str, complaint: str) -> None:
+def test_an_unusable_manifest_is_an_error_with_the_cure(tmp_path: Path, text: str, message: str) -> None:
     write(tmp_path, "1.jpg")
     write_manifest(tmp_path, text)
-    with pytest.raises(LabelError, match=re.escape(complaint)) as caught:
+    with pytest.raises(LabelError, match=re.escape(message)) as caught:
         list_training_files(str(tmp_path))
     assert MANIFEST in str(caught.value)
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_manifest_in_another_encoding_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_manifest_in_another_encoding_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     write(tmp_path, "1.jpg")
     (tmp_path / MANIFEST).write_bytes("path,label\n1.jpg,café\n".encode("latin-1"))
     with pytest.raises(LabelError, match=MANIFEST):
         list_training_files(str(tmp_path))
 
 
-def test_a_line_that_stands_twice_in_a_manifest_does_no_harm(tmp_path: Path) -> None:
+def test_a_repeated_line_in_a_manifest_is_harmless(tmp_path: Path) -> None:
     write(tmp_path, "1.jpg")
     write_manifest(tmp_path, "path,label\n1.jpg,cat\n1.jpg,cat\n")
-    assert places_of(tmp_path) == {"1.jpg": ("cat", None)}
+    assert label_and_split_by_path(tmp_path) == {"1.jpg": ("cat", None)}
 
 
 # The pattern
 
 
-def test_a_pattern_finds_label_and_split_in_the_path(tmp_path: Path) -> None:
+def test_a_pattern_extracts_label_and_split_from_the_path(tmp_path: Path) -> None:
     write(tmp_path, "x/cat_1_train.jpg", "x/dog_2_test.jpg", "x/cat_3.jpg", "x/unknown.jpg")
     pattern = r"(?P<label>[a-z]+)_\d+(_(?P<split>[a-z]+))?\.jpg$"
-    assert places_of(tmp_path, pattern) == {
+    assert label_and_split_by_path(tmp_path, pattern) == {
         "x/cat_1_train.jpg": ("cat", TRAIN),
         "x/dog_2_test.jpg": ("dog", HOLDOUT),
         "x/cat_3.jpg": ("cat", None),
@@ -284,7 +286,7 @@ def test_a_pattern_finds_label_and_split_in_the_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "complaint"),
+    ("pattern", "message"),
     [
         pytest.param("(?P<label>", "'(?P<label>' is not a regular expression", id="no expression"),
         pytest.param("([a-z]+)_", "has no group named label: write (?P<label>...)", id="no group"),
@@ -296,37 +298,37 @@ def test_a_pattern_finds_label_and_split_in_the_path(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_pattern_that_cannot_be_used_is_an_error_with_the_cure(tmp_path: Path, pattern: str, complaint: str) -> None:
+def test_an_unusable_pattern_is_an_error_with_the_cure(tmp_path: Path, pattern: str, message: str) -> None:
     write(tmp_path, "cat_1.jpg")
-    with pytest.raises(LabelError, match=re.escape(complaint)):
+    with pytest.raises(LabelError, match=re.escape(message)):
         list_training_files(str(tmp_path), pattern)
 
 
-# Equal pictures
+# Identical images
 
 
-def test_equal_pictures_have_one_label_or_none_and_stand_on_one_side(spark: SparkSession) -> None:
+def test_identical_images_have_at_most_one_label_and_one_split(spark: SparkSession) -> None:
     training_images = spark.createDataFrame(
         [
             ("agreed", "cat", TRAIN),
             ("agreed", "cat", TRAIN),
             ("contradicted", "cat", TRAIN),
             ("contradicted", "dog", TRAIN),
-            ("both sides", "dog", TRAIN),
-            ("both sides", "dog", HOLDOUT),
+            ("both splits", "dog", TRAIN),
+            ("both splits", "dog", HOLDOUT),
             ("alone", "dog", HOLDOUT),
             ("without features", "dog", TRAIN),
         ],
         "image_id string, label string, split string",
     )
-    digests = ["agreed", "contradicted", "both sides", "alone"]
+    digests = ["agreed", "contradicted", "both splits", "alone"]
     features = spark.createDataFrame([(digest, [1.0], 8, 8, "PNG", None, "b") for digest in digests], COLUMNS)
     split = split_images(training_images)
     labelled = join_split(features, split)
     assert {row["image_id"]: (row["label"], row["split"]) for row in labelled.collect()} == {
         "agreed": ("cat", TRAIN),
         "contradicted": (None, TRAIN),
-        "both sides": ("dog", HOLDOUT),
+        "both splits": ("dog", HOLDOUT),
         "alone": ("dog", HOLDOUT),
     }
     assert labelled.count() == 4

@@ -1,4 +1,4 @@
-"""The backbone of a deployment: one word changes it, nothing wrong replaces it, and the UI says what is out of date."""
+"""The backbone of a deployment: one setting changes it, invalid input never does, and the UI marks stale assets."""
 
 import hashlib
 import shutil
@@ -27,7 +27,7 @@ DAY = "2026-11-20"
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Two networks of a user's own."""
+    """Two user-supplied networks."""
     folder = tmp_path_factory.mktemp("networks")
     for name, model in (("fields", make_tiny_graph()), ("convolutions", make_convolutions())):
         onnx.save(model, folder / f"{name}.onnx")
@@ -51,8 +51,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory, training_folder: Path, ne
 
 @pytest.fixture(scope="module")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("instance"))) as made:
-        yield made
+    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("instance"))) as instance:
+        yield instance
 
 
 Run = Callable[..., dg.ExecuteInProcessResult]
@@ -71,7 +71,7 @@ def run(settings: Settings, instance: dg.DagsterInstance) -> Run:
 def make_backbone(
     settings: Settings, instance: dg.DagsterInstance, *others: str, **changes: object
 ) -> dg.ExecuteInProcessResult:
-    """Materializes the backbone and its checks alone, or after other assets."""
+    """Materializes the backbone with its checks, after any other assets."""
     definitions = build_definitions(settings.replace(**changes))
     job = definitions.resolve_implicit_global_asset_job_def()
     selection = [dg.AssetKey(name) for name in (*others, "backbone")]
@@ -83,7 +83,7 @@ def pointer(settings: Settings) -> str:
 
 
 def detector() -> onnx.ModelProto:
-    """Boxes and scores of a picture."""
+    """A network that returns boxes and scores."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["boxes"]),
@@ -108,7 +108,7 @@ def with_input(shape: list[int | str]) -> onnx.ModelProto:
     return model
 
 
-WRONG = {
+INVALID = {
     "a truncated graph": lambda path: path.write_bytes(make_convolutions().SerializeToString()[:5000]),
     "a text": lambda path: path.write_text("This is not a network.\n"),
     "an empty file": lambda path: path.write_bytes(b""),
@@ -119,24 +119,24 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("make", WRONG.values(), ids=WRONG)
-def test_a_wrong_file_is_one_clear_sentence_and_the_former_backbone_stays(
+@pytest.mark.parametrize("make", INVALID.values(), ids=INVALID)
+def test_an_invalid_file_gives_a_one_line_error_and_keeps_the_former_backbone(
     settings: Settings, instance: dg.DagsterInstance, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     assert make_backbone(settings, instance).success
     before = pointer(settings)
-    wrong = tmp_path / "wrong.onnx"
-    make(wrong)
-    result = make_backbone(settings, instance, backbone=str(wrong))
+    invalid_file = tmp_path / "invalid_file.onnx"
+    make(invalid_file)
+    result = make_backbone(settings, instance, backbone=str(invalid_file))
     assert not result.success
-    said = reason(result)
-    assert said.count("\n") == 0, said
-    assert str(wrong) in said
+    message = reason(result)
+    assert message.count("\n") == 0, message
+    assert str(invalid_file) in message
     assert pointer(settings) == before
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"backbone": "resnet"}, "there is no backbone 'resnet': set DAYLIGHT_BACKBONE to one of efficientnet-lite0,"),
         ({"backbone": "/nowhere/network.onnx"}, "/nowhere/network.onnx does not exist"),
@@ -145,50 +145,50 @@ def test_a_wrong_file_is_one_clear_sentence_and_the_former_backbone_stays(
         ({"features_tensor": "nose"}, "DAYLIGHT_FEATURES_TENSOR"),
     ],
 )
-def test_a_wrong_word_is_one_clear_sentence_and_the_former_backbone_stays(
-    settings: Settings, instance: dg.DagsterInstance, changes: dict[str, str], told: str
+def test_an_invalid_setting_gives_a_one_line_error_and_keeps_the_former_backbone(
+    settings: Settings, instance: dg.DagsterInstance, changes: dict[str, str], expected: str
 ) -> None:
     assert make_backbone(settings, instance).success
     before = pointer(settings)
-    said = reason(make_backbone(settings, instance, **changes))
-    assert told in said
-    assert said.count("\n") == 0
+    message = reason(make_backbone(settings, instance, **changes))
+    assert expected in message
+    assert message.count("\n") == 0
     assert pointer(settings) == before
 
 
-def test_a_graph_is_exported_once_and_found_again(settings: Settings, networks: dict[str, str], tmp_path: Path) -> None:
+def test_a_graph_is_exported_once_and_reused(settings: Settings, networks: dict[str, str], tmp_path: Path) -> None:
     lake = Lake(root=str(tmp_path))
     first, second = (BackboneCatalogue(name=path, pixel_scaling="unit", lake=lake) for path in networks.values())
-    made = first.export()
-    assert second.export().digest != made.digest
+    exported = first.export()
+    assert second.export().digest != exported.digest
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
-    assert first.export() == made
+    assert first.export() == exported
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
 
 
-def test_a_graph_that_is_damaged_or_computes_otherwise_by_now_is_made_anew(
+def test_a_damaged_graph_or_one_that_fails_its_golden_set_is_exported_again(
     networks: dict[str, str], tmp_path: Path
 ) -> None:
-    """As after an upgrade of Pillow that decodes otherwise: its golden set does not hold any more."""
+    """A Pillow upgrade that changes decoding, for instance, invalidates the golden set."""
     catalogue = BackboneCatalogue(name=networks["fields"], pixel_scaling="unit", lake=Lake(root=str(tmp_path)))
-    made = catalogue.export()
-    whole = Path(made.path).read_bytes()
-    Path(made.path).write_bytes(whole[:100])
-    assert catalogue.export() == made
-    assert Path(made.path).read_bytes() == whole
+    exported = catalogue.export()
+    whole = Path(exported.path).read_bytes()
+    Path(exported.path).write_bytes(whole[:100])
+    assert catalogue.export() == exported
+    assert Path(exported.path).read_bytes() == whole
 
-    aged = onnx.load(made.path)
+    aged = onnx.load(exported.path)
     scale = next(tensor for tensor in aged.graph.initializer if tensor.dims == [3, 1, 1])
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.1), scale.name))
     content = aged.SerializeToString()
     digest = hashlib.sha256(content).hexdigest()
     (tmp_path / "models" / "backbone" / f"{digest}.onnx").write_bytes(content)
-    (note,) = (tmp_path / "models" / "backbone" / "recipes").iterdir()
-    note.write_text(digest)
-    assert catalogue.export() == made
+    (recipe,) = (tmp_path / "models" / "backbone" / "recipes").iterdir()
+    recipe.write_text(digest)
+    assert catalogue.export() == exported
 
 
-def test_int8_once_calibrated_stays_as_it_was_calibrated(networks: dict[str, str], tmp_path: Path) -> None:
+def test_int8_keeps_its_first_calibration(networks: dict[str, str], tmp_path: Path) -> None:
     catalogue = BackboneCatalogue(
         name=networks["convolutions"], pixel_scaling="unit", lake=Lake(root=str(tmp_path / "lake"))
     )
@@ -197,10 +197,12 @@ def test_int8_once_calibrated_stays_as_it_was_calibrated(networks: dict[str, str
     with pytest.raises(PretrainedError, match="is calibrated on labelled images, and there are none"):
         catalogue.export(precision="int8")
     contents = [photo.content for photo in load_known_photos()]
-    made = catalogue.export(precision="int8", calibration=contents)
-    assert made.precision == "int8"
-    assert catalogue.export(precision="int8") == catalogue.export(precision="int8", calibration=contents[:3]) == made
-    assert catalogue.find_int8(fp32) == made
+    exported = catalogue.export(precision="int8", calibration=contents)
+    assert exported.precision == "int8"
+    assert (
+        catalogue.export(precision="int8") == catalogue.export(precision="int8", calibration=contents[:3]) == exported
+    )
+    assert catalogue.find_int8(fp32) == exported
 
 
 def test_an_unknown_precision_is_refused(networks: dict[str, str], tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_an_unknown_precision_is_refused(networks: dict[str, str], tmp_path: Pat
         catalogue.export(precision="fp16")
 
 
-def test_a_wrong_word_among_many_is_told_before_the_first_graph_is_made(
+def test_one_invalid_name_among_many_is_reported_before_the_first_export(
     networks: dict[str, str], tmp_path: Path
 ) -> None:
     catalogue = BackboneCatalogue(lake=Lake(root=str(tmp_path)))
@@ -218,22 +220,24 @@ def test_a_wrong_word_among_many_is_told_before_the_first_graph_is_made(
     with pytest.raises(PretrainedError, match="there is no precision 'fp16'"):
         catalogue.export_all([networks["fields"]], ["fp32", "fp16"], [])
     assert not any(tmp_path.iterdir())
-    made = list(catalogue.export_all(list(networks.values()), ["fp32"], []))
-    assert [each.name for each in made] == ["fields.onnx", "convolutions.onnx"]
+    exported = list(catalogue.export_all(list(networks.values()), ["fp32"], []))
+    assert [each.name for each in exported] == ["fields.onnx", "convolutions.onnx"]
 
 
-def test_an_own_network_s_features_are_its_own(settings: Settings, instance: dg.DagsterInstance) -> None:
+def test_a_user_supplied_network_matches_itself_and_its_recognition_check_only_warns(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
     result = make_backbone(settings, instance)
     assert result.success
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert checks["backbone_matches_its_network"].passed
     unknown = checks["backbone_recognises_known_photos"]
     assert not unknown.passed
-    assert unknown.severity == dg.AssetCheckSeverity.WARN, "nobody can tell, and that is no reason to stop"
+    assert unknown.severity == dg.AssetCheckSeverity.WARN, "unknown features must not stop a run"
 
 
 def stale_assets(settings: Settings, instance: dg.DagsterInstance) -> dict[str, set[str]]:
-    """What the UI marks as unsynced, and why."""
+    """Returns the assets that the UI marks as unsynced, with the causes."""
     graph = build_definitions(settings).resolve_asset_graph()
     resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
     marked = {}
@@ -246,14 +250,14 @@ def stale_assets(settings: Settings, instance: dg.DagsterInstance) -> dict[str, 
 
 
 @pytest.fixture(scope="module")
-def worked(run: Run) -> None:
-    """A deployment that trained and predicted a day."""
+def completed(run: Run) -> None:
+    """Trains and predicts a day."""
     assert run("training").success
     assert run("daily", DAY).success
 
 
-def test_a_change_of_the_backbone_is_safe_and_seen_and_going_back_is_served_from_the_cache(
-    worked: None, run: Run, settings: Settings, instance: dg.DagsterInstance, networks: dict[str, str]
+def test_a_backbone_change_is_safe_and_visible_and_changing_back_uses_the_cache(
+    completed: None, run: Run, settings: Settings, instance: dg.DagsterInstance, networks: dict[str, str]
 ) -> None:
     assert stale_assets(settings, instance) == {}
 
@@ -268,40 +272,40 @@ def test_a_change_of_the_backbone_is_safe_and_seen_and_going_back_is_served_from
         [e.step_failure_data.error for e in refused.all_events if e.is_step_failure]
     )
 
-    lenient = {"max_calibration_error": 1.0, "max_slowdown": 100.0, "max_growth": 10.0}  # these are toys
+    lenient = {"max_calibration_error": 1.0, "max_slowdown": 100.0, "max_growth": 10.0}  # toy networks
     trained = run("training", backbone=changed.backbone, **lenient)
     assert trained.success
     assert run("daily", DAY, backbone=changed.backbone).success
     assert stale_assets(changed, instance) == {}
 
-    back = run("training", **lenient)
-    assert back.success
-    (features,) = back.asset_materializations_for_node("training_features")
+    restored = run("training", **lenient)
+    assert restored.success
+    (features,) = restored.asset_materializations_for_node("training_features")
     assert features.metadata["embedded_count"].value == 0
     assert features.metadata["cache_hit_count"].value == 90
     assert run("daily", DAY).success
 
 
-def test_what_is_made_again_and_is_the_same_puts_nothing_out_of_date(
-    worked: None, run: Run, settings: Settings, instance: dg.DagsterInstance
+def test_retraining_with_equal_results_makes_nothing_stale(
+    completed: None, run: Run, settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     assert run("training").success
     assert stale_assets(settings, instance) == {}
 
 
-def test_labelled_pictures_that_changed_put_what_is_made_of_them_out_of_date_and_no_day(
-    worked: None, settings: Settings, instance: dg.DagsterInstance, tmp_path: Path, make_photo: MakePhoto
+def test_changed_training_images_make_training_assets_stale_but_no_day(
+    completed: None, settings: Settings, instance: dg.DagsterInstance, tmp_path: Path, make_photo: MakePhoto
 ) -> None:
-    """The backbone is told from them, but its version is its digest."""
+    """The backbone depends on the images, but its version is its digest."""
     shutil.copytree(settings.training, tmp_path, dirs_exist_ok=True)
     (tmp_path / "red" / "another.jpg").write_bytes(make_photo("red", 4000))
     changed = settings.replace(training=str(tmp_path))
     job = build_definitions(changed).resolve_implicit_global_asset_job_def()
     images = [dg.AssetKey("training_images")]
     assert job.execute_in_process(instance=instance, asset_selection=images).success
-    below = {"training_features", "near_duplicates", "training_split", "classifier_candidate", "label_issues"}
-    assert stale_assets(changed, instance).keys() == {"precision_measurement", "backbone", *below}
+    downstream = {"training_features", "near_duplicates", "training_split", "classifier_candidate", "label_issues"}
+    assert stale_assets(changed, instance).keys() == {"precision_measurement", "backbone", *downstream}
     before = pointer(settings)
     assert make_backbone(changed, instance, "precision_measurement").success
     assert pointer(settings) == before
-    assert stale_assets(changed, instance).keys() == below
+    assert stale_assets(changed, instance).keys() == downstream

@@ -1,4 +1,4 @@
-"""The classifier registry: only judged candidates are promoted, and a roll-back withdraws until it is reversed."""
+"""The classifier registry: only judged candidates are promoted, and a rollback withdraws a version until reversed."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ A, B, C = "a" * 16, "b" * 16, "c" * 16
 
 @pytest.fixture
 def registry(tmp_path: Path, spark: SparkSession, spark_resource: SparkResource) -> ClassifierRegistry:
-    """A registry in which A was promoted, then B."""
+    """A registry that promoted A, then B."""
     store = ModelStore(lake=Lake(root=str(tmp_path)), spark=spark_resource)
     for version in (A, B):
         store.save("classifier", Classifier(version, "backbone", PipelineModel([]), {"backbone": "backbone"}))
@@ -42,7 +42,7 @@ def test_a_refused_candidate_is_not_promoted_and_the_error_gives_the_reasons(reg
         registry.check_promotable(C)
 
 
-def test_a_verdict_and_a_withdrawal_of_commit_41041cd_are_read(registry: ClassifierRegistry) -> None:
+def test_verdicts_and_withdrawals_of_commit_41041cd_are_read(registry: ClassifierRegistry) -> None:
     registry.store.write_note("verdicts", C, {"against": B, "refusals": {}})
     registry.store.write_note("withdrawn", A, {"for": B})
     registry.check_promotable(C)
@@ -50,24 +50,26 @@ def test_a_verdict_and_a_withdrawal_of_commit_41041cd_are_read(registry: Classif
 
 
 @pytest.mark.parametrize("version", [A, "previous"])
-def test_a_roll_back_withdraws_the_current_classifier_until_it_is_promoted_again(
+def test_a_rollback_withdraws_the_current_classifier_until_it_is_promoted_again(
     registry: ClassifierRegistry, version: str
 ) -> None:
-    back = registry.roll_back(version)
-    assert back.version == A
+    restored = registry.roll_back(version)
+    assert restored.version == A
     assert (registry.is_withdrawn(B), registry.is_withdrawn(A)) == (True, False)
-    registry.store.save("classifier", back)
+    registry.store.save("classifier", restored)
     registry.store.save("classifier", registry.roll_back(B))
     assert (registry.is_withdrawn(B), registry.is_withdrawn(A)) == (False, True)
 
 
-def test_a_version_that_was_never_promoted_is_refused_with_the_former_ones(registry: ClassifierRegistry) -> None:
+def test_rolling_back_to_a_never_promoted_version_is_refused_and_lists_former_versions(
+    registry: ClassifierRegistry,
+) -> None:
     with pytest.raises(PromotionError, match=f"'{C}' was never promoted in this lake; former versions, .*: {A}"):
         registry.roll_back(C)
     assert not registry.is_withdrawn(B)
 
 
-def test_a_roll_back_to_a_damaged_classifier_withdraws_nothing(registry: ClassifierRegistry, tmp_path: Path) -> None:
+def test_a_rollback_to_a_damaged_classifier_withdraws_nothing(registry: ClassifierRegistry, tmp_path: Path) -> None:
     (tmp_path / "models" / "classifier" / A / "evaluation.json").unlink()
     with pytest.raises(ModelError, match="missing or damaged"):
         registry.roll_back(A)

@@ -1,4 +1,4 @@
-"""Upgrades: a lake of commit 41041cd stays usable, keeps its split and its classifier, and two runs may upgrade it."""
+"""Upgrades: a lake of commit 41041cd keeps its split and its classifier; concurrent runs upgrade it once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ OldLake = Callable[[Path], str]
 
 
 def write_table(lake: Path | str, name: str, rows: pa.Table) -> None:
-    """Writes a table as the lake does, with its version in the log."""
+    """Writes a table like the lake, with its version in the log."""
     mark = CommitProperties(app_transactions=[Transaction(WHOLE_TABLE, 1)])
     write_deltalake(f"{lake}/{name}", rows, mode="overwrite", schema_mode="overwrite", commit_properties=mark)
 
@@ -40,7 +40,7 @@ def old_lake(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_the_split_and_the_near_duplicates_become_tables_of_their_own_once(old_lake: str, spark: SparkSession) -> None:
+def test_the_split_and_the_near_duplicates_move_to_separate_tables_once(old_lake: str, spark: SparkSession) -> None:
     assert upgrade_lake(old_lake) == ["near_duplicates", "training_split"]
     features = DeltaTable(f"{old_lake}/training_features").to_pyarrow_table(columns=SPLIT_COLUMNS)
     assert read_rows(old_lake, "training_split") == sorted(features.to_pylist(), key=str)
@@ -51,26 +51,26 @@ def test_the_split_and_the_near_duplicates_become_tables_of_their_own_once(old_l
     assert DeltaTable(f"{old_lake}/training_split").transaction_version(WHOLE_TABLE) == 1
 
 
-def test_a_table_that_this_version_wrote_is_never_replaced(old_lake: str) -> None:
+def test_a_table_written_by_this_version_is_never_replaced(old_lake: str) -> None:
     write_table(old_lake, "training_split", pa.table({"image_id": ["new"]}))
     assert upgrade_lake(old_lake) == ["near_duplicates"]
     assert read_rows(old_lake, "training_split") == [{"image_id": "new"}]
 
 
-def test_a_new_lake_and_one_without_a_training_need_no_upgrade(tmp_path: Path) -> None:
+def test_a_new_or_untrained_lake_needs_no_upgrade(tmp_path: Path) -> None:
     assert upgrade_lake(str(tmp_path / "none")) == []
     write_table(tmp_path, "training_features", pa.table({"image_id": ["a"], "width": [1]}))
     assert upgrade_lake(str(tmp_path)) == []
 
 
-def test_a_table_without_rows_is_upgraded(tmp_path: Path, spark: SparkSession) -> None:
+def test_an_empty_table_is_upgraded(tmp_path: Path, spark: SparkSession) -> None:
     pairs = pa.table({"image_id": ["a"], "twin_id": ["c"], "similarity": [0.9], "correlation": [0.95]})
     write_table(tmp_path, "training_twins", pairs.slice(1))
     assert upgrade_lake(str(tmp_path)) == ["near_duplicates"]
     assert Lake(root=str(tmp_path)).read(spark, "near_duplicates", None).frame.count() == 0
 
 
-def test_runs_that_start_at_once_upgrade_it_once(old_lake: str) -> None:
+def test_concurrent_runs_upgrade_a_lake_once(old_lake: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         written = [table for tables in pool.map(upgrade_lake, [old_lake] * 8) for table in tables]
     assert sorted(written) == ["near_duplicates", "training_split"]
@@ -78,9 +78,7 @@ def test_runs_that_start_at_once_upgrade_it_once(old_lake: str) -> None:
     assert len(read_rows(old_lake, "near_duplicates")) == 1
 
 
-def test_the_features_lose_the_columns_of_the_split_when_they_are_next_written(
-    old_lake: str, spark: SparkSession
-) -> None:
+def test_the_next_write_of_the_features_drops_the_split_columns(old_lake: str, spark: SparkSession) -> None:
     lake = Lake(root=old_lake)
     lake.write("training_features", spark.createDataFrame([("d", 4)], "image_id string, width long"), None)
     assert lake.read(spark, "training_features", None).frame.columns == ["image_id", "width"]
@@ -88,7 +86,7 @@ def test_the_features_lose_the_columns_of_the_split_when_they_are_next_written(
 
 
 @pytest.mark.slow
-def test_the_next_day_and_the_next_training_of_a_former_lake_run_green_and_no_image_changes_its_split(
+def test_an_old_lake_predicts_and_trains_and_no_image_changes_its_split(
     spark: SparkSession, tmp_path: Path, make_photo: MakePhoto
 ) -> None:
     deployment = Deployment(tmp_path)

@@ -1,4 +1,4 @@
-"""Groups: never on both sides; the split stays put when pictures come; what was torn is left out, never held out."""
+"""Leakage groups: never split across train and holdout, stable as images arrive; conflicts are excluded."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from resources.lake.lake import Lake
 from resources.settings import Settings, read_settings
 
 IMAGES = "image_id string, split string, split_said string, group string"
-TRAINED, HELD = "ff", "00"
-"""How digests begin that draw the train side, and the holdout."""
+TRAIN_PREFIX, HOLDOUT_PREFIX = "ff", "00"
+"""Digest prefixes that fall into the train split and the holdout."""
 
 
 def name(start: str, number: int = 0) -> str:
@@ -33,101 +33,101 @@ def name(start: str, number: int = 0) -> str:
 
 def split(
     spark: SparkSession,
-    pictures: dict[str, tuple[str | None, str | None]],
+    images: dict[str, tuple[str | None, str | None]],
     pairs: list[tuple[str, str]],
     former: dict[str, str | None] | None = None,
 ) -> dict[str, str | None]:
-    """Sides by picture; pictures are given with the side that is said and the name of their group."""
+    """Returns the split of each image; `images` gives its user-defined split and group."""
     rows = [
-        (image_id, said or (HOLDOUT if image_id[:2] == HELD else TRAIN), said, group)
-        for image_id, (said, group) in pictures.items()
+        (image_id, given or (HOLDOUT if image_id[:2] == HOLDOUT_PREFIX else TRAIN), given, group)
+        for image_id, (given, group) in images.items()
     ]
-    images = spark.createDataFrame(rows, IMAGES)
-    members = group_images(spark.createDataFrame(pairs, "image_id string, near_duplicate_id string"), images)
+    frame = spark.createDataFrame(rows, IMAGES)
+    members = group_images(spark.createDataFrame(pairs, "image_id string, near_duplicate_id string"), frame)
     before = None if former is None else spark.createDataFrame(list(former.items()), "image_id string, split string")
-    found = split_groups(images, members, before).collect()
-    assert len(found) == len(pictures)
+    found = split_groups(frame, members, before).collect()
+    assert len(found) == len(images)
     return {row["image_id"]: row["split"] for row in found}
 
 
-A, B, C, D = name(HELD, 1), name(TRAINED, 2), name(TRAINED, 3), name(HELD, 4)
+A, B, C, D = name(HOLDOUT_PREFIX, 1), name(TRAIN_PREFIX, 2), name(TRAIN_PREFIX, 3), name(HOLDOUT_PREFIX, 4)
 ALONE = (None, None)
 
 
-def test_a_picture_alone_is_on_the_side_of_its_digest(spark: SparkSession) -> None:
+def test_a_single_image_is_split_by_its_digest(spark: SparkSession) -> None:
     assert split(spark, {A: ALONE, B: ALONE}, []) == {A: HOLDOUT, B: TRAIN}
 
 
-def test_a_new_group_is_on_the_side_that_its_smallest_digest_draws(spark: SparkSession) -> None:
+def test_a_new_group_is_split_by_its_smallest_digest(spark: SparkSession) -> None:
     assert split(spark, {A: ALONE, B: ALONE, C: ALONE}, [(A, B), (B, C)]) == dict.fromkeys((A, B, C), HOLDOUT)
 
 
-def test_a_group_by_hand_is_on_the_side_that_its_name_draws_whoever_is_in_it(spark: SparkSession) -> None:
-    drawn = {
-        row["name"]: row["side"]
+def test_a_user_defined_group_is_split_by_its_name_whatever_its_members(spark: SparkSession) -> None:
+    expected = {
+        row["name"]: row["split"]
         for row in spark.createDataFrame([(f"shop {n}",) for n in range(20)], "name string")
-        .withColumn("side", split_by_digest(F.sha2("name", 256)))
+        .withColumn("split", split_by_digest(F.sha2("name", 256)))
         .collect()
     }
-    assert set(drawn.values()) == {TRAIN, HOLDOUT}
-    pictures = {name(start, n): (None, f"shop {n}") for n in range(20) for start in (HELD, TRAINED)}
-    assert split(spark, pictures, []) == {image_id: drawn[group] for image_id, (_, group) in pictures.items()}
+    assert set(expected.values()) == {TRAIN, HOLDOUT}
+    images = {name(start, n): (None, f"shop {n}") for n in range(20) for start in (HOLDOUT_PREFIX, TRAIN_PREFIX)}
+    assert split(spark, images, []) == {image_id: expected[group] for image_id, (_, group) in images.items()}
 
 
-def test_the_split_stays_put_when_twins_come(spark: SparkSession) -> None:
+def test_the_split_is_stable_when_near_duplicates_arrive(spark: SparkSession) -> None:
     before = split(spark, {B: ALONE, D: ALONE}, [])
     assert before == {B: TRAIN, D: HOLDOUT}
-    smaller = name(HELD, 0)  # would draw the holdout for its group
+    smaller = name(HOLDOUT_PREFIX, 0)  # as the smallest digest it would choose the holdout
     assert split(spark, {B: ALONE, D: ALONE, smaller: ALONE}, [(smaller, B)], before) == before | {smaller: TRAIN}
 
 
-def test_a_group_that_a_new_picture_bridges_keeps_its_holdout_and_leaves_the_others_out(spark: SparkSession) -> None:
+def test_groups_bridged_by_a_new_image_keep_their_holdout_and_exclude_the_rest(spark: SparkSession) -> None:
     before = split(spark, {A: ALONE, B: ALONE}, [])
-    pictures, pairs = {A: ALONE, B: ALONE, C: ALONE}, [(A, C), (B, C)]
-    torn = split(spark, pictures, pairs, before)
-    assert torn == {A: HOLDOUT, B: None, C: None}
-    assert split(spark, pictures, pairs, torn) == torn, "the next training changes nothing"
-    assert split(spark, {A: ALONE, B: ALONE}, [], torn) == {A: HOLDOUT, B: TRAIN}, "once the bridge is gone"
+    images, pairs = {A: ALONE, B: ALONE, C: ALONE}, [(A, C), (B, C)]
+    bridged = split(spark, images, pairs, before)
+    assert bridged == {A: HOLDOUT, B: None, C: None}
+    assert split(spark, images, pairs, bridged) == bridged, "the next training changes nothing"
+    assert split(spark, {A: ALONE, B: ALONE}, [], bridged) == {A: HOLDOUT, B: TRAIN}, "the bridge is gone"
 
 
-def test_twins_in_the_folders_of_both_sides_are_left_out_of_training(spark: SparkSession) -> None:
-    pictures = {A: (TRAIN, None), B: (HOLDOUT, None), C: ALONE}
-    assert split(spark, pictures, [(A, B), (B, C)]) == {A: None, B: HOLDOUT, C: None}
-    assert split(spark, pictures, [(A, B)], {A: HOLDOUT, B: TRAIN, C: TRAIN}) == {A: None, B: HOLDOUT, C: TRAIN}
+def test_near_duplicates_in_train_and_holdout_folders_are_excluded_from_training(spark: SparkSession) -> None:
+    images = {A: (TRAIN, None), B: (HOLDOUT, None), C: ALONE}
+    assert split(spark, images, [(A, B), (B, C)]) == {A: None, B: HOLDOUT, C: None}
+    assert split(spark, images, [(A, B)], {A: HOLDOUT, B: TRAIN, C: TRAIN}) == {A: None, B: HOLDOUT, C: TRAIN}
 
 
-def test_a_picture_in_two_groups_by_hand_joins_them(spark: SparkSession) -> None:
+def test_an_image_in_two_user_defined_groups_merges_them(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN, None, "x"), (A, TRAIN, None, "y"), (B, TRAIN, None, "y")], IMAGES)
     members = group_images(spark.createDataFrame([], "image_id string, near_duplicate_id string"), images)
     assert sorted(map(tuple, members.collect())) == [(A, A, "x"), (B, A, "x")]
 
 
-def test_a_name_that_looks_like_a_picture_is_a_name(spark: SparkSession) -> None:
+def test_a_group_name_that_equals_an_image_id_remains_a_name(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN, None, B), (C, TRAIN, None, B), (B, TRAIN, None, None)], IMAGES)
     members = group_images(spark.createDataFrame([], "image_id string, near_duplicate_id string"), images)
     assert {row["image_id"] for row in members.collect()} == {A, C}
 
 
-def test_a_table_of_a_former_version_keeps_every_side(spark: SparkSession) -> None:
+def test_a_table_of_a_former_version_keeps_its_split(spark: SparkSession) -> None:
     images = spark.createDataFrame([(A, TRAIN), (B, HOLDOUT), (C, TRAIN)], "image_id string, split string")
     members = group_images(spark.createDataFrame([(B, C)], "image_id string, near_duplicate_id string"), images)
-    sides = {row["image_id"]: row["split"] for row in split_groups(images, members, None).collect()}
-    assert sides == {A: TRAIN, B: HOLDOUT, C: None}
+    splits = {row["image_id"]: row["split"] for row in split_groups(images, members, None).collect()}
+    assert splits == {A: TRAIN, B: HOLDOUT, C: None}
 
 
-def test_a_picture_that_is_left_out_is_neither_learned_from_nor_judged_on(spark: SparkSession) -> None:
+def test_an_excluded_image_is_used_neither_for_training_nor_for_evaluation(spark: SparkSession) -> None:
     rows = [
-        (name("00", n), label, side, [float(label == "a"), float(n % 3), 1.0], "b")
-        for n, (label, side) in enumerate([(label, side) for side in (TRAIN, HOLDOUT) for label in "ab"] * 5)
+        (name("00", n), label, split, [float(label == "a"), float(n % 3), 1.0], "b")
+        for n, (label, split) in enumerate([(label, split) for split in (TRAIN, HOLDOUT) for label in "ab"] * 5)
     ]
     schema = "image_id string, label string, split string, features array<float>, backbone string"
-    left_out = [(name("ff", n), "c", None, [9.0, 9.0, 9.0], "b") for n in range(3)]
-    fitted = fit_classifier(spark.createDataFrame(rows + left_out, schema), ClassifierParams(params={"maxIter": 2}))
+    excluded = [(name("ff", n), "c", None, [9.0, 9.0, 9.0], "b") for n in range(3)]
+    fitted = fit_classifier(spark.createDataFrame(rows + excluded, schema), ClassifierParams(params={"maxIter": 2}))
     assert fitted.labels == ["a", "b"]
     assert (fitted.report["train_count"], fitted.report["holdout_count"]) == (10, 10)
 
 
-def test_the_page_counts_groups_and_shows_the_largest(spark: SparkSession, make_photo: MakePhoto) -> None:
+def test_the_report_counts_groups_and_shows_the_largest(spark: SparkSession, make_photo: MakePhoto) -> None:
     schema = "image_id string, group string, label string, split string, split_alone string, content binary"
     rows = [
         (A, A, "x|y", HOLDOUT, HOLDOUT, make_photo()),
@@ -145,7 +145,7 @@ def test_the_page_counts_groups_and_shows_the_largest(spark: SparkSession, make_
     assert not alone.images
 
 
-# The graph
+# The asset graph
 
 
 @pytest.fixture
@@ -166,12 +166,12 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
-        yield made
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield instance
 
 
 def materialize(settings: Settings, instance: dg.DagsterInstance, **config: bool) -> dict[str, dict]:
-    """Reads the labelled pictures, finds twins and splits; gives the rows of `training_split` by path."""
+    """Materializes the split and its inputs; returns the rows of `training_split` by path."""
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         run_config={"ops": {"training_split": {"config": config}}},
@@ -190,7 +190,7 @@ def materialize(settings: Settings, instance: dg.DagsterInstance, **config: bool
     return {row["path"]: by_id[row["image_id"]] for row in paths}
 
 
-def test_twins_and_hand_groups_lie_on_one_side_and_a_growing_folder_moves_nothing(
+def test_groups_stay_within_one_split_and_a_growing_folder_moves_no_image(
     spark: SparkSession, settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     folder = Path(settings.training)
@@ -203,21 +203,23 @@ def test_twins_and_hand_groups_lie_on_one_side_and_a_growing_folder_moves_nothin
     after = materialize(settings, instance)
     assert len(after) == 2 * len(before)
     for path, row in before.items():
-        twin = after[path.replace(".jpg", ".small.jpg")]
-        assert after[path]["split"] == twin["split"] == row["split"]
-        assert after[path]["group"] == twin["group"]
+        duplicate = after[path.replace(".jpg", ".small.jpg")]
+        assert after[path]["split"] == duplicate["split"] == row["split"]
+        assert after[path]["group"] == duplicate["group"]
     lines = [f"{path},{path[:3]},{path[:3]}\n" for path in after]
     (folder / "manifest.csv").write_text("path,label,group\n" + "".join(lines))
-    torn = materialize(settings, instance)
-    assert all(row["split"] == (HOLDOUT if after[path]["split"] == HOLDOUT else None) for path, row in torn.items())
-    anew = materialize(settings, instance, split_anew=True)
-    assert len({row["group"] for row in anew.values()}) == 2
+    conflicting = materialize(settings, instance)
     assert all(
-        len({row["split"] for path, row in anew.items() if path.startswith(label)}) == 1 for label in ("cat", "dog")
+        row["split"] == (HOLDOUT if after[path]["split"] == HOLDOUT else None) for path, row in conflicting.items()
+    )
+    resplit = materialize(settings, instance, split_anew=True)
+    assert len({row["group"] for row in resplit.values()}) == 2
+    assert all(
+        len({row["split"] for path, row in resplit.items() if path.startswith(label)}) == 1 for label in ("cat", "dog")
     )
 
 
-def test_a_lake_of_the_former_version_gains_the_columns_and_keeps_its_sides(
+def test_a_lake_of_the_former_version_gains_the_new_columns_and_keeps_its_split(
     spark: SparkSession, settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     new = materialize(settings, instance)

@@ -1,4 +1,4 @@
-"""The bake-off: one row per backbone and precision, judged once, told in a table and a picture."""
+"""The bake-off: one row per backbone and precision, judged once, shown in a table and a plot."""
 
 import io
 from dataclasses import replace
@@ -60,14 +60,18 @@ def judgements(tmp_path_factory: pytest.TempPathFactory) -> Judgements:
 
 
 def judge(
-    backbones: list[Backbone], training_images: DataFrame, judgements: Judgements, told: list[str], **changes: object
+    backbones: list[Backbone],
+    training_images: DataFrame,
+    judgements: Judgements,
+    messages: list[str],
+    **changes: object,
 ) -> list[Contender]:
     def embed(backbone: Backbone) -> DataFrame:
         return label_features(extract_features(training_images, backbone), training_images)
 
-    pictures = sample_images(training_images, 8)
+    sample = sample_images(training_images, 8)
     search = replace(SEARCH, **changes)
-    return judge_backbones(backbones, embed, pictures, search, judgements.recall, judgements.keep, told.append)
+    return judge_backbones(backbones, embed, sample, search, judgements.recall, judgements.keep, messages.append)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def first(training_images: DataFrame, tiny_backbone: Backbone, judgements: Judge
     return judge([tiny_backbone], training_images, judgements, [])
 
 
-def test_a_contender_is_judged_with_all_its_numbers(first: list[Contender], tiny_backbone: Backbone) -> None:
+def test_a_contender_has_all_its_measurements(first: list[Contender], tiny_backbone: Backbone) -> None:
     (judged,) = first
     assert (judged.backbone, judged.precision, judged.digest) == ("tiny", "fp32", tiny_backbone.digest)
     assert 0.5 < judged.accuracy_low < judged.accuracy <= judged.accuracy_high <= 1
@@ -84,53 +88,53 @@ def test_a_contender_is_judged_with_all_its_numbers(first: list[Contender], tiny
     assert judged.dimension == 48
 
 
-def test_adding_a_backbone_judges_only_that_one(
+def test_adding_a_backbone_judges_only_the_new_one(
     first: list[Contender],
     training_images: DataFrame,
     tiny_backbone: Backbone,
     other_backbone: Backbone,
     judgements: Judgements,
 ) -> None:
-    told: list[str] = []
-    both = judge([tiny_backbone, other_backbone], training_images, judgements, told)
-    assert both[0] == first[0], "its measured speed would differ had it been measured again"
-    assert [sentence.rpartition("(")[2].rstrip(")") for sentence in told] == ["from an earlier bake-off", "new"]
-    assert told[1].startswith("convolutions fp32: accuracy ")
+    messages: list[str] = []
+    both = judge([tiny_backbone, other_backbone], training_images, judgements, messages)
+    assert both[0] == first[0], "a second measurement would give another speed"
+    assert [message.rpartition("(")[2].rstrip(")") for message in messages] == ["from an earlier bake-off", "new"]
+    assert messages[1].startswith("convolutions fp32: accuracy ")
 
 
-def test_another_search_is_another_judgement(
+def test_changed_search_settings_need_a_new_judgement(
     first: list[Contender], training_images: DataFrame, tiny_backbone: Backbone, judgements: Judgements
 ) -> None:
-    told: list[str] = []
-    (again,) = judge([tiny_backbone], training_images, judgements, told, folds=3)
-    assert told[0].endswith("(new)")
+    messages: list[str] = []
+    (again,) = judge([tiny_backbone], training_images, judgements, messages, folds=3)
+    assert messages[0].endswith("(new)")
     assert again.training != first[0].training
 
 
-def test_a_table_of_contenders_reads_back_as_it_was(spark: SparkSession) -> None:
+def test_a_table_of_contenders_reads_back_unchanged(spark: SparkSession) -> None:
     contenders = [contender("a"), contender("b", precision="int8")]
     assert list(read_contenders(tabulate_contenders(spark, contenders)).values()) == contenders
 
 
-def test_judgements_survive_in_the_lake(judgements: Judgements) -> None:
+def test_judgements_are_stored_in_the_lake(judgements: Judgements) -> None:
     judgements.keep(contender("kept"))
     assert judgements.recall("training of kept fp32") == contender("kept")
     assert judgements.recall("never") is None
 
 
-def test_the_front_is_what_nobody_beats() -> None:
+def test_the_pareto_front_holds_every_undominated_contender() -> None:
     best, fastest = contender("best", 0.92, 0.03), contender("fastest", 0.88, 0.01)
-    middle, beaten = contender("middle", 0.90, 0.02), contender("beaten", 0.89, 0.02)
-    twin = replace(middle, backbone="twin")
-    assert pareto_front([best, fastest, middle, beaten, twin]) == [best, fastest, middle, twin]
+    middle, dominated = contender("middle", 0.90, 0.02), contender("dominated", 0.89, 0.02)
+    tied = replace(middle, backbone="tied")
+    assert pareto_front([best, fastest, middle, dominated, tied]) == [best, fastest, middle, tied]
 
 
-def test_dollars_follow_from_cpu_seconds() -> None:
+def test_price_and_throughput_follow_from_cpu_seconds() -> None:
     assert contender(cpu_seconds=0.0036).dollars_per_million(0.05) == pytest.approx(0.05)
     assert contender(cpu_seconds=0.0036).images_per_second == pytest.approx(1 / 0.0036)
 
 
-def test_the_page_shows_table_and_plot_inline(spark: SparkSession) -> None:
+def test_the_report_shows_the_table_and_the_plot_inline(spark: SparkSession) -> None:
     names = [
         *("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "resnet50"),
         *("mobilenet-v2", "inception-v3", "xception"),
@@ -144,26 +148,26 @@ def test_the_page_shows_table_and_plot_inline(spark: SparkSession) -> None:
     assert report.texts["best"] == "xception fp32"
     assert report.numbers["best_accuracy"] == pytest.approx(0.89)
     table = report.tables["contenders"]
-    assert len(table) < 1000, "longer Markdown hides behind a link"
+    assert len(table) < 1000, "the UI collapses longer Markdown"
     assert table.splitlines()[2] == "| xception fp32|0.890 ±0.020|0.800|50|0.28|1280|18 |"
     plot = Image.open(io.BytesIO(report.images["pareto"]))
     assert plot.format == "JPEG"
-    assert plot.width <= 440, "wider pictures are cut off"
+    assert plot.width <= 440, "the UI crops wider images"
 
 
-def test_a_hostile_name_is_no_markdown() -> None:
+def test_a_hostile_name_is_escaped_in_markdown() -> None:
     assert "[x](" not in contender_table([contender("[x](http://evil)|*b*")], 0.05)
 
 
 @pytest.mark.parametrize(
     ("share", "support", "low", "high"), [(0.9, 341, 0.8636, 0.9274), (1.0, 10, 0.7225, 1.0), (0.0, 10, 0.0, 0.2775)]
 )
-def test_intervals_are_wilson_s(share: float, support: int, low: float, high: float) -> None:
-    """Against Wilson's formula as statsmodels computes it."""
+def test_the_interval_of_a_share_is_wilsons(share: float, support: int, low: float, high: float) -> None:
+    """The expected values come from statsmodels."""
     assert interval_of_share(share, support) == pytest.approx((low, high), abs=5e-4)
 
 
-def test_a_sample_is_always_the_same_and_of_the_train_side(training_images: DataFrame) -> None:
+def test_the_sample_is_reproducible_and_drawn_from_the_train_split(training_images: DataFrame) -> None:
     sample = sample_images(training_images, 8)
     assert sample == sample_images(training_images.repartition(5), 8)
     train = training_images.where("split = 'train'")

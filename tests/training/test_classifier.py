@@ -1,3 +1,5 @@
+"""Classifiers: fitting, prediction, versions and storage."""
+
 import json
 import math
 import os
@@ -34,7 +36,7 @@ from resources.models.store import ModelError, ModelStore
 from resources.spark.java import java_home
 from resources.spark.session import SparkResource
 
-# MLlib's CrossValidator and OneVsRest never close their pool of threads
+# MLlib's CrossValidator and OneVsRest never close their thread pool
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
 
 HEADS = {
@@ -55,7 +57,7 @@ Fit = Callable[[str], Classifier]
 def features_folder(
     spark: SparkSession, training_folder: Path, tiny_backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The features of the training folder as plain Parquet."""
+    """Features of the training folder, as plain Parquet."""
     images = read_training_images(spark, list_training_files(str(training_folder)))
     folder = tmp_path_factory.mktemp("features") / "training"
     label_features(extract_features(images, tiny_backbone), images).coalesce(1).write.parquet(str(folder))
@@ -87,7 +89,7 @@ def classifier(fit: Fit) -> Classifier:
 
 @pytest.fixture(scope="session")
 def swapped(features: DataFrame) -> Classifier:
-    """A classifier that was taught red for green."""
+    """A classifier trained with red and green swapped."""
     names = F.create_map(*map(F.lit, ("red", "green", "green", "red", "blue", "blue")))
     wrong = F.when(F.col("split") == "holdout", F.col("label")).otherwise(names[F.col("label")])
     return fit_classifier(features.withColumn("label", wrong), ClassifierParams(params=TINY))
@@ -102,14 +104,14 @@ def store(tmp_path: Path, spark_resource: SparkResource) -> ModelStore:
 def stored(
     tmp_path_factory: pytest.TempPathFactory, spark_resource: SparkResource, classifier: Classifier
 ) -> ModelStore:
-    """A store in which the classifier stands."""
+    """A store that contains the classifier."""
     store = ModelStore(lake=Lake(root=str(tmp_path_factory.mktemp("lake"))), spark=spark_resource)
     store.save("classifier", classifier)
     return store
 
 
-def answers_by_id(answers: DataFrame) -> dict[str, Row]:
-    return {row["image_id"]: row for row in answers.collect()}
+def predictions_by_id(predictions: DataFrame) -> dict[str, Row]:
+    return {row["image_id"]: row for row in predictions.collect()}
 
 
 def version_of(features: DataFrame, params: ClassifierParams) -> str:
@@ -117,35 +119,37 @@ def version_of(features: DataFrame, params: ClassifierParams) -> str:
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_every_head_fits_and_answers_with_probabilities(fit: Fit, features: DataFrame, head: str) -> None:
+def test_every_head_fits_and_predicts_probabilities(fit: Fit, features: DataFrame, head: str) -> None:
     fitted = fit(head)
-    answers = predict(features, fitted).collect()
+    predictions = predict(features, fitted).collect()
     assert fitted.labels == LABELS
-    assert len(answers) == 90
-    for row in answers:
+    assert len(predictions) == 90
+    for row in predictions:
         assert sorted(row["probabilities"]) == LABELS
         assert all(0 <= share <= 1 for share in row["probabilities"].values())
         assert sum(row["probabilities"].values()) == pytest.approx(1)
         assert row["confidence"] == row["probabilities"][row["predicted_label"]]
         assert row["confidence"] == max(row["probabilities"].values())
-    right = [row["predicted_label"] == row["label"] for row in answers if row["split"] == "holdout"]
+    right = [row["predicted_label"] == row["label"] for row in predictions if row["split"] == "holdout"]
     assert fitted.report["accuracy"] == pytest.approx(sum(right) / len(right))
     assert fitted.report["accuracy"] > 0.8
     assert fitted.report["holdout_count"] == len(right)
 
 
-def test_answers_are_the_columns_given_with_the_answer_behind_them(features: DataFrame, classifier: Classifier) -> None:
-    answers = predict(features, classifier)
-    assert answers.columns == [*features.columns, "predicted_label", "confidence", "probabilities"]
+def test_predictions_are_appended_to_the_input_columns(features: DataFrame, classifier: Classifier) -> None:
+    predictions = predict(features, classifier)
+    assert predictions.columns == [*features.columns, "predicted_label", "confidence", "probabilities"]
     unlabelled = features.drop("label", "split")
-    expected = answers_by_id(answers)
-    found = answers_by_id(predict(unlabelled, classifier))
+    expected = predictions_by_id(predictions)
+    found = predictions_by_id(predict(unlabelled, classifier))
     assert {id_: row["confidence"] for id_, row in found.items()} == {
         id_: row["confidence"] for id_, row in expected.items()
     }
 
 
-def test_rows_without_features_are_not_answered_and_not_fitted_on(features: DataFrame, classifier: Classifier) -> None:
+def test_rows_without_features_are_neither_predicted_nor_trained_on(
+    features: DataFrame, classifier: Classifier
+) -> None:
     nothing = F.lit(None)
     broken = features.limit(5).withColumns({"image_id": F.concat(F.lit("x"), "image_id"), "features": nothing})
     unlabelled = features.limit(5).withColumns({"image_id": F.concat(F.lit("y"), "image_id"), "label": nothing})
@@ -165,14 +169,14 @@ def test_rows_without_features_are_not_answered_and_not_fitted_on(features: Data
         ([1e4, 1e4, 0], [0.4, 0.4, 0.2]),
     ],
 )
-def test_margins_of_one_vs_rest_are_probabilities_however_far_out(
+def test_one_vs_rest_margins_become_probabilities_however_extreme(
     spark: SparkSession, fit: Fit, margins: list[float], expected: list[float]
 ) -> None:
-    answer = spark.createDataFrame([(Vectors.dense(margins),)], ["rawPrediction"])
-    assert answer.select(_probabilities(fit("linear_svc").model)).first()[0] == pytest.approx(expected)
+    prediction = spark.createDataFrame([(Vectors.dense(margins),)], ["rawPrediction"])
+    assert prediction.select(_probabilities(fit("linear_svc").model)).first()[0] == pytest.approx(expected)
 
 
-def test_a_label_that_stands_in_the_holdout_only_is_never_answered_and_counts_as_wrong(features: DataFrame) -> None:
+def test_a_label_found_only_in_the_holdout_is_never_predicted_and_counts_as_an_error(features: DataFrame) -> None:
     unknown = (F.col("split") == "holdout") & (F.col("label") == "blue")
     fitted = fit_classifier(
         features.withColumn("label", F.when(unknown, "violet").otherwise(F.col("label"))), ClassifierParams(params=TINY)
@@ -182,15 +186,15 @@ def test_a_label_that_stands_in_the_holdout_only_is_never_answered_and_counts_as
     assert fitted.labels == LABELS
     assert violet["support"] == sum(report["confusion"]["violet"].values()) > 0
     assert (violet["recall"], violet["precision"]) == (0, 0)
-    assert "violet" not in {answer for answers in report["confusion"].values() for answer in answers}
+    assert "violet" not in {label for predictions in report["confusion"].values() for label in predictions}
     assert report["accuracy"] == pytest.approx(1 - violet["support"] / report["holdout_count"])
 
 
 def test_a_grid_search_tries_every_combination_and_fits_the_best(features: DataFrame) -> None:
     grid = {"regParam": [1000.0, 0.01], "maxIter": [0.0, 2.0]}
-    told: list[tuple[int, int]] = []
-    fitted = fit_classifier(features, ClassifierParams(grid=grid, folds=2), lambda *fits: told.append(fits))
-    assert told == [(done, 15) for done in (9, 10, 11, 12, 13, 14)], "how far it is was told"
+    progress: list[tuple[int, int]] = []
+    fitted = fit_classifier(features, ClassifierParams(grid=grid, folds=2), lambda *fits: progress.append(fits))
+    assert progress == [(done, 15) for done in (9, 10, 11, 12, 13, 14)], "progress was reported"
     chosen = fitted.report["chosen"]
     tried = [(each["regParam"], each["maxIter"]) for each in chosen["tried"]]
     assert tried == [(1000, 0), (1000, 2), (0.01, 0), (0.01, 2)]
@@ -199,24 +203,24 @@ def test_a_grid_search_tries_every_combination_and_fits_the_best(features: DataF
     assert chosen["best"] in chosen["tried"]
     head = fitted.model.stages[-2]
     assert (head.getRegParam(), head.getMaxIter()) == (chosen["best"]["regParam"], chosen["best"]["maxIter"])
-    assert (chosen["best"]["regParam"], chosen["best"]["maxIter"]) == (0.01, 2), "the others know nothing"
+    assert (chosen["best"]["regParam"], chosen["best"]["maxIter"]) == (0.01, 2), "the others barely learn"
     assert json.loads(json.dumps(fitted.report)) == fitted.report
 
 
 @pytest.mark.parametrize(("head", "param"), [("linear_svc", "regParam"), ("gradient_boosted_trees", "stepSize")])
-def test_a_parameter_of_a_search_reaches_the_head_below_one_vs_rest(spark: SparkSession, head: str, param: str) -> None:
+def test_a_search_parameter_reaches_the_head_inside_one_vs_rest(spark: SparkSession, head: str, param: str) -> None:
     built = build_head(head, {}, dimension=48, class_count=3, seed=1)
     copied = built.estimator.copy(dict([built.setting(param, 0.125)]))
     core = copied.getClassifier()
     assert core.getOrDefault(core.getParam(param)) == 0.125
 
 
-def test_the_hidden_layer_stands_between_the_features_and_the_labels(spark: SparkSession) -> None:
+def test_the_hidden_layer_lies_between_the_features_and_the_labels(spark: SparkSession) -> None:
     head = build_head("multilayer_perceptron", {"hidden": 7.0}, dimension=48, class_count=3, seed=1)
     assert head.core.getLayers() == [48, 7, 3]
 
 
-def test_an_unknown_head_is_refused_with_the_names_there_are(features: DataFrame) -> None:
+def test_an_unknown_head_is_refused_with_the_available_names(features: DataFrame) -> None:
     with pytest.raises(
         HeadError, match=r"no head 'oracle'; the heads are logistic_regression, random_forest, .*perceptron"
     ):
@@ -224,35 +228,33 @@ def test_an_unknown_head_is_refused_with_the_names_there_are(features: DataFrame
 
 
 @pytest.mark.parametrize("where", [{"params": {"regParm": 1}}, {"grid": {"regParm": [1]}}], ids=["params", "grid"])
-def test_an_unknown_parameter_is_refused_with_the_names_there_are(features: DataFrame, where: dict[str, Any]) -> None:
+def test_an_unknown_parameter_is_refused_with_the_available_names(features: DataFrame, where: dict[str, Any]) -> None:
     with pytest.raises(HeadError, match=r"has no parameter 'regParm'; its parameters are .*regParam"):
         fit_classifier(features, ClassifierParams(**where))
 
 
-def test_a_value_that_a_parameter_cannot_have_is_refused_by_name(spark: SparkSession) -> None:
+def test_an_invalid_parameter_value_is_refused_by_name(spark: SparkSession) -> None:
     with pytest.raises(HeadError, match=r"random_forest cannot have numTrees = 5\.5: .*int"):
         build_head("random_forest", {"numTrees": 5.5}, dimension=48, class_count=3, seed=1)
 
 
-def test_the_same_training_gives_the_same_version_and_answers_however_its_rows_lie(
-    features: DataFrame, classifier: Classifier
-) -> None:
+def test_row_order_changes_neither_the_version_nor_the_predictions(features: DataFrame, classifier: Classifier) -> None:
     shuffled = features.orderBy(F.reverse("image_id")).repartition(7)
     again = fit_classifier(shuffled, HEADS["logistic_regression"])
     assert again.version == classifier.version
     assert again.report == classifier.report
-    expected = answers_by_id(predict(features, classifier))
-    for id_, row in answers_by_id(predict(shuffled, again)).items():
+    expected = predictions_by_id(predict(features, classifier))
+    for id_, row in predictions_by_id(predict(shuffled, again)).items():
         assert row["predicted_label"] == expected[id_]["predicted_label"]
         assert row["probabilities"] == pytest.approx(expected[id_]["probabilities"], abs=1e-9)
 
 
 @pytest.mark.parametrize("params", [{"regParam": 0.05}, {"maxIter": 50}, {"maxIter": 50.0}])
-def test_a_default_that_is_spelled_out_makes_no_other_version(features: DataFrame, params: Mapping[str, float]) -> None:
+def test_an_explicit_default_keeps_the_version(features: DataFrame, params: Mapping[str, float]) -> None:
     assert version_of(features, ClassifierParams(params=params)) == version_of(features, ClassifierParams())
 
 
-def test_everything_that_a_training_depends_on_makes_another_version(features: DataFrame) -> None:
+def test_every_input_of_a_training_changes_the_version(features: DataFrame) -> None:
     changes = [
         ClassifierParams(),
         ClassifierParams(params={"regParam": 0.06}),
@@ -266,8 +268,8 @@ def test_everything_that_a_training_depends_on_makes_another_version(features: D
     ]
     first = F.col("image_id") == features.agg(F.min("image_id")).first()[0]
     relabelled = features.withColumn("label", F.when(first, "violet").otherwise(F.col("label")))
-    other_side = F.when(F.col("split") == "train", "holdout").otherwise("train")
-    moved = features.withColumn("split", F.when(first, other_side).otherwise(F.col("split")))
+    other_split = F.when(F.col("split") == "train", "holdout").otherwise("train")
+    moved = features.withColumn("split", F.when(first, other_split).otherwise(F.col("split")))
     versions = [version_of(features, params) for params in changes]
     versions += [version_of(other, ClassifierParams()) for other in (relabelled, moved, features.where(~first))]
     assert len(set(versions)) == len(versions) == 12
@@ -286,22 +288,18 @@ def test_everything_that_a_training_depends_on_makes_another_version(features: D
     ],
     ids=["no holdout", "one label", "no train", "several backbones"],
 )
-def test_features_that_nothing_can_be_fitted_on_are_refused(
-    features: DataFrame, change: dict[str, str], message: str
-) -> None:
+def test_unusable_features_are_refused(features: DataFrame, change: dict[str, str], message: str) -> None:
     changed = features.withColumns({column: F.expr(value) for column, value in change.items()})
     with pytest.raises(TrainingError, match=message):
         fit_classifier(changed, ClassifierParams())
 
 
-def test_no_features_at_all_are_refused(features: DataFrame) -> None:
+def test_an_empty_training_set_is_refused(features: DataFrame) -> None:
     with pytest.raises(TrainingError, match="at least two labels"):
         fit_classifier(features.limit(0), ClassifierParams())
 
 
-def test_features_of_another_backbone_fail_rather_than_are_answered(
-    features: DataFrame, classifier: Classifier
-) -> None:
+def test_predicting_features_of_another_backbone_fails(features: DataFrame, classifier: Classifier) -> None:
     others = features.withColumn("backbone", F.lit("another"))
     with pytest.raises(
         SparkRuntimeException,
@@ -310,7 +308,7 @@ def test_features_of_another_backbone_fail_rather_than_are_answered(
         predict(others, classifier).select("predicted_label").collect()
 
 
-def test_a_description_shows_scores_and_confusion_by_label(classifier: Classifier) -> None:
+def test_the_report_shows_scores_and_confusion_by_label(classifier: Classifier) -> None:
     report = describe_classifier(classifier)
     assert report.numbers["accuracy"] == classifier.report["accuracy"]
     assert report.texts["version"] == classifier.version
@@ -319,33 +317,42 @@ def test_a_description_shows_scores_and_confusion_by_label(classifier: Classifie
     assert len(report.tables["confusion_matrix"].splitlines()) == 5
 
 
-def test_a_stored_classifier_answers_as_the_fitted_one(
+def test_a_stored_classifier_predicts_like_the_fitted_one(
     stored: ModelStore, features: DataFrame, classifier: Classifier
 ) -> None:
     found = stored.find_classifier("classifier")
     assert (found.version, found.backbone, found.report) == (classifier.version, classifier.backbone, classifier.report)
-    assert answers_by_id(predict(features, found)) == answers_by_id(predict(features, classifier))
+    assert predictions_by_id(predict(features, found)) == predictions_by_id(predict(features, classifier))
     assert stored.find("classifier_candidate") is None
 
 
-def test_what_stands_beside_a_stored_classifier_says_how_good_it_is_and_what_it_was_made_of(
+def test_the_evaluation_file_records_scores_and_training_inputs(
     stored: ModelStore, classifier: Classifier, tiny_backbone: Backbone
 ) -> None:
-    told = json.loads((stored.lake.models.folder / "classifier" / classifier.version / "evaluation.json").read_text())
-    assert told["classifier"] == classifier.version
-    assert told["backbone"] == tiny_backbone.digest
-    assert told["params"]["head"] == "logistic_regression"
-    assert told["params"]["params"] == {"regParam": 0.05, "maxIter": 5}
-    assert told["versions"]["pyspark"] == pyspark.__version__
-    assert told["classes"].keys() == told["confusion"].keys() == set(LABELS)
-    assert sum(told["confusion"][label].get(label, 0) for label in LABELS) / told["support"] == told["accuracy"]
-    assert told["macro_f1"] == pytest.approx(sum(each["f1"] for each in told["classes"].values()) / 3)
-    assert sum(each["support"] for each in told["classes"].values()) == told["support"] == told["holdout_count"]
-    assert all(math.isfinite(each[name]) for each in told["classes"].values() for name in ("precision", "recall"))
-    assert told["train_count"] + told["holdout_count"] == 90
+    evaluation = json.loads(
+        (stored.lake.models.folder / "classifier" / classifier.version / "evaluation.json").read_text()
+    )
+    assert evaluation["classifier"] == classifier.version
+    assert evaluation["backbone"] == tiny_backbone.digest
+    assert evaluation["params"]["head"] == "logistic_regression"
+    assert evaluation["params"]["params"] == {"regParam": 0.05, "maxIter": 5}
+    assert evaluation["versions"]["pyspark"] == pyspark.__version__
+    assert evaluation["classes"].keys() == evaluation["confusion"].keys() == set(LABELS)
+    assert (
+        sum(evaluation["confusion"][label].get(label, 0) for label in LABELS) / evaluation["support"]
+        == evaluation["accuracy"]
+    )
+    assert evaluation["macro_f1"] == pytest.approx(sum(each["f1"] for each in evaluation["classes"].values()) / 3)
+    assert (
+        sum(each["support"] for each in evaluation["classes"].values())
+        == evaluation["support"]
+        == evaluation["holdout_count"]
+    )
+    assert all(math.isfinite(each[name]) for each in evaluation["classes"].values() for name in ("precision", "recall"))
+    assert evaluation["train_count"] + evaluation["holdout_count"] == 90
 
 
-def test_a_classifier_remembers_the_files_it_was_made_from_and_which_were_left_out(
+def test_a_classifier_records_its_training_files_and_the_excluded_ones(
     spark: SparkSession, features: DataFrame, tmp_path: Path
 ) -> None:
     rows = features.orderBy("image_id").select("image_id", "label", "split").limit(3).collect()
@@ -354,22 +361,24 @@ def test_a_classifier_remembers_the_files_it_was_made_from_and_which_were_left_o
     pq.write_table(listed, tmp_path / "files.parquet")
     schema = parse_schema("image_id string, path string")
     images = StoredRows(spark, str(tmp_path), schema, (StoredFile("files.parquet", None, len(files)),))
-    left_out = F.when(F.col("image_id") != rows[0]["image_id"], F.col("split"))
-    torn = features.withColumns({"split": left_out, "split_alone": F.col("split"), "group": F.col("image_id")})
-    found = list_training_set(torn, images).to_pylist()
+    kept_split = F.when(F.col("image_id") != rows[0]["image_id"], F.col("split"))
+    partly_excluded = features.withColumns(
+        {"split": kept_split, "split_alone": F.col("split"), "group": F.col("image_id")}
+    )
+    found = list_training_set(partly_excluded, images).to_pylist()
     assert [(row["image_id"], row["path"]) for row in found] == files
     assert [row["split"] for row in found] == [None, None, *(row["split"] for row in rows[1:] for _ in "ab")]
     assert {row["label"] for row in found} <= set(LABELS)
 
 
-def test_what_a_classifier_remembers_is_stored_with_it_or_added_when_it_is_trained_again(
+def test_the_training_set_is_stored_with_the_classifier_or_added_by_retraining(
     store: ModelStore, classifier: Classifier
 ) -> None:
     columns = [["aa"], ["red/1.jpg"], ["red"], ["train"]]
     trained = replace(classifier, training_set=pa.table(columns, schema=TRAINING_SET))
     file = store.lake.models.folder / "classifier" / classifier.version / "training_set.parquet"
     store.save("classifier", classifier)
-    assert not file.exists(), "a version of before remembers nothing"
+    assert not file.exists(), "an older version has no training set"
     store.save("classifier_candidate", trained)
     assert pq.read_table(file).to_pylist() == trained.training_set.to_pylist()
     file.unlink()
@@ -378,7 +387,7 @@ def test_what_a_classifier_remembers_is_stored_with_it_or_added_when_it_is_train
     assert file.exists()
 
 
-def test_an_asset_stands_for_what_was_saved_last_and_others_for_what_they_did(
+def test_each_asset_points_to_the_classifier_saved_last_under_its_name(
     store: ModelStore, classifier: Classifier, swapped: Classifier
 ) -> None:
     store.save("classifier", classifier)
@@ -388,7 +397,7 @@ def test_an_asset_stands_for_what_was_saved_last_and_others_for_what_they_did(
     assert versions == {"classifier": classifier.version, "classifier_candidate": swapped.version}
 
 
-def test_a_damaged_classifier_is_refused_and_materializing_it_anew_mends_it(
+def test_a_damaged_classifier_is_refused_and_repaired_by_saving_it_again(
     store: ModelStore, classifier: Classifier
 ) -> None:
     store.save("classifier", classifier)
@@ -410,12 +419,12 @@ from pyspark.sql import SparkSession
 builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
 spark = builder.config("spark.sql.shuffle.partitions", 1).getOrCreate()
 rows = spark.read.parquet(features).withColumn("embedding", array_to_vector("features"))
-answers = PipelineModel.load(model).transform(rows).select("image_id", "predicted_label").collect()
-print(json.dumps(dict(map(tuple, answers))))
+predictions = PipelineModel.load(model).transform(rows).select("image_id", "predicted_label").collect()
+print(json.dumps(dict(map(tuple, predictions))))
 """
 
 
-def test_plain_spark_without_daylight_loads_a_stored_classifier_and_answers_the_same(
+def test_plain_spark_without_daylight_loads_a_stored_classifier_and_predicts_the_same_labels(
     stored: ModelStore, classifier: Classifier, features: DataFrame, features_folder: Path, tmp_path: Path
 ) -> None:
     site_packages = str(Path(pyspark.__file__).parents[1])
@@ -437,16 +446,14 @@ def test_plain_spark_without_daylight_loads_a_stored_classifier_and_answers_the_
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    expected = answers_by_id(predict(features, classifier))
+    expected = predictions_by_id(predict(features, classifier))
     assert json.loads(done.stdout) == {id_: row["predicted_label"] for id_, row in expected.items()}
 
 
-# The version
+# Compatibility with stored versions
 
 
-def test_a_training_has_the_version_that_commit_41041cd_gave_it(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_equal_those_of_commit_41041cd(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_set, "DECODER", "decoder")
     monkeypatch.setattr(training_set, "version", lambda _: "4.3.0")
     rows = []
@@ -461,7 +468,7 @@ def test_a_training_has_the_version_that_commit_41041cd_gave_it(
     assert identify(labelled, "b", others) == "be9b5ee199fce4a0"
 
 
-def test_a_calibration_stored_under_the_former_name_of_the_target_is_read(classifier: Classifier) -> None:
+def test_a_stored_calibration_with_the_former_target_name_is_read(classifier: Classifier) -> None:
     stored = classifier.calibration.to_dict()
     former = {"promised_precision" if name == "target_precision" else name: stored[name] for name in stored}
     report = {**classifier.report, "calibration": former}

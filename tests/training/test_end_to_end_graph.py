@@ -1,4 +1,4 @@
-"""The end-to-end graph: one file predicts as backbone and MLlib do, and a file that does not fails its check."""
+"""The end-to-end graph: one file predicts like backbone and MLlib together, and a check detects any deviation."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ from resources.models.store import END_TO_END_GRAPH, ModelStore
 from resources.settings import Settings
 from resources.spark.session import SparkResource
 
-# MLlib's OneVsRest never closes its pool of threads
+# MLlib's OneVsRest never closes its thread pool
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "score_photo.py"
@@ -60,7 +60,7 @@ BLACK = slice(-2, -1)
 
 
 def make_pixels(label_count: int) -> tuple[np.ndarray, list[str]]:
-    """Six noisy pictures of every label; a field in their corner never varies."""
+    """Makes six noisy images per label; one corner is constant."""
     random = np.random.default_rng(label_count)
     colours = random.integers(0, 256, (label_count, 1, 1, 1, 3))
     noise = random.normal(0, 40, (label_count, 6, SIZE, SIZE, 3))
@@ -70,10 +70,10 @@ def make_pixels(label_count: int) -> tuple[np.ndarray, list[str]]:
 
 
 def make_probes(label_count: int) -> np.ndarray:
-    """Pictures of every label, and noise, black (features of nothing but zeros) and white."""
+    """Makes images of every label, plus noise, black (all features zero) and white."""
     noise = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), np.uint8)
-    ends = np.stack([np.zeros_like(noise[0]), np.full_like(noise[0], 255)])
-    return np.concatenate([make_pixels(label_count)[0], noise, ends])
+    black_and_white = np.stack([np.zeros_like(noise[0]), np.full_like(noise[0], 255)])
+    return np.concatenate([make_pixels(label_count)[0], noise, black_and_white])
 
 
 def make_features(
@@ -90,12 +90,12 @@ def make_features(
     return spark.createDataFrame(pa.table(columns)).coalesce(1)
 
 
-def answer(spark: SparkSession, backbone: Backbone, classifier: Classifier, pixels: np.ndarray) -> tuple:
-    """Probabilities and labels, as MLlib has them."""
+def predict_with_mllib(spark: SparkSession, backbone: Backbone, classifier: Classifier, pixels: np.ndarray) -> tuple:
+    """Returns the probabilities and labels that MLlib computes."""
     rows = predict(make_features(spark, backbone, pixels, [None] * len(pixels)), classifier).orderBy("image_id")
-    answers = rows.select("probabilities", "predicted_label").collect()
-    shares = [[row["probabilities"][label] for label in classifier.labels] for row in answers]
-    return np.array(shares), [row["predicted_label"] for row in answers]
+    predictions = rows.select("probabilities", "predicted_label").collect()
+    shares = [[row["probabilities"][label] for label in classifier.labels] for row in predictions]
+    return np.array(shares), [row["predicted_label"] for row in predictions]
 
 
 def run(graph: bytes, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -110,23 +110,23 @@ def case(request: pytest.FixtureRequest, spark: SparkSession, tiny_backbone: Bac
     return fit_classifier(training, params), label_count
 
 
-def test_one_file_gives_the_probabilities_and_labels_of_mllib(
+def test_the_graph_gives_the_probabilities_and_labels_of_mllib(
     spark: SparkSession, tiny_backbone: Backbone, case: tuple[Classifier, int]
 ) -> None:
     classifier, label_count = case
     pixels = make_probes(label_count)
     assert not load_backbone(tiny_backbone.path)(pixels[BLACK]).any()
     probabilities, labels = run(build_graph(tiny_backbone, classifier), pixels)
-    expected, expected_labels = answer(spark, tiny_backbone, classifier, pixels)
+    expected, expected_labels = predict_with_mllib(spark, tiny_backbone, classifier, pixels)
     assert probabilities.dtype == np.float32
     assert np.abs(probabilities - expected).max() <= 1e-6
     assert labels == expected_labels
-    assert len(set(labels)) > 1, "else any file would do"
+    assert len(set(labels)) > 1, "constant predictions would prove nothing"
 
 
 @pytest.fixture(scope="module")
 def images(spark: SparkSession, training_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> StoredRows:
-    """The training folder as a table of a lake."""
+    """The training folder as a lake table."""
     lake = Lake(root=str(tmp_path_factory.mktemp("lake")))
     lake.write("training_images", read_training_images(spark, list_training_files(str(training_folder))), None)
     return lake.read(spark, "training_images", None)
@@ -152,43 +152,43 @@ def store(tmp_path: Path, spark_resource: SparkResource) -> ModelStore:
     return ModelStore(lake=Lake(root=str(tmp_path / "lake")), spark=spark_resource)
 
 
-def test_calibrated_probabilities_are_powers_of_the_head_s(
+def test_calibrated_probabilities_are_normalized_powers_of_the_heads(
     spark: SparkSession, tiny_backbone: Backbone, classifier: Classifier
 ) -> None:
     plain = {name: value for name, value in classifier.report.items() if name != "calibration"}
     pixels = make_probes(3)
-    shares, labels = answer(spark, tiny_backbone, replace(classifier, report=plain), pixels)
+    shares, labels = predict_with_mllib(spark, tiny_backbone, replace(classifier, report=plain), pixels)
     for temperature in (0.5, 3.0):
         report = {**plain, "calibration": {**classifier.calibration.to_dict(), "temperature": temperature}}
-        probabilities, named = run(build_graph(tiny_backbone, replace(classifier, report=report)), pixels)
+        probabilities, graph_labels = run(build_graph(tiny_backbone, replace(classifier, report=report)), pixels)
         powers = shares ** (1 / temperature)
         assert np.abs(probabilities - powers / powers.sum(axis=1, keepdims=True)).max() <= 1e-6
-        assert named == labels
+        assert graph_labels == labels
 
 
-def test_a_picture_is_answered_alike_alone_and_among_others(classifier: Classifier) -> None:
+def test_an_image_gets_the_same_prediction_alone_and_in_a_batch(classifier: Classifier) -> None:
     pixels = make_probes(3)
-    together, _ = run(classifier.graph, pixels)
+    batched, _ = run(classifier.graph, pixels)
     alone = np.concatenate([run(classifier.graph, pixel[None])[0] for pixel in pixels])
-    assert np.abs(together - alone).max() <= 1e-6
+    assert np.abs(batched - alone).max() <= 1e-6
     assert run(classifier.graph, pixels[:0])[0].shape == (0, 3)
 
 
-def test_the_file_says_what_it_is(classifier: Classifier, tiny_backbone: Backbone) -> None:
+def test_the_graph_carries_its_metadata(classifier: Classifier, tiny_backbone: Backbone) -> None:
     session = open_session(classifier.graph)
-    said = session.get_modelmeta().custom_metadata_map
-    assert json.loads(said["labels"]) == classifier.labels
-    assert (said["classifier"], said["backbone"]) == (classifier.version, tiny_backbone.digest)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["labels"]) == classifier.labels
+    assert (metadata["classifier"], metadata["backbone"]) == (classifier.version, tiny_backbone.digest)
     temperature = str(classifier.calibration.temperature)
-    assert (said["size"], said["licence"], said["temperature"]) == (str(SIZE), "none", temperature)
+    assert (metadata["size"], metadata["licence"], metadata["temperature"]) == (str(SIZE), "none", temperature)
     assert [(each.name, each.shape) for each in session.get_outputs()] == [
         ("probabilities", ["n", len(COLOURS)]),
         ("label", ["n"]),
     ]
-    assert build_graph(tiny_backbone, classifier) == classifier.graph, "the same classifier is the same file"
+    assert build_graph(tiny_backbone, classifier) == classifier.graph, "the same classifier gives the same bytes"
 
 
-def test_a_backbone_of_the_oldest_opset_has_an_end_to_end_graph_too(
+def test_a_backbone_of_the_oldest_opset_has_an_end_to_end_graph(
     spark: SparkSession, tiny_backbone: Backbone, classifier: Classifier, tmp_path: Path
 ) -> None:
     model = onnx.load(tiny_backbone.path)
@@ -199,13 +199,13 @@ def test_a_backbone_of_the_oldest_opset_has_an_end_to_end_graph_too(
     assert np.array_equal(run(graph, make_probes(3))[0], run(classifier.graph, make_probes(3))[0])
 
 
-def test_a_head_of_trees_has_no_file_and_says_why(trees: Classifier, tiny_backbone: Backbone) -> None:
+def test_a_tree_head_has_no_graph_and_the_error_gives_the_reason(trees: Classifier, tiny_backbone: Backbone) -> None:
     assert add_graph(trees, tiny_backbone).graph is None
     with pytest.raises(GraphError, match=r"cannot be exported: RandomForest.* is made of trees"):
         build_graph(tiny_backbone, trees)
 
 
-def test_a_threshold_that_is_not_a_half_has_no_file(spark: SparkSession, tiny_backbone: Backbone) -> None:
+def test_a_threshold_other_than_one_half_has_no_graph(spark: SparkSession, tiny_backbone: Backbone) -> None:
     training = make_features(spark, tiny_backbone, *make_pixels(2))
     fitted = fit_classifier(training, ClassifierParams(params={"maxIter": 1, "threshold": 0.7}))
     with pytest.raises(GraphError, match=r"threshold is 0\.7"):
@@ -221,7 +221,7 @@ def test_a_classifier_of_another_backbone_is_refused(tiny_backbone: Backbone, cl
 def judge(
     classifier: Classifier, tiny_backbone: Backbone, images: StoredRows, features: DataFrame, tmp_path: Path
 ) -> Judge:
-    """Compares a file with the classifier."""
+    """Compares a graph with the classifier."""
 
     def judge(content: bytes, stored: DataFrame = features) -> GraphParity:
         path = tmp_path / f"{hashlib.sha256(content).hexdigest()}.onnx"
@@ -231,7 +231,9 @@ def judge(
     return judge
 
 
-def test_the_whole_holdout_is_answered_alike(judge: Judge, classifier: Classifier, features: DataFrame) -> None:
+def test_the_graph_and_the_classifier_agree_on_the_whole_holdout(
+    judge: Judge, classifier: Classifier, features: DataFrame
+) -> None:
     parity = judge(classifier.graph)
     assert parity.holds, parity.message
     assert parity.compared_count == features.where("split = 'holdout'").count() > 0
@@ -240,7 +242,7 @@ def test_the_whole_holdout_is_answered_alike(judge: Judge, classifier: Classifie
     assert "compared with stored features" in parity.message
 
 
-def test_features_that_another_machine_rounded_otherwise_are_made_anew(
+def test_features_rounded_differently_by_another_machine_are_recomputed(
     judge: Judge, classifier: Classifier, features: DataFrame
 ) -> None:
     rounded = F.transform("features", lambda feature: F.round(feature, 2).cast("float"))
@@ -250,18 +252,18 @@ def test_features_that_another_machine_rounded_otherwise_are_made_anew(
 
 
 def scale_constant(model: onnx.ModelProto, width: int, factor: float) -> None:
-    """Of the weights `[48, width]`."""
-    (found,) = [each for each in model.graph.initializer if list(each.dims) == [48, width]]
-    found.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(found) * factor, found.name))
+    """Scales the weights of shape `[48, width]`."""
+    (weights,) = [each for each in model.graph.initializer if list(each.dims) == [48, width]]
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * factor, weights.name))
 
 
 def swap_labels(model: onnx.ModelProto) -> None:
-    (found,) = [each for each in model.graph.initializer if each.data_type == onnx.TensorProto.STRING]
-    found.string_data[:] = found.string_data[::-1]
+    (labels,) = [each for each in model.graph.initializer if each.data_type == onnx.TensorProto.STRING]
+    labels.string_data[:] = labels.string_data[::-1]
 
 
 def damage(model: onnx.ModelProto, change: Callable[[onnx.ModelProto], object]) -> bytes:
-    """The file with a golden set that it holds, as one that was built wrongly would have."""
+    """Changes a model and its golden set, like a wrong but consistent build."""
     change(model)
     session = open_session(model.SerializeToString())
     (golden,) = [each for each in model.metadata_props if each.key == KEY]
@@ -270,7 +272,7 @@ def damage(model: onnx.ModelProto, change: Callable[[onnx.ModelProto], object]) 
     return model.SerializeToString()
 
 
-def test_weights_that_are_a_little_off_are_found_out(judge: Judge, classifier: Classifier) -> None:
+def test_slightly_wrong_weights_are_detected(judge: Judge, classifier: Classifier) -> None:
     damaged = damage(onnx.load_from_string(classifier.graph), lambda model: scale_constant(model, 3, 1.001))
     parity = judge(damaged)
     assert not parity.holds
@@ -278,7 +280,7 @@ def test_weights_that_are_a_little_off_are_found_out(judge: Judge, classifier: C
     assert (parity.other_count, parity.missing_count, parity.other_examples) == (0, 0, [])
 
 
-def test_names_in_another_order_are_found_out(judge: Judge, classifier: Classifier) -> None:
+def test_swapped_labels_are_detected(judge: Judge, classifier: Classifier) -> None:
     damaged = damage(onnx.load_from_string(classifier.graph), swap_labels)
     parity = judge(damaged)
     assert not parity.holds
@@ -286,7 +288,7 @@ def test_names_in_another_order_are_found_out(judge: Judge, classifier: Classifi
     assert parity.other_examples == ["blue", "red"]
 
 
-def test_a_file_for_other_labels_is_found_out(judge: Judge, tiny_backbone: Backbone, features: DataFrame) -> None:
+def test_a_graph_with_other_labels_is_detected(judge: Judge, tiny_backbone: Backbone, features: DataFrame) -> None:
     two = fit_classifier(features.where("label <> 'red'"), ClassifierParams(params={"maxIter": 1}))
     parity = judge(build_graph(tiny_backbone, two))
     assert not parity.holds
@@ -311,7 +313,7 @@ def check(store: ModelStore, tiny_backbone: Backbone, images: StoredRows, featur
     return check
 
 
-def test_the_check_tells_where_the_file_lies_and_how_near_it_is(
+def test_the_check_reports_the_location_and_the_deviation_of_the_graph(
     check: Check, store: ModelStore, classifier: Classifier, features: DataFrame
 ) -> None:
     store.save("classifier_candidate", classifier)
@@ -324,7 +326,7 @@ def test_the_check_tells_where_the_file_lies_and_how_near_it_is(
     assert float(result.metadata["max_difference"].value) <= 1e-6
 
 
-def test_a_file_that_was_damaged_where_it_lies_fails_the_check(
+def test_a_graph_damaged_in_the_lake_fails_the_check(
     check: Check, store: ModelStore, classifier: Classifier, features: DataFrame
 ) -> None:
     store.save("classifier_candidate", classifier)
@@ -335,7 +337,7 @@ def test_a_file_that_was_damaged_where_it_lies_fails_the_check(
     assert "2 of 3 sample images got a different label" in result.description
 
 
-def test_a_head_without_a_file_passes_the_check_with_the_reason(
+def test_a_head_without_a_graph_passes_the_check_with_the_reason(
     check: Check, store: ModelStore, trees: Classifier, features: DataFrame
 ) -> None:
     store.save("classifier_candidate", trees)
@@ -345,7 +347,7 @@ def test_a_head_without_a_file_passes_the_check_with_the_reason(
     assert not Path(store.graph_location(trees.version)).exists()
 
 
-def test_an_old_classifier_without_a_file_loads_fails_the_check_and_gets_one_by_the_next_training(
+def test_an_old_classifier_without_a_graph_fails_the_check_until_the_next_training(
     check: Check, store: ModelStore, classifier: Classifier, features: DataFrame
 ) -> None:
     store.save("classifier", replace(classifier, graph=None))
@@ -358,7 +360,7 @@ def test_an_old_classifier_without_a_file_loads_fails_the_check_and_gets_one_by_
     assert Path(store.graph_location(classifier.version)).read_bytes() == classifier.graph
 
 
-def test_a_day_does_not_read_the_file(store: ModelStore, classifier: Classifier) -> None:
+def test_loading_a_classifier_does_not_read_the_graph(store: ModelStore, classifier: Classifier) -> None:
     store.save("classifier", classifier)
     (store.lake.models.folder / "classifier" / classifier.version / END_TO_END_GRAPH).write_bytes(b"not a graph")
     found = store.find_classifier("classifier")
@@ -376,7 +378,7 @@ assert not {"onnx", "pyspark", "cv2"} & set(sys.modules)
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_the_example_of_the_documentation_scores_a_photo_without_daylight(
+def test_the_documented_example_scores_a_photo_without_daylight(
     classifier: Classifier, make_photo: MakePhoto, tmp_path: Path, colour: str
 ) -> None:
     (tmp_path / "classifier.onnx").write_bytes(classifier.graph)
@@ -395,7 +397,7 @@ def test_the_example_of_the_documentation_scores_a_photo_without_daylight(
     assert 1 / 3 < float(confidence) <= 1
 
 
-def test_the_example_turns_a_photo_upright_and_pads_it_as_daylight_does(make_photo: MakePhoto, tmp_path: Path) -> None:
+def test_the_documented_example_rotates_and_pads_a_photo_like_daylight(make_photo: MakePhoto, tmp_path: Path) -> None:
     steps = EXAMPLE.read_text().split("size = ")[1].split("\n", 1)[1].split("probabilities, label")[0]
     for orientation, shape in ((1, (150, 91)), (6, (61, 150)), (8, (45, 20)), (3, (20, 20))):
         exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""The precision: int8 where it is faster and as good on the user's own pictures, told why, and no change by itself."""
+"""The precision: int8 where it is faster and as accurate on the user's images; the choice is explained and stable."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -65,25 +65,25 @@ COSTS = PrecisionCosts(
         ),
     ],
 )
-def test_the_faster_one_within_half_a_point_of_the_better_is_taken(changes: dict[str, float], reason: str) -> None:
+def test_the_faster_precision_wins_within_half_a_point_of_accuracy(changes: dict[str, float], reason: str) -> None:
     costs = replace(COSTS, **changes)
     choice = choose_precision(costs)
     assert (choice.reason, choice.precision, choice.costs) == (reason, reason.split(":")[0], costs)
 
 
-def test_int8_that_fails_a_proof_is_not_taken_however_fast() -> None:
+def test_int8_that_fails_a_check_is_rejected_however_fast() -> None:
     choice = choose_precision(COSTS, "it names only 30% of the known photos rightly")
     assert choice.precision == "fp32"
     assert choice.reason == "fp32: int8 is 1.9 times as fast, but it names only 30% of the known photos rightly"
 
 
-def test_the_page_tells_why_and_all_costs() -> None:
+def test_the_report_gives_the_reason_and_every_measurement() -> None:
     report = describe_precision(choose_precision(COSTS))
     assert report.texts == {"why": "int8: 1.9 times as fast as fp32, accuracy 0.898 against 0.900 on 341 images"}
     assert report.numbers["int8_speedup"] == pytest.approx(1.9)
     assert report.numbers["int8_smallest_cosine"] == 0.95
     assert len(report.numbers) == 9
-    assert describe_precision(PrecisionChoice("fp32", "fp32: said so")).numbers == {}
+    assert describe_precision(PrecisionChoice("fp32", "fp32: set by hand")).numbers == {}
 
 
 def vectors(spark: SparkSession, rows: dict[str, list[int] | None]) -> DataFrame:
@@ -91,19 +91,19 @@ def vectors(spark: SparkSession, rows: dict[str, list[int] | None]) -> DataFrame
     return frame.withColumn("features", frame["features"].cast("array<float>"))
 
 
-def test_cosines_are_of_the_same_pictures_and_vectors_of_zeros_are_alike(spark: SparkSession) -> None:
+def test_cosines_compare_vectors_of_the_same_image_and_two_zero_vectors_are_equal(spark: SparkSession) -> None:
     exact = vectors(spark, {"a": [1, 0], "b": [0, 0], "c": [0, 0], "d": [1, 1], "e": None, "f": [1, 1]})
     rounded = vectors(spark, {"d": [1, 0], "c": [1, 0], "b": [0, 0], "a": [3, 0], "e": None, "g": [1, 1]})
     np.testing.assert_allclose(measure_cosines(exact, rounded), [1, 1, 0, 0.5**0.5])
 
 
-def test_cosines_are_of_so_many_pictures_at_most(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_cosines_is_limited(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "MAX_COSINES", 2)
     exact = vectors(spark, {"c": [1, 1], "a": [1, 0], "b": [0, 1]})
     np.testing.assert_allclose(measure_cosines(exact, vectors(spark, {"a": [1, 0], "b": [1, 0], "c": [1, 1]})), [1, 0])
 
 
-def test_a_sample_is_of_the_pictures_with_the_least_digests(
+def test_the_sample_holds_the_images_with_the_smallest_digests(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "MAX_IMAGES", 2)
@@ -125,8 +125,8 @@ def settings(tmp_path: Path, training_folder: Path) -> Settings:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
-        yield made
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        yield instance
 
 
 CHOICE = ("precision_measurement", "backbone")
@@ -136,7 +136,7 @@ Make = Callable[..., dg.ExecuteInProcessResult]
 
 @pytest.fixture
 def make(settings: Settings, instance: dg.DagsterInstance, spark: SparkSession) -> Make:
-    """Materializes assets with their checks; `changes` are of the settings."""
+    """Materializes assets with their checks; `changes` override settings."""
 
     def make(*assets: str, config: dict | None = None, **changes: object) -> dg.ExecuteInProcessResult:
         job = build_definitions(settings.replace(**changes)).resolve_implicit_global_asset_job_def()
@@ -150,7 +150,7 @@ def make(settings: Settings, instance: dg.DagsterInstance, spark: SparkSession) 
     return make
 
 
-def told(result: dg.ExecuteInProcessResult) -> dict:
+def backbone_metadata(result: dg.ExecuteInProcessResult) -> dict:
     assert result.success, [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     (event,) = result.asset_materializations_for_node("backbone")
     return {name: value.value for name, value in event.metadata.items()}
@@ -161,83 +161,86 @@ def check(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
     return found
 
 
-def notes(settings: Settings) -> dict[Path, int]:
+def record_files(settings: Settings) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in Path(settings.lake, "models/backbone/precision").glob("*")}
 
 
-def test_auto_measures_once_and_a_growing_training_set_changes_nothing(
+def test_auto_measures_once_and_ignores_a_growing_training_set(
     make: Make, settings: Settings, training_folder: Path, tmp_path: Path, make_photo: MakePhoto
 ) -> None:
-    first = told(make("training_images", *CHOICE))
+    first = backbone_metadata(make("training_images", *CHOICE))
     assert first["precision"] == first["why"].split(":")[0]
     assert first["fp32_accuracy"] > 0.9
     assert 0.99 < first["int8_smallest_cosine"] <= first["int8_mean_cosine"] <= 1
     assert first["image_count"] == 90
     assert f"on {first['holdout_count']} images" in first["why"]
-    (kept,) = notes(settings).items()
+    (kept,) = record_files(settings).items()
 
     shutil.copytree(training_folder, tmp_path / "more")
     (tmp_path / "more" / "red" / "another.jpg").write_bytes(make_photo("red", 777))
     grown = {"training": str(tmp_path / "more")}
-    again = told(make("training_images", *CHOICE, **grown))
+    again = backbone_metadata(make("training_images", *CHOICE, **grown))
     assert (again["digest"], again["why"], again["image_count"]) == (first["digest"], first["why"], 90)
-    assert dict([kept]) == notes(settings)
+    assert dict([kept]) == record_files(settings)
 
-    anew = told(make(*CHOICE, config={"measure_again": True}, **grown))
-    assert anew["image_count"] == 91
-    assert dict([kept]) != notes(settings)
+    remeasured = backbone_metadata(make(*CHOICE, config={"measure_again": True}, **grown))
+    assert remeasured["image_count"] == 91
+    assert dict([kept]) != record_files(settings)
 
 
-def test_int8_that_was_asked_for_is_made_of_the_labelled_pictures_and_measured(make: Make) -> None:
+def test_requested_int8_is_calibrated_on_labelled_images_and_measured(make: Make) -> None:
     result = make("training_images", *CHOICE, precision="int8")
-    page = told(result)
-    assert page["precision"] == "int8"
-    assert page["why"].startswith("int8: set by DAYLIGHT_PRECISION; measured: ")
-    assert page["calibration"].endswith("pictures, mean of the extremes of every 8")
+    metadata = backbone_metadata(result)
+    assert metadata["precision"] == "int8"
+    assert metadata["why"].startswith("int8: set by DAYLIGHT_PRECISION; measured: ")
+    assert metadata["calibration"].endswith("pictures, mean of the extremes of every 8")
     assert check(result).metadata["loss"].value == pytest.approx(
-        page["fp32_accuracy"] - page["int8_accuracy"], abs=1e-4
+        metadata["fp32_accuracy"] - metadata["int8_accuracy"], abs=1e-4
     )
-    assert check(result).passed == (page["fp32_accuracy"] - page["int8_accuracy"] <= 0.005)
+    assert check(result).passed == (metadata["fp32_accuracy"] - metadata["int8_accuracy"] <= 0.005)
 
 
-def test_fp32_needs_no_labelled_pictures(make: Make, settings: Settings) -> None:
+def test_fp32_needs_no_labelled_images(make: Make, settings: Settings) -> None:
     result = make(*CHOICE, precision="fp32")
-    assert told(result)["why"] == "fp32: set by DAYLIGHT_PRECISION"
+    assert backbone_metadata(result)["why"] == "fp32: set by DAYLIGHT_PRECISION"
     assert (check(result).passed, check(result).description) == (True, "fp32 in use")
-    assert notes(settings) == {}
+    assert record_files(settings) == {}
 
 
-@pytest.mark.parametrize("word", ["auto", "int8"])
-def test_without_labelled_pictures_the_reason_names_the_asset_to_materialize(make: Make, word: str) -> None:
-    said = reason(make(*CHOICE, precision=word))
-    assert f"DAYLIGHT_PRECISION={word} needs labelled images: there is no table" in said
-    assert said.endswith("materialize training_images first, or set DAYLIGHT_PRECISION=fp32")
+@pytest.mark.parametrize("setting", ["auto", "int8"])
+def test_without_labelled_images_the_error_names_the_asset_to_materialize(make: Make, setting: str) -> None:
+    message = reason(make(*CHOICE, precision=setting))
+    assert f"DAYLIGHT_PRECISION={setting} needs labelled images: there is no table" in message
+    assert message.endswith("materialize training_images first, or set DAYLIGHT_PRECISION=fp32")
 
 
 @pytest.mark.parametrize(
     ("labels", "why"),
     [(["red"], "training needs at least two labels, but found ['red']"), (["red", "blue"], "there is no holdout")],
 )
-def test_too_few_pictures_to_measure_are_fp32_and_no_failure(
+def test_too_few_images_to_measure_give_fp32_without_a_failure(
     make: Make, settings: Settings, training_folder: Path, tmp_path: Path, labels: list[str], why: str
 ) -> None:
     for label in labels:
         shutil.copytree(training_folder / label, tmp_path / "few" / "train" / label)
-    page = told(make("training_images", *CHOICE, training=str(tmp_path / "few")))
-    assert page["precision"] == "fp32"
-    assert page["why"].startswith(f"fp32: int8 could not be measured: {why}")
-    assert notes(settings) == {}, "measured as soon as there are more"
+    metadata = backbone_metadata(make("training_images", *CHOICE, training=str(tmp_path / "few")))
+    assert metadata["precision"] == "fp32"
+    assert metadata["why"].startswith(f"fp32: int8 could not be measured: {why}")
+    assert record_files(settings) == {}, "a later run with more images measures"
     forced = make("backbone", precision="int8")
-    assert told(forced)["precision"] == "int8"
+    assert backbone_metadata(forced)["precision"] == "int8"
     assert not check(forced).passed
     assert "unknown" in str(check(forced).description)
 
 
-def test_a_backbone_that_was_never_measured_names_the_asset_to_materialize(make: Make) -> None:
+def test_the_error_for_an_unmeasured_backbone_names_the_asset_to_materialize(make: Make) -> None:
     assert make("training_images").success
-    said = reason(make("backbone"))
-    assert "DAYLIGHT_PRECISION=auto needs a measurement of convolutions.onnx on labelled images, and there is none" in said
-    assert "materialize precision_measurement first, or set DAYLIGHT_PRECISION=fp32" in said
+    message = reason(make("backbone"))
+    assert (
+        "DAYLIGHT_PRECISION=auto needs a measurement of convolutions.onnx on labelled images, and there is none"
+        in message
+    )
+    assert "materialize precision_measurement first, or set DAYLIGHT_PRECISION=fp32" in message
 
 
 @pytest.fixture
@@ -246,33 +249,33 @@ def old_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
 
 
-def test_on_a_processor_without_dot_products_auto_is_fp32_and_measures_nothing(
+def test_on_a_processor_without_dot_products_auto_chooses_fp32_unmeasured(
     make: Make, settings: Settings, old_processor: None
 ) -> None:
-    page = told(make(*CHOICE))
-    assert page["precision"] == "fp32"
-    assert page["why"].startswith("fp32: this processor (Old Xeon) has no 8-bit dot products")
-    assert notes(settings) == {}
+    metadata = backbone_metadata(make(*CHOICE))
+    assert metadata["precision"] == "fp32"
+    assert metadata["why"].startswith("fp32: this processor (Old Xeon) has no 8-bit dot products")
+    assert record_files(settings) == {}
 
 
-def test_on_a_processor_without_dot_products_int8_is_refused_in_words(
+def test_on_a_processor_without_dot_products_int8_is_refused_with_the_reason(
     make: Make, settings: Settings, old_processor: None
 ) -> None:
-    wanted = (
+    expected = (
         r"this processor (Old Xeon) has no 8-bit dot products (AVX-512 VNNI, AVX-VNNI, ARM dot product): int8 would be"
     )
-    said = reason(make(*CHOICE, precision="int8"))
-    assert wanted in said
-    assert "set DAYLIGHT_PRECISION to fp32 or auto" in said
+    message = reason(make(*CHOICE, precision="int8"))
+    assert expected in message
+    assert "set DAYLIGHT_PRECISION to fp32 or auto" in message
     catalogue = build_resources(settings)["catalogue"]
     assert isinstance(catalogue, BackboneCatalogue)
     with pytest.raises(PretrainedError, match="leave int8 out of the bake-off"):
         catalogue.export_all([settings.backbone], ["fp32", "int8"], [])
-    assert not list(Path(settings.lake).rglob("*.onnx")), "before the first graph is made"
+    assert not list(Path(settings.lake).rglob("*.onnx")), "it fails before the first export"
 
 
 @pytest.mark.parametrize(("int8_accuracy", "passed"), [(0.9, True), (0.895, True), (0.894, False)])
-def test_a_loss_of_more_than_half_a_point_fails_its_check(
+def test_an_accuracy_loss_above_half_a_point_fails_the_check(
     settings: Settings, make_photo: MakePhoto, int8_accuracy: float, passed: bool
 ) -> None:
     resources = build_resources(settings)
