@@ -58,9 +58,10 @@ def _measure(
     fp32: Backbone, catalogue: BackboneCatalogue, feature_cache: FeatureCache, precisions: Precisions
 ) -> PrecisionChoice:
     stored = precisions.read_training_images()
-    ids = sample_labelled(stored.frame)
+    frame = stored.frame
+    ids = sample_labelled(frame)
     dg.get_dagster_logger().info(f"measuring {fp32.name} in fp32 and int8 on {len(ids)} labelled images")
-    images = stored.frame.where(stored.frame["image_id"].isin(ids))
+    images = frame.where(frame["image_id"].isin(ids))
 
     def embed(backbone: Backbone) -> DataFrame:
         return label_features(feature_cache.embed(stored, backbone, ids).rows.frame, images)
