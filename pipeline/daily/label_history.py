@@ -64,6 +64,7 @@ def plot_history(days: Sequence[str], counts: Counts) -> Figure:
         axes.stairs(tops, edges, baseline=bottoms, fill=True, color=colour)  # one shape, far faster than 30 bars
         text, height = _printable(name), 1 - 0.07 * (len(series) - place)
         axes.text(1.02, height, text, color=colour, fontsize=FONT_SIZE, transform=axes.transAxes, parse_math=False)
+    axes.vlines(edges, 0, max(tops), colors="white", linewidth=1)  # days must not touch
     dated = range((len(days) - 1) % DAYS_PER_DATE, len(days), DAYS_PER_DATE)
     axes.set_xticks(dated, [f"{date.fromisoformat(days[place]):%d %b}" for place in dated])
     axes.yaxis.set_major_locator(MaxNLocator(MAX_TICKS, steps=[1, 2, 5, 10], integer=True))
