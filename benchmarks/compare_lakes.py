@@ -46,6 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lakes", nargs=2, type=Path, metavar="LAKE")
     lakes = parser.parse_args().lakes
+    for lake in lakes:
+        if not lake.is_dir():
+            parser.error(f"there is no folder {lake}")
     results: dict[str, list[Note]] = {}
     for name in KEYS:
         tables = [read_table(lake, name) for lake in lakes]

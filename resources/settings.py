@@ -11,8 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -22,18 +21,19 @@ from pipeline.evaluation.gate_rules import Thresholds
 from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.reviews.audit import AuditSize
 from pipeline.storage.object_stores import check_uri, is_uri
+from resources.settings_file import FILE_NAME, SettingError, read_file
 
 PREFIX: Final = "DAYLIGHT_"
-FILE_NAME: Final = "daylight.yaml"
 RENAMED: Final = {"audit_least": "audit_min", "audit_most": "audit_max", "keep_pictures_days": "keep_images_days"}
 
 
-class SettingError(ValueError):
-    """A setting that cannot be used; the text gives its name, its value and the cure."""
-
-
 def _resolve_path(path: str) -> str:
-    return str(Path(path).expanduser().resolve()) if path and not is_uri(path) else path
+    if not path or is_uri(path):
+        return path
+    try:
+        return str(Path(path).expanduser().resolve())
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path!r:.60} is not a path here ({error})") from error
 
 
 def _resolve_folder(folder: str) -> str:
@@ -46,6 +46,15 @@ def _resolve_folder(folder: str) -> str:
 Folder = Annotated[str, AfterValidator(_resolve_folder)]
 File = Annotated[str, AfterValidator(_resolve_path)]
 NameOrPath = Annotated[str, AfterValidator(lambda text: _resolve_path(text) if "/" in text or "." in text else text)]
+
+
+def _check_year(day: date) -> date:
+    if not 2000 <= day.year < 2100:
+        raise ValueError(f"{day} is not a day of this century: write a day such as 2026-01-01")
+    return day
+
+
+Day = Annotated[date, AfterValidator(_check_year)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -64,7 +73,12 @@ class Settings(BaseSettings):
     """All settings of a deployment. Every default works on a laptop."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, validate_default=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        str_strip_whitespace=True,
+        frozen=True,
+        validate_default=True,
     )
 
     landing: Folder = _setting("landing", "Landing zone: folder or URI with `days/<YYYY-MM-DD>/`.")
@@ -80,7 +94,7 @@ class Settings(BaseSettings):
     features_tensor: str = _setting("", "Tensor or layer at which your own network is cut.")
     pixel_scaling: PixelScaling = _setting("", "Pixel scaling that your own network expects; empty: detected.")
     precision: Precision = _setting("auto", "Precision of the backbone; `auto`: measured once on the labelled images.")
-    start_day: date = _setting(date(2026, 1, 1), "First day of the daily partitions.")
+    start_day: Day = _setting(date(2026, 1, 1), "First day of the daily partitions.")
     spark_master: str = _setting("local[*]", "Spark master: `local[*]`, `spark://host:7077`, or `sc://host` (Connect).")
     accuracy_floor: Share = _setting(0.8, "Minimum accuracy of a candidate on the holdout.")
     recall_floor: Share = _setting(0.5, "Minimum recall of every class on the holdout.")
@@ -98,6 +112,14 @@ class Settings(BaseSettings):
     audit_max: Count = _setting(AuditSize.max_count, "Maximum number of images drawn a day.")
     keep_runs_days: Days = _setting(0, "Days until `housekeeping` deletes runs that no page needs; 0: never.")
     keep_images_days: Days = _setting(0, "Days until `housekeeping` purges image bytes from `images`; 0: never.")
+
+    @model_validator(mode="after")
+    def _order_audit(self) -> "Settings":
+        if self.audit_min > self.audit_max:
+            raise ValueError(
+                f"DAYLIGHT_AUDIT_MIN is {self.audit_min}, above DAYLIGHT_AUDIT_MAX, which is {self.audit_max}: lower it"
+            )
+        return self
 
     @property
     def limits(self) -> Limits:
@@ -146,7 +168,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Reads arguments, then the environment, then `daylight.yaml`; the first one wins."""
-        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, read_file())
 
 
 def read_settings() -> Settings:
@@ -156,8 +178,9 @@ def read_settings() -> Settings:
         SettingError: if a name is unknown or a value cannot be used.
     """
     for variable, value in sorted(os.environ.items()):
-        name = variable.removeprefix(PREFIX).lower()
-        if variable.startswith(PREFIX) and value and name not in Settings.model_fields:
+        name = variable.upper().removeprefix(PREFIX).lower()
+        is_ours, is_known = variable.upper().startswith(PREFIX), name in Settings.model_fields
+        if is_ours and value and not (is_known and variable.isupper()):
             raise SettingError(_explain_unknown(variable, name, lambda known: f"{PREFIX}{known.upper()}"))
     try:
         return Settings()
@@ -188,22 +211,10 @@ def format_default(field: FieldInfo) -> str:
     return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
 
 
-def _read_file() -> dict[str, Any]:
-    """Reads `daylight.yaml`; all scalars stay text, as in the environment."""
-    file = Path(os.environ.get("DAGSTER_HOME") or ".", FILE_NAME)
-    if not file.exists():
-        return {}
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader) or {}  # noqa: S506 makes text alone
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise SettingError(f"{file} is not a mapping: write one setting per line, such as lake: /data/lake")
-    return {name: value for name, value in content.items() if value != ""}
-
-
 def _explain(error: ErrorDetails) -> str:
     """Explains an error of pydantic in one sentence."""
+    if not error["loc"]:
+        return str(error["ctx"]["error"])
     name = str(error["loc"][0])
     variable = f"{PREFIX}{name.upper()}"
     key = variable if os.environ.get(variable) else f"{name} in {FILE_NAME}"
@@ -214,12 +225,13 @@ def _explain(error: ErrorDetails) -> str:
     field = Settings.model_fields[name]
     bounds = describe_bounds(field)
     if get_args(field.annotation):
-        return f"{key} is {error['input']!r}; it can be {bounds}"
+        return f"{key} is {error['input']!r:.80}; it can be {bounds}"
     example = format_default(field)
-    return f"{key} is {error['input']!r}; write {bounds or 'one text'}{f' such as {example}' if example else ''}"
+    return f"{key} is {error['input']!r:.80}; write {bounds or 'one text'}{f' such as {example}' if example else ''}"
 
 
 def _explain_unknown(key: str, name: str, spell: Callable[[str], str]) -> str:
+    name = name.upper().removeprefix(PREFIX).lower()
     if name in RENAMED:
         return f"{key} is now called {spell(RENAMED[name])}: rename it"
     close = difflib.get_close_matches(name, Settings.model_fields, n=1)

@@ -27,19 +27,25 @@ def is_uri(folder: str) -> bool:
 
 
 def check_uri(uri: str) -> None:
-    """Refuses URIs that contain keys or settings, which would reach logs and tables.
+    """Refuses URIs without a bucket, and those with keys or settings, which would reach logs and tables.
 
     Raises:
-        StoreError: if the URI contains one; the text does not repeat it.
+        StoreError: if the URI is one of these; the text does not repeat a key.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise StoreError("it is not a URI: write one such as s3://bucket/path") from error
     is_container = parts.scheme in AZURE_SCHEMES
-    if parts.password or parts.query or parts.fragment or (parts.username and not is_container):
+    has_key = parts.password or (not is_container and "@" in uri)  # a slash in a key ends the part before the path
+    if has_key or parts.query or parts.fragment:
         names = ", ".join(f"{name}*" for name in VARIABLES)
         raise StoreError(
             f"the URI of {parts.scheme}://{parts.hostname or ''} contains a key or a setting: write only the bucket and"
             f" the path, and set the variables {names} for the rest (docs/stores.md)"
         )
+    if not parts.scheme or not (parts.netloc or (parts.scheme == "file" and parts.path.strip("/"))):
+        raise StoreError(f"{uri!r:.60} has no bucket: write a URI such as s3://bucket/path")
 
 
 def open_store(uri: str) -> tuple[fs.FileSystem, str]:

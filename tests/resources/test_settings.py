@@ -339,3 +339,74 @@ def test_every_setting_has_a_description_of_one_line() -> None:
 
 def test_the_page_of_settings_is_fresh() -> None:
     assert PAGE.read_text(encoding="utf-8") == write_configuration(), "run make docs-configuration"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wanted"),
+    [
+        ("DAYLIGHT_LAKE", "s3://AKIAKEY:se/cretSEKRET@bucket/x", "contains a key"),
+        ("DAYLIGHT_LAKE", "s3://", "has no bucket: write a URI such as s3://bucket/path"),
+        ("DAYLIGHT_LANDING", "s3:///days", "has no bucket"),
+        ("DAYLIGHT_LAKE", "://x", "has no bucket"),
+        ("DAYLIGHT_LAKE", "s3://[", "is not a URI"),
+        ("DAYLIGHT_LAKE", "~nobody-of-this-name/lake", "is not a path here"),
+        ("DAYLIGHT_START_DAY", "0", "is not a day of this century"),
+        ("DAYLIGHT_MAX_BYTES", "9" * 5000, "write a whole number"),
+        ("daylight_lake", "/data/lake", "daylight_lake is not a setting: did you mean DAYLIGHT_LAKE?"),
+    ],
+)
+def test_an_odd_value_is_one_short_sentence_without_its_secret(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, wanted: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingError) as error:
+        read_settings()
+    assert wanted in str(error.value)
+    assert "SEKRET" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_spaces_around_a_value_do_not_count(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAYLIGHT_LAKE", f" {folder}/lake\n")
+    assert read_settings().lake == f"{folder}/lake"
+
+
+def test_an_audit_minimum_above_its_maximum_names_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAYLIGHT_AUDIT_MIN", "50")
+    monkeypatch.setenv("DAYLIGHT_AUDIT_MAX", "10")
+    with pytest.raises(SettingError, match="AUDIT_MIN is 50, above DAYLIGHT_AUDIT_MAX, which is 10"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("lake: a\nlake: b\n", "sets lake twice"),
+        ('lake: "SEKRET\nlanding: x\n', "in line"),
+        ("DAYLIGHT_AUDIT_LEAST: 4\n", "is now called audit_min"),
+    ],
+)
+def test_an_odd_file_is_one_sentence_without_its_secret(folder: Path, text: str, wanted: str) -> None:
+    (folder / "daylight.yaml").write_text(text)
+    with pytest.raises(SettingError) as error:
+        read_settings()
+    assert wanted in str(error.value)
+    assert "SEKRET" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["~", "null", ""])
+def test_no_value_in_the_file_means_the_default(folder: Path, value: str) -> None:
+    (folder / "daylight.yaml").write_text(f"lake: {value}\n")
+    assert read_settings().lake == str(folder / "lake")
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_error(folder: Path) -> None:
+    (folder / "daylight.yaml").mkdir()
+    with pytest.raises(SettingError, match="cannot be read: Is a directory"):
+        read_settings()
+
+
+def test_a_link_to_no_file_is_an_error(folder: Path) -> None:
+    (folder / "daylight.yaml").symlink_to(folder / "missing")
+    with pytest.raises(SettingError, match="cannot be read: No such file"):
+        read_settings()
