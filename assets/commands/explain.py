@@ -5,12 +5,14 @@ It shows why a prediction is what it is, and, for a request to delete an image, 
 
 import argparse
 import sys
+from pathlib import Path
 
 from deltalake.exceptions import DeltaError
 
 from pipeline.daily.trace_text import format_trace
 from pipeline.daily.traces import UnknownImageError
 from pipeline.reports.markdown import escape_invisible
+from pipeline.storage.object_stores import is_uri
 from resources.image_traces import ImageTraces
 from resources.settings import SettingError, read_settings
 
@@ -35,7 +37,10 @@ def main() -> None:
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        trace = ImageTraces(read_settings().lake).find(options.image)
+        lake = read_settings().lake
+        if not is_uri(lake) and not Path(lake).is_dir():
+            sys.exit(f"there is no lake in {lake}: set DAYLIGHT_LAKE to the folder of the tables")
+        trace = ImageTraces(lake).find(options.image)
     except UnknownImageError as error:
         sys.exit("\n".join(escape_invisible(line) for line in str(error).split("\n")))
     except (SettingError, DeltaError) as error:

@@ -302,3 +302,9 @@ def test_a_query_that_is_no_digest_and_no_day_is_a_path() -> None:
     assert parse_query("2026-13-45/a.jpg").dated == ()
     assert parse_query("x/2026-11-20/cam1/./a.jpg").dated == ((FRIDAY, "cam1/a.jpg"),)
     assert parse_query(os.fsdecode(b"b\xff.jpg")).paths == ("b\\xff.jpg",), "how such names are stored"
+
+
+def test_a_lake_that_is_not_there_is_no_lake_without_the_image(tmp_path: Path) -> None:
+    done = run(tmp_path / "missing", COAT)
+    assert done.returncode == 1
+    assert done.stderr == f"there is no lake in {tmp_path}/missing: set DAYLIGHT_LAKE to the folder of the tables\n"
