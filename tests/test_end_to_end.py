@@ -11,14 +11,17 @@ import pytest
 from conftest import COLOURS, MakePhoto
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
+from sidecars import copy_from_a_mac
 
 from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
+from pipeline.daily.trace_text import format_trace
 from resources.image_traces import ImageTraces
 from resources.settings import Settings, read_settings
 
 DAILY_TABLES = {"images", "image_features", "predictions", "drift", "review_queue"}
 FULL, EMPTY, LAST = "2026-11-20", "2026-11-21", "2026-11-22"
+MAC, SIDECARS = "2026-11-23", "2026-11-24"
 BROKEN = 3
 
 
@@ -153,6 +156,30 @@ def test_a_day_with_too_many_rejected_files_fails_and_keeps_all_its_rows(
     assert f"{FULL} (3 of 9 rejected)" in checks["rejected_files_are_few"].description
     assert not result.asset_materializations_for_node("review_queue"), "a failed day is not queued for review"
     assert sorted(map(str, deployment.rows("predictions", FULL))) == sorted(map(str, before))
+
+
+def test_a_day_copied_from_a_mac_is_green_and_so_is_a_day_of_sidecars_alone(
+    deployment: Deployment, trained: dg.ExecuteInProcessResult, make_photo: MakePhoto
+) -> None:
+    photos = {f"{seed}.jpg": make_photo("red", 4000 + seed) for seed in range(6)}
+    copy_from_a_mac(deployment.day_folder(MAC), photos)
+    copy_from_a_mac(deployment.day_folder(MAC) / "__MACOSX", {})
+    copy_from_a_mac(deployment.day_folder(SIDECARS), {})
+    result = deployment.run("daily", MAC, SIDECARS, max_rejected_share=0.0)
+    assert result.success, failures(result)
+    predictions = deployment.rows("predictions", MAC)
+    assert sorted(row["path"] for row in predictions if row["predicted_label"]) == sorted(photos)
+    assert {(row["decision"], row["error"]) for row in predictions if not row["predicted_label"]} == {
+        ("rejected", "sidecar file")
+    }
+    assert len(predictions) == len(deployment.rows("images", MAC)) == 14
+    counts = metadata(result, "predictions", MAC)
+    assert (counts["rejected_count"], counts["sidecar_count"]) == (0, 8)
+    assert metadata(result, "images", SIDECARS)["sidecar_count"] == 1
+    assert "No images arrived" in Path(metadata(result, "daily_report", SIDECARS)["page"]).read_text()
+    assert "8 sidecar files" in Path(metadata(result, "daily_report", MAC)["page"]).read_text()
+    arrived = ImageTraces(deployment.settings.lake).find(f"{MAC}/.DS_Store")
+    assert "none: it is a sidecar file" in format_trace(arrived)
 
 
 def test_every_day_of_a_multi_day_run_has_its_own_counts(predicted: dg.ExecuteInProcessResult) -> None:

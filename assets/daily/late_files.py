@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 
 from assets.daily import daily
-from pipeline.images.late_files import FACTS, Arrivals, compare_files
+from pipeline.images.late_files import STORED, Arrivals, compare_files
 from pipeline.storage.files import list_files
 from resources.lake.lake import Lake
 from resources.landing import LandingError, LandingZone
@@ -42,7 +42,7 @@ def late_files(context: dg.SensorEvaluationContext, lake: Lake, landing_zone: La
 
 
 def _compare(day: str, lake: Lake, landing_zone: LandingZone) -> Arrivals:
-    stored = lake.read_arrow("images", day, FACTS)
+    stored = lake.read_arrow("images", day, STORED)
     try:
         (folder,) = landing_zone.day_folders([day]).values()
         return compare_files(list_files(folder), stored)

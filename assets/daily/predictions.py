@@ -38,7 +38,7 @@ def predictions(images: DataFrame, image_features: DataFrame, classifier: Classi
 def every_file_has_a_prediction_or_a_reason(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
-    """The number of files equals predictions plus rejections on every day of the run."""
+    """The number of files equals predictions plus rejections plus sidecar files on every day of the run."""
     return _judge(_count_outcomes(context, lake, spark), lambda each: each.is_conserved, "lost or duplicated files")
 
 
@@ -46,7 +46,10 @@ def every_file_has_a_prediction_or_a_reason(
 def rejected_files_are_few(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    """The share of rejected files is at most DAYLIGHT_MAX_REJECTED_SHARE on every day of the run."""
+    """The share of rejected files is at most DAYLIGHT_MAX_REJECTED_SHARE on every day of the run.
+
+    Sidecar files of operating systems do not count.
+    """
     quota = settings.max_rejected_share
     fault = f"more than {quota:.1%} rejected files (DAYLIGHT_MAX_REJECTED_SHARE)"
     return _judge(_count_outcomes(context, lake, spark), lambda each: each.rejected_share <= quota, fault)
@@ -61,7 +64,7 @@ def _count_outcomes(context: dg.AssetCheckExecutionContext, lake: Lake, spark: S
 
 def _judge(outcomes: list[DayOutcome], is_good: Callable[[DayOutcome], bool], fault: str) -> dg.AssetCheckResult:
     bad = [each for each in outcomes if not is_good(each)]
-    days = ", ".join(f"{each.day} ({each.rejected_count} of {each.file_count} rejected)" for each in bad)
+    days = ", ".join(f"{each.day} ({each.rejected_count} of {each.photo_count} rejected)" for each in bad)
     return dg.AssetCheckResult(
         passed=not bad,
         description=f"{fault}: {days}" if bad else f"{len(outcomes)} days",

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW
+from pipeline.images.sidecar_files import SIDECAR
 from pipeline.storage.counting import Day, by_day
 
 USUAL_DAYS: Final = 28  # days before a report's day that it is compared with
@@ -21,18 +22,22 @@ SHOWN_REJECTED: Final = 12
 SHOWN_QUEUED: Final = 36
 
 
-@dataclass(frozen=True)
+@dataclass
 class DayCounts:
-    """Files of a day by decision, by predicted label, by reason of rejection, and by version of the classifier."""
+    """Files of a day by decision, by predicted label, by reason of rejection, and by version of the classifier.
+
+    Sidecar files are counted apart, and nowhere else.
+    """
 
     decisions: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     classifiers: Counter[str] = field(default_factory=Counter)
+    sidecar_count: int = 0
 
     @property
     def file_count(self) -> int:
-        """Files with any decision."""
+        """Files with any decision, sidecar files aside."""
         return sum(self.decisions.values())
 
     @property
@@ -52,6 +57,9 @@ def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
     counts: dict[date, DayCounts] = {}
     for row in predictions.groupBy("day", "decision", "predicted_label", "error", "classifier").count().collect():
         day = counts.setdefault(row["day"], DayCounts())
+        if row["error"] == SIDECAR:
+            day.sidecar_count += row["count"]
+            continue
         counters = ((day.decisions, "decision"), (day.labels, "predicted_label"), (day.classifiers, "classifier"))
         for counter, name in counters:
             if row[name] is not None:
@@ -62,8 +70,9 @@ def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
 
 
 def counts_before(counts: Mapping[date, DayCounts], day: date) -> list[DayCounts]:
-    """Selects the counts of the `USUAL_DAYS` before a day."""
-    return [each for other, each in counts.items() if timedelta() < day - other <= timedelta(USUAL_DAYS)]
+    """Selects the counts of those of the `USUAL_DAYS` before a day that had files."""
+    near = [each for other, each in counts.items() if timedelta() < day - other <= timedelta(USUAL_DAYS)]
+    return [each for each in near if each.file_count]
 
 
 def count_confidences(predictions: DataFrame) -> dict[date, list[int]]:
@@ -76,9 +85,10 @@ def count_confidences(predictions: DataFrame) -> dict[date, list[int]]:
 
 
 def list_rejected(predictions: DataFrame) -> dict[Day, list[Row]]:
-    """Lists `path` and `error` of the first `SHOWN_REJECTED` rejected files of each day, by path."""
+    """Lists `path` and `error` of the first `SHOWN_REJECTED` rejected files of each day, by path; no sidecar files."""
     rank = F.row_number().over(Window.partitionBy("day").orderBy("path"))
-    rejected = predictions.where(F.col("decision") == REJECTED).select("day", "path", "error")
+    is_rejected = (F.col("decision") == REJECTED) & (F.col("error") != SIDECAR)
+    rejected = predictions.where(is_rejected).select("day", "path", "error")
     first = rejected.withColumn("rank", rank).where(F.col("rank") <= SHOWN_REJECTED)
     return by_day(first.orderBy("day", "rank").collect())
 

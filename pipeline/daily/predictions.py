@@ -7,6 +7,7 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
+from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, read_tiles_by_day
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, GOOD
@@ -55,11 +56,13 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
 
 
 def describe_predictions(images: DataFrame) -> Callable[[DataFrame], dict[Day, Report]]:
-    """Reports counts by decision and label, and a contact sheet of `images`, for each day."""
+    """Reports counts by decision (sidecar files apart) and label, and a contact sheet of `images`, for each day."""
 
     def describe(predictions: DataFrame) -> dict[Day, Report]:
         predicted = predictions.where("predicted_label is not null")
-        decisions, labels = count_by_day(predictions, "decision"), count_by_day(predicted, "predicted_label")
+        outcome = F.when(F.col("error") == SIDECAR, "sidecar").otherwise(F.col("decision"))
+        outcomes = count_by_day(predictions.withColumn("outcome", outcome), "outcome")
+        labels = count_by_day(predicted, "predicted_label")
         tiles = read_tiles_by_day(images, _choose_tiles(predicted), caption)
         summaries = predictions.groupBy("day").agg(
             F.any_value("classifier").alias("classifier"),
@@ -67,7 +70,7 @@ def describe_predictions(images: DataFrame) -> Callable[[DataFrame], dict[Day, R
             F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
         )
         return {
-            row["day"]: _report(row, decisions[row["day"]], labels.get(row["day"], []), tiles.get(row["day"], []))
+            row["day"]: _report(row, outcomes[row["day"]], labels.get(row["day"], []), tiles.get(row["day"], []))
             for row in summaries.collect()
         }
 
@@ -81,9 +84,9 @@ def _choose_tiles(predicted: DataFrame) -> dict[Day, list[Row]]:
     return by_day(sorted(first.collect(), key=lambda row: (row["predicted_label"], -row["confidence"])))
 
 
-def _report(summary: Row, decisions: Sequence[Row], labels: Sequence[Row], tiles: Sequence[Tile]) -> Report:
-    counts = Counter({row["decision"]: row["count"] for row in decisions})
-    numbers: dict[str, Number] = {f"{decision}_count": counts[decision] for decision in (ANSWERED, REVIEW, REJECTED)}
+def _report(summary: Row, outcomes: Sequence[Row], labels: Sequence[Row], tiles: Sequence[Tile]) -> Report:
+    counts = Counter({row["outcome"]: row["count"] for row in outcomes})
+    numbers: dict[str, Number] = {f"{each}_count": counts[each] for each in (ANSWERED, REVIEW, REJECTED, "sidecar")}
     if predicted_count := counts[ANSWERED] + counts[REVIEW]:
         numbers["coverage"] = counts[ANSWERED] / predicted_count
         numbers["mean_confidence"] = summary["mean_confidence"]

@@ -1,4 +1,4 @@
-"""Rejected files of a day: counts by reason, and a sheet of their names.
+"""Rejected files of a day, but for sidecar files: counts by reason, and a sheet of their names.
 
 Their bytes are never decoded again, since they may crash the decoder.
 """
@@ -9,6 +9,7 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
+from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
@@ -20,7 +21,7 @@ SHEET_SIZE: Final = 24
 
 def describe_rejected(predictions: DataFrame) -> dict[Day, Report]:
     """Reports reasons and file names for each day with rejected files."""
-    rejected = predictions.where("error is not null")
+    rejected = predictions.where(F.col("error") != SIDECAR)
     counts = count_by_day(rejected, "error")
     if not counts:
         return {}

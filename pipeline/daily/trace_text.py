@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.daily.traces import ClassifierTrace, Row, Trace
+from pipeline.images.sidecar_files import SIDECAR
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.reports.markdown import escape_invisible
 
@@ -16,7 +17,7 @@ UNKNOWN: Final = "these classifiers were deleted, or stored before training sets
 def format_trace(trace: Trace) -> str:
     """Formats a trace as sections of aligned lines, predictions before training sets."""
     sections = [
-        ("image", [trace.image_id or "unknown: the bytes could not be read"]),
+        ("image", [trace.image_id or _explain_missing_id(trace)]),
         ("arrivals", _format_arrivals(trace)),
         ("features", _format_features(trace)),
         ("predictions", _format_predictions(trace)),
@@ -37,6 +38,12 @@ def align(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     aligned = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
     more = len(aligned) - 1 - SHOWN_ROWS
     return aligned if more <= 0 else [*aligned[: SHOWN_ROWS + 1], f"and {more} more (use --json to list all)"]
+
+
+def _explain_missing_id(trace: Trace) -> str:
+    if any(row["read_error"] == SIDECAR for row in trace.arrivals):
+        return "none: it is a sidecar file of an operating system, not an image"
+    return "unknown: the bytes could not be read"
 
 
 def _format_arrivals(trace: Trace) -> list[str]:

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.images.sidecar_files import SIDECAR, START_BYTES, is_below_sidecar_folder, is_sidecar, is_sidecar_path
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
@@ -31,7 +32,7 @@ FILE_COLUMNS: Final = """
     length long comment 'size of the file in bytes when it was listed',
     modified_at timestamp comment 'when the file was last changed, UTC',
     content binary comment 'bytes of the file; null if it could not be read',
-    read_error string comment 'why the bytes could not be read; null if they could'
+    read_error string comment 'why there are no bytes, such as vanished or sidecar file; null if there are'
 """
 SCHEMA: Final = f"day date comment 'day on which the image arrived', {FILE_COLUMNS}"
 
@@ -94,11 +95,12 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
 
 
 def describe_images(images: DataFrame) -> dict[Day, Report]:
-    """Counts the distinct images, bytes and unreadable files of each day."""
+    """Counts the distinct images, bytes, unreadable files and sidecar files of each day."""
     counts = images.groupBy("day").agg(
         (F.sum("length") / 1e6).alias("megabytes"),
         F.count_distinct("image_id").alias("distinct_image_count"),
-        F.count("read_error").alias("unreadable_count"),
+        F.count_if(F.col("read_error") != SIDECAR).alias("unreadable_count"),
+        F.count_if(F.col("read_error") == SIDECAR).alias("sidecar_count"),
     )
     rows = [row.asDict() for row in counts.collect()]
     return {row.pop("day"): Report(row) for row in rows}
@@ -108,7 +110,7 @@ def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int) -> Ite
     rows: list[dict[str, object]] = []
     size = 0
     for row in batch.to_pylist():
-        row |= _read_file(row["folder"], row["location"], row["length"], row["modified_at"], max_bytes)
+        row |= _read_file(row["folder"], row["location"], row["path"], row["length"], row["modified_at"], max_bytes)
         rows.append(row)
         size += row["length"]
         if size >= BATCH_BYTES:
@@ -119,19 +121,26 @@ def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int) -> Ite
 
 
 def _read_file(
-    folder: str, location: bytes, length: int, modified_at: datetime, max_bytes: int
+    folder: str, location: bytes, path: str, length: int, modified_at: datetime, max_bytes: int
 ) -> dict[str, str | bytes | None]:
-    if length > max_bytes:
+    if is_below_sidecar_folder(path):
+        return _no_content(SIDECAR)
+    is_too_large = length > max_bytes
+    if is_too_large and not is_sidecar(path, b""):
         return _no_content(TOO_MANY_BYTES)
     filesystem = _filesystem(folder)
     try:
         with filesystem.open_input_stream(location) as stream:
-            content = stream.read(length + 1)  # the file may have grown beyond any limit
+            # one byte more than listed, but not all, if the file has grown
+            content = stream.read(START_BYTES if is_too_large else length + 1)
         is_unchanged = not isinstance(filesystem, fs.LocalFileSystem) or time_of(os.stat(location)) == modified_at
-    except FileNotFoundError:
-        return _no_content(VANISHED)
-    except OSError:
-        return _no_content(UNREADABLE)
+    except OSError as error:
+        reason = VANISHED if isinstance(error, FileNotFoundError) else UNREADABLE
+        return _no_content(SIDECAR if is_sidecar_path(path) else reason)
+    if is_sidecar(path, content[:START_BYTES]):
+        return _no_content(SIDECAR)
+    if is_too_large:
+        return _no_content(TOO_MANY_BYTES)
     if len(content) != length or not is_unchanged:
         return _no_content(CHANGED)
     return {"image_id": hashlib.sha256(content).hexdigest(), "content": content, "read_error": None}

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.images.image_files import FILE_COLUMNS, read_files
+from pipeline.images.sidecar_files import SIDECAR, is_below_sidecar_folder, is_sidecar
 from pipeline.images.split import HOLDOUT, SPLIT_FOLDERS, TRAIN, split_by_digest
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
@@ -42,17 +44,20 @@ class TrainingFiles:
         labelled: rows of `list_files` with `label`, `split` and its copy `split_said` (both null where the digest
             decides), `group` (or null) and `origin`.
         unlabelled: paths of files without a label, which are left out.
+        sidecars: paths of sidecar files, which are left out too; labelled ones are found when they are read.
     """
 
     labelled: pa.Table
     unlabelled: list[str]
+    sidecars: list[str]
 
 
 def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     """Lists labelled files.
 
     The label comes from `manifest.csv` if the folder has one, else from the pattern if there is one, else from the
-    first folder of the path. A folder `train`, `validation` or `test` above the label sets the split.
+    first folder of the path. A folder `train`, `validation` or `test` above the label sets the split. Nothing below a
+    sidecar folder has a label.
 
     Args:
         folder: folder of the labelled images.
@@ -62,7 +67,9 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
         FileNotFoundError: if the folder does not exist.
         LabelError: if the manifest or the pattern is invalid, or no file has a label.
     """
-    files = list_files(folder)
+    all_files = list_files(folder)
+    is_outside = pa.array([not is_below_sidecar_folder(path) for path in all_files["path"].to_pylist()], pa.bool_())
+    files, sidecars = all_files.filter(is_outside), all_files.filter(pc.invert(is_outside))["path"].to_pylist()
     paths = files["path"].to_pylist()
     if MANIFEST in paths:
         origin, places = "manifest", _places_in_manifest(folder, paths)
@@ -85,35 +92,45 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     for name, values in columns.items():
         files = files.append_column(name, pa.array(values, pa.string()))
     unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
-    return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled)
+    sidecars += [path for path in unlabelled if is_sidecar(path, b"")]
+    unlabelled = [path for path in unlabelled if not is_sidecar(path, b"")]
+    return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled, sidecars)
 
 
 def read_training_images(spark: SparkSession, files: TrainingFiles, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
-    """Reads labelled images lazily, one row per file, in the columns of `SCHEMA`.
+    """Reads labelled images lazily, one row per file that is no sidecar, in the columns of `SCHEMA`.
 
     Without a given split the digest of the bytes decides, so an image never changes its split when others arrive.
     """
     images = read_files(spark, files.labelled, SCHEMA, max_bytes).frame
+    images = images.where(~F.col("read_error").eqNullSafe(SIDECAR))
     images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
     return images.to(parse_schema(SCHEMA))
 
 
 def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Report]:
-    """Reports the number of images per label and origin, and the files without a label."""
+    """Reports the number of images per label and origin, the files without a label and the sidecar files."""
 
     def describe(training_images: DataFrame) -> Report:
         counts = {(row["label"], row["split"]): row["count"] for row in count_by(training_images, "label", "split")}
         labels = sorted({label for label, _ in counts})
-        origins = count_by(training_images, "origin")[:SHOWN_ORIGINS]
+        origins = count_by(training_images, "origin")
         rows = [[label, counts.get((label, TRAIN), 0), counts.get((label, HOLDOUT), 0)] for label in labels]
-        holdout_count, unlabelled_count = sum(row[2] for row in rows), len(files.unlabelled)
-        numbers = {"label_count": len(labels), "holdout_count": holdout_count, "unlabelled_count": unlabelled_count}
+        own_origins = files.labelled["origin"].unique().to_pylist()
+        stored_count = sum(row["count"] for row in origins if row["origin"] in own_origins)
         return Report(
-            numbers=numbers,
+            numbers={
+                "label_count": len(labels),
+                "holdout_count": sum(row[2] for row in rows),
+                "unlabelled_count": len(files.unlabelled),
+                "sidecar_count": len(files.sidecars) + files.labelled.num_rows - stored_count,
+            },
             texts={"unlabelled": ", ".join(map(repr, files.unlabelled[:5]))} if files.unlabelled else {},
             tables={
                 "labels": markdown_table(["label", TRAIN, HOLDOUT], rows),
-                "origins": markdown_table(["origin", "images"], [[row["origin"], row["count"]] for row in origins]),
+                "origins": markdown_table(
+                    ["origin", "images"], [[row["origin"], row["count"]] for row in origins[:SHOWN_ORIGINS]]
+                ),
             },
         )
 

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.images.sidecar_files import SIDECAR, is_sidecar_path
 
 FACTS: Final = ("path", "length", "modified_at")  # columns that identify a version of a file
+STORED: Final = (*FACTS, "read_error")
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,16 @@ class Arrivals:
 
 
 def compare_files(listed: pa.Table, stored: pa.Table) -> Arrivals:
-    """Compares listed files with stored rows; both tables have the columns `FACTS`."""
+    """Compares listed files with stored rows, sidecar files aside: a look at a folder may change or delete them.
+
+    Args:
+        listed: files with the columns `FACTS`.
+        stored: rows of `images` with the columns `STORED`.
+    """
     present, recorded = _facts_of(listed), _facts_of(stored)
-    late = sorted(present - recorded)
-    gone = {path for path, *_ in recorded} - {path for path, *_ in present}
+    late = sorted(file for file in present - recorded if not is_sidecar_path(file[0]))
+    is_photo = pc.fill_null(pc.not_equal(stored["read_error"], SIDECAR), True)
+    gone = set(stored["path"].filter(is_photo).to_pylist()) - {path for path, *_ in present}
     digest = hashlib.sha256(repr(late).encode()).hexdigest() if late else ""
     return Arrivals(tuple(path for path, *_ in late), tuple(sorted(gone)), digest)
 

@@ -21,6 +21,7 @@ from pipeline.daily.day_counts import SHOWN_QUEUED, SHOWN_REJECTED, USUAL_DAYS, 
 from pipeline.drift import comparison
 from pipeline.drift.label_shift import compare_label_counts
 from pipeline.images import image_files as images
+from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reviews import review_queue
 from pipeline.storage.schema import parse_schema
 from resources.instance.day_costs import find_cost
@@ -61,7 +62,7 @@ def predict(day: date, number: int, **changes: object) -> dict[str, object]:
 
 def reject(day: date, number: int, **changes: object) -> dict[str, object]:
     nothing = {"predicted_label": None, "confidence": None, "decision": "rejected", "error": "truncated"}
-    return predict(day, number, **nothing, **changes)
+    return predict(day, number, **nothing | changes)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,10 @@ def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto
     full = [predict(SUNDAY, number) for number in range(30)]
     full += [predict(SUNDAY, 30 + n, predicted_label=HOSTILE, decision="review", confidence=0.3) for n in range(50)]
     full += [reject(SUNDAY, 100 + number, path=f"{HOSTILE} {number:02}") for number in range(20)]
+    full += [reject(SUNDAY, 200 + number, path=f"._{number}.jpg", error=SIDECAR) for number in range(3)]
+    full += [reject(SUNDAY + timedelta(1), 300, path=".DS_Store", error=SIDECAR)]
     before = [predict(MONDAY, number, predicted_label="hat") for number in range(10)]
+    before += [reject(MONDAY + timedelta(1), number, path=f"._{number}", error=SIDECAR) for number in range(5)]
     before += [predict(SUNDAY - timedelta(USUAL_DAYS + 1), 1, predicted_label="too long ago")]
     queue = [{**row, "reason": "uncertain"} for row in full if row["decision"] == "review"]
     photos = [{**row, "content": make_photo("red", place)} for place, row in enumerate(queue)]
@@ -194,7 +198,16 @@ def test_the_number_of_alarms_is_drawn_over_the_days(reports: dict[date, DayRepo
 def test_an_empty_day_has_a_short_page(reports: dict[date, DayReport]) -> None:
     text = Elements(render_page(reports[SUNDAY + timedelta(1)])).text
     assert "No images arrived on this day. Usually 55 files arrive." in text
+    assert "1 sidecar file of operating systems, such as ._x.jpg or Thumbs.db, is not counted." in text
     assert "answered" not in text
+
+
+def test_sidecar_files_are_counted_apart_on_the_page(reports: dict[date, DayReport], page: str) -> None:
+    report = reports[SUNDAY]
+    assert (report.counts.file_count, report.counts.sidecar_count) == (100, 3)
+    assert not [row["path"] for row in report.rejected if row["path"].startswith("._")]
+    assert "3 sidecar files of operating systems" in Elements(page).text
+    assert "sidecar file</td>" not in page
 
 
 def test_the_cost_of_a_day_is_its_part_of_the_run_and_none_if_not_recorded() -> None:

@@ -18,6 +18,7 @@ from pipeline.embed.backbone import Backbone
 from pipeline.images.features import extract_features
 from pipeline.images.image_files import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.images.labels import list_training_files, read_training_images
+from pipeline.images.sidecar_files import SIDECAR
 from pipeline.images.split import label_features
 from pipeline.reports.report import describe_all
 from pipeline.reviews import review_queue
@@ -231,8 +232,25 @@ def test_a_sheet_shows_each_image_once_and_fits_the_page(images: DataFrame, pred
 
 def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
     report = describe_predictions(images)(predicted.where("decision = 'rejected'"))[FRIDAY]
-    assert report.numbers == {"answered_count": 0, "review_count": 0, "rejected_count": 6}
+    assert report.numbers == {"answered_count": 0, "review_count": 0, "rejected_count": 6, "sidecar_count": 0}
     assert (report.images, report.tables) == ({}, {})
+
+
+def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
+    spark: SparkSession, image_features: DataFrame, images: DataFrame, classifier: Classifier
+) -> None:
+    sidecars = [Row(FRIDAY, None, f"{place}/.DS_Store", 9, None, None, SIDECAR) for place in range(5)]
+    sidecars.append(Row(SATURDAY, None, ".DS_Store", 9, None, None, SIDECAR))
+    copied = images.union(spark.createDataFrame(sidecars, images.schema))
+    predicted = predict_images(copied, image_features, classifier).cache()
+    found = predicted.where(F.col("error") == SIDECAR).select("decision", "image_id", "predicted_label").collect()
+    assert found == [Row("rejected", None, None)] * 6
+    reports = describe_all(describe_predictions(copied), describe_rejected)(predicted)
+    friday, saturday = reports[FRIDAY], reports[SATURDAY]
+    assert (friday.numbers["rejected_count"], friday.numbers["sidecar_count"]) == (6, 5)
+    assert SIDECAR not in friday.tables["rejected"]
+    assert (saturday.numbers["rejected_count"], saturday.numbers["sidecar_count"]) == (0, 1)
+    assert "rejected" not in saturday.tables
 
 
 def test_days_described_together_are_described_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:

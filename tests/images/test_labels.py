@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import MakePhoto
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
+from sidecars import DS_STORE, THUMBS_DB, copy_from_a_mac
 
 from pipeline.images.features import COLUMNS
 from pipeline.images.labels import (
@@ -71,9 +73,34 @@ def test_a_folder_above_the_label_sets_the_split(spark: SparkSession, tmp_path: 
 
 
 def test_a_stray_file_in_a_split_folder_has_no_label(tmp_path: Path) -> None:
-    write(tmp_path, "train/cat/1.jpg", "train/.DS_Store", "test/cat/2.jpg")
+    write(tmp_path, "train/cat/1.jpg", "train/stray.jpg", "test/cat/2.jpg")
     assert sorted(label_and_split_by_path(tmp_path)) == ["test/cat/2.jpg", "train/cat/1.jpg"]
-    assert list_training_files(str(tmp_path)).unlabelled == ["train/.DS_Store"]
+    assert list_training_files(str(tmp_path)).unlabelled == ["train/stray.jpg"]
+
+
+def test_a_zip_from_a_mac_adds_no_label_and_no_image(
+    spark: SparkSession, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    for folder in ("cat", "dog"):
+        copy_from_a_mac(tmp_path / folder, {"1.jpg": make_photo("red", 1), "2.jpg": make_photo("red", 2)})
+        copy_from_a_mac(tmp_path / "__MACOSX" / folder, {"1.jpg": make_photo("red", 3)})
+    (tmp_path / "dog" / "._named so.jpg").write_bytes(make_photo("red", 4))
+    (tmp_path / "dog" / "Thumbs.db").write_bytes(THUMBS_DB)
+    (tmp_path / ".DS_Store").write_bytes(DS_STORE)
+    files = list_training_files(str(tmp_path))
+    training_images = read_training_images(spark, files)
+    assert {(row["path"], row["label"], row["read_error"]) for row in training_images.collect()} == {
+        *((f"{label}/{number}.jpg", label, None) for label in ("cat", "dog") for number in (1, 2)),
+        ("dog/._named so.jpg", "dog", None),
+    }
+    numbers = describe_training_images(files)(training_images).numbers
+    assert (numbers["label_count"], numbers["unlabelled_count"], numbers["sidecar_count"]) == (2, 0, 14)
+
+
+@pytest.mark.parametrize("pattern", ["", "(?P<label>[a-zA-Z]+)/"])
+def test_sidecar_folders_decide_neither_split_nor_label(tmp_path: Path, pattern: str) -> None:
+    write(tmp_path, "train/1.jpg", "train/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "car/2.jpg", "__MACOSX/car/._2.jpg")
+    assert label_and_split_by_path(tmp_path, pattern) == {"train/1.jpg": ("train", None), "car/2.jpg": ("car", None)}
 
 
 def test_a_folder_named_train_that_holds_images_is_a_label(tmp_path: Path) -> None:
@@ -95,7 +122,7 @@ def test_the_report_counts_both_splits_of_every_label(spark: SparkSession, tmp_p
     write(tmp_path, "train/cat/1.jpg", "train/cat/2.jpg", "test/cat/3.jpg", "train/d|o<g>/4.jpg")
     files = list_training_files(str(tmp_path))
     report = describe_training_images(files)(read_training_images(spark, files))
-    assert report.numbers == {"label_count": 2, "holdout_count": 1, "unlabelled_count": 0}
+    assert report.numbers == {"label_count": 2, "holdout_count": 1, "unlabelled_count": 0, "sidecar_count": 0}
     assert report.texts == {}
     assert report.tables["labels"].splitlines()[2:] == ["| cat | 2 | 1 |", "| d_o_g_ | 1 | 0 |"]
     assert report.tables["origins"].splitlines()[2:] == ["| folder | 4 |"]
