@@ -1,24 +1,24 @@
 """Labels: the label, split and group of every training file, from its path or a manifest; no image is opened."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.images.image_files import FILE_COLUMNS, read_files
+from pipeline.images.manifest import MANIFEST, find_in_manifest
+from pipeline.images.places import NOWHERE, LabelError, find_by_pattern, find_in_folders, list_similar
 from pipeline.images.sidecar_files import SIDECAR, is_below_sidecar_folder, is_sidecar
-from pipeline.images.split import HOLDOUT, SPLIT_FOLDERS, TRAIN, split_by_digest
+from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
 from pipeline.storage.counting import count_by
-from pipeline.storage.files import list_files, open_folder
+from pipeline.storage.files import list_files
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = f"""
@@ -28,12 +28,8 @@ SCHEMA: Final = f"""
     group string comment 'group given by the manifest, such as a shop or a session; else null',
     origin string comment 'source of the label: folder, manifest, pattern, or from reviews.origin', {FILE_COLUMNS}
 """
-MANIFEST: Final = "manifest.csv"
 SHOWN_ORIGINS: Final = 10
-
-
-class LabelError(ValueError):
-    """Labels that cannot be used; the message names the file and the cure."""
+SHOWN_FILES: Final = 5
 
 
 @dataclass(frozen=True)
@@ -72,11 +68,12 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     files, sidecars = all_files.filter(is_outside), all_files.filter(pc.invert(is_outside))["path"].to_pylist()
     paths = files["path"].to_pylist()
     if MANIFEST in paths:
-        origin, places = "manifest", _places_in_manifest(folder, paths)
+        listed = find_in_manifest(folder, all_files["path"].to_pylist())
+        origin, places = "manifest", [listed.get(path, NOWHERE) for path in paths]
     elif pattern:
-        origin, places = "pattern", _places_in_pattern(pattern, paths)
+        origin, places = "pattern", find_by_pattern(pattern, paths)
     else:
-        origin, places = "folder", _places_in_folders(paths)
+        origin, places = "folder", find_in_folders(paths)
     if not any(place.label for place in places):
         raise LabelError(
             f"no labelled image in {folder}: put images into folders named after their labels,"
@@ -125,7 +122,7 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
                 "unlabelled_count": len(files.unlabelled),
                 "sidecar_count": len(files.sidecars) + files.labelled.num_rows - stored_count,
             },
-            texts={"unlabelled": ", ".join(map(repr, files.unlabelled[:5]))} if files.unlabelled else {},
+            texts=_list_doubts(files, labels),
             tables={
                 "labels": markdown_table(["label", TRAIN, HOLDOUT], rows),
                 "origins": markdown_table(
@@ -137,64 +134,12 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
     return describe
 
 
-class _Place(NamedTuple):
-    label: str | None
-    split: str | None
-    group: str | None = None
-
-
-_NOWHERE: Final = _Place(None, None)
-_MANIFEST_TYPES: Final = {name: pa.string() for name in ("path", "label", "split", "group")}
-
-
-def _places_in_folders(paths: list[str]) -> list[_Place]:
-    """A folder `train` with subfolders sets the split; without subfolders it is a label."""
-    split_folders = {path.split("/")[0] for path in paths if path.count("/") > 1} & SPLIT_FOLDERS.keys()
-    return [_place_in_folders(path.split("/")[:-1], split_folders) for path in paths]
-
-
-def _place_in_folders(folders: list[str], split_folders: set[str]) -> _Place:
-    if not folders:
-        return _NOWHERE
-    if folders[0] not in split_folders:
-        return _Place(folders[0], None)
-    return _Place(folders[1], SPLIT_FOLDERS[folders[0]]) if len(folders) > 1 else _NOWHERE
-
-
-def _places_in_pattern(pattern: str, paths: list[str]) -> list[_Place]:
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise LabelError(f"the label pattern {pattern!r} is not a regular expression: {error}") from error
-    if "label" not in expression.groupindex:
-        raise LabelError(f"the label pattern {pattern!r} has no group named label: write (?P<label>...)")
-    found = [match.groupdict() if (match := expression.search(path)) else {} for path in paths]
-    return [_place(each, f"the label pattern, for {path!r},") for path, each in zip(paths, found, strict=True)]
-
-
-def _places_in_manifest(folder: str, paths: list[str]) -> list[_Place]:
-    filesystem, root = open_folder(folder)
-    options = pa.csv.ConvertOptions(column_types=_MANIFEST_TYPES)
-    with filesystem.open_input_stream(f"{root}/{MANIFEST}") as stream:
-        try:
-            rows = pa.csv.read_csv(stream, convert_options=options).to_pylist()
-        except pa.ArrowInvalid as error:
-            raise LabelError(f"{folder}/{MANIFEST} is not a CSV file: {error}") from error
-    if rows and not {"path", "label"} <= rows[0].keys():
-        raise LabelError(f"{folder}/{MANIFEST} needs the columns path and label, but has {', '.join(rows[0])}")
-    places: dict[str, _Place] = {}
-    for row in rows:
-        place = _place(row, f"{folder}/{MANIFEST}, for {row['path']!r},")
-        if places.setdefault(row["path"], place) != place:
-            raise LabelError(f"{folder}/{MANIFEST} has two different lines for {row['path']!r}: delete one")
-    missing = sorted(places.keys() - set(paths))
-    if missing:
-        raise LabelError(f"{folder}/{MANIFEST} lists {len(missing)} missing files, such as {missing[0]!r}")
-    return [places.get(path, _NOWHERE) for path in paths]
-
-
-def _place(values: Mapping[str, str | None], source: str) -> _Place:
-    split = values.get("split")
-    if split and split not in SPLIT_FOLDERS:
-        raise LabelError(f"{source} has the split {split!r}; use {', '.join(SPLIT_FOLDERS)}, or leave it empty")
-    return _Place(values.get("label") or None, SPLIT_FOLDERS[split] if split else None, values.get("group") or None)
+def _list_doubts(files: TrainingFiles, labels: list[str]) -> dict[str, str]:
+    """Lists some files without a label, and labels that are probably one."""
+    texts = {}
+    if files.unlabelled:
+        texts["unlabelled"] = ", ".join(map(repr, files.unlabelled[:SHOWN_FILES]))
+    if similar := list_similar(labels):
+        groups = "; ".join(" and ".join(map(repr, group)) for group in similar[:SHOWN_FILES])
+        texts["similar_labels"] = f"{groups}: each is a class of its own; rename one if they are the same"
+    return texts

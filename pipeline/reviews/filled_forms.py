@@ -3,8 +3,6 @@
 An unreadable file is an error, never an empty form.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +12,11 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import fs
 
+from pipeline.images.places import clean_label
+from pipeline.images.sidecar_files import is_sidecar
 from pipeline.reviews.review_form import unguard
 from pipeline.storage.files import list_files, open_folder
+from pipeline.storage.text_tables import TextTableError, read_text_table, strip_cell
 
 COLUMNS: Final = pa.schema(
     {
@@ -31,13 +32,13 @@ COLUMNS: Final = pa.schema(
 """Columns of an answered line."""
 
 REQUIRED: Final = ("day", "image_id", "label")
+OPTIONAL: Final = ("predicted_label", "classifier")
 MAX_BYTES: Final = 8 * 2**20  # of a form; one of `FORM_ROWS` images has about half a megabyte
 MAX_LABEL: Final = 200  # characters
 DAY_PATTERNS: Final = (
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y"),
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y"),
 )
-_SAVE_AS: Final = "save it from the spreadsheet as CSV UTF-8"
 
 
 class ReviewError(ValueError):
@@ -50,7 +51,7 @@ class FilledForms:
 
     answers: pa.Table  # lines with a label, in `COLUMNS`
     file_count: int
-    ignored: list[str]  # paths of other files, except hidden ones
+    ignored: list[str]  # paths of other files, except hidden ones and sidecar files
 
     @property
     def days(self) -> list[str]:
@@ -70,7 +71,8 @@ def read_forms(folder: str) -> FilledForms:
     """
     filesystem, _ = open_folder(folder)
     listed = list_files(folder).to_pylist()
-    shown = [file for file in listed if not file["path"].rpartition("/")[2].startswith((".", "~"))]
+    hidden = [is_sidecar(file["path"], b"") or _name(file).startswith((".", "~")) for file in listed]
+    shown = [file for file, is_hidden in zip(listed, hidden, strict=True) if not is_hidden]
     forms = [file for file in shown if file["path"].lower().endswith(".csv")]
     rows = [row for file in forms for row in parse_form(file["path"], _read(filesystem, file))]
     ignored = [file["path"] for file in shown if file not in forms]
@@ -81,36 +83,25 @@ def parse_form(name: str, content: bytes) -> Iterator[dict[str, object]]:
     """Parses the answers of a form as rows of `COLUMNS`.
 
     Raises:
-        ReviewError: if the form is not CSV in UTF-8 or lacks a column, or if a line lacks a valid image or day.
+        ReviewError: if the form is not CSV or lacks a column, or if a line lacks a valid image or day.
     """
-    text = _decode(name, content)
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)  # depends on the spreadsheet's language
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = [cell.strip().lower() for cell in next(reader, [])]
-        if missing := [column for column in REQUIRED if header.count(column) != 1]:
-            raise ReviewError(
-                f"{name} must have each of the columns {', '.join(REQUIRED)} exactly once: check {', '.join(missing)}"
-            )
-        for cells in reader:
-            if len(cells) > len(header):
-                raise ReviewError(f"{name}, line {reader.line_num}, has more cells than the header: {_SAVE_AS}")
-            cell = dict(zip(header, cells, strict=False))
-            if label := unguard(cell.get("label", "").strip()):
-                yield _answer(f"{name}, line {reader.line_num},", label, cell) | {"file": name, "line": reader.line_num}
-    except csv.Error as error:
-        raise ReviewError(f"{name}, line {reader.line_num}, is not CSV ({error}): {_SAVE_AS}") from error
+        for number, cell in read_text_table(name, content, REQUIRED, OPTIONAL):
+            if label := clean_label(unguard(strip_cell(cell["label"]))):
+                yield _answer(f"{name}, line {number},", label, cell) | {"file": name, "line": number}
+    except TextTableError as error:
+        raise ReviewError(str(error)) from error
 
 
 def _answer(place: str, label: str, cell: Mapping[str, str]) -> dict[str, object]:
-    image_id = cell.get("image_id", "").strip().lower()
+    image_id = strip_cell(cell["image_id"]).lower()
     if not re.fullmatch(r"[0-9a-f]{64}", image_id):
         raise ReviewError(f"{place} has an image_id that is not a SHA-256 of 64 digits: copy it from the day's form")
     if not label.isprintable() or len(label) > MAX_LABEL:
         raise ReviewError(f"{place} has a label with unprintable characters or of more than {MAX_LABEL} characters")
-    days = _days(cell.get("day", "").strip())
+    days = _days(strip_cell(cell["day"]))
     if not days:
-        raise ReviewError(f"{place} has the day {cell.get('day', '')[:40]!r}: write it as 2026-11-22")
+        raise ReviewError(f"{place} has the day {cell['day'][:40]!r}: write it as 2026-11-22")
     form_label, form_classifier = (unguard(cell.get(name, "")) or None for name in ("predicted_label", "classifier"))
     return dict(days=days, image_id=image_id, label=label, form_label=form_label, form_classifier=form_classifier)
 
@@ -125,19 +116,13 @@ def _days(text: str) -> list[date]:
     return sorted(found)
 
 
+def _name(file: Mapping[str, str]) -> str:
+    return file["path"].rpartition("/")[2]
+
+
 def _read(filesystem: fs.FileSystem, file: Mapping[str, object]) -> bytes:
     with filesystem.open_input_stream(file["location"]) as stream:
         content = bytes(stream.read(MAX_BYTES + 1))
     if len(content) > MAX_BYTES:
         raise ReviewError(f"{file['path']} is larger than {MAX_BYTES} bytes: split it or remove it")
     return content
-
-
-def _decode(name: str, content: bytes) -> str:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ReviewError(f"{name} is not UTF-8 (byte {error.start}): {_SAVE_AS}") from error
-    if "\0" in text:
-        raise ReviewError(f"{name} is not a text file: {_SAVE_AS}")
-    return text

@@ -32,11 +32,13 @@ def test_a_filled_line_is_an_answer_and_an_empty_one_is_not() -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
-def test_forms_of_all_spreadsheets_are_read(delimiter: str, mark: str, end: str) -> None:
+def test_forms_of_all_spreadsheets_are_read(delimiter: str, mark: str, end: str, encoding: str) -> None:
     cells = LINE.replace("blue", "blå").split(",")
     cells[2] = f'"a{end}; ""b"", .jpg"'
-    (answer,) = answers_of(f"{mark}{HEADER.replace(',', delimiter)}{end}{delimiter.join(cells)}{end}")
+    text = f"{mark}{HEADER.replace(',', delimiter)}{end}{delimiter.join(cells)}{end}"
+    (answer,) = answers_of(text.encode(encoding))
     assert (answer["label"], answer["days"], answer["form_label"]) == ("blå", [date(2026, 11, 20)], "red")
 
 
@@ -61,6 +63,12 @@ def test_a_reformatted_day_is_read_in_every_possible_way(cell: str, days: list[s
     assert [str(day) for day in answer["days"]] == days
 
 
+def test_labels_are_stripped_and_composed() -> None:
+    line = LINE.replace("blue", " bla\u030a\u200b ")
+    (answer,) = answers_of(f"{HEADER}\n{line}\n")
+    assert answer["label"] == "blå"
+
+
 def test_a_label_copied_from_a_guarded_cell_is_unguarded() -> None:
     (answer,) = answers_of(f"{HEADER}\n{LINE.replace('blue', chr(39) + '=x')}\n")
     assert answer["label"] == "=x"
@@ -69,9 +77,9 @@ def test_a_label_copied_from_a_guarded_cell_is_unguarded() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"monday.csv must have each of the columns .* check day, image_id, label"),
-        (b"day,label\n2026-11-20,x\n", r"check image_id"),
-        (b"day,image_id,label,label\n", r"check label"),
+        (b"", r"monday.csv needs the columns day, image_id and label, but has no columns: add day, image_id, label"),
+        (b"day,label\n2026-11-20,x\n", r"add image_id"),
+        (b"day,image_id,label,label\n", r"has the column label 2 times: delete one"),
         (f"{HEADER}\n{LINE},more\n".encode(), r"monday.csv, line 2, has more cells than the header"),
         (
             f"{HEADER}\n{LINE}\n{LINE.replace(DIGEST, '1.2E+63')}\n".encode(),
@@ -84,7 +92,6 @@ def test_a_label_copied_from_a_guarded_cell_is_unguarded() -> None:
         (f"{HEADER}\n{LINE.replace('a.jpg', chr(34) + 'a')}".encode(), r"is not CSV \(unexpected end of data\): save"),
         (f"{HEADER}\n{LINE.replace('a.jpg', 'x' * 200_000)}\n".encode(), r"is not CSV \(field larger"),
         (f"{HEADER}\n{LINE}\n".replace("blue", "blå").encode("latin-1"), r"is not UTF-8 .* CSV UTF-8"),
-        (f"{HEADER}\n{LINE}\n".encode("utf-16"), r"is not UTF-8"),
         (b"PK\x03\x04\x00\x00day", r"is not a text file"),
     ],
 )
@@ -95,7 +102,9 @@ def test_an_invalid_form_is_refused_with_file_line_and_cure(content: bytes, mess
 
 def test_all_forms_below_the_folder_are_read_and_other_files_are_listed(tmp_path: Path) -> None:
     (tmp_path / "anna").mkdir()
-    for name in ("b.csv", "anna/A.CSV", ".~lock.b.csv#", "._b.csv", "~$b.xlsx", "b.xlsx"):
+    (tmp_path / "$RECYCLE.BIN").mkdir()
+    hidden = (".~lock.b.csv#", "._b.csv", "~$b.xlsx", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN/deleted.csv")
+    for name in ("b.csv", "anna/A.CSV", "b.xlsx", *hidden):
         (tmp_path / name).write_text(f"{HEADER}\n{LINE}\n")
     forms = read_forms(str(tmp_path))
     assert forms.answers["file"].to_pylist() == ["anna/A.CSV", "b.csv"]
