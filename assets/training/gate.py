@@ -109,7 +109,8 @@ def _measure(classifier: Classifier, features: DataFrame, store: ModelStore) -> 
     backbone = store.open_backbone(classifier.backbone)
     costs = read_batch_costs(Path(backbone.path))
     seconds = costs.cpu_milliseconds[costs.batch_size] / 1000 if costs else None
-    return Candidate(classifier.version, predict_holdout(features, classifier), backbone.megabytes, seconds)
+    predictions, train_count = predict_holdout(features, classifier), classifier.report.get("train_count")
+    return Candidate(classifier.version, predictions, backbone.megabytes, seconds, train_count)
 
 
 def _features_for(

@@ -15,6 +15,9 @@ from pipeline.evaluation.reliability import bin_predictions, calibration_error, 
 
 SIGNIFICANCE: Final = 0.05  # probability that a candidate passes without being better
 MIN_CLASS_IMAGES: Final = 10  # images of a class below which its recall is not judged
+MIN_HOLDOUT_IMAGES: Final = 50  # below which a failed calibration is probably bad luck
+MIN_TRAIN_IMAGES: Final = 10  # of a label on average, below which a low accuracy is no surprise
+SHOWN_LABELS: Final = 10  # in a message
 MIN_KEPT_SHARE: Final = 0.5  # of the previous holdout images that must still be in the holdout
 MAX_RELABELLED_SHARE: Final = 0.1  # of the kept images with another label than before
 NO_CLASSIFIER: Final = "no classifier in use yet"
@@ -43,6 +46,7 @@ class Candidate:
     predictions: LabelledPredictions  # for the holdout
     megabytes: float  # size of the graph of its backbone
     seconds: float | None  # CPU time of the graph per image on one core; None if it was not measured
+    train_count: int | None = None  # images that it was fitted on; None if it was not recorded
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ def judge_accuracy(candidate: Candidate, floor: float) -> Verdict:
     """Requires a minimum accuracy."""
     accuracy = float(candidate.predictions.is_right.mean())
     message = f"accuracy {accuracy:.3f}, minimum {floor:.3f}"
-    return Verdict(accuracy >= floor, message, {"accuracy": accuracy, "floor": floor})
+    passed = accuracy >= floor
+    return Verdict(
+        passed, message if passed else message + _explain_few(candidate), {"accuracy": accuracy, "floor": floor}
+    )
 
 
 def judge_improvement(candidate: Candidate, present: Candidate | None, accept_equal: bool = False) -> Verdict:
@@ -134,13 +141,20 @@ def judge_classes(candidate: Candidate, present: Candidate | None, floor: float)
 
 def judge_vanished(candidate: Candidate, present: Candidate | None, retired: Sequence[str]) -> Verdict:
     """Requires every label of the holdout and of the classifier in use, except retired ones."""
-    wanted = set(candidate.predictions.labels.tolist()) | (set(present.predictions.classes) if present else set())
-    missing = sorted(wanted - set(candidate.predictions.classes) - set(retired))
-    message = f"{len(candidate.predictions.classes)} labels"
-    if missing:
-        names = ", ".join(missing)
-        message = f"the candidate cannot predict {names}: add images of them, or list them in retired_labels"
-    return Verdict(not missing, message, {"missing": len(missing)})
+    known = set(candidate.predictions.classes) | set(retired)
+    formerly = set(present.predictions.classes) if present else set()
+    lost = sorted(formerly - known)
+    unseen = sorted(set(candidate.predictions.labels.tolist()) - known - formerly)
+    faults = []
+    if lost:
+        faults.append(f"the candidate cannot predict {_list(lost)}: add images of them, or list them in retired_labels")
+    if unseen:
+        faults.append(
+            f"the candidate cannot predict {_list(unseen)}, since all usable images of them are in the holdout: add"
+            " images of them, ten of each or more, or remove these labels"
+        )
+    message = "; ".join(faults) or f"{len(candidate.predictions.classes)} labels"
+    return Verdict(not faults, message, {"missing": len(lost) + len(unseen)})
 
 
 def judge_calibration(candidate: Candidate, limit: float) -> Verdict:
@@ -149,7 +163,10 @@ def judge_calibration(candidate: Candidate, limit: float) -> Verdict:
     error = calibration_error(bin_predictions(predictions.confidence, predictions.is_right))
     chance = chance_error(predictions.confidence)
     message = f"expected calibration error {error:.3f}, maximum {max(limit, chance):.3f}"
-    return Verdict(error <= max(limit, chance), message, {"calibration_error": error, "chance_error": chance})
+    passed = error <= max(limit, chance)
+    if not passed and len(predictions) < MIN_HOLDOUT_IMAGES:
+        message += f": a holdout of {len(predictions)} is too small to measure it, so add images"
+    return Verdict(passed, message, {"calibration_error": error, "chance_error": chance})
 
 
 def judge_costs(candidate: Candidate, present: Candidate | None, slowdown: float, growth: float) -> Verdict:
@@ -168,6 +185,22 @@ def judge_withdrawal(candidate: Candidate, is_withdrawn: bool) -> Verdict:
     """Requires that nobody rolled back from this version: a retraining must not bring it back."""
     withdrawn = f"{candidate.version} was withdrawn. To promote it again, set it as the version of classifier"
     return Verdict(not is_withdrawn, withdrawn if is_withdrawn else "never withdrawn")
+
+
+def _explain_few(candidate: Candidate) -> str:
+    """Says that the training set is small, if it is, and what to add."""
+    label_count, train_count = len(candidate.predictions.classes), candidate.train_count
+    if train_count is None or train_count >= MIN_TRAIN_IMAGES * label_count:
+        return ""
+    return (
+        f": it learned {label_count:,} labels from {train_count:,} images, {train_count / label_count:.1f} of each; add"
+        f" images until there are {MIN_TRAIN_IMAGES} of each in the train split, or merge labels"
+    )
+
+
+def _list(labels: Sequence[str]) -> str:
+    more = len(labels) - SHOWN_LABELS
+    return ", ".join(labels[:SHOWN_LABELS]) + (f" and {more:,} more labels" if more > 0 else "")
 
 
 def _pair(ours: LabelledPredictions, theirs: LabelledPredictions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

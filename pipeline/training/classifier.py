@@ -90,7 +90,7 @@ def fit_classifier(
     try:
         searched = count_fits(params)
         fits = searched + params.calibration_folds + 1  # the last by `_evaluate_ungrouped`
-        uncalibrated = _fit(labelled, params)
+        uncalibrated = _fit(labelled, features, params)
         report_progress(searched, fits)
         best = dict(uncalibrated.report["chosen"].get("best", {}))
         best.pop("accuracy", None)
@@ -110,7 +110,7 @@ def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifie
     """Fits and evaluates without calibration, if only the predicted labels matter."""
     labelled = select_labelled(features).cache()
     try:
-        fitted = _fit(labelled, params)
+        fitted = _fit(labelled, features, params)
         return replace(fitted, report={**fitted.report, **_evaluate(labelled, fitted)})
     finally:
         labelled.unpersist()
@@ -143,8 +143,8 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
     return predict_features(answerable, classifier.model, classifier.calibration.temperature)
 
 
-def _fit(labelled: DataFrame, params: ClassifierParams) -> Classifier:
-    found = check_trainable(labelled)
+def _fit(labelled: DataFrame, features: DataFrame, params: ClassifierParams) -> Classifier:
+    found = check_trainable(labelled, features)
     backbone = found["backbones"][0]
     model, chosen = fit_pipeline(labelled.where(F.col("split") == TRAIN), params)
     version_ = identify(labelled, backbone, params)

@@ -15,6 +15,7 @@ from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.storage.counting import only_row
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.fitting import ClassifierParams, resolve_params
+from pipeline.training.shortage import explain_shortage
 
 TRAINING_SET: Final = pa.schema([(name, pa.string()) for name in ("image_id", "path", "label", "split")])
 """Training set stored with a classifier: one row per file, sorted by image; `split` as in `select_labelled`."""
@@ -63,32 +64,33 @@ def list_training_set(features: DataFrame, images: StoredRows) -> pa.Table:
     )
 
 
-def check_trainable(labelled: DataFrame) -> Row:
+def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
     """Counts images and labels.
 
+    Args:
+        labelled: result of `select_labelled`.
+        features: what it was selected from, to explain what is missing.
+
     Returns:
-        `backbones` (exactly one), `labels` of the train split, `train_count`, `holdout_count`, and `moved_count`:
-        images that leakage groups moved to another split.
+        `backbones` (exactly one), `labels` of the train split, `holdout_labels`, `train_count`, `holdout_count`, and
+        `moved_count`: images that leakage groups moved to another split.
 
     Raises:
         TrainingError: if a split is empty, there is only one label, or the features come from several backbones.
     """
-    train = F.col("split") == TRAIN
+    train, holdout = F.col("split") == TRAIN, F.col("split") == HOLDOUT
     found = only_row(
         labelled.select(
             F.collect_set("backbone").alias("backbones"),
             F.collect_set(F.when(train, F.col("label"))).alias("labels"),
+            F.collect_set(F.when(holdout, F.col("label"))).alias("holdout_labels"),
             F.count_if(train).alias("train_count"),
-            F.count_if(F.col("split") == HOLDOUT).alias("holdout_count"),
+            F.count_if(holdout).alias("holdout_count"),
             F.count_if(~F.col("split").eqNullSafe(F.col("split_alone"))).alias("moved_count"),
         )
     )
-    if len(found["labels"]) < 2:
-        raise TrainingError(f"training needs at least two labels, but found {sorted(found['labels'])}")
-    if found["holdout_count"] == 0:
-        raise TrainingError(
-            "there is no holdout image: add a folder validation/ or test/, or remove train/ from the paths"
-        )
+    if shortage := explain_shortage(features, sorted(found["labels"]), sorted(found["holdout_labels"])):
+        raise TrainingError(shortage)
     if len(found["backbones"]) > 1:
         raise TrainingError(
             f"features come from several backbones, {sorted(found['backbones'])}: materialize training_features"

@@ -1,5 +1,7 @@
 """Rules of the gate: each passes and refuses candidates, with the numbers in its message."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -153,6 +155,43 @@ def test_a_missing_class_is_refused_unless_retired() -> None:
     assert "plum" in verdict.message
     assert judge_vanished(less, make_candidate(version="old"), ["plum"]).passed
     assert not judge_vanished(less, None, []).passed, "the holdout has it"
+
+
+def test_a_label_of_the_holdout_alone_is_refused_with_a_cure_for_a_first_training() -> None:
+    less = make_candidate(classes=("apple", "pear"))
+    message = judge_vanished(less, None, []).message
+    assert message.startswith("the candidate cannot predict plum, since all usable images of them are in the holdout")
+    assert "retired" not in message, "nobody retires a label at the first training"
+    both = judge_vanished(less, make_candidate(version="old", classes=("apple", "fig")), [])
+    assert both.message.startswith("the candidate cannot predict fig: add images of them, or list them in retired")
+    assert both.numbers == {"missing": 2}
+
+
+def test_only_some_of_many_missing_labels_are_named() -> None:
+    many = tuple(f"c{number:03}" for number in range(300))
+    old = replace(make_candidate(version="old").predictions, classes=(*CLASSES, *many))
+    verdict = judge_vanished(make_candidate(), Candidate("old", old, 1, None), [])
+    assert "c009 and 290 more labels: add images" in verdict.message
+    assert verdict.numbers == {"missing": 300}
+
+
+def test_a_low_accuracy_after_few_images_says_how_many_to_add() -> None:
+    few, enough = (replace(make_candidate(set(range(36))), train_count=count) for count in (6, 30))
+    assert judge_accuracy(few, 0.8).message == (
+        "accuracy 0.700, minimum 0.800: it learned 3 labels from 6 images, 2.0 of each; add images until there are 10"
+        " of each in the train split, or merge labels"
+    )
+    assert judge_accuracy(enough, 0.8).message == "accuracy 0.700, minimum 0.800"
+
+
+def test_a_calibration_that_fails_on_a_tiny_holdout_says_so() -> None:
+    one = make_candidate({0}, sure=1.0).predictions
+    first = LabelledPredictions(
+        one.image_ids[:1], one.labels[:1], one.predicted[:1], one.classes, one.probabilities[:1]
+    )
+    verdict = judge_calibration(Candidate("new", first, 1, None), 0.05)
+    assert not verdict.passed
+    assert verdict.message.endswith("a holdout of 1 is too small to measure it, so add images")
 
 
 def test_overconfidence_is_refused() -> None:

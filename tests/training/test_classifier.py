@@ -278,15 +278,34 @@ def test_every_input_of_a_training_changes_the_version(features: DataFrame) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"split": "'train'"}, "no holdout image: add a folder validation/ or test/"),
-        ({"label": "'red'"}, r"at least two labels, but found \['red'\]"),
-        ({"split": "'holdout'"}, r"at least two labels, but found \[\]"),
+        ({"split": "'train'"}, r"none of the usable images is in it: add images, .* put some into validation"),
+        ({"label": "'red'"}, r"all usable images have the label 'red': add images of another one"),
+        (
+            {"split": "'holdout'"},
+            r"train split, but it has none; all usable images of 'blue', 'green', 'red' are in the holdout: add images",
+        ),
+        (
+            {"split": "if(label = 'red', 'train', 'holdout')"},
+            r"train split, but it has only 'red'; all usable images of 'blue', 'green' are in the holdout: add images",
+        ),
+        (
+            {"features": "cast(null as array<float>)", "error": "if(label = 'red', 'truncated', 'empty')"},
+            r"none of the labelled images can be used, \d+ empty, \d+ truncated: replace files that cannot be decoded",
+        ),
+        ({"label": "cast(null as string)"}, r"\d+ filed under two labels: replace .*, and keep each image under one"),
+        (
+            {"label": "if(label = 'red', label, null)", "split": "if(label = 'red', split, null)"},
+            r"all usable images \(\d+ filed under two labels cannot be used\) have the label 'red': add",
+        ),
         (
             {"backbone": "substring(image_id, 1, 1)"},
             "from several backbones, .*materialize training_features",
         ),
     ],
-    ids=["no holdout", "one label", "no train", "several backbones"],
+    ids=[
+        *("no holdout", "one label", "no train", "one label in train", "all undecodable", "all contradictory"),
+        *("one label and contradictions", "several backbones"),
+    ],
 )
 def test_unusable_features_are_refused(features: DataFrame, change: dict[str, str], message: str) -> None:
     changed = features.withColumns({column: F.expr(value) for column, value in change.items()})
@@ -295,7 +314,7 @@ def test_unusable_features_are_refused(features: DataFrame, change: dict[str, st
 
 
 def test_an_empty_training_set_is_refused(features: DataFrame) -> None:
-    with pytest.raises(TrainingError, match="at least two labels"):
+    with pytest.raises(TrainingError, match="there is no labelled image: put images into folders named after"):
         fit_classifier(features.limit(0), ClassifierParams())
 
 
