@@ -29,6 +29,7 @@ ALONE = {
     "neighbours",
     "passes",
     "planted",
+    "quality",
 }
 
 
@@ -128,6 +129,12 @@ def test_planted_near_duplicates_and_flips_are_counted(photos: Path, tiny_backbo
     output = run("planted", photos, tiny_backbone.path)
     assert "flips: " in output
     assert "recall" in output
+
+
+def test_the_quality_screen_is_judged_and_timed(photos: Path) -> None:
+    output = run("quality", photos, "--count", 2)
+    assert "| dark | 1.000 |" in output
+    assert "microseconds of CPU an image" in output
 
 
 def test_neighbours_are_timed() -> None:
