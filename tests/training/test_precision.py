@@ -216,7 +216,10 @@ def test_without_labelled_images_the_error_names_the_asset_to_materialize(make: 
 
 @pytest.mark.parametrize(
     ("labels", "why"),
-    [(["red"], "training needs at least two labels, but found ['red']"), (["red", "blue"], "there is no holdout")],
+    [
+        (["red"], "training needs images of at least two labels, but all usable images have the label 'red'"),
+        (["red", "blue"], "training needs a holdout, but none of the usable images is in it"),
+    ],
 )
 def test_too_few_images_to_measure_give_fp32_without_a_failure(
     make: Make, settings: Settings, training_folder: Path, tmp_path: Path, labels: list[str], why: str
