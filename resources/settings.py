@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.quality import FLAGS, parse_flags
 from pipeline.evaluation.gate_rules import Thresholds
 from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.reviews.audit import AuditSize
@@ -55,6 +56,7 @@ def _check_year(day: date) -> date:
 
 
 Day = Annotated[date, AfterValidator(_check_year)]
+Flags = Annotated[str, AfterValidator(lambda text: ",".join(parse_flags(text)))]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -107,6 +109,9 @@ class Settings(BaseSettings):
     max_seconds: Positive = _setting(DEFAULT_LIMITS.seconds, "Maximum time to decode and embed an image, in seconds.")
     max_memory_bytes: Memory = _setting(DEFAULT_LIMITS.memory_bytes, "Memory limit of the embedding process, in bytes.")
     max_rejected_share: Share = _setting(0.05, "Maximum share of rejected files of a day.")
+    review_flags: Flags = _setting(
+        "", f"Quality flags whose images go to review instead of being answered, of {', '.join(FLAGS)}."
+    )
     audit_share: Share = _setting(AuditSize.share, "Share of a day's predicted images drawn at random for review.")
     audit_min: Count = _setting(AuditSize.min_count, "Minimum number of images drawn a day.")
     audit_max: Count = _setting(AuditSize.max_count, "Maximum number of images drawn a day.")
@@ -136,6 +141,11 @@ class Settings(BaseSettings):
             slowdown=self.max_slowdown,
             growth=self.max_growth,
         )
+
+    @property
+    def review_flag_names(self) -> tuple[str, ...]:
+        """Quality flags whose images are not answered."""
+        return parse_flags(self.review_flags)
 
     @property
     def audit_size(self) -> AuditSize:

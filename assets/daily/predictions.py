@@ -24,14 +24,20 @@ FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), w
 
 
 @daily_asset(kinds={"spark", "deltalake"}, freshness_policy=FRESH)
-def predictions(images: DataFrame, image_features: DataFrame, classifier: Classifier, lake: Lake) -> Table:
+def predictions(
+    images: DataFrame,
+    image_features: DataFrame,
+    classifier: Classifier,
+    lake: Lake,
+    settings: dg.ResourceParam[Settings],
+) -> Table:
     """One row per file of the day: predicted label, confidence, decision, classifier and backbone.
 
-    Files that cannot be decoded are rejected with a reason.
+    Files that cannot be decoded are rejected with a reason. Images with a flag of DAYLIGHT_REVIEW_FLAGS go to review.
     """
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     describe = describe_all(describe_predictions(images), describe_rejected, history)
-    return Table(predict_images(images, image_features, classifier), describe)
+    return Table(predict_images(images, image_features, classifier, settings.review_flag_names), describe)
 
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)

@@ -22,7 +22,7 @@ def review_queue(
     training_split: DataFrame,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
-    """Images of the day to review: uncertain, novel (unlike all training images), or drawn at random for the audit.
+    """Images of the day to review: of low quality, uncertain, novel (unlike all training images), or in the audit.
 
     The audit estimates the production accuracy. Its size is DAYLIGHT_AUDIT_SHARE of the predicted images, between
     DAYLIGHT_AUDIT_MIN and DAYLIGHT_AUDIT_MAX.

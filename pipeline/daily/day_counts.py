@@ -20,6 +20,7 @@ USUAL_DAYS: Final = 28  # days before a report's day that it is compared with
 BINS: Final = 20  # bars of the confidence histogram
 SHOWN_REJECTED: Final = 12
 SHOWN_QUEUED: Final = 36
+_COUNTED: Final = ("day", "decision", "predicted_label", "error", "classifier", "quality_flags")
 
 
 @dataclass
@@ -33,6 +34,7 @@ class DayCounts:
     labels: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     classifiers: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)  # quality flags of images with a prediction
     sidecar_count: int = 0
 
     @property
@@ -55,7 +57,7 @@ def with_days_before(days: Sequence[str]) -> list[str]:
 def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
     """Counts the files of each day in one Spark job."""
     counts: dict[date, DayCounts] = {}
-    for row in predictions.groupBy("day", "decision", "predicted_label", "error", "classifier").count().collect():
+    for row in predictions.groupBy(*_COUNTED).count().collect():
         day = counts.setdefault(row["day"], DayCounts())
         if row["error"] == SIDECAR:
             day.sidecar_count += row["count"]
@@ -64,6 +66,7 @@ def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
         for counter, name in counters:
             if row[name] is not None:
                 counter[row[name]] += row["count"]
+        day.flags.update(dict.fromkeys(row["quality_flags"] or (), row["count"]))
         if row["decision"] == REJECTED:
             day.reasons[row["error"]] += row["count"]
     return counts

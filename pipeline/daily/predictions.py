@@ -23,7 +23,8 @@ SCHEMA: Final = f"""
     decision string comment 'answered, review (confidence below the threshold) or rejected (no features)',
     error string comment 'why the file was rejected, from image_features.error or images.read_error; else null',
     classifier string comment 'version of the classifier',
-    backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone'
+    backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone',
+    quality_flags array<string> comment 'what is wrong with the image, from image_features.quality_flags'
 """
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
@@ -33,18 +34,32 @@ SHEET_SIZE: Final = 24  # images on a contact sheet
 _PREDICTED: Final = ("predicted_label", "confidence", "probabilities")
 
 
-def predict_images(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> DataFrame:
+def predict_images(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier, review_flags: Sequence[str] = ()
+) -> DataFrame:
     """Predicts every file, lazily, in the columns of `SCHEMA`.
+
+    Args:
+        images: files of one or more days.
+        image_features: their features; without `quality_flags` if an earlier version made them.
+        classifier: the classifier.
+        review_flags: an image with one of these quality flags is not answered, however confident its prediction.
 
     Raises:
         SparkRuntimeException: when Spark runs it, if the features come from another backbone.
     """
     files = images.select("day", "image_id", "path", "read_error")
     predicted = predict(image_features, classifier).select("day", "image_id", *_PREDICTED)
-    errors = image_features.select("day", "image_id", F.col("error").alias("decode_error"))
-    joined = files.join(errors, ["day", "image_id"], "left").join(predicted, ["day", "image_id"], "left")
+    flags = F.col("quality_flags") if "quality_flags" in image_features.columns else F.lit(None)
+    decoded = image_features.select(
+        "day", "image_id", F.col("error").alias("decode_error"), flags.cast("array<string>").alias("quality_flags")
+    )
+    joined = files.join(decoded, ["day", "image_id"], "left").join(predicted, ["day", "image_id"], "left")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
     is_accepted = F.col("confidence") >= F.lit(classifier.calibration.threshold)  # null without a threshold
+    if review_flags:
+        is_poor = F.arrays_overlap("quality_flags", F.array(*map(F.lit, review_flags)))
+        is_accepted &= ~F.coalesce(is_poor, F.lit(False))
     decision = F.when(is_accepted, ANSWERED).when(F.col("confidence").isNotNull(), REVIEW).otherwise(REJECTED)
     return joined.select(
         *("day", "image_id", "path", *_PREDICTED),
@@ -52,6 +67,7 @@ def predict_images(images: DataFrame, image_features: DataFrame, classifier: Cla
         error.alias("error"),
         F.lit(classifier.version).alias("classifier"),
         F.lit(classifier.backbone).alias("backbone"),
+        "quality_flags",
     ).to(parse_schema(SCHEMA))
 
 

@@ -11,6 +11,7 @@ from pipeline.embed.backbone import Embed
 from pipeline.embed.decode import load
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.quality import find_flags
 from pipeline.embed.reasons import CRASHED, UnreadableImageError
 from pipeline.storage.cpu_timer import CpuTimer
 
@@ -20,6 +21,7 @@ INFER: Final = "infer"
 EMBEDDED: Final = pa.schema(
     {"features": pa.list_(pa.float32()), "width": pa.int32(), "height": pa.int32()}
     | dict.fromkeys(("format", "error"), pa.string())
+    | {"quality_flags": pa.list_(pa.string())}
 )
 
 
@@ -65,7 +67,7 @@ def embed_images(
         The columns of `EMBEDDED`, one row per image.
     """
     cpu_timer = cpu_timer or CpuTimer()
-    rows: list[tuple[int | None, int | None, str | None, str | None]] = []
+    rows: list[tuple[int | None, int | None, str | None, str | None, list[str] | None]] = []
     waiting: dict[int, np.ndarray] = {}
     vectors: list[np.ndarray] = []
 
@@ -82,29 +84,29 @@ def embed_images(
             if reason := attempt.reasons.get(number):
                 raise UnreadableImageError(reason)
             loaded = load(content, size, max_pixels)
+            flags = find_flags(loaded.pixels, loaded.width, loaded.height)
         except UnreadableImageError as error:
-            rows.append((*error.shape, None, str(error)))
+            rows.append((*error.shape, None, str(error), None))
             cpu_timer.lap("decode")
             continue
         except MemoryError:
             raise  # as likely the fault of this process as of the image
         except Exception:  # noqa: BLE001 an unexpected error on untrusted bytes costs this image alone
-            rows.append((None, None, None, CRASHED))
+            rows.append((None, None, None, CRASHED, None))
             cpu_timer.lap("decode")
             continue
         cpu_timer.lap("decode")
         if number in attempt.alone:
             embed_waiting()
         waiting[number] = letterbox(loaded.pixels, size)
-        rows.append((loaded.width, loaded.height, loaded.format, None))
+        rows.append((loaded.width, loaded.height, loaded.format, None, flags))
         cpu_timer.lap("resize")
         if len(waiting) == batch_size or number in attempt.alone:
             embed_waiting()
     embed_waiting()
-    widths, heights, formats, errors = zip(*rows, strict=True) if rows else ((), (), (), ())
-    features = _as_lists(vectors, np.array([error is None for error in errors], bool))
-    columns = zip(EMBEDDED.names[1:], (widths, heights, formats, errors), strict=True)
-    others = [pa.array(values, EMBEDDED.field(name).type) for name, values in columns]
+    columns = dict(zip(EMBEDDED.names[1:], zip(*rows, strict=True) if rows else [()] * 5, strict=True))
+    features = _as_lists(vectors, np.array([error is None for error in columns["error"]], bool))
+    others = [pa.array(values, EMBEDDED.field(name).type) for name, values in columns.items()]
     return pa.RecordBatch.from_arrays([features, *others], schema=EMBEDDED)
 
 

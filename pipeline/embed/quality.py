@@ -21,6 +21,7 @@ SIDE: Final = 300  # pixels; sharpness of a larger image is judged at about this
 MARGIN: Final = 8  # share of the rows left out above and below, where no object is, to save time
 MEAN_SLACK: Final = 6  # what outliers may add to the mean of a dark image, or take from that of a light one
 GRID: Final = 8  # cells per side; noise averages out within a cell, a scene does not
+NOTHING: Final = 0.05  # mean squared difference; every photo has more, however blurred
 ROUNDING: Final = 0.15  # deviation between cells that whole numbers leave in a black image with noise
 
 
@@ -53,6 +54,18 @@ class QualityThresholds:
 
 
 DEFAULT_THRESHOLDS: Final = QualityThresholds()
+
+
+def parse_flags(text: str) -> tuple[str, ...]:
+    """Reads flags separated by commas.
+
+    Raises:
+        ValueError: if one is none of `FLAGS`.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if unknown := [name for name in names if name not in FLAGS]:
+        raise ValueError(f"{unknown[0]!r:.60} is not a quality flag: write some of {', '.join(FLAGS)}")
+    return names
 
 
 def find_flags(
@@ -128,7 +141,8 @@ def _is_blurred(grey: np.ndarray, step: int, thresholds: QualityThresholds) -> b
 
 def _sharpness(grey: np.ndarray, down: int, across: int) -> float:
     """Squared difference between neighbours in one direction, relative to pixels twice as far apart."""
-    return _difference(grey, down, across) / (_difference(grey, 2 * down, 2 * across) or 1)
+    far = _difference(grey, 2 * down, 2 * across)
+    return _difference(grey, down, across) / far if far > NOTHING else 1.0  # along a stripe there is nothing to judge
 
 
 def _difference(grey: np.ndarray, down: int, across: int) -> float:

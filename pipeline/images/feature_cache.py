@@ -210,11 +210,14 @@ def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbo
     def copy_portions(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
             rows = read_portion(folder, portion, stored)
-            constants = {"day": portion["day"], "backbone": digest}
+            constants = {
+                "day": portion["day"],
+                "backbone": digest,
+            }  # and null where a file of an older version has none
             columns = [
                 rows[field.name]
-                if field.name in stored
-                else pa.repeat(pa.scalar(constants[field.name], field.type), len(rows))
+                if field.name in rows.column_names
+                else pa.repeat(pa.scalar(constants.get(field.name), field.type), len(rows))
                 for field in arrow_schema
             ]
             cpu_timer.lap("read")

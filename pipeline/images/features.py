@@ -1,5 +1,6 @@
 """Features: one row per distinct image, with its embedding or the reason why there is none."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import open_sandbox
 from pipeline.reports.markdown import markdown_table
-from pipeline.reports.report import Report
+from pipeline.reports.report import Report, join_reports
 from pipeline.storage.counting import Day, count_by_day
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.rows import LazyRows, rows_in_pandas
@@ -31,7 +32,8 @@ COLUMNS: Final = """
     height int comment 'height of the upright image in pixels, from images.content',
     format string comment 'format of the file, such as JPEG, from images.content',
     error string comment 'why there are no features, from images.content; null if there are',
-    backbone string comment 'digest of the graph that computed the features'
+    backbone string comment 'digest of the graph that computed the features',
+    quality_flags array<string> comment 'what is wrong: blank, blurred, dark, light, tiny; null without features'
 """
 TRAINING_SCHEMA: Final = COLUMNS.replace("images.", "training_images.")
 SCHEMA: Final = f"day date comment 'day on which the image arrived, from images.day', {COLUMNS}"
@@ -90,8 +92,25 @@ def embed_stored(
 
 
 def describe_features(features: DataFrame) -> dict[Day, Report]:
-    """Counts the images with features by format, and the others by reason, for each day."""
-    return {day: _report_counts(counts) for day, counts in count_by_day(features, "error", "format").items()}
+    """Counts the images with features by format and quality flag, and the others by reason, for each day."""
+    counts, flags = count_by_day(features, "error", "format"), count_by_day(features, "quality_flags")
+    return {day: join_reports(_report_counts(each), report_flags(flags[day])) for day, each in counts.items()}
+
+
+def report_flags(counts: list[Row]) -> Report:
+    """Reports counts of images by `quality_flags`."""
+    flagged_count = sum(row["count"] for row in counts if row["quality_flags"])
+    by_flag = count_flags(counts)
+    table = markdown_table(["quality", "images"], [[flag, count] for flag, count in sorted(by_flag.items())])
+    return Report({"low_quality_count": flagged_count}, tables={"low_quality": table} if by_flag else {})
+
+
+def count_flags(counts: list[Row]) -> Counter[str]:
+    """Sums `count` by flag; an image with two flags counts under both."""
+    flags: Counter[str] = Counter()
+    for row in counts:
+        flags.update(dict.fromkeys(row["quality_flags"] or (), row["count"]))
+    return flags
 
 
 def _report_counts(counts: list[Row]) -> Report:

@@ -1,4 +1,4 @@
-"""The review queue: uncertain images, novel images and a random audit sample of each day."""
+"""The review queue: images of low quality, uncertain and novel images and a random audit sample of each day."""
 
 from collections.abc import Callable
 from typing import Final
@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from pipeline.daily.predictions import REVIEW, SHEET_SIZE
 from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles_by_day
-from pipeline.reports.palette import DOUBTFUL, GOOD, INK
+from pipeline.reports.palette import BAD, DOUBTFUL, GOOD, INK
 from pipeline.reports.report import Report
 from pipeline.reviews.audit import AuditSize, draw_audit
 from pipeline.storage.counting import Day, by_day
@@ -20,15 +20,17 @@ SCHEMA: Final = """
     path string comment 'path of its first file below the folder of the day, from predictions.path',
     predicted_label string comment 'label the classifier predicts, from predictions.predicted_label',
     confidence double comment 'probability of the predicted label, from predictions.confidence',
-    reason string comment 'why the image is queued: uncertain, from predictions.decision, else novel, else audit',
+    reason string comment 'low quality, uncertain, novel, audit: from predictions.quality_flags, predictions.decision',
     similarity double comment 'nearest cosine, from image_features.features and training_features.features; or null',
     audit_weight double comment 'images of the day that this one represents in the audit; null outside the sample',
-    classifier string comment 'version of the classifier, from predictions.classifier'
+    classifier string comment 'version of the classifier, from predictions.classifier',
+    quality_flags array<string> comment 'what is wrong with the image, from predictions.quality_flags'
 """
+LOW_QUALITY: Final = "low quality"
 UNCERTAIN: Final = "uncertain"
 NOVEL: Final = "novel"
 AUDIT: Final = "audit"
-COLOURS: Final = {UNCERTAIN: DOUBTFUL, NOVEL: INK, AUDIT: GOOD}
+COLOURS: Final = {LOW_QUALITY: BAD, UNCERTAIN: DOUBTFUL, NOVEL: INK, AUDIT: GOOD}
 
 
 def queue_for_review(
@@ -37,10 +39,10 @@ def queue_for_review(
     """Selects the images to review, lazily, in the columns of `SCHEMA`; of equal images the first file.
 
     `reason` is the first that applies. The audit is drawn from all predicted images, regardless of other reasons, so
-    uncertain and novel images can have an `audit_weight` too.
+    others can have an `audit_weight` too.
 
     Args:
-        predictions: predictions of one or more days.
+        predictions: predictions of one or more days; without `quality_flags` if an earlier version made them.
         similarities: rows in the columns of `novelty.SCHEMA` for the same days.
         novel_below: similarity below which an image is novel.
         audit_size: size of each day's sample.
@@ -49,7 +51,10 @@ def queue_for_review(
     predicted = predictions.where(F.col("predicted_label").isNotNull())
     distinct = predicted.withColumn("order", F.row_number().over(first_path)).where("order = 1")
     candidates = draw_audit(distinct, audit_size).join(similarities, ["day", "image_id"], "left")
-    reason = F.when(F.col("decision") == REVIEW, UNCERTAIN).when(F.col("similarity") < novel_below, NOVEL)
+    if "quality_flags" not in candidates.columns:
+        candidates = candidates.withColumn("quality_flags", F.lit(None).cast("array<string>"))
+    is_poor, is_uncertain = F.size("quality_flags") > 0, F.col("decision") == REVIEW
+    reason = F.when(is_poor, LOW_QUALITY).when(is_uncertain, UNCERTAIN).when(F.col("similarity") < novel_below, NOVEL)
     reasoned = candidates.withColumn("reason", reason.when(F.col("audit_weight").isNotNull(), AUDIT))
     queued = reasoned.where(F.col("reason").isNotNull()).to(parse_schema(SCHEMA))
     return queued.coalesce(1).sortWithinPartitions("day", "confidence")
@@ -59,7 +64,8 @@ def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[Da
     """Reports counts by reason, and a contact sheet of `images` with tiles of every reason, for each day."""
 
     def describe(review_queue: DataFrame) -> dict[Day, Report]:
-        reasons = {f"{name}_count": F.count_if(F.col("reason") == name) for name in (UNCERTAIN, NOVEL)}
+        names = (LOW_QUALITY, UNCERTAIN, NOVEL)
+        reasons = {f"{name.replace(' ', '_')}_count": F.count_if(F.col("reason") == name) for name in names}
         reasons[f"{AUDIT}_count"] = F.count("audit_weight")
         counts = review_queue.groupBy("day").agg(*(column.alias(name) for name, column in reasons.items())).collect()
         tiles = read_tiles_by_day(images, choose_tiles(review_queue), _caption)

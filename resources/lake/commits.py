@@ -30,7 +30,11 @@ MAX_COMMITS: Final = 100
 ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "training_images": ("split_said", "group", "origin"),
     "training_split": ("group", "split_alone"),
-    "review_queue": ("similarity", "audit_weight", "classifier"),
+    "training_features": ("quality_flags",),
+    "image_features": ("quality_flags",),
+    "feature_cache": ("quality_flags",),
+    "predictions": ("quality_flags",),
+    "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags"),
 }
 """Columns that tables of earlier versions lack. They are added at the next write, null in existing rows."""
 

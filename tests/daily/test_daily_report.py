@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
@@ -77,7 +78,9 @@ def frame(spark: SparkSession) -> Callable[[str, list[dict]], DataFrame]:
 @pytest.fixture(scope="module")
 def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto) -> dict[date, DayReport]:
     """Reports of a full day and of an empty one."""
-    full = [predict(SUNDAY, number) for number in range(30)]
+    full = [predict(SUNDAY, number, quality_flags=[]) for number in range(19)]
+    full += [predict(SUNDAY, 19 + number, quality_flags=["blurred"]) for number in range(8)]
+    full += [predict(SUNDAY, 27 + number, quality_flags=["dark"]) for number in range(3)]
     full += [predict(SUNDAY, 30 + n, predicted_label=HOSTILE, decision="review", confidence=0.3) for n in range(50)]
     full += [reject(SUNDAY, 100 + number, path=f"{HOSTILE} {number:02}") for number in range(20)]
     full += [reject(SUNDAY, 200 + number, path=f"._{number}.jpg", error=SIDECAR) for number in range(3)]
@@ -116,6 +119,13 @@ def test_counts_cover_the_day_and_usual_values_the_four_weeks_before(reports: di
     assert report.usual_files == 10
     assert report.usual_label_shares() == {"hat": 1.0}
     assert report.usual_share("review") == 0.0
+
+
+def test_images_of_low_quality_are_counted_by_fault(reports: dict[date, DayReport], page: str) -> None:
+    assert reports[SUNDAY].counts.flags == {"blurred": 8, "dark": 3}
+    assert "Low quality" in page
+    good = replace(reports[SUNDAY].counts, flags=Counter())
+    assert "Low quality" not in render_page(replace(reports[SUNDAY], counts=good))
 
 
 def test_a_report_reads_its_day_and_the_four_weeks_before() -> None:

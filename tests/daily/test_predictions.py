@@ -283,6 +283,47 @@ def test_hostile_labels_are_escaped(images: DataFrame, predicted: DataFrame) -> 
     assert not set("<>![]()`:/\x00\u202e") & set(row)
 
 
+def flag(frame: DataFrame, condition: str, *flags: str) -> DataFrame:
+    """Flags the images of some rows."""
+    return frame.withColumn(
+        "quality_flags", F.when(F.expr(condition), F.array(*map(F.lit, flags))).otherwise(F.array())
+    )
+
+
+def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_review(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+) -> None:
+    blurred = flag(image_features, f"day = '{SATURDAY}'", "blurred", "dark")
+    for review_flags, decision in (((), "answered"), (("blank",), "answered"), (("blank", "dark"), "review")):
+        found = predict_images(images, blurred, classifier, review_flags).cache()
+        (row,) = found.where(F.col("day") == SATURDAY).collect()
+        assert (row["decision"], row["quality_flags"]) == (decision, ["blurred", "dark"])
+        decisions = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
+        assert decisions == {row["path"]: row["decision"] for row in predicted.collect() if row["day"] == FRIDAY}
+
+
+def test_features_of_an_earlier_version_have_no_quality_flags(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+) -> None:
+    former = predict_images(images, image_features.drop("quality_flags"), classifier, ("blurred",)).collect()
+    assert {row["quality_flags"] for row in former} == {None}
+    assert {row["path"]: row["decision"] for row in former} == {
+        row["path"]: row["decision"] for row in predicted.collect()
+    }
+
+
+def test_images_of_low_quality_are_queued_before_uncertain_ones(
+    predicted: DataFrame, similarities: DataFrame, images: DataFrame
+) -> None:
+    flagged = flag(set_confidence(predicted, "0.4d"), f"day = '{SATURDAY}'", "blurred")
+    queue = queue_for_review(flagged, similarities, 0.0, NO_AUDIT).cache()
+    (row,) = queue.where(F.col("day") == SATURDAY).collect()
+    assert (row["reason"], row["quality_flags"]) == ("low quality", ["blurred"])
+    assert describe_review_queue(images, 0.0)(queue)[SATURDAY].numbers["low_quality_count"] == 1
+    former = queue_for_review(flagged.drop("quality_flags"), similarities, 0.0, NO_AUDIT).collect()
+    assert {row["reason"] for row in former} == {"uncertain"}
+
+
 @pytest.fixture(scope="module")
 def similarities(predicted: DataFrame) -> DataFrame:
     """Every image is similar to a training image, except the red one of Friday."""
@@ -336,6 +377,7 @@ def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: M
     queue = images.selectExpr("day", "image_id", *columns, "'uncertain' as reason")
     report = describe_review_queue(images, 0.25)(queue)[FRIDAY]
     assert report.numbers == {
+        "low_quality_count": 0,
         "uncertain_count": SHEET_SIZE + 6,
         "novel_count": 0,
         "audit_count": SHEET_SIZE + 6,
@@ -351,7 +393,7 @@ def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: M
 def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: SparkSession) -> None:
     counts = {"uncertain": 100, "novel": 12, "audit": 3}
     rows = [
-        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v")
+        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v", [])
         for reason, count in counts.items()
         for number in range(count)
     ]

@@ -83,6 +83,14 @@ def test_an_image_out_of_focus_or_shaken_is_blurred(change: Callable[[Image.Imag
     assert flags(change(scene(seed=seed))) == [BLURRED]
 
 
+@pytest.mark.parametrize("size", [(400, 200), (200, 400)])
+@pytest.mark.parametrize("quality", [75, 95])
+def test_a_drawing_without_edges_in_one_direction_is_not_blurred(size: tuple[int, int], quality: int) -> None:
+    flag = Image.new("RGB", (400, 400))
+    flag.paste((250, 250, 0), (0, 0, *size))
+    assert flags(flag, quality) == []
+
+
 def test_a_sharp_object_before_a_blurred_ground_is_not_blurred() -> None:
     image = blur(10)(scene())
     image.paste(scene().crop((100, 100, 350, 300)), (100, 100))

@@ -244,6 +244,18 @@ def test_an_image_with_too_many_pixels_is_tried_again_when_the_limit_is_raised(
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(make_images(photos[0]).frame, tiny_backbone))
 
 
+def test_rows_of_an_earlier_version_without_quality_flags_are_served_with_null(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    images = make_images(photos[0])
+    made = extract_features(images.frame.drop("day"), tiny_backbone).withColumn("decoder", F.lit(DECODER))
+    append(cache, tiny_backbone, made.drop("quality_flags").coalesce(1))
+    (row,) = serve_only(cache, images, tiny_backbone).rows.frame.collect()
+    assert (row["quality_flags"], len(row["features"])) == (None, tiny_backbone.dimension)
+    embedded = cache.embed(make_images(*photos), tiny_backbone)
+    assert sorted(row["quality_flags"] is None for row in embedded.rows.frame.collect()) == [False] * 3 + [True]
+
+
 def test_an_empty_day_has_the_columns_and_no_rows(
     cache: FeatureCache, make_images: MakeImages, tiny_backbone: Backbone
 ) -> None:

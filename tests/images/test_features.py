@@ -14,11 +14,17 @@ from pyspark.sql import SparkSession
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
 from pipeline.embed.decode import decode
 from pipeline.embed.file_kinds import DECODER
-from pipeline.images.features import extract_features
+from pipeline.images.features import describe_features, extract_features
 from pipeline.images.image_files import read_images
 
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
 """An EXIF block with a quarter turn to the right."""
+
+
+def save(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.fixture
@@ -39,6 +45,21 @@ def test_every_distinct_image_has_features_or_a_reason(
     assert all((row["features"] is None) != (row["error"] is None) for row in rows)
     assert sorted(row["error"] for row in rows if row["error"]) == ["empty", "truncated"]
     assert {row["backbone"] for row in rows} == {tiny_backbone.digest}
+    assert all((row["quality_flags"] is None) == (row["features"] is None) for row in rows)
+
+
+def test_images_of_low_quality_are_flagged_and_counted(
+    spark: SparkSession, folder: Path, tiny_backbone: Backbone
+) -> None:
+    (folder / "black.png").write_bytes(save(Image.new("RGB", (60, 60))))
+    (folder / "grey.png").write_bytes(save(Image.new("RGB", (60, 20), "grey")))
+    features = extract_features(read_images(spark, str(folder)), tiny_backbone).cache()
+    flags = sorted(row["quality_flags"] for row in features.collect() if row["features"])
+    assert flags == [[], [], ["blank", "dark"], ["blank", "tiny"]]
+    report = describe_features(features)[None]
+    assert report.numbers == {"readable_count": 4, "rejected_count": 2, "low_quality_count": 2}
+    counts = report.tables["low_quality"].splitlines()[2:]
+    assert counts == ["| blank | 2 |", "| dark | 1 |", "| tiny | 1 |"]
 
 
 def test_features_are_the_output_of_the_graph_as_float32(

@@ -51,6 +51,7 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         "audit_share": 0.02,
         "audit_min": 10,
         "audit_max": 100,
+        "review_flags": "",
         "keep_runs_days": 0,
         "keep_images_days": 0,
     }
@@ -91,6 +92,7 @@ VALUES = {
     "audit_share": "0.5",
     "audit_min": "0",
     "audit_max": "7",
+    "review_flags": "dark,tiny",
     "keep_runs_days": "90",
     "keep_images_days": "30",
 }
@@ -135,6 +137,7 @@ def assert_all_are_read(folder: Path) -> None:
         "audit_share": 0.5,
         "audit_min": 0,
         "audit_max": 7,
+        "review_flags": "dark,tiny",
         "keep_runs_days": 90,
         "keep_images_days": 30,
     }
@@ -224,6 +227,17 @@ def test_a_bad_value_is_an_error_with_variable_value_and_cure(
         read_settings()
     assert str(caught.value).startswith(f"{variable} is {value!r}")
     assert cure in str(caught.value)
+
+
+def test_quality_flags_are_a_list_of_known_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().review_flag_names == ()
+    monkeypatch.setenv("DAYLIGHT_REVIEW_FLAGS", "blurred, dark,")
+    assert read_settings().review_flag_names == ("blurred", "dark")
+    monkeypatch.setenv("DAYLIGHT_REVIEW_FLAGS", "blurred,blury")
+    with pytest.raises(
+        SettingError, match="DAYLIGHT_REVIEW_FLAGS cannot be used: 'blury' is not a quality flag: write"
+    ):
+        read_settings()
 
 
 @pytest.mark.parametrize("variable", ["DAYLIGHT_LANDING", "DAYLIGHT_TRAINING", "DAYLIGHT_LAKE"])

@@ -56,8 +56,10 @@ def queue(spark: SparkSession) -> DataFrame:
         ("y", "audit", 20.0),
         ("z", "audit", 20.0),
     ]
-    rows = [(MONDAY, image, f"{image}.jpg", "red", 0.9, reason, 0.8, weight, "new") for image, reason, weight in queued]
-    rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new")]
+    rows = [
+        (MONDAY, image, f"{image}.jpg", "red", 0.9, reason, 0.8, weight, "new", []) for image, reason, weight in queued
+    ]
+    rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new", [])]
     return spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
 
 
@@ -65,7 +67,7 @@ def queue(spark: SparkSession) -> DataFrame:
 def matched(spark: SparkSession, queue: DataFrame) -> DataFrame:
     known = [(MONDAY, image) for image in "abcdehij"] + [(APRIL, "e"), (APRIL, "g")]
     rows = [
-        (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone")
+        (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone", [])
         for day, image in known
         for path in (f"{image} again.jpg", f"{image}.jpg")
     ]
