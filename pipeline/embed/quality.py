@@ -21,7 +21,6 @@ SIDE: Final = 300  # pixels; sharpness of a larger image is judged at about this
 MARGIN: Final = 8  # share of the rows left out above and below, where no object is, to save time
 MEAN_SLACK: Final = 6  # what outliers may add to the mean of a dark image, or take from that of a light one
 GRID: Final = 8  # cells per side; noise averages out within a cell, a scene does not
-NOTHING: Final = 0.05  # mean squared difference; every photo has more, however blurred
 ROUNDING: Final = 0.15  # deviation between cells that whole numbers leave in a black image with noise
 
 
@@ -40,6 +39,8 @@ class QualityThresholds:
             distance from black or white: a darkened or faded photo keeps its share.
         sharpness: an image is blurred if in one direction the mean squared difference between neighbours is below this
             share of that between pixels two steps apart; 1/4 on a smooth slope, 1/2 at a sharp edge, 1 in noise.
+        structure_share: a direction is judged if its differences exceed this share of the larger of rows and columns:
+            along the legs of trousers there is nothing but shading.
         clear_sharpness: diagonals are not looked at if rows and columns both reach this value.
     """
 
@@ -50,6 +51,7 @@ class QualityThresholds:
     contrast: float = 6.0
     structure: float = 0.02
     sharpness: float = 0.312
+    structure_share: float = 0.08
     clear_sharpness: float = 0.36
 
 
@@ -86,12 +88,13 @@ def find_flags(
     step = math.ceil(math.sqrt(rows * columns) / SIDE)
     margin = rows // MARGIN
     grey = cv2.cvtColor(pixels[margin : rows - margin : step], cv2.COLOR_RGBA2GRAY)
-    means, deviations = cv2.meanStdDev(grey)
+    sample = grey[::4]  # decides at once that most images are neither blank nor dark nor light
+    means, deviations = cv2.meanStdDev(sample)
     mean, deviation = means.item(), deviations.item()
     flags = []
     if deviation <= thresholds.contrast and _is_even(pixels, thresholds.structure * min(mean, 255 - mean)):
         flags.append(BLANK)
-    if mean <= thresholds.dark + MEAN_SLACK and _is_dark(grey, pixels, thresholds):
+    if mean <= thresholds.dark + MEAN_SLACK and _is_dark(sample, pixels, thresholds):
         flags.append(DARK)
     if mean >= thresholds.light - MEAN_SLACK and _is_light(pixels, thresholds):
         flags.append(LIGHT)
@@ -107,8 +110,8 @@ def _is_even(pixels: np.ndarray, max_deviation: float) -> bool:
     return bool(cells[..., :3].std(axis=(0, 1)).max() <= max_deviation + ROUNDING)
 
 
-def _is_dark(grey: np.ndarray, pixels: np.ndarray, thresholds: QualityThresholds) -> bool:
-    if _share_above(grey, thresholds.dark) > 2 * thresholds.outlier_share:
+def _is_dark(sample: np.ndarray, pixels: np.ndarray, thresholds: QualityThresholds) -> bool:
+    if _share_above(sample, thresholds.dark) > 3 * thresholds.outlier_share:
         return False
     brightest = pixels[..., :3].max(axis=2)  # pure blue is bright, though its grey is dark
     return _share_above(brightest, thresholds.dark) <= thresholds.outlier_share
@@ -133,16 +136,22 @@ def _is_blurred(grey: np.ndarray, step: int, thresholds: QualityThresholds) -> b
     """
     if min(grey.shape) <= 4 * step:
         return False
-    axes = [_sharpness(grey, down, across * step) for down, across in ((0, 1), (1, 0))]
-    if not thresholds.sharpness <= min(axes) < thresholds.clear_sharpness:
-        return min(axes) < thresholds.sharpness
-    return any(_sharpness(grey, 1, across) < thresholds.sharpness for across in (step, -step))
+    axes = [_compare(grey, down, across * step) for down, across in ((0, 1), (1, 0))]
+    min_far = thresholds.structure_share * max(far for _, far in axes)
+    sharpness = _min_sharpness(axes, min_far)
+    if thresholds.sharpness <= sharpness < thresholds.clear_sharpness:
+        sharpness = _min_sharpness([_compare(grey, 1, across) for across in (step, -step)], min_far)
+    return sharpness < thresholds.sharpness
 
 
-def _sharpness(grey: np.ndarray, down: int, across: int) -> float:
-    """Squared difference between neighbours in one direction, relative to pixels twice as far apart."""
-    far = _difference(grey, 2 * down, 2 * across)
-    return _difference(grey, down, across) / far if far > NOTHING else 1.0  # along a stripe there is nothing to judge
+def _min_sharpness(compared: list[tuple[float, float]], min_far: float) -> float:
+    """The least sharp of directions; 1 if none has structure to judge."""
+    return min((near / far for near, far in compared if far > min_far), default=1.0)
+
+
+def _compare(grey: np.ndarray, down: int, across: int) -> tuple[float, float]:
+    """Differences between neighbours in one direction, and between pixels twice as far apart."""
+    return _difference(grey, down, across), _difference(grey, 2 * down, 2 * across)
 
 
 def _difference(grey: np.ndarray, down: int, across: int) -> float:

@@ -91,6 +91,14 @@ def test_a_drawing_without_edges_in_one_direction_is_not_blurred(size: tuple[int
     assert flags(flag, quality) == []
 
 
+def test_a_shaded_object_without_edges_in_one_direction_is_not_blurred() -> None:
+    shade = np.linspace(0, 250, 400)[:, None, None].repeat(300, 1).repeat(3, 2).astype(np.uint8)
+    image = Image.new("RGB", (300, 400), (190, 190, 190))
+    for left in (60, 170):
+        image.paste(Image.fromarray(shade).crop((0, 0, 70, 400)), (left, 0))
+    assert flags(image) == []
+
+
 def test_a_sharp_object_before_a_blurred_ground_is_not_blurred() -> None:
     image = blur(10)(scene())
     image.paste(scene().crop((100, 100, 350, 300)), (100, 100))
