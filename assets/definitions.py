@@ -55,7 +55,9 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "classifiers": ClassifierRegistry(store=store),
         "model_store": store,
         "models": ModelIOManager(store=store),
-        "precisions": Precisions(precision=settings.precision, catalogue=catalogue, lake=lake, spark=spark),
+        "precisions": Precisions(
+            precision=settings.precision, catalogue=catalogue, lake=lake, spark=spark, settings=settings
+        ),
         "settings": settings,
         "spark": spark,
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 PER_FORMAT = 20
 
 
@@ -45,12 +45,30 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
     )
 
 
+def tiff_header(width: int, height: int) -> bytes:
+    entries = [
+        (256, width),
+        (257, height),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (273, 8),
+        (277, 1),
+        (278, height),
+        (279, width),
+    ]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4)
+
+
 ROWS = zlib.compress(bytes(2**24))
 HOSTILE: dict[str, bytes] = {
     "a bomb of pixels.png": png(60_000, 60_000, (b"IDAT", ROWS)),
     "a bomb at the limit.png": png(9_459, 9_459, (b"IDAT", ROWS)),
     "a bomb of text.png": png(8, 8, (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**28))), (b"IDAT", ROWS)),
     "an image without pixels.png": png(0, 0),
+    "a line around the world.png": png(2**31, 1, (b"IDAT", b"")),
+    "a line around two worlds.tif": tiff_header(2**31, 1),
     "an error page.jpg": b"<html><body>503 Service Unavailable</body></html>",
     "a program.jpg": b"MZ" + bytes(512),
     "an archive.png": b"PK\3\4" + bytes(512),

@@ -21,7 +21,7 @@ from run_job import run_job
 PROJECT = Path(__file__).parents[1]
 DAY, NEXT_DAY = "2026-11-20", "2026-11-21"
 TABLES = ("images", "image_features", "predictions", "review_queue")
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 600
 
 
 class Deployment:

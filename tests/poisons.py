@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from pipeline.embed import embedding
+from pipeline.embed import attempt
 from pipeline.embed.reasons import CRASHED, OUT_OF_MEMORY, TIMED_OUT
 
 
@@ -46,11 +46,11 @@ def poison(name: str, number: int = 0) -> bytes:
 
 
 def load_or_die(content: bytes, *arguments: int) -> object:
-    """Replaces `embedding.load`."""
+    """Replaces `attempt.load`."""
     name = content.partition(b"\0")[0].decode(errors="ignore")
     if name in POISONS:
         POISONS[name][0]()
     return _load(content, *arguments)
 
 
-_load = embedding.load
+_load = attempt.load

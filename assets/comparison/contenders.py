@@ -50,13 +50,14 @@ def contenders(
     labelled = training_images.frame
     contents = sample_images(labelled, CALIBRATION_COUNT)
     judged = judge_backbones(
-        catalogue.export_all(config.backbones, config.precisions, contents),
+        catalogue.export_all(config.backbones, config.precisions, contents, settings.limits),
         lambda backbone: label_features(feature_cache.embed(training_images, backbone).rows.frame, labelled),
         contents[:SAMPLE_COUNT],
         ClassifierParams(**config.model_dump(exclude={"backbones", "precisions"})),
         judgements.recall,
         judgements.keep,
         context.log.info,
+        settings.limits,
     )
     rows = tabulate_contenders(training_images.spark, judged)
     return Table(rows, describe_whole(describe_contenders(settings.core_hour_dollars)))

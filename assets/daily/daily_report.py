@@ -39,7 +39,7 @@ def daily_report(
     history = lake.read_known(spark.spark_session, "predictions", schema, with_days_before(days))
     tables = DayTables(history.frame, predictions, review_queue, images, drift)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
-    for report in make_reports(days, tables, model_store.read_evaluation, cost):
+    for report in make_reports(days, tables, model_store.read_evaluation, cost, settings.limits):
         page = render_page(report)
         metadata = {
             "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),

@@ -24,6 +24,7 @@ from pipeline.storage.schema import parse_schema
 from resources.instance.pages import show_report
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
+from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
 
 NEWEST_DAYS: Final = 30
@@ -38,6 +39,7 @@ def drift(
     lake: Lake,
     spark: SparkResource,
     model_store: ModelStore,
+    settings: dg.ResourceParam[Settings],
 ) -> Table:
     """Comparison of the day with the training set: its images by embedding, and the shares of its predicted labels.
 
@@ -50,7 +52,7 @@ def drift(
         *compare_images(days, image_features, read_reference(join_split(*tables))),
         *compare_labels(days, predictions, model_store.read_evaluation),
     ]
-    return Table(store_comparisons(session, comparisons), describe_drift(images, predictions))
+    return Table(store_comparisons(session, comparisons), describe_drift(images, predictions, settings.limits))
 
 
 @dg.asset_check(pool=POOL, asset="drift")

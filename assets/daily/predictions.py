@@ -36,7 +36,7 @@ def predictions(
     Files that cannot be decoded are rejected with a reason. Images with a flag of DAYLIGHT_REVIEW_FLAGS go to review.
     """
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
-    describe = describe_all(describe_predictions(images), describe_rejected, history)
+    describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
     return Table(predict_images(images, image_features, classifier, settings.review_flag_names), describe)
 
 

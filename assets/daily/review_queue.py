@@ -30,7 +30,7 @@ def review_queue(
     reference = choose_reference(join_split(training_features, training_split))
     similarities = measure_similarity(image_features, reference)
     queue = queue_for_review(predictions, similarities, reference.threshold, settings.audit_size)
-    return Table(queue, describe_review_queue(images, reference.threshold))
+    return Table(queue, describe_review_queue(images, reference.threshold, settings.limits))
 
 
 @daily_asset(kinds={"csv"})

@@ -17,6 +17,7 @@ from pipeline.training.fitting import ClassifierParams
 from pipeline.training.heads import HeadName, Normalization
 from pipeline.training.training_set import list_training_set
 from resources.instance.pages import show_images, show_report
+from resources.settings import Settings
 from resources.spark.progress import log_progress
 from resources.spark.session import POOL
 
@@ -51,6 +52,7 @@ def classifier_candidate(
     training_split: DataFrame,
     training_images: StoredRows,
     backbone: Backbone,
+    settings: dg.ResourceParam[Settings],
 ) -> dg.Output[Classifier]:
     """Fitted MLlib pipeline with its evaluation on the holdout; it predicts nothing until it is promoted.
 
@@ -61,7 +63,7 @@ def classifier_candidate(
     params, features = ClassifierParams(**config.model_dump()), join_split(training_features, training_split)
     fitted = add_graph(fit_classifier(features, params, log_progress(context, "fits")), backbone)
     fitted = replace(fitted, training_set=list_training_set(features, training_images))
-    return show_classifier(context, fitted, Report(images=draw_errors(fitted, training_images.frame)))
+    return show_classifier(context, fitted, Report(images=draw_errors(fitted, training_images.frame, settings.limits)))
 
 
 def show_classifier(context: dg.AssetExecutionContext, fitted: Classifier, more: Report) -> dg.Output[Classifier]:

@@ -9,6 +9,7 @@ from pipeline.images.split import join_split
 from pipeline.reports.report import Table, describe_whole
 from pipeline.training.classifier import Classifier, predict_holdout
 from resources.models.store import ModelStore
+from resources.settings import Settings
 from resources.spark.session import POOL
 
 
@@ -20,6 +21,7 @@ def label_issues(
     training_split: DataFrame,
     classifier_candidate: Classifier,
     model_store: ModelStore,
+    settings: dg.ResourceParam[Settings],
 ) -> Table:
     """Labelled files ranked by how probably their label is wrong, worst first.
 
@@ -31,4 +33,4 @@ def label_issues(
     if crossed is not None:
         predictions.append(soften_predictions(crossed, classifier_candidate.calibration.temperature))
     ranked = rank_labels(training_images, near_duplicates, predictions)
-    return Table(ranked, describe_whole(describe_label_issues(training_images)))
+    return Table(ranked, describe_whole(describe_label_issues(training_images, settings.limits)))

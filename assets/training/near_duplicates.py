@@ -18,5 +18,5 @@ def near_duplicates(
     Embeddings suggest the pairs, pixels confirm them. Near-duplicates must stay in one split, and if their labels
     differ, one of the labels is wrong.
     """
-    pairs = find_near_duplicates(training_features, training_images, settings.max_pixels)
-    return Table(pairs, describe_whole(describe_near_duplicates(training_images)))
+    pairs = find_near_duplicates(training_features, training_images, settings.limits)
+    return Table(pairs, describe_whole(describe_near_duplicates(training_images, settings.limits)))

@@ -69,7 +69,7 @@ def _measure(
     try:
         int8 = precisions.export_int8(fp32)
         contents = sample_images(images, SAMPLE_COUNT)
-        costs = measure_costs(fp32, int8, embed, contents)
+        costs = measure_costs(fp32, int8, embed, contents, precisions.settings.limits)
     except (QuantizationError, TrainingError) as error:
         return PrecisionChoice("fp32", f"fp32: int8 could not be measured: {error}")
     return choose_precision(costs, explain_failure(int8, catalogue.open()))

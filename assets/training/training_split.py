@@ -8,6 +8,7 @@ from pipeline.images.split import split_images
 from pipeline.reports.report import Table, describe_whole
 from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
 from resources.lake.lake import Lake
+from resources.settings import Settings
 from resources.spark.session import POOL
 
 
@@ -20,7 +21,13 @@ class SplitConfig(dg.Config):
 
 
 @dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
-def training_split(config: SplitConfig, training_images: DataFrame, near_duplicates: DataFrame, lake: Lake) -> Table:
+def training_split(
+    config: SplitConfig,
+    training_images: DataFrame,
+    near_duplicates: DataFrame,
+    lake: Lake,
+    settings: dg.ResourceParam[Settings],
+) -> Table:
     """Label, leakage group and split of every distinct labelled image.
 
     An image keeps its split when others arrive, and a leakage group never lies in both: where it would, its train
@@ -29,4 +36,6 @@ def training_split(config: SplitConfig, training_images: DataFrame, near_duplica
     former = None if config.split_anew else lake.find(training_images.sparkSession, "training_split")
     members = group_images(near_duplicates, training_images)
     groups = split_groups(training_images, members, former.frame if former else None)
-    return Table(split_images(training_images, groups), describe_whole(describe_groups(training_images)))
+    describe = describe_whole(describe_groups(training_images, settings.limits))
+    describe = describe_whole(describe_groups(training_images, settings.limits))
+    return Table(split_images(training_images, groups), describe)

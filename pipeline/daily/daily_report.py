@@ -19,6 +19,7 @@ from pipeline.daily.day_counts import (
     list_rejected,
 )
 from pipeline.drift.comparison import Comparison, read_comparisons
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.thumbnails import draw_thumbnails
 
 THUMBNAIL: Final = 168  # pixels of a thumbnail's side: 1.5 times its size on the page, for high-density screens
@@ -93,6 +94,7 @@ def make_reports(
     tables: DayTables,
     evaluate: Callable[[str], Mapping[str, Any] | None],
     find_cost: Callable[[str], DayCost | None],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[DayReport]:
     """Yields the report of each day. All days are counted, and their thumbnails drawn, in one pass.
 
@@ -101,12 +103,13 @@ def make_reports(
         tables: tables of these days.
         evaluate: returns the `evaluation.json` of a classifier's version, or None.
         find_cost: returns the cost of a day's features, or None.
+        limits: limits for one image.
     """
     counts, confidences = count_predictions(tables.history), count_confidences(tables.predictions)
     rejected, queued = list_rejected(tables.predictions), count_queued(tables.review_queue)
     chosen = choose_queued(tables.review_queue)
     image_ids = {row["image_id"] for rows in chosen.values() for row in rows}
-    thumbnails = draw_thumbnails(tables.images, image_ids, THUMBNAIL)
+    thumbnails = draw_thumbnails(tables.images, image_ids, THUMBNAIL, limits)
     comparisons = read_comparisons(tables.drift)
     for text in days:
         day = date.fromisoformat(text)

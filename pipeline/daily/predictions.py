@@ -7,8 +7,9 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.images.sidecar_files import SIDECAR
-from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, read_tiles_by_day
+from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, GOOD
 from pipeline.reports.report import Number, Report
@@ -46,7 +47,7 @@ def predict_images(
         review_flags: an image with one of these quality flags is not answered, however confident its prediction.
 
     Raises:
-        SparkRuntimeException: when Spark runs it, if the features come from another backbone.
+        SparkRuntimeException: when Spark runs it, if the features come from another backbone or decoder.
     """
     files = images.select("day", "image_id", "path", "read_error")
     predicted = predict(image_features, classifier).select("day", "image_id", *_PREDICTED)
@@ -71,7 +72,9 @@ def predict_images(
     ).to(parse_schema(SCHEMA))
 
 
-def describe_predictions(images: DataFrame) -> Callable[[DataFrame], dict[Day, Report]]:
+def describe_predictions(
+    images: DataFrame, limits: Limits = DEFAULT_LIMITS
+) -> Callable[[DataFrame], dict[Day, Report]]:
     """Reports counts by decision (sidecar files apart) and label, and a contact sheet of `images`, for each day."""
 
     def describe(predictions: DataFrame) -> dict[Day, Report]:
@@ -79,7 +82,7 @@ def describe_predictions(images: DataFrame) -> Callable[[DataFrame], dict[Day, R
         outcome = F.when(F.col("error") == SIDECAR, "sidecar").otherwise(F.col("decision"))
         outcomes = count_by_day(predictions.withColumn("outcome", outcome), "outcome")
         labels = count_by_day(predicted, "predicted_label")
-        tiles = read_tiles_by_day(images, _choose_tiles(predicted), caption)
+        tiles = draw_tiles_by_day(images, _choose_tiles(predicted), caption, limits)
         summaries = predictions.groupBy("day").agg(
             F.any_value("classifier").alias("classifier"),
             F.avg("confidence").alias("mean_confidence"),

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.images.sidecar_files import SIDECAR
-from pipeline.reports.contact_sheet import Tile, draw_contact_sheet
+from pipeline.reports.contact_sheet import NO_THUMBNAIL, Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
@@ -37,7 +37,8 @@ def _report(counts: Sequence[tuple[str, int]], named: Sequence[Row]) -> Report:
     reasons = [reason for reason, _ in counts]
     shown = (row for row in named if row["rank"] <= max_names)
     chosen = sorted(shown, key=lambda row: (reasons.index(row["error"]), row["rank"]))
-    tiles = [Tile(b"", f"{row['path'].rpartition('/')[2]}\n{row['error']}", DOUBTFUL) for row in chosen[:SHEET_SIZE]]
+    captions = [f"{row['path'].rpartition('/')[2]}\n{row['error']}" for row in chosen[:SHEET_SIZE]]
+    tiles = [Tile(NO_THUMBNAIL, caption, DOUBTFUL) for caption in captions]
     return Report(
         tables={"rejected": markdown_table(["reason", "files"], counts)},
         images={"rejected_files": draw_contact_sheet(tiles)},

@@ -11,7 +11,8 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles_by_day
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
@@ -76,7 +77,8 @@ class Comparison:
 def store_comparisons(spark: SparkSession, comparisons: Sequence[Comparison]) -> DataFrame:
     """Makes the rows of the table, in the columns of `SCHEMA`."""
     schema = parse_schema(SCHEMA)
-    rows = [tuple(asdict(each)[name] for name in schema.names) for each in comparisons]
+    records = [asdict(each) | {"examples": list(each.examples)} for each in comparisons]  # Spark Connect takes no tuple
+    rows = [tuple(record[name] for name in schema.names) for record in records]
     return spark.createDataFrame(rows, schema).coalesce(1)
 
 
@@ -86,7 +88,9 @@ def read_comparisons(drift: DataFrame) -> list[Comparison]:
     return [Comparison(**(row.asDict() | {"examples": tuple(map(tuple, row["examples"]))})) for row in rows]
 
 
-def describe_drift(images: DataFrame, predictions: DataFrame) -> Callable[[DataFrame], Mapping[Day, Report]]:
+def describe_drift(
+    images: DataFrame, predictions: DataFrame, limits: Limits = DEFAULT_LIMITS
+) -> Callable[[DataFrame], Mapping[Day, Report]]:
     """Describes each day: its numbers, its comparisons as a table, and the images that differ most.
 
     Only the bytes of these images are read. The captions show the predicted label; an image without one is left out.
@@ -94,7 +98,7 @@ def describe_drift(images: DataFrame, predictions: DataFrame) -> Callable[[DataF
 
     def describe(drift: DataFrame) -> Mapping[Day, Report]:
         comparisons = read_comparisons(drift)
-        sheets = _draw_examples(comparisons, images, predictions)
+        sheets = _draw_examples(comparisons, images, predictions, limits)
         reports: dict[Day, Report] = {}
         for day in dict.fromkeys(each.day for each in comparisons):
             found = [each for each in comparisons if each.day == day]
@@ -137,7 +141,9 @@ def _write_table(comparisons: Sequence[Comparison], first: str) -> str:
     return markdown_table([first, "images", "p", "distance", "summary"], rows)
 
 
-def _draw_examples(comparisons: Sequence[Comparison], images: DataFrame, predictions: DataFrame) -> dict[date, bytes]:
+def _draw_examples(
+    comparisons: Sequence[Comparison], images: DataFrame, predictions: DataFrame, limits: Limits
+) -> dict[date, bytes]:
     """Draws a contact sheet for each day that has examples."""
     shares = {each.day: dict(each.examples) for each in comparisons if each.examples}
     if not shares:
@@ -154,5 +160,5 @@ def _draw_examples(comparisons: Sequence[Comparison], images: DataFrame, predict
         share = shares[row["day"]][row["image_id"]]
         return f"{row['predicted_label']}\n{share:.0%} of the nearest", DOUBTFUL
 
-    tiles = read_tiles_by_day(images, chosen, write_caption)
+    tiles = draw_tiles_by_day(images, chosen, write_caption, limits)
     return {day: draw_contact_sheet(each) for day, each in tiles.items() if day and each}

@@ -1,4 +1,4 @@
-"""The sandboxed child process: decodes and embeds untrusted bytes with minimal privileges.
+"""The sandboxed child process: decodes untrusted bytes with minimal privileges.
 
 It is forked with all imports done, and posts its progress in shared memory. `sandbox.py` handles its death.
 """
@@ -16,39 +16,35 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 import pyarrow as pa
 
-from pipeline.embed.backbone import load_backbone
-from pipeline.embed.embedding import DECODE, INFER, Attempt, embed_images
+from pipeline.embed.attempt import DECODE, INFER, Attempt
 from pipeline.embed.limits import Limits
 from pipeline.storage.cpu_timer import CpuTimer
 
 START: Final = "start"
 REQUEST: Final = pa.schema([("content", pa.binary()), ("reason", pa.string()), ("alone", pa.bool_())])
-"""Images to embed: the bytes or a known reason, and whether to embed the image alone."""
+"""Images: the bytes or a known reason, and whether to embed the image alone."""
 _PR_SET_PDEATHSIG: Final = 1
 
 
-@dataclass(frozen=True)
-class Work:
-    """Parameters of a child.
+class Work(Protocol):
+    """The work of a child on one request after another; comparable, so that equal work shares a child."""
 
-    Attributes:
-        graph: path of the backbone's file on this machine.
-        size: side of the square input, in pixels.
-        batch_size: images per call of the graph.
-        limits: limits for one image.
-    """
+    @property
+    def limits(self) -> Limits:
+        """Limits for one image."""
 
-    graph: str
-    size: int
-    batch_size: int
-    limits: Limits
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the result."""
+
+    def run(self, contents: Sequence[bytes], attempt: Attempt, cpu_timer: CpuTimer) -> pa.RecordBatch:
+        """Works on images; returns one row per image."""
 
 
 class Board:
@@ -93,23 +89,23 @@ def run_child(work: Work, board: Board, connection: Connection, worker: int) -> 
 def _serve(work: Work, board: Board, connection: Connection) -> None:
     request = pa.ipc.read_record_batch(pa.py_buffer(connection.recv_bytes()), REQUEST)
     cpu_timer = CpuTimer()
-    embed = load_backbone(work.graph)
-    cpu_timer.lap("start")
     reasons = {number: reason for number, reason in enumerate(request["reason"].to_pylist()) if reason}
     alone = {number for number, is_alone in enumerate(request["alone"].to_pylist()) if is_alone}
     attempt = Attempt(board.post, reasons, alone)
-    contents = request["content"].to_pylist()
-    result = embed_images(contents, embed, work.size, work.batch_size, work.limits.pixels, cpu_timer, attempt)
+    result = work.run(request["content"].to_pylist(), attempt, cpu_timer)
     board.post(START)
     connection.send_bytes(json.dumps({"seconds": cpu_timer.seconds}).encode())
     connection.send_bytes(result.serialize())
 
 
 def _confine(limits: Limits, connection: Connection, worker: int) -> None:
-    """Restricts the child to its pipe, limited memory and no writable file; it dies with its worker."""
+    """Restricts the child to its pipe, limited memory and no writable file; it dies with its worker.
+
+    Its error output is closed too: decoders write about untrusted files there, thousands of lines a day.
+    """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for opened in map(int, os.listdir("/dev/fd")):
-        if opened > 2 and opened not in (connection.fileno(), nowhere):
+        if opened >= 2 and opened not in (connection.fileno(), nowhere):
             os.dup2(nowhere, opened)  # a closed number would be reused, and then closed by its former owner
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()

@@ -8,17 +8,30 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import simplejpeg
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from pipeline.embed.file_kinds import DECODED_FORMATS, explain_unopened
+from pipeline.embed.colour import is_near_srgb, profile_of, to_srgb
+from pipeline.embed.file_kinds import DECODED_FORMATS, HAS_HEIF, explain_unopened
+from pipeline.embed.grey import reopen_wide, to_bytes
 from pipeline.embed.letterbox import fit, letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
-from pipeline.embed.reasons import DAMAGED, EMPTY, OUT_OF_MEMORY, TOO_MANY_PIXELS, TRUNCATED, UnreadableImageError
+from pipeline.embed.mending import explain, mend
+from pipeline.embed.reasons import (
+    DAMAGED,
+    EMPTY,
+    NOTHING_VISIBLE,
+    OUT_OF_MEMORY,
+    TOO_MANY_PIXELS,
+    TRUNCATED,
+    UnreadableImageError,
+)
+from pipeline.embed.tiff import open_photo
 
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,6 +46,16 @@ TURNS: Final = {
 
 Image.MAX_IMAGE_PIXELS = None  # `_open` enforces the limit; Pillow would refuse at twice its own
 Image.init()  # registers the parsers; open() looks the formats up among the registered ones
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # a worker has one core
+PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # texts and profiles of sound files exceed Pillow's 1 MiB
+if HAS_HEIF:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
+    pillow_heif.options.DECODE_THREADS = 1
+
+MAX_SIDE: Final = 2**31 - 1  # what a column of sizes holds
+VISIBLE_BELOW: Final = 250  # brightness on white from which nothing is seen
 
 DECODING_ERRORS: Final = (
     ArithmeticError,
@@ -40,9 +63,8 @@ DECODING_ERRORS: Final = (
     EOFError,
     LookupError,
     MemoryError,
-    NotImplementedError,
     OSError,
-    RecursionError,
+    RuntimeError,
     SyntaxError,
     TypeError,
     ValueError,
@@ -81,25 +103,40 @@ def decode(content: bytes, size: int) -> DecodedImage:
 
 def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> DecodedImage:
     """Decodes an image of at most `max_pixels` and downscales it to less than twice the square; see `decode`."""
-    if not content:
-        raise UnreadableImageError(EMPTY)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not matter here
-        image = _open(content, max_pixels)
-        file_format, (width, height) = str(image.format), image.size
-        image.draft(None, fit(width, height, size))  # a JPEG is scaled while it is decoded, never below this size
-        pixels = _decode_plain_jpeg(content, image, size)
-        if pixels is not None:
-            return DecodedImage(pixels, width, height, file_format)
         try:
-            image.load()
-            orientation = _orientation(image)
-            image = _shrink(_to_rgb(image), size)
-            if orientation > 1:
-                image = image.transpose(TURNS[orientation])
-            pixels = np.asarray(image.convert("RGBA"))
-        except DECODING_ERRORS as error:
-            raise UnreadableImageError(_reason(error)) from error
+            return _load(content, size, max_pixels)
+        except UnreadableImageError as error:
+            if str(error) not in (DAMAGED, TRUNCATED):
+                raise
+            mended = mend(content)
+            if mended is not None:
+                with suppress(UnreadableImageError):
+                    return _load(mended, size, max_pixels)
+            raise UnreadableImageError(explain(content, str(error))) from error
+
+
+def _load(content: bytes, size: int, max_pixels: int) -> DecodedImage:
+    if not content:
+        raise UnreadableImageError(EMPTY)
+    image = _open(content, max_pixels)
+    file_format, (width, height) = str(image.format), image.size
+    image.draft(None, fit(width, height, size))  # a JPEG is scaled while it is decoded, never below this size
+    pixels = _decode_plain_jpeg(content, image, size)
+    if pixels is not None:
+        return DecodedImage(pixels, width, height, file_format)
+    try:
+        image.load()
+        orientation = _orientation(image)
+        image = _to_small_rgb(image, content, size)
+        if orientation > 1:
+            image = image.transpose(TURNS[orientation])
+        pixels = np.asarray(image.convert("RGBA"))
+    except UnreadableImageError:
+        raise
+    except DECODING_ERRORS as error:
+        raise UnreadableImageError(_reason(error)) from error
     if orientation >= 5:
         width, height = height, width
     return DecodedImage(pixels, width, height, file_format)
@@ -108,22 +145,28 @@ def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> 
 def _open(content: bytes, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=DECODED_FORMATS)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            image = open_photo(image)
     except UnidentifiedImageError as error:
         raise UnreadableImageError(explain_unopened(content)) from error
+    except UnreadableImageError:
+        raise
     except DECODING_ERRORS as error:
         raise UnreadableImageError(_reason(error)) from error
     if image.width * image.height > max_pixels:
-        raise UnreadableImageError(TOO_MANY_PIXELS, image.size)
+        raise UnreadableImageError(TOO_MANY_PIXELS, image.size if max(image.size) <= MAX_SIDE else (None, None))
     return image
 
 
 def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int) -> np.ndarray | None:
-    """Decodes an intact, upright JPEG that needs no `_shrink` faster than Pillow, to equal pixels in the draft's size.
+    """Decodes an intact, upright JPEG in sRGB that needs no `_shrink` faster than Pillow, to equal pixels.
 
     Returns:
-        Pixels as from `load`; None if Pillow must decode the file or report its damage.
+        Pixels as from `load`, in the draft's size; None if Pillow must decode the file or report its damage.
     """
     if image.format not in ("JPEG", "MPO") or not 8 <= max(image.size) < 2 * size or _orientation(image) > 1:
+        return None
+    if not is_near_srgb(profile_of(image)):
         return None
     width, height = image.size
     try:
@@ -133,6 +176,37 @@ def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int) -> np.ndar
         return simplejpeg.decode_jpeg(content, "RGBX", min_height=height, min_width=width)
     except (MemoryError, ValueError):
         return None
+
+
+def _to_small_rgb(image: Image.Image, content: bytes, size: int) -> Image.Image:
+    profile = profile_of(image)
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        image = to_bytes(image)
+    elif wide := reopen_wide(image, content):
+        image = wide
+    if image.mode in ("CMYK", "LAB"):
+        return to_srgb(_shrink(image, size), profile).convert("RGB")
+    if image.has_transparency_data:
+        image = _on_white(image)
+    return to_srgb(_shrink(image if image.mode == "RGB" else image.convert("RGB"), size), profile)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Composites an image on white: hidden colours must not show through.
+
+    Raises:
+        UnreadableImageError: if nothing is left to see.
+    """
+    file_format = image.format
+    image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    alpha = np.asarray(image.getchannel("A"))
+    if file_format == "BMP" and not alpha.any():
+        return image.convert("RGB")  # as all viewers do: writers leave the channel at zero
+    white = Image.new("RGBA", image.size, "white")
+    composite = Image.alpha_composite(white, image).convert("RGB")
+    if alpha.min() < 255 and np.asarray(composite).min() >= VISIBLE_BELOW:
+        raise UnreadableImageError(NOTHING_VISIBLE)
+    return composite
 
 
 def _shrink(image: Image.Image, size: int) -> Image.Image:
@@ -154,23 +228,3 @@ def _orientation(image: Image.Image) -> int:
     except DECODING_ERRORS:
         return 1  # a damaged EXIF block carries no orientation
     return orientation if orientation in TURNS else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip to white
-    elif image.mode in ("I", "F"):
-        image = Image.fromarray(_to_bytes(np.asarray(image)))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        opaque = Image.new("RGBA", image.size, "white")  # hidden colours must not show through
-        image = Image.alpha_composite(opaque, image)
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Scales grey values to bytes; their maximum decides whether the range is 0-1, 0-255 or 0-65535."""
-    values = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0).clip(min=0)
-    top = values.max(initial=0)
-    full = next((full for full in (1.0, 255.0, 65535.0) if top <= full), top)
-    return (values * (255 / full)).astype(np.uint8)

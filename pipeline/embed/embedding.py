@@ -1,46 +1,48 @@
 """Embedding: from the bytes of images to their vectors in one process; `sandbox.py` survives images that kill it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.embed.backbone import Embed
-from pipeline.embed.decode import load
+from pipeline.embed.attempt import FIRST_ATTEMPT, INFER, LOADED, Attempt, LoadedImage, columns_of, load_each
+from pipeline.embed.backbone import Embed, load_backbone
 from pipeline.embed.letterbox import letterbox
-from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.quality import find_flags
-from pipeline.embed.reasons import CRASHED, UnreadableImageError
+from pipeline.embed.reasons import CRASHED_BACKBONE
 from pipeline.storage.cpu_timer import CpuTimer
 
-DECODE: Final = "decode"
-INFER: Final = "infer"
-
 EMBEDDED: Final = pa.schema(
-    {"features": pa.list_(pa.float32()), "width": pa.int32(), "height": pa.int32()}
-    | dict.fromkeys(("format", "error"), pa.string())
-    | {"quality_flags": pa.list_(pa.string())}
+    [pa.field("features", pa.list_(pa.float32())), *LOADED, pa.field("quality_flags", pa.list_(pa.string()))]
 )
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """An attempt to embed a batch, after earlier attempts that killed the process.
+class Embedding:
+    """The work of a child that embeds.
 
     Attributes:
-        on_stage: called at the start of `DECODE` or `INFER`, with the stage and the numbers of the images.
-        reasons: why images have no features, by their numbers; these are skipped.
-        alone: numbers of images to embed one at a time, since one of them killed the process.
+        graph: path of the backbone's file on this machine.
+        size: side of the square input, in pixels.
+        batch_size: images per call of the graph.
+        limits: limits for one image.
     """
 
-    on_stage: Callable[[str, Sequence[int]], None] = lambda stage, numbers: None
-    reasons: Mapping[int, str] = field(default_factory=dict)
-    alone: Collection[int] = frozenset()
+    graph: str
+    size: int
+    batch_size: int
+    limits: Limits = DEFAULT_LIMITS
 
+    schema = EMBEDDED
 
-FIRST_ATTEMPT: Final = Attempt()
+    def run(self, contents: Sequence[bytes], attempt: Attempt, cpu_timer: CpuTimer) -> pa.RecordBatch:
+        """Embeds images like `embed_images`; opens the graph at the first call."""
+        embed = load_backbone(self.graph)
+        cpu_timer.lap("start")
+        return embed_images(contents, embed, self.size, self.batch_size, self.limits.pixels, cpu_timer, attempt)
 
 
 def embed_images(
@@ -65,49 +67,55 @@ def embed_images(
 
     Returns:
         The columns of `EMBEDDED`, one row per image.
+
+    Raises:
+        Exception: of the graph, if it fails on plain pixels too.
     """
     cpu_timer = cpu_timer or CpuTimer()
-    rows: list[tuple[int | None, int | None, str | None, str | None, list[str] | None]] = []
-    waiting: dict[int, np.ndarray] = {}
+    images: list[LoadedImage] = []
+    waiting: list[int] = []
     vectors: list[np.ndarray] = []
 
     def embed_waiting() -> None:
         if waiting:
-            attempt.on_stage(INFER, list(waiting))
-            vectors.append(embed(np.stack(list(waiting.values()))))
+            attempt.on_stage(INFER, waiting)
+            vectors.extend(_embed_batch([images[number] for number in waiting], embed, size))
             waiting.clear()
             cpu_timer.lap("infer")
 
-    for number, content in enumerate(contents):
-        attempt.on_stage(DECODE, [number])
-        try:
-            if reason := attempt.reasons.get(number):
-                raise UnreadableImageError(reason)
-            loaded = load(content, size, max_pixels)
-            flags = find_flags(loaded.pixels, loaded.width, loaded.height)
-        except UnreadableImageError as error:
-            rows.append((*error.shape, None, str(error), None))
-            cpu_timer.lap("decode")
+    for number, image in enumerate(load_each(contents, size, max_pixels, letterbox, attempt, cpu_timer, find_flags)):
+        images.append(image)
+        if image.error is not None:
             continue
-        except MemoryError:
-            raise  # as likely the fault of this process as of the image
-        except Exception:  # noqa: BLE001 an unexpected error on untrusted bytes costs this image alone
-            rows.append((None, None, None, CRASHED, None))
-            cpu_timer.lap("decode")
-            continue
-        cpu_timer.lap("decode")
         if number in attempt.alone:
             embed_waiting()
-        waiting[number] = letterbox(loaded.pixels, size)
-        rows.append((loaded.width, loaded.height, loaded.format, None, flags))
-        cpu_timer.lap("resize")
+        waiting.append(number)
         if len(waiting) == batch_size or number in attempt.alone:
             embed_waiting()
     embed_waiting()
-    columns = dict(zip(EMBEDDED.names[1:], zip(*rows, strict=True) if rows else [()] * 5, strict=True))
-    features = _as_lists(vectors, np.array([error is None for error in columns["error"]], bool))
-    others = [pa.array(values, EMBEDDED.field(name).type) for name, values in columns.items()]
-    return pa.RecordBatch.from_arrays([features, *others], schema=EMBEDDED)
+    features = _as_lists(vectors, np.array([image.error is None for image in images], bool))
+    return pa.RecordBatch.from_arrays([features, *columns_of(images, EMBEDDED.names[1:])], schema=EMBEDDED)
+
+
+def _embed_batch(images: Sequence[LoadedImage], embed: Embed, size: int) -> list[np.ndarray]:
+    """Embeds a batch and drops its pixels; an image that the graph fails on gets a reason and no vector."""
+    pixels = np.stack([image.pixels for image in images if image.pixels is not None])
+    for image in images:
+        image.pixels = None
+    try:
+        return [embed(pixels)]
+    except MemoryError:
+        raise  # as likely the fault of this process as of an image
+    except Exception:  # noqa: BLE001 one of the images may be the reason
+        embed(np.zeros((1, size, size, 3), np.uint8))
+    vectors = []
+    for image, single in zip(images, pixels, strict=True):
+        try:
+            vectors.append(embed(single[None]))
+        except Exception:  # noqa: BLE001 the graph works, just not on this image
+            image.error = CRASHED_BACKBONE
+            image.width = image.height = image.format = image.quality_flags = None
+    return vectors
 
 
 def _as_lists(vectors: list[np.ndarray], is_readable: np.ndarray) -> pa.ListArray:

@@ -6,14 +6,19 @@ to `DECODING_PACKAGES` and `pyproject.toml`.
 
 import re
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Final, NamedTuple
 
-from pipeline.embed.reasons import DAMAGED, NOT_AN_IMAGE, UNSUPPORTED
+from pipeline.embed.reasons import DAMAGED, HEIC_NOT_INSTALLED, NOT_AN_IMAGE, UNSUPPORTED
 
 DECODING_PACKAGES: Final = ("pillow", "simplejpeg", "opencv-python-headless")  # their versions affect the pixels
-DECODER: Final = ", ".join(["4", *(f"{package} {version(package)}" for package in DECODING_PACKAGES)])
-"""Identity of the decoder. Raise the number with every change that yields other pixels or reasons, here, in `decode.py`
-or in `letterbox.py`: features of another decoder are computed again (`feature_cache.py`)."""
+DECODER: Final = ", ".join(["5", *(f"{package} {version(package)}" for package in DECODING_PACKAGES)])
+"""Identity of the decoder. Raise the number with every change that yields other pixels or reasons, here or in another
+module of this package: features of another decoder are computed again (`feature_cache.py`)."""
+
+
+HAS_HEIF: Final = find_spec("pillow_heif") is not None
+"""Whether the optional package for HEIC is installed; `decode.py` registers it."""
 
 
 class FileKind(NamedTuple):
@@ -31,8 +36,8 @@ FILE_KINDS: Final = (
     FileKind("WEBP", rb"RIFF....WEBP", is_decoded=True),
     FileKind("BMP", rb"BM....\0\0\0\0", is_decoded=True),
     FileKind("TIFF", rb"II[*+]\0|MM\0[*+]", is_decoded=True),
-    FileKind("AVIF", rb"....ftypavi[fs]"),
-    FileKind("HEIF", rb"....ftyp(?:hei[cfmsx]|hev[cmsx]|mi[fa]1|msf1)"),
+    FileKind("AVIF", rb"....ftyp(?:avi[fs]|m[is]f1.{4}(?:.{4}){0,16}?avi[fs])", is_decoded=True),
+    FileKind("HEIF", rb"....ftyp(?:hei[cfmsx]|hev[cmsx]|mi[fa]1|msf1)", is_decoded=HAS_HEIF),
     FileKind("JPEG XL", rb"\0{3}\x0cJXL |\xff\x0a"),
     FileKind("JPEG2000", rb"\0{3}\x0cjP  |\xff\x4f\xff\x51"),
     FileKind("PSD", rb"8BPS"),
@@ -55,6 +60,7 @@ def _any_signature(is_decoded: bool) -> re.Pattern[bytes]:
 
 
 _DECODED: Final = _any_signature(is_decoded=True)
+_HEIF: Final = re.compile(next(kind.signature for kind in FILE_KINDS if kind.name == "HEIF"), re.DOTALL)
 _REFUSED: Final = _any_signature(is_decoded=False)
 
 
@@ -63,4 +69,6 @@ def explain_unopened(content: bytes) -> str:
     start = content[:1024]
     if _DECODED.match(start):
         return DAMAGED
+    if _HEIF.match(start):
+        return HEIC_NOT_INSTALLED
     return UNSUPPORTED if _REFUSED.match(start) else NOT_AN_IMAGE

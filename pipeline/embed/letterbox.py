@@ -32,6 +32,12 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     return pixels
 
 
+def squash(image: np.ndarray, size: int) -> np.ndarray:
+    """Resizes an image to a square without keeping its aspect ratio; arguments and result as of `letterbox`."""
+    pixels = np.ascontiguousarray(image[:, :, :3])
+    return np.asarray(cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA))
+
+
 def fit(width: int, height: int, size: int) -> tuple[int, int]:
     """Width and height that fit the square, at least one pixel each."""
     scale = size / max(width, height)

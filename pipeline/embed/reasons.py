@@ -5,15 +5,20 @@ from typing import Final
 EMPTY: Final = "empty"
 NOT_AN_IMAGE: Final = "not an image"
 UNSUPPORTED: Final = "unsupported format"
+HEIC_NOT_INSTALLED: Final = "unsupported format: HEIC, which needs the extra heic"
 TRUNCATED: Final = "truncated"
 DAMAGED: Final = "damaged"
+NOTHING_VISIBLE: Final = "nothing visible"  # all transparent, or white on transparent
 TOO_MANY_PIXELS: Final = "too many pixels"
 CRASHED: Final = "crashed the decoder"
 CRASHED_BACKBONE: Final = "crashed the backbone"
 TIMED_OUT: Final = "timed out"
 OUT_OF_MEMORY: Final = "out of memory"
 
-LASTING_REASONS: Final = (EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, DAMAGED, CRASHED, CRASHED_BACKBONE)
+LASTING_REASONS: Final = (
+    *(EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, DAMAGED, NOTHING_VISIBLE),
+    *(CRASHED, CRASHED_BACKBONE),
+)
 """Reasons caused by the bytes. Any other, such as a time limit, may be the worker's fault: the image is tried again."""
 
 

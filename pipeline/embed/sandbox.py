@@ -1,7 +1,7 @@
-"""The sandbox: a worker's child process (`child.py`) decodes and embeds untrusted bytes.
+"""The sandbox: a worker's child process (`child.py`) decodes untrusted bytes.
 
-The worker has files, tables and the network; the child gets bytes and returns features. An image that kills it is
-rejected; the others are embedded.
+The worker has files, tables and the network; the child gets bytes and returns features or pixels. An image that kills
+it is rejected; the others are not affected.
 """
 
 import errno
@@ -16,10 +16,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.embed.backbone import Backbone
+from pipeline.embed.attempt import DECODE
 from pipeline.embed.child import REQUEST, START, Board, Work, run_child
-from pipeline.embed.embedding import DECODE, EMBEDDED
-from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, OUT_OF_MEMORY, TIMED_OUT
 from pipeline.storage.cpu_timer import CpuTimer
 
@@ -39,11 +37,14 @@ class Sandbox:
         self.work = work
         self._child: _Child | None = None
 
-    def embed(self, contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
-        """Embeds images like `embed_images`; an image that kills the child gets a reason instead of features.
+    def run(self, contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
+        """Lets the child work on images; an image that kills it gets a reason instead of a result.
+
+        Returns:
+            The columns of the work's schema, one row per image.
 
         Raises:
-            SandboxError: if the child cannot open the graph, or fails regardless of the images.
+            SandboxError: if the child cannot start to work, or fails regardless of the images.
         """
         reasons: dict[int, str] = {}
         alone: set[int] = set()
@@ -77,7 +78,7 @@ class Sandbox:
             raise SandboxError(header["error"])
         for stage, seconds in header["seconds"].items():
             cpu_timer.seconds[stage] += seconds
-        return pa.ipc.read_record_batch(pa.py_buffer(result), EMBEDDED)
+        return pa.ipc.read_record_batch(pa.py_buffer(result), self.work.schema)
 
 
 _present: Sandbox | None = None
@@ -91,14 +92,6 @@ def open_sandbox(work: Work) -> Sandbox:
             _present.close()
         _present = Sandbox(work)
     return _present
-
-
-def keep_harmless(contents: Sequence[bytes], backbone: Backbone, limits: Limits = DEFAULT_LIMITS) -> list[bytes]:
-    """Images that the sandbox could embed, so this process can safely embed them itself."""
-    sandbox = Sandbox(Work(backbone.path, backbone.size, backbone.batch_size, limits))
-    errors = sandbox.embed(pa.array(contents, pa.binary()), CpuTimer())["error"].to_pylist()
-    sandbox.close()
-    return [content for content, error in zip(contents, errors, strict=True) if error is None]
 
 
 class _LostError(Exception):

@@ -9,11 +9,12 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
+from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
@@ -54,7 +55,7 @@ def rank_labels(
     return ranked.select("rank", "image_id", "path", "label", suggested, "margin", "reason").to(parse_schema(SCHEMA))
 
 
-def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], Report]:
+def describe_label_issues(training_images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Counts the labels by reason and draws the worst ones, from the bytes in `training_images`."""
 
     def describe(label_issues: DataFrame) -> Report:
@@ -62,7 +63,7 @@ def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], R
         doubtful = label_issues.where(F.col("reason") != AGREEMENT)
         pairs = [list(row) for row in count_by(doubtful, "label", "suggested_label")]
         worst = doubtful.orderBy("rank").limit(SHEET_SIZE).collect()
-        tiles = read_tiles(training_images, worst, lambda row: (f"{row['label']}?\n{row['suggested_label']}", DOUBTFUL))
+        tiles = draw_tiles(training_images, worst, _write_caption, limits)
         return Report(
             numbers={f"{reason}_count": counts.get(reason, 0) for reason in (CONFLICT, DISAGREEMENT)},
             tables={"confused_labels": markdown_table(["label", "suggested", "files"], pairs[:20])} if pairs else {},
@@ -70,6 +71,10 @@ def describe_label_issues(training_images: DataFrame) -> Callable[[DataFrame], R
         )
 
     return describe
+
+
+def _write_caption(row: Row) -> tuple[str, str]:
+    return f"{row['label']}?\n{row['suggested_label']}", DOUBTFUL
 
 
 def _compute_margins(predictions: LabelledPredictions) -> pa.Table:

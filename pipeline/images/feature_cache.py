@@ -5,7 +5,7 @@ The driver looks up ids in the cache's files; only workers read image bytes and 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -26,7 +26,7 @@ from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
-CACHE_SCHEMA: Final = f"{COLUMNS}, decoder string comment 'version of the decoder and of the packages that decode'"
+CACHE_SCHEMA: Final = COLUMNS
 
 ROW_BYTES: Final = 5_000  # approximate size of a row with 1,280 features
 TASK_BYTES: Final = 32 * 2**20
@@ -94,6 +94,7 @@ def embed_with_cache(
     cache: CacheTable,
     limits: Limits = DEFAULT_LIMITS,
     ids: Collection[str] | None = None,
+    log: Callable[[str], object] = lambda message: None,
 ) -> Embedded:
     """Embeds the distinct images that are not in the cache and serves all features from it.
 
@@ -106,14 +107,18 @@ def embed_with_cache(
         cache: the cached rows of this backbone.
         limits: limits for one image.
         ids: images to embed; None for all.
+        log: logs a sentence before images are embedded again because the decoder has changed.
 
     Raises:
         Exception: from `cache.check_content` or `cache.append`; nothing is stored then.
     """
     wanted = find_images(images, ids)
-    cached = cache.read()
-    found = find_cached(cached, wanted["image_id"], limits.pixels)
+    cached, former = cache.read(), dict[str, str]()
+    found = find_cached(cached, wanted["image_id"], limits.pixels, former=former)
     missing = find_missing(wanted, found)
+    again = [former[image_id] for image_id in missing["image_id"].to_pylist() if image_id in former] if former else []
+    if again:
+        log(_describe_decoders(Counter(again)))
     cache.check_content(sorted({str(day) for day in missing["day"].to_pylist() if day}))
     appended = None
     if missing.num_rows:
@@ -136,6 +141,14 @@ def _seconds_per_image(runs: Sequence[Appended]) -> float | None:
     return sum(run.seconds for run in runs) / image_count if image_count else None
 
 
+def _describe_decoders(decoders: Counter[str]) -> str:
+    former = " and ".join(f"by {name!r}" for name in sorted(decoders))
+    return (
+        f"{decoders.total():,} images were embedded {former} and are embedded again by {DECODER!r}: features of two"
+        " decoders must not meet one classifier"
+    )
+
+
 def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
     """Finds one row per day and distinct image, among these ids if they are given.
 
@@ -150,7 +163,13 @@ def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Ta
     return _first_of_each(images.locate(["image_id", "length"], keep).sort_by("day"), ["day", "image_id"])
 
 
-def find_cached(cached: StoredRows, ids: pa.ChunkedArray, max_pixels: int, accept_transient: bool = False) -> pa.Table:
+def find_cached(
+    cached: StoredRows,
+    ids: pa.ChunkedArray,
+    max_pixels: int,
+    accept_transient: bool = False,
+    former: dict[str, str] | None = None,
+) -> pa.Table:
     """Finds images in the cache, where concurrent runs may have stored an id more than once.
 
     Args:
@@ -158,17 +177,22 @@ def find_cached(cached: StoredRows, ids: pa.ChunkedArray, max_pixels: int, accep
         ids: ids of the images.
         max_pixels: current limit; an image that was rejected under a lower limit is not found.
         accept_transient: whether to find rows whose error was not caused by the bytes; else they are embedded again.
+        former: gets the decoders, by `image_id`, of images that another one decoded, which are not found.
 
     Returns:
         `image_id` and the columns of `stored_rows.PLACE`, one row per image found.
     """
 
     def keep(rows: pa.Table) -> pa.ChunkedArray:
-        wanted = pc.and_(pc.is_in(rows["image_id"], ids), pc.equal(rows["decoder"], DECODER))
+        is_wanted, is_current = pc.is_in(rows["image_id"], ids), pc.equal(rows["decoder"], DECODER)
+        if former is not None:
+            others = rows.filter(pc.and_not(is_wanted, is_current))
+            former.update(zip(others["image_id"].to_pylist(), others["decoder"].to_pylist(), strict=True))
+        wanted = pc.and_(is_wanted, is_current)
         if accept_transient:
             return wanted
         errors, pixels = rows["error"], pc.multiply(rows["width"].cast(pa.int64()), rows["height"])
-        is_too_large = pc.and_(pc.equal(errors, TOO_MANY_PIXELS), pc.greater(pixels, max_pixels))
+        is_too_large = pc.and_(pc.equal(errors, TOO_MANY_PIXELS), pc.fill_null(pc.greater(pixels, max_pixels), True))
         lasting = pc.or_(pc.is_in(errors, pa.array([None, *LASTING_REASONS])), pc.fill_null(is_too_large, False))
         return pc.and_(wanted, lasting)
 

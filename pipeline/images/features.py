@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
-from pipeline.embed.child import Work
+from pipeline.embed.embedding import Embedding
 from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import open_sandbox
@@ -33,7 +33,8 @@ COLUMNS: Final = """
     format string comment 'format of the file, such as JPEG, from images.content',
     error string comment 'why there are no features, from images.content; null if there are',
     backbone string comment 'digest of the graph that computed the features',
-    quality_flags array<string> comment 'what is wrong: blank, blurred, dark, light, tiny; null without features'
+    quality_flags array<string> comment 'what is wrong: blank, blurred, dark, light, tiny; null without features',
+    decoder string comment 'version of the decoder and of the packages that decode'
 """
 TRAINING_SCHEMA: Final = COLUMNS.replace("images.", "training_images.")
 SCHEMA: Final = f"day date comment 'day on which the image arrived, from images.day', {COLUMNS}"
@@ -140,8 +141,8 @@ def _batch_embedder(
 
     def embed_batch(keys: Mapping[str, pa.Array], contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
         cpu_timer.lap("read")
-        sandbox = open_sandbox(Work(SparkFiles.get(file_name), size, batch_size, limits))
-        embedded = sandbox.embed(contents, cpu_timer)
+        sandbox = open_sandbox(Embedding(SparkFiles.get(file_name), size, batch_size, limits))
+        embedded = sandbox.run(contents, cpu_timer)
         repeated = {name: pa.repeat(value, embedded.num_rows) for name, value in constants.items()}
         arrays = {**keys, **repeated, **dict(zip(embedded.schema.names, embedded.columns, strict=True))}
         return pa.RecordBatch.from_arrays([arrays[name] for name in columns], columns)

@@ -8,22 +8,23 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 from pyspark.sql import DataFrame, Row
 
-from pipeline.reports.palette import INK
-from pipeline.reports.thumbnails import draw_thumbnails, read_contents, square_thumbnail
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.reports.palette import INK, PALE
+from pipeline.reports.thumbnails import draw_thumbnails
 from pipeline.storage.counting import Day
 
 TILE: Final = 112  # pixels of a thumbnail's side
 CAPTION: Final = 30  # pixels below a thumbnail
 GAP: Final = 6  # pixels between tiles
 COLUMNS: Final = 4  # the value column of an asset's page cuts off images wider than about 490 pixels
-NO_BYTES: Final = b""  # content of a purged image; its tile is empty
+NO_THUMBNAIL: Final = b""  # of an image that is purged or cannot be decoded; its tile is empty
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One image of a sheet. An undecodable file becomes an empty tile."""
+    """One image of a sheet."""
 
-    content: bytes
+    thumbnail: bytes  # from `draw_thumbnails`
     caption: str  # one or two lines
     colour: str = INK  # of the caption
 
@@ -37,7 +38,10 @@ def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
     font = ImageFont.load_default(size=11)
     for index, tile in enumerate(tiles):
         left, top = GAP + index % COLUMNS * width, GAP + index // COLUMNS * height
-        sheet.paste(square_thumbnail(tile.content, TILE), (left, top))
+        sheet.paste(PALE, (left, top, left + TILE, top + TILE))
+        if tile.thumbnail:
+            image = Image.open(io.BytesIO(tile.thumbnail))
+            sheet.paste(image, (left + (TILE - image.width) // 2, top + (TILE - image.height) // 2))
         for line, text in enumerate(tile.caption.split("\n")[:2]):
             draw.text((left, top + TILE + 2 + 13 * line), fit_text(text, font, TILE), fill=tile.colour, font=font)
     file = io.BytesIO()
@@ -45,19 +49,24 @@ def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
     return file.getvalue()
 
 
-def read_tiles(images: DataFrame, chosen: Sequence[Row], caption: Callable[[Row], tuple[str, str]]) -> list[Tile]:
-    """Makes a tile of each chosen image, at most a few dozen, in order; `caption` returns text and colour."""
-    contents = read_contents(images, [row["image_id"] for row in chosen])
-    return [Tile(contents.get(row["image_id"], NO_BYTES), *caption(row)) for row in chosen]
+Caption = Callable[[Row], tuple[str, str]]
+"""Returns the text below an image and its colour."""
 
 
-def read_tiles_by_day(
-    images: DataFrame, chosen: Mapping[Day, Sequence[Row]], caption: Callable[[Row], tuple[str, str]]
+def draw_tiles(
+    images: DataFrame, chosen: Sequence[Row], caption: Caption, limits: Limits = DEFAULT_LIMITS
+) -> list[Tile]:
+    """Makes a tile of each chosen image, in order; the workers draw the thumbnails."""
+    return draw_tiles_by_day(images, {None: chosen}, caption, limits)[None]
+
+
+def draw_tiles_by_day(
+    images: DataFrame, chosen: Mapping[Day, Sequence[Row]], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> dict[Day, list[Tile]]:
-    """Like `read_tiles` for many days in one pass; the workers draw the thumbnails."""
-    thumbnails = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE)
+    """Like `draw_tiles` for many days in one pass."""
+    thumbnails = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE, limits)
     return {
-        day: [Tile(thumbnails.get(row["image_id"], NO_BYTES), *caption(row)) for row in rows]
+        day: [Tile(thumbnails.get(row["image_id"], NO_THUMBNAIL), *caption(row)) for row in rows]
         for day, rows in chosen.items()
     }
 

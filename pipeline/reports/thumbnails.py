@@ -1,70 +1,72 @@
-"""Thumbnails of chosen images, drawn by the workers or, for a few, by the driver."""
+"""Thumbnails of chosen images, drawn by the workers; the driver never holds the bytes of an image."""
 
 import io
 from collections.abc import Collection, Iterator
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.embed.decode import decode
 from pipeline.embed.letterbox import fit
-from pipeline.embed.reasons import UnreadableImageError
-from pipeline.reports.palette import PALE
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.pixels import PIXELS_SCHEMA, Decoding, as_pixels, decode_batches
+
+QUALITY: Final = 85  # of a thumbnail's JPEG
 
 
-def read_contents(images: DataFrame, image_ids: Collection[str]) -> dict[str, bytes]:
-    """Reads the bytes of at most a few dozen images, by `image_id`; purged images are missing."""
+def draw_thumbnails(
+    images: DataFrame, image_ids: Collection[str], side: int, limits: Limits = DEFAULT_LIMITS
+) -> dict[str, bytes]:
+    """Draws thumbnails of up to thousands of images.
+
+    Args:
+        images: with `image_id` and `content`.
+        image_ids: images to draw.
+        side: side of the square that a thumbnail fits, in pixels.
+        limits: limits for one image.
+
+    Returns:
+        JPEGs by `image_id`; purged images, and those that cannot be decoded, are missing.
+    """
     if not image_ids:
         return {}
-    return {row["image_id"]: bytes(row["content"]) for row in _select(images, image_ids).toLocalIterator()}
-
-
-def draw_thumbnails(images: DataFrame, image_ids: Collection[str], side: int) -> dict[str, bytes]:
-    """Draws thumbnails of up to thousands of images on the workers, by `image_id`; purged images are missing."""
+    decode = decode_batches(Decoding(side, limits))
 
     def draw(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            thumbnails = [draw_thumbnail(content.as_py(), side) for content in batch["content"]]
-            yield pa.RecordBatch.from_arrays(
-                [batch["image_id"], pa.array(thumbnails, pa.binary())], ["image_id", "thumbnail"]
-            )
+        for batch in decode(batches):
+            thumbnails = pa.array([_draw(row, side) for row in batch.to_pylist()], pa.binary())
+            yield pa.RecordBatch.from_arrays([batch["image_id"], thumbnails], ["image_id", "thumbnail"])
 
-    if not image_ids:
-        return {}
-    drawn = _select(images, image_ids).mapInArrow(draw, "image_id string, thumbnail binary").collect()
+    drawn = select_images(images, image_ids).mapInArrow(draw, "image_id string, thumbnail binary").collect()
     return {row["image_id"]: bytes(row["thumbnail"]) for row in drawn}
 
 
-def _select(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
-    """Selects the unpurged rows of at least one image; Spark Connect cannot create an empty frame."""
+def read_pixels(images: DataFrame, image_ids: Collection[str], decoding: Decoding) -> dict[str, np.ndarray]:
+    """Reads the pixels of a few images, fitted to a square; arguments and missing images as in `draw_thumbnails`."""
+    if not image_ids:
+        return {}
+    decoded = select_images(images, image_ids).mapInArrow(decode_batches(decoding), PIXELS_SCHEMA).collect()
+    return {row["image_id"]: as_pixels(bytes(row["pixels"]), decoding.size) for row in decoded}
+
+
+def select_images(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
+    """Selects `image_id` and `content` of the unpurged rows of at least one image.
+
+    Spark Connect cannot create an empty frame, and `isin` would create a JVM object for each id.
+    """
     wanted = images.sparkSession.createDataFrame(pa.table({"image_id": pa.array(image_ids, pa.string())}))
     with_bytes = images.where(F.col("content").isNotNull()).select("image_id", "content")
-    return with_bytes.join(F.broadcast(wanted), "image_id", "left_semi")  # `isin` creates a JVM object for each id
+    return with_bytes.join(F.broadcast(wanted), "image_id", "left_semi")
 
 
-def draw_thumbnail(content: bytes, side: int) -> bytes:
-    """Draws an image scaled to fit a square of `side` pixels, as JPEG; an undecodable file is an empty square."""
-    try:
-        image = decode(content, side)
-        width, height = fit(image.width, image.height, side)
-        left, top = (side - width) // 2, (side - height) // 2
-        thumbnail = Image.fromarray(image.pixels[top : top + height, left : left + width])
-    except UnreadableImageError:
-        thumbnail = _empty(side)
+def _draw(row: dict[str, Any], side: int) -> bytes:
+    """Crops the padding of a letterboxed image and returns a JPEG."""
+    width, height = fit(row["width"], row["height"], side)
+    left, top = (side - width) // 2, (side - height) // 2
     file = io.BytesIO()
-    thumbnail.save(file, "JPEG", quality=75)
+    pixels = as_pixels(row["pixels"], side)[top : top + height, left : left + width]
+    Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
-
-
-def square_thumbnail(content: bytes, side: int) -> Image.Image:
-    """Letterboxes an image to a square of `side` pixels; an undecodable file is an empty square."""
-    try:
-        return Image.fromarray(decode(content, side).pixels)
-    except UnreadableImageError:
-        return _empty(side)
-
-
-def _empty(side: int) -> Image.Image:
-    return Image.new("RGB", (side, side), PALE)

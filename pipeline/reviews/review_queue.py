@@ -7,7 +7,8 @@ from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.daily.predictions import REVIEW, SHEET_SIZE
-from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles_by_day
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.palette import BAD, DOUBTFUL, GOOD, INK
 from pipeline.reports.report import Report
 from pipeline.reviews.audit import AuditSize, draw_audit
@@ -60,7 +61,9 @@ def queue_for_review(
     return queued.coalesce(1).sortWithinPartitions("day", "confidence")
 
 
-def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[DataFrame], dict[Day, Report]]:
+def describe_review_queue(
+    images: DataFrame, novel_below: float, limits: Limits = DEFAULT_LIMITS
+) -> Callable[[DataFrame], dict[Day, Report]]:
     """Reports counts by reason, and a contact sheet of `images` with tiles of every reason, for each day."""
 
     def describe(review_queue: DataFrame) -> dict[Day, Report]:
@@ -68,7 +71,7 @@ def describe_review_queue(images: DataFrame, novel_below: float) -> Callable[[Da
         reasons = {f"{name.replace(' ', '_')}_count": F.count_if(F.col("reason") == name) for name in names}
         reasons[f"{AUDIT}_count"] = F.count("audit_weight")
         counts = review_queue.groupBy("day").agg(*(column.alias(name) for name, column in reasons.items())).collect()
-        tiles = read_tiles_by_day(images, choose_tiles(review_queue), _caption)
+        tiles = draw_tiles_by_day(images, choose_tiles(review_queue), _caption, limits)
         threshold = {"novel_below": novel_below} if novel_below >= -1 else {}
         return {
             row["day"]: Report(

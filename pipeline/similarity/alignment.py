@@ -10,9 +10,6 @@ from typing import Final, NamedTuple, cast
 import cv2
 import numpy as np
 
-from pipeline.embed.decode import load
-from pipeline.embed.reasons import UnreadableImageError
-
 SIDE: Final = 96  # pixels
 COARSE_SIDE: Final = 32  # pixels; a crop of 15 % is a shift of few pixels there, so the first search converges
 MIN_COARSE_CORRELATION: Final = 0.6  # needed to compare the fine images; near-duplicates exceed 0.8
@@ -23,17 +20,8 @@ FINEST, COARSEST = 0.8, 4.0  # compared band, as deviations of Gaussians in pixe
 EVERYWHERE: Final = cast("np.ndarray", None)  # no mask; OpenCV's type stubs require one
 
 
-def shrink_image(content: bytes, max_pixels: int) -> np.ndarray | None:
-    """Decodes an image of any shape to uint8 RGB `[96, 96, 3]`; None where it cannot be decoded."""
-    try:
-        image = load(content, SIDE, max_pixels).pixels
-    except UnreadableImageError:
-        return None
-    return cv2.resize(np.ascontiguousarray(image[:, :, :3]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
 def correlate_images(one: np.ndarray, other: np.ndarray) -> float:
-    """Aligns two shrunken images and correlates their fine structure in all colours; 0 where that is impossible."""
+    """Aligns two images, uint8 RGB `[96, 96, 3]`, and correlates their fine structure; 0 where that is impossible."""
     best = 0.0
     for candidate in sorted(_align_coarsely(one, other), key=lambda candidate: -candidate.correlation):
         best = max(best, _compare_finely(one, candidate))

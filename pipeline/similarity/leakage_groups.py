@@ -10,8 +10,9 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
-from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
+from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
@@ -109,7 +110,7 @@ def split_groups(training_images: DataFrame, members: DataFrame, former: DataFra
     )
 
 
-def describe_groups(images: DataFrame) -> Callable[[DataFrame], Report]:
+def describe_groups(images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Reports groups and the images they moved or left out; the largest groups are drawn from the `images`."""
 
     def describe(training_split: DataFrame) -> Report:
@@ -135,7 +136,7 @@ def describe_groups(images: DataFrame) -> Callable[[DataFrame], Report]:
         if not rows:
             return Report(numbers)
         largest_groups = markdown_table(["group", "images", TRAIN, HOLDOUT, "labels"], table)
-        sheet = draw_contact_sheet(read_tiles(images, tiles, _caption))
+        sheet = draw_contact_sheet(draw_tiles(images, tiles, _caption, limits))
         return Report(numbers, tables={"largest_groups": largest_groups}, images={"groups": sheet})
 
     return describe

@@ -6,17 +6,18 @@ Embeddings propose candidate pairs, pixels confirm them. The effect on the split
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.letterbox import squash
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.pixels import PIXELS_SCHEMA, Decoding, as_pixels, decode_batches
 from pipeline.images.features import distinct_images
-from pipeline.reports.contact_sheet import draw_contact_sheet, read_tiles
+from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
-from pipeline.similarity.alignment import SIDE, correlate_images, shrink_image
+from pipeline.similarity.alignment import SIDE, correlate_images
 from pipeline.similarity.candidate_pairs import SCHEMA as CANDIDATES_SCHEMA
 from pipeline.similarity.candidate_pairs import find_candidate_pairs
 from pipeline.storage.schema import parse_schema
@@ -34,7 +35,7 @@ SAME_OBJECT_CORRELATION: Final = 0.5
 SHEET_PAIRS: Final = 12
 
 
-def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int = DEFAULT_LIMITS.pixels) -> DataFrame:
+def find_near_duplicates(features: DataFrame, images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> DataFrame:
     """Finds the pairs of images that show the same shot, in the columns of `SCHEMA`.
 
     Finds candidate pairs at once and compares their pixels lazily. Bound: the driver holds the sample of
@@ -44,7 +45,7 @@ def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int
     Args:
         features: distinct images, with `image_id` and `features`.
         images: with `image_id`, `path` and `content`; only images in candidate pairs are decoded.
-        max_pixels: largest number of pixels of an image.
+        limits: limits for one image.
     """
     spark = images.sparkSession
     pairs = find_candidate_pairs(features).orderBy("image_id", "near_duplicate_id").toArrow()
@@ -54,7 +55,9 @@ def find_near_duplicates(features: DataFrame, images: DataFrame, max_pixels: int
     wanted = distinct_images(images, ["image_id"]).join(
         F.broadcast(either.select(F.col("either").alias("image_id")).distinct()), "image_id", "left_semi"
     )
-    shrunk = wanted.select("image_id", "content").mapInArrow(_shrink(max_pixels), "either string, pixels binary")
+    decode = decode_batches(Decoding(SIDE, limits, squash))
+    decoded = wanted.select("image_id", "content").mapInArrow(decode, PIXELS_SCHEMA)
+    shrunk = decoded.select(F.col("image_id").alias("either"), "pixels")
     met = either.join(shrunk, "either").groupBy("image_id", "near_duplicate_id", "similarity")
     both = met.agg(F.sort_array(F.collect_list("pixels")).alias("pixels")).where(F.size("pixels") == 2)
     scored = both.repartition("image_id", "near_duplicate_id").mapInArrow(_correlate, parse_schema(SCHEMA))
@@ -75,7 +78,7 @@ def find_conflicts(near_duplicates: DataFrame, labelled: DataFrame) -> DataFrame
     return pairs.where("label <> other_label").select(*near_duplicates.columns, "label", "other_label")
 
 
-def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]:
+def describe_near_duplicates(images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Counts the pairs and those with conflicting labels, and draws the most doubtful pairs of the labelled images."""
 
     def describe(near_duplicates: DataFrame) -> Report:
@@ -89,7 +92,7 @@ def describe_near_duplicates(images: DataFrame) -> Callable[[DataFrame], Report]
             for pair in doubtful
             for name in ("image_id", "near_duplicate_id")
         ]
-        tiles = read_tiles(images, chosen, _write_caption)
+        tiles = draw_tiles(images, chosen, _write_caption, limits)
         return Report(
             numbers={"pair_count": count, "conflict_count": conflicts.count()},
             images={"most_doubtful_pairs": draw_contact_sheet(tiles)},
@@ -103,23 +106,9 @@ def _write_caption(image: Row) -> tuple[str, str]:
     return f"{image['image_id'][:12]}\ncorrelation {image['correlation']:.2f}", colour
 
 
-def _shrink(max_pixels: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def shrink(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            shrunk = [shrink_image(content.as_py(), max_pixels) for content in batch["content"]]
-            pixels = pa.array([None if each is None else each.tobytes() for each in shrunk], pa.binary())
-            rows = pa.RecordBatch.from_arrays([batch["image_id"], pixels], ["either", "pixels"])
-            yield rows.filter(pixels.is_valid())
-
-    return shrink
-
-
 def _correlate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        shrunk = [
-            [np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE, 3) for pixels in pair]
-            for pair in batch["pixels"].to_pylist()
-        ]
+        shrunk = [[as_pixels(pixels, SIDE) for pixels in pair] for pair in batch["pixels"].to_pylist()]
         correlations = pa.array([correlate_images(*pair) for pair in shrunk], pa.float64())
         names = ["image_id", "near_duplicate_id", "similarity"]
         yield pa.RecordBatch.from_arrays([*map(batch.column, names), correlations], [*names, "correlation"])

@@ -1,24 +1,28 @@
 """The bake-off: compares backbones on the same images, split and search for a head; its results are `contenders.py`."""
 
 import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.embed.backbone import Backbone, load_backbone
-from pipeline.embed.embedding import embed_images
-from pipeline.embed.sandbox import keep_harmless
+from pipeline.embed.backbone import Backbone
+from pipeline.embed.embedding import Embedding
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.sandbox import Sandbox
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.images.split import TRAIN
+from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.training.classifier import fit_uncalibrated
 from pipeline.training.contenders import Contender
 from pipeline.training.fitting import ClassifierParams
 from pipeline.training.training_set import identify, select_labelled
 
 SAMPLE_COUNT: Final = 48  # images on which speed is measured
+SAMPLE_BYTES: Final = 2**27  # of all sampled images, which the driver holds
 PASSES: Final = 5
 
 
@@ -30,6 +34,7 @@ def judge_backbones(
     recall: Callable[[str], Contender | None],
     keep: Callable[[Contender], object],
     log: Callable[[str], object],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[Contender]:
     """Fits and measures every backbone without a stored result for the same images and search.
 
@@ -41,6 +46,7 @@ def judge_backbones(
         recall: finds a stored result by `training`.
         keep: stores each new result at once.
         log: logs each result as a sentence.
+        limits: limits for one image.
     """
     contenders = []
     for backbone in backbones:
@@ -48,7 +54,7 @@ def judge_backbones(
         training = identify(select_labelled(features), backbone.digest, params)
         contender, source = recall(training), "from an earlier bake-off"
         if contender is None:
-            contender, source = _measure(backbone, features, contents, params, training), "new"
+            contender, source = _measure(backbone, features, contents, params, training, limits), "new"
             keep(contender)
         log(
             f"{contender.name}: accuracy {contender.accuracy:.3f},"
@@ -58,32 +64,45 @@ def judge_backbones(
     return contenders
 
 
-def measure_cpu_seconds(backbones: Sequence[Backbone], contents: Sequence[bytes]) -> list[float]:
+def measure_cpu_seconds(
+    backbones: Sequence[Backbone], contents: Sequence[bytes], limits: Limits = DEFAULT_LIMITS
+) -> list[float]:
     """Measures CPU-seconds per image to decode and embed, for each backbone: the median of `PASSES` after a warm-up.
 
     Backbones take turns, so noise of the machine affects all of them.
     """
-    contents = keep_harmless(contents, backbones[0])
-    passes: list[list[float]] = [[] for _ in backbones]
-    for number in range(PASSES + 1):
-        for backbone, seconds in zip(backbones, passes, strict=True):
-            started = time.thread_time()
-            images = contents if number else contents[: backbone.batch_size]
-            embed_images(images, load_backbone(backbone.path), backbone.size, backbone.batch_size)
-            seconds.append(time.thread_time() - started)
-    return [statistics.median(seconds[1:]) / max(1, len(contents)) for seconds in passes]
+    works = [Embedding(each.path, each.size, each.batch_size, limits) for each in backbones]
+    passes: list[list[float]] = [[] for _ in works]
+    with ExitStack() as opened:
+        sandboxes = [opened.enter_context(closing(Sandbox(work))) for work in works]
+        for number in range(PASSES + 1):
+            for sandbox, work, seconds in zip(sandboxes, works, passes, strict=True):
+                images, cpu_timer = contents if number else contents[: work.batch_size], CpuTimer()
+                errors = sandbox.run(pa.array(images, pa.binary()), cpu_timer)["error"]
+                spent = sum(cpu_timer.seconds[stage] for stage in ("decode", "resize", "infer"))
+                seconds.append(spent / max(1, errors.null_count))
+    return [statistics.median(seconds[1:]) for seconds in passes]
 
 
 def sample_images(training_images: DataFrame, count: int) -> list[bytes]:
-    """Reads the bytes of `count` images of the train split, those with the smallest digests."""
-    train = training_images.where((F.col("split") == TRAIN) & F.col("content").isNotNull())
+    """Reads the bytes of `count` images of the train split, those with the smallest digests.
+
+    Images above `SAMPLE_BYTES / count` are passed over, so the sample takes at most `SAMPLE_BYTES` of memory.
+    """
+    is_sampled = (F.col("split") == TRAIN) & F.col("content").isNotNull() & (F.col("length") <= SAMPLE_BYTES // count)
+    train = training_images.where(is_sampled)
     chosen = [row["image_id"] for row in train.select("image_id").distinct().orderBy("image_id").limit(count).collect()]
     contents = train.where(F.col("image_id").isin(chosen)).dropDuplicates(["image_id"]).select("image_id", "content")
     return [bytes(row["content"]) for row in sorted(contents.toLocalIterator(), key=lambda row: row["image_id"])]
 
 
 def _measure(
-    backbone: Backbone, features: DataFrame, contents: Sequence[bytes], params: ClassifierParams, training: str
+    backbone: Backbone,
+    features: DataFrame,
+    contents: Sequence[bytes],
+    params: ClassifierParams,
+    training: str,
+    limits: Limits,
 ) -> Contender:
     report = fit_uncalibrated(features, params).report
     low, high = interval_of_share(report["accuracy"], report["support"])
@@ -96,7 +115,7 @@ def _measure(
         accuracy_high=high,
         macro_f1=report["macro_f1"],
         holdout_count=report["support"],
-        cpu_seconds=measure_cpu_seconds([backbone], contents)[0],
+        cpu_seconds=measure_cpu_seconds([backbone], contents, limits)[0],
         dimension=backbone.dimension,
         megabytes=backbone.megabytes,
         head=", ".join(f"{name} {value:g}" for name, value in best.items() if name != "accuracy"),

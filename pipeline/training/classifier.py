@@ -3,17 +3,17 @@
 Its rows are `training_set.py`, its stages `fitting.py`, calibration and scores the package `evaluation`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
 
 import pyarrow as pa
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.embed.file_kinds import DECODING_PACKAGES
+from pipeline.embed.file_kinds import DECODER, DECODING_PACKAGES
 from pipeline.evaluation.calibration import UNCALIBRATED, Calibration, calibrate
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions
 from pipeline.evaluation.scores import evaluate
@@ -35,6 +35,7 @@ PREDICTION_COLUMNS: Final = """
     probabilities map<string, double> comment 'probability of every label, from image_features.features; they sum to 1'
 """
 
+EARLIER: Final = "an earlier version"
 HOLDOUT_SAMPLE: Final = 200  # images recorded to check that a later candidate is evaluated on the same holdout
 
 
@@ -64,6 +65,11 @@ class Classifier:
     def labels(self) -> list[str]:
         """Labels that it can predict, in the order of its probabilities."""
         return labels_of(self.model)
+
+    @property
+    def decoder(self) -> str:
+        """Version of the decoder whose pixels it learned from; empty for a classifier that does not record it."""
+        return str(self.report.get("decoder", ""))
 
     @property
     def calibration(self) -> Calibration:
@@ -98,12 +104,12 @@ def fit_classifier(
         train = labelled.where(F.col("split") == TRAIN)
         crossed = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
         calibration = calibrate(crossed, params.target_precision)
-        calibrated = replace(uncalibrated, report={"calibration": calibration.to_dict()}, cross_fitted=crossed)
+        reported = {**uncalibrated.report, "calibration": calibration.to_dict()}
+        calibrated = replace(uncalibrated, report=reported, cross_fitted=crossed)
         scores = {**_evaluate(labelled, calibrated), "ungrouped": _evaluate_ungrouped(labelled, settled)}
-        report = {**uncalibrated.report, **scores}
     finally:
         labelled.unpersist()
-    return replace(calibrated, report={**report, **calibrated.report})
+    return replace(calibrated, report={**reported, **scores})
 
 
 def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifier:
@@ -129,18 +135,31 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
         The given columns followed by those of `PREDICTION_COLUMNS`; rows without features are left out.
 
     Raises:
-        SparkRuntimeException: when run, if a row comes from another backbone.
+        SparkRuntimeException: when run, if a row comes from another backbone or decoder.
     """
-    is_foreign = F.col("backbone") != classifier.backbone
-    message = F.concat(
+    answerable = features.where(F.col("features").isNotNull())
+    checked = answerable.withColumn("features", _refuse_foreign(answerable.columns, classifier))
+    return predict_features(checked, classifier.model, classifier.calibration.temperature)
+
+
+def _refuse_foreign(columns: Sequence[str], classifier: Classifier) -> Column:
+    """The features, or an error at a row of another backbone or decoder than the classifier's."""
+    backbone = F.concat(
         F.lit(f"the classifier expects features of {classifier.backbone}, but got "),
         F.col("backbone"),
         F.lit(": train with the current backbone (materialize the group training),"),
         F.lit(" or set DAYLIGHT_BACKBONE to the former one"),
     )
-    checked = F.when(is_foreign, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
-    answerable = features.where(F.col("features").isNotNull()).withColumn("features", checked)
-    return predict_features(answerable, classifier.model, classifier.calibration.temperature)
+    checked = F.when(F.col("backbone") != classifier.backbone, F.raise_error(backbone).cast("array<float>"))
+    if "decoder" in columns:
+        decoder = F.concat(
+            F.lit(f"the classifier learned from images decoded by {classifier.decoder or EARLIER}, but these were by "),
+            F.coalesce("decoder", F.lit(EARLIER)),
+            F.lit(": materialize the group training, and image_features of this day, so that both decode alike"),
+        )
+        is_foreign = ~F.coalesce("decoder", F.lit("")).eqNullSafe(classifier.decoder)
+        checked = checked.when(is_foreign, F.raise_error(decoder).cast("array<float>"))
+    return checked.otherwise(F.col("features"))
 
 
 def _fit(labelled: DataFrame, features: DataFrame, params: ClassifierParams) -> Classifier:
@@ -151,6 +170,7 @@ def _fit(labelled: DataFrame, features: DataFrame, params: ClassifierParams) -> 
     report = {
         "classifier": version_,
         "backbone": backbone,
+        "decoder": DECODER,
         "train_count": found["train_count"],
         "holdout_count": found["holdout_count"],
         "moved_count": found["moved_count"],

@@ -5,14 +5,15 @@ from typing import Any, Final
 
 from pyspark.sql import DataFrame
 
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.plots import draw_accuracies, draw_reliability
 from pipeline.evaluation.scores import confusion_table
-from pipeline.reports.contact_sheet import Tile, draw_contact_sheet
+from pipeline.reports.contact_sheet import TILE, Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
-from pipeline.reports.thumbnails import read_contents
+from pipeline.reports.thumbnails import draw_thumbnails
 from pipeline.training.classifier import Classifier
 
 SHOWN_VERSIONS: Final = 10
@@ -50,20 +51,21 @@ def describe_classifier(classifier: Classifier) -> Report:
     )
 
 
-def draw_errors(classifier: Classifier, images: DataFrame) -> dict[str, bytes]:
+def draw_errors(classifier: Classifier, images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
     """Draws the most confident errors on the holdout as a contact sheet; empty if there are none.
 
     Args:
         classifier: a classifier.
         images: labelled images, with `image_id` and `content`.
+        limits: limits for one image.
     """
     errors = classifier.report["mistakes"]
-    contents = read_contents(images, [each["image_id"] for each in errors])
+    thumbnails = draw_thumbnails(images, {each["image_id"] for each in errors}, TILE, limits)
     tiles = []
     for each in errors:
-        if each["image_id"] in contents:
+        if each["image_id"] in thumbnails:
             caption = f"{each['predicted_label']} {each['confidence']:.0%}\nis {each['label']}"
-            tiles.append(Tile(contents[each["image_id"]], caption, DOUBTFUL))
+            tiles.append(Tile(thumbnails[each["image_id"]], caption, DOUBTFUL))
     return {"most_confident_errors": draw_contact_sheet(tiles)} if tiles else {}
 
 

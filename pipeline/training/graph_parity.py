@@ -1,22 +1,21 @@
 """Parity of the end-to-end graph: compares its predictions with those of its classifier on the whole holdout."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from math import nan
 from typing import Final
 
+import numpy as np
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone, open_session
-from pipeline.embed.decode import load
-from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
-from pipeline.embed.sandbox import keep_harmless
+from pipeline.embed.pixels import Decoding
 from pipeline.images.feature_cache import find_images
 from pipeline.images.features import COLUMNS, embed_stored
 from pipeline.images.split import HOLDOUT
+from pipeline.reports.thumbnails import read_pixels
 from pipeline.storage.counting import only_row
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier, predict
@@ -96,9 +95,9 @@ def measure_graph_parity(
     def compare(source: str, embedded: DataFrame) -> GraphParity:
         predictions = predict(embedded, classifier)
         found = _compare_shares(predictions.join(shares, "image_id", "left"), classifier.labels)
-        examples = _pick_examples(predictions, images)
-        named = label_images(graph, list(examples.values()), limits)
-        others = [label for label, content in examples.items() if named.get(sha256(content).hexdigest()) != label]
+        examples = _pick_examples(predictions)
+        named = label_images(graph, read_pixels(images.frame, examples, Decoding(graph.size, limits)))
+        others = [label for image_id, label in examples.items() if named.get(image_id) != label]
         return GraphParity(
             source=source,
             compared_count=len(ids),
@@ -131,21 +130,17 @@ def _compare_shares(joined: DataFrame, labels: Sequence[str]) -> Row:
     )
 
 
-def label_images(graph: Backbone, contents: Sequence[bytes], limits: Limits = DEFAULT_LIMITS) -> dict[str, str]:
-    """Computes the output `label` of images that can be decoded, by `image_id`; runs in this process."""
+def label_images(graph: Backbone, images: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Computes the output `label` of images, uint8 RGB `[size, size, 3]` by `image_id`."""
     session = open_session(graph.path)
     name, labels = session.get_inputs()[0].name, {}
-    for content in keep_harmless(contents, graph, limits):
-        pixels = letterbox(load(content, graph.size, limits.pixels).pixels, graph.size)
+    for image_id, pixels in images.items():
         (label,) = session.run([LABEL], {name: pixels[None]})
-        labels[sha256(content).hexdigest()] = str(label[0])
+        labels[image_id] = str(label[0])
     return labels
 
 
-def _pick_examples(predictions: DataFrame, images: StoredRows) -> dict[str, bytes]:
-    """Reads the bytes of one image per predicted label, by that label."""
+def _pick_examples(predictions: DataFrame) -> dict[str, str]:
+    """Picks one image per predicted label: the label by `image_id`."""
     chosen = predictions.groupBy("predicted_label").agg(F.min("image_id").alias("image_id")).orderBy("predicted_label")
-    labels = {row["image_id"]: row["predicted_label"] for row in chosen.limit(MAX_EXAMPLES).collect()}
-    chosen_images = images.frame.where(F.col("image_id").isin(list(labels))).dropDuplicates(["image_id"])
-    rows = chosen_images.select("image_id", "content").collect()
-    return {labels[row["image_id"]]: bytes(row["content"]) for row in rows}
+    return {row["image_id"]: row["predicted_label"] for row in chosen.limit(MAX_EXAMPLES).collect()}

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.report import Report
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.bake_off import measure_cpu_seconds
@@ -81,7 +82,11 @@ def sample_labelled(training_images: DataFrame) -> list[str]:
 
 
 def measure_costs(
-    fp32: Backbone, int8: Backbone, embed: Callable[[Backbone], DataFrame], contents: Sequence[bytes]
+    fp32: Backbone,
+    int8: Backbone,
+    embed: Callable[[Backbone], DataFrame],
+    contents: Sequence[bytes],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> PrecisionCosts:
     """Fits the default head on the features of both graphs, and compares accuracy, vectors and speed.
 
@@ -90,6 +95,7 @@ def measure_costs(
         int8: its int8 variant.
         embed: returns labelled features of at most `MAX_IMAGES` images, the same ones for both graphs.
         contents: bytes of the images on which speed is measured, in turns.
+        limits: limits for one image.
 
     Raises:
         TrainingError: if nothing can be fitted or evaluated; no image is embedded in int8 then.
@@ -99,7 +105,7 @@ def measure_costs(
     rounded = embed(int8)
     int8_accuracy = fit_uncalibrated(rounded, ClassifierParams()).report["accuracy"]
     cosines = measure_cosines(exact, rounded)
-    fp32_seconds, int8_seconds = measure_cpu_seconds([fp32, int8], contents)
+    fp32_seconds, int8_seconds = measure_cpu_seconds([fp32, int8], contents, limits)
     return PrecisionCosts(
         fp32_accuracy=report["accuracy"],
         int8_accuracy=int8_accuracy,

@@ -30,19 +30,23 @@ def select_labelled(features: DataFrame) -> DataFrame:
     """Selects the rows to fit and to evaluate on, always in the same order, because sums of floats depend on it.
 
     Args:
-        features: labelled features with `image_id`, `label`, `split`, `features`, `backbone`, optionally `group` (by
-            default every image is its own) and `split_alone`.
+        features: labelled features with `image_id`, `label`, `split`, `features`, `backbone`, optionally `decoder` (by
+            default this one), `group` (by default every image is its own) and `split_alone`.
 
     Returns:
-        These seven columns, without rows that lack a label, features or both splits. `split` is null for images left
+        These eight columns, without rows that lack a label, features or both splits. `split` is null for images left
         out because near-duplicates of them are in the holdout.
     """
     usable = features.where(F.col("label").isNotNull() & F.col("features").isNotNull())
-    for column, default in (("group", "image_id"), ("split_alone", "split")):
+    for column, default in (
+        ("group", F.col("image_id")),
+        ("split_alone", F.col("split")),
+        ("decoder", F.lit(DECODER)),
+    ):
         if column not in features.columns:
-            usable = usable.withColumn(column, F.col(default))
+            usable = usable.withColumn(column, default)
     split = usable.where(F.col("split").isin(TRAIN, HOLDOUT) | F.col("split_alone").isin(TRAIN, HOLDOUT))
-    columns = split.select("image_id", "label", "split", "features", "backbone", "group", "split_alone")
+    columns = split.select("image_id", "label", "split", "features", "backbone", "decoder", "group", "split_alone")
     partitions = 2 + columns.count() // FIT_ROWS
     return columns.repartition(partitions, "image_id").sortWithinPartitions("image_id")
 
@@ -76,7 +80,8 @@ def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
         `moved_count`: images that leakage groups moved to another split.
 
     Raises:
-        TrainingError: if a split is empty, there is only one label, or the features come from several backbones.
+        TrainingError: if a split is empty, there is only one label, or the features come from several backbones or
+            from another decoder.
     """
     train, holdout = F.col("split") == TRAIN, F.col("split") == HOLDOUT
     found = only_row(
@@ -86,11 +91,17 @@ def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
             F.collect_set(F.when(holdout, F.col("label"))).alias("holdout_labels"),
             F.count_if(train).alias("train_count"),
             F.count_if(holdout).alias("holdout_count"),
+            F.count_if(~F.col("decoder").eqNullSafe(DECODER)).alias("foreign_count"),
             F.count_if(~F.col("split").eqNullSafe(F.col("split_alone"))).alias("moved_count"),
         )
     )
     if shortage := explain_shortage(features, sorted(found["labels"]), sorted(found["holdout_labels"])):
         raise TrainingError(shortage)
+    if found["foreign_count"]:
+        raise TrainingError(
+            f"{found['foreign_count']} images were decoded by another version of Daylight or its packages than this one"
+            f" ({DECODER}): materialize training_features, which embeds them again"
+        )
     if len(found["backbones"]) > 1:
         raise TrainingError(
             f"features come from several backbones, {sorted(found['backbones'])}: materialize training_features"

@@ -30,8 +30,8 @@ MAX_COMMITS: Final = 100
 ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "training_images": ("split_said", "group", "origin"),
     "training_split": ("group", "split_alone"),
-    "training_features": ("quality_flags",),
-    "image_features": ("quality_flags",),
+    "training_features": ("quality_flags", "decoder"),
+    "image_features": ("quality_flags", "decoder"),
     "feature_cache": ("quality_flags",),
     "predictions": ("quality_flags",),
     "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags"),

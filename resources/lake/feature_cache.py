@@ -54,7 +54,7 @@ class FeatureCache(dg.ConfigurableResource):
             LakeError: if the misses cannot be stored or their bytes were purged; nothing is stored then.
         """
         cache = self.open_table(images.spark, backbone)
-        return embed_with_cache(images, backbone, cache, self.settings.limits, ids)
+        return embed_with_cache(images, backbone, cache, self.settings.limits, ids, dg.get_dagster_logger().info)
 
     def open_table(self, spark: SparkSession, backbone: Backbone) -> CachedFeatures:
         """The cached features of a backbone."""

@@ -17,6 +17,7 @@ from pipeline.embed.backbone import Backbone, BackboneError, load_backbone, open
 from pipeline.embed.batch_size import measure_batch_costs, read_batch_costs, sidecar
 from pipeline.embed.golden_set import TOLERANCES
 from pipeline.embed.int8_support import refuse_int8
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.networks.export import export_backbone
 from pipeline.networks.int8.quantization import QUANTIZER, QuantizationError, quantize_backbone
 from pipeline.networks.known_photos import decode_known_photos
@@ -51,13 +52,20 @@ class BackboneCatalogue(dg.ConfigurableResource):
         """
         return _open_pretrained(*self._options(name))
 
-    def export(self, name: str = "", precision: str = "fp32", calibration: Sequence[bytes] = ()) -> Backbone:
+    def export(
+        self,
+        name: str = "",
+        precision: str = "fp32",
+        calibration: Sequence[bytes] = (),
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Backbone:
         """Exports the graph of a network, or finds the stored one; its batch size is measured once.
 
         Args:
             name: catalogue name or path; by default the configured one.
             precision: `fp32` or `int8`.
             calibration: bytes of the images to calibrate int8 on, if that was not done before.
+            limits: limits for one of them.
 
         Raises:
             PretrainedError: if the network cannot be loaded, or int8 not made or run; the message gives the cure.
@@ -66,14 +74,18 @@ class BackboneCatalogue(dg.ConfigurableResource):
         fp32 = self._once(identify_recipe(*self._options(name)), lambda folder: self._export(name, folder))
         if precision == "fp32":
             return fp32
-        return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, calibration, folder))
+        return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, calibration, folder, limits))
 
     def find_int8(self, fp32: Backbone) -> Backbone | None:
         """Finds the int8 variant of a graph, if it is stored and works on this machine."""
         return self._find(_int8_recipe(fp32))
 
     def export_all(
-        self, names: Sequence[str], precisions: Sequence[str], calibration: Sequence[bytes]
+        self,
+        names: Sequence[str],
+        precisions: Sequence[str],
+        calibration: Sequence[bytes],
+        limits: Limits = DEFAULT_LIMITS,
     ) -> Iterator[Backbone]:
         """Exports the graphs of several networks, each in each precision, lazily.
 
@@ -83,7 +95,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
             identify_recipe(*self._options(name))
         for each in precisions:
             check_precision(each)
-        return (self.export(name, precision, calibration) for name in names for precision in precisions)
+        return (self.export(name, precision, calibration, limits) for name in names for precision in precisions)
 
     def _options(self, name: str) -> tuple[str, Path | None, str, str]:
         weights = Path(self.weights) if self.weights else None
@@ -149,11 +161,11 @@ def _int8_recipe(fp32: Backbone) -> str:
     return f"int8 {QUANTIZER} of {fp32.digest}"
 
 
-def _quantize(fp32: Backbone, calibration: Sequence[bytes], folder: Path) -> Path:
+def _quantize(fp32: Backbone, calibration: Sequence[bytes], folder: Path, limits: Limits) -> Path:
     if not calibration:
         raise QuantizationError(
             f"int8 of {fp32.name} is calibrated on labelled images, and there are none: put some into"
             " DAYLIGHT_TRAINING and materialize training_images, or set DAYLIGHT_PRECISION=fp32"
         )
     dg.get_dagster_logger().info(f"making int8 of {fp32.name}, calibrated on {len(calibration)} images")
-    return quantize_backbone(fp32, calibration, folder)
+    return quantize_backbone(fp32, calibration, folder, limits)

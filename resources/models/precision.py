@@ -22,6 +22,7 @@ from pipeline.training.precision import PrecisionChoice, PrecisionCosts
 from resources.lake.commits import LakeError
 from resources.lake.lake import Lake
 from resources.models.catalogue import BackboneCatalogue, check_precision
+from resources.settings import Settings
 from resources.spark.session import SparkResource
 
 CONFIGURED: Final = "set by DAYLIGHT_PRECISION"
@@ -36,6 +37,7 @@ class Precisions(dg.ConfigurableResource):
     catalogue: BackboneCatalogue = Field(description="Makes the graphs.")
     lake: Lake = Field(description="Lake with the labelled images and the records.")
     spark: SparkResource = Field(description="Session that reads the labelled images.")
+    settings: dg.ResourceDependency[Settings]
 
     def choose(self) -> tuple[Backbone, PrecisionChoice]:
         """Returns the graph of the deployment in the configured or recorded precision, and the reason for it.
@@ -85,7 +87,7 @@ class Precisions(dg.ConfigurableResource):
         if found := self.catalogue.find_int8(fp32):
             return found
         contents = sample_images(self.read_training_images().frame, CALIBRATION_COUNT)
-        return self.catalogue.export(precision="int8", calibration=contents)
+        return self.catalogue.export(precision="int8", calibration=contents, limits=self.settings.limits)
 
     def read_training_images(self) -> StoredRows:
         """Finds the labelled images; raises PretrainedError if there is no table of them."""

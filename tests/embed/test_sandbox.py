@@ -14,13 +14,14 @@ import pytest
 from conftest import SIZE, MakePhoto
 from poisons import POISONS, load_or_die, poison, wait_forever
 
-from pipeline.embed import child, embedding
+from pipeline.embed import attempt, embedding
 from pipeline.embed.backbone import Backbone, Embed, load_backbone
-from pipeline.embed.child import Work
-from pipeline.embed.embedding import embed_images
+from pipeline.embed.embedding import Embedding, embed_images
+from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.pixels import Decoding, decode_pixels
 from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, TIMED_OUT
-from pipeline.embed.sandbox import MAX_STARTS, Sandbox, SandboxError, keep_harmless, open_sandbox
+from pipeline.embed.sandbox import MAX_STARTS, Sandbox, SandboxError, open_sandbox
 from pipeline.storage.cpu_timer import CpuTimer
 
 LIMITS = replace(DEFAULT_LIMITS, seconds=2.0, memory_bytes=2**28)
@@ -30,12 +31,12 @@ BATCH_SIZE = 4
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patches the decoder with faults, which forked children inherit."""
-    monkeypatch.setattr(embedding, "load", load_or_die)
+    monkeypatch.setattr(attempt, "load", load_or_die)
 
 
 @pytest.fixture
 def box(tiny_backbone: Backbone) -> Iterator[Sandbox]:
-    opened = Sandbox(Work(tiny_backbone.path, SIZE, BATCH_SIZE, LIMITS))
+    opened = Sandbox(Embedding(tiny_backbone.path, SIZE, BATCH_SIZE, LIMITS))
     yield opened
     opened.close()
 
@@ -46,7 +47,7 @@ def photos(make_photo: MakePhoto) -> list[bytes]:
 
 
 def embed(box: Sandbox, contents: list[bytes]) -> list[dict]:
-    return box.embed(pa.array(contents, pa.binary()), CpuTimer()).to_pylist()
+    return box.run(pa.array(contents, pa.binary()), CpuTimer()).to_pylist()
 
 
 def test_features_equal_those_embedded_without_a_sandbox(
@@ -54,7 +55,7 @@ def test_features_equal_those_embedded_without_a_sandbox(
 ) -> None:
     contents = [*photos, b"", b"not an image"]
     expected = embed_images(contents, load_backbone(tiny_backbone.path), SIZE, BATCH_SIZE)
-    assert box.embed(pa.array(contents, pa.binary()), CpuTimer()).equals(expected)
+    assert box.run(pa.array(contents, pa.binary()), CpuTimer()).equals(expected)
 
 
 @pytest.mark.parametrize("name", POISONS)
@@ -69,9 +70,14 @@ def test_an_image_that_kills_its_process_gets_a_reason_and_the_others_get_featur
     assert embed(box, photos) == expected, "the next images are embedded as before"
 
 
-def test_harmless_images_are_kept(photos: list[bytes], tiny_backbone: Backbone, poisoned: None) -> None:
+def test_pixels_of_harmless_images_are_decoded_and_a_poison_has_none(photos: list[bytes], poisoned: None) -> None:
     mixed = [photos[0], poison("an abort"), photos[1], b"", poison("the system's killer")]
-    assert keep_harmless(mixed, tiny_backbone) == photos[:2]
+    decoding = Decoding(SIZE, LIMITS)
+    pixels = decode_pixels(mixed, decoding)
+    open_sandbox(decoding).close()
+    assert [each is None for each in pixels] == [False, True, False, True, True]
+    expected = letterbox(attempt.load(photos[1], SIZE).pixels, SIZE)
+    assert np.array_equal(pixels[2], expected)
 
 
 def test_many_poisons_in_a_row_cost_only_themselves(box: Sandbox, photos: list[bytes], poisoned: None) -> None:
@@ -88,7 +94,7 @@ def test_only_the_image_of_a_batch_that_kills_the_graph_is_rejected(
 ) -> None:
     expected = embed(box, photos)
     box.close()
-    bad = embedding.letterbox(embedding.load(photos[5], SIZE).pixels, SIZE)
+    bad = letterbox(attempt.load(photos[5], SIZE).pixels, SIZE)
 
     def load_poisoned(path: str) -> Embed:
         load = load_backbone(path)
@@ -100,7 +106,7 @@ def test_only_the_image_of_a_batch_that_kills_the_graph_is_rejected(
 
         return embed_or_die
 
-    monkeypatch.setattr(child, "load_backbone", load_poisoned)
+    monkeypatch.setattr(embedding, "load_backbone", load_poisoned)
     rows = embed(box, photos)
     assert [row["error"] for row in rows] == [None] * 5 + [reason] + [None] * 4
     for row, wanted in zip(rows, expected, strict=True):
@@ -111,7 +117,7 @@ def test_only_the_image_of_a_batch_that_kills_the_graph_is_rejected(
 def test_a_child_that_dies_before_its_first_image_is_an_error_after_a_few_attempts(
     box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "load_backbone", lambda path: os._exit(7))
+    monkeypatch.setattr(embedding, "load_backbone", lambda path: os._exit(7))
     with pytest.raises(SandboxError, match=f"{MAX_STARTS} children died before their first image: exit code 7"):
         embed(box, photos)
 
@@ -123,7 +129,7 @@ def test_a_bug_is_an_error_and_not_a_reason(box: Sandbox, photos: list[bytes], m
 
 
 def test_a_missing_graph_is_an_error_that_names_it(photos: list[bytes], tmp_path: Path) -> None:
-    box = Sandbox(Work(str(tmp_path / "gone.onnx"), SIZE, BATCH_SIZE, LIMITS))
+    box = Sandbox(Embedding(str(tmp_path / "gone.onnx"), SIZE, BATCH_SIZE, LIMITS))
     with pytest.raises(SandboxError, match=r"gone\.onnx"):
         embed(box, photos)
 
@@ -131,15 +137,15 @@ def test_a_missing_graph_is_an_error_that_names_it(photos: list[bytes], tmp_path
 def test_a_child_answers_batch_after_batch_and_opens_the_graph_once(box: Sandbox, photos: list[bytes]) -> None:
     first, later = CpuTimer(), CpuTimer()
     contents = pa.array(photos, pa.binary())
-    box.embed(contents, first)
+    box.run(contents, first)
     for _ in range(5):
-        box.embed(contents, later)
+        box.run(contents, later)
     assert later.seconds["start"] < first.seconds["start"]
     assert {"start", "decode", "resize", "infer"} <= later.seconds.keys()
 
 
 def test_a_process_has_one_sandbox(tiny_backbone: Backbone) -> None:
-    work = Work(tiny_backbone.path, SIZE, BATCH_SIZE, LIMITS)
+    work = Embedding(tiny_backbone.path, SIZE, BATCH_SIZE, LIMITS)
     opened = open_sandbox(work)
     assert open_sandbox(work) is opened
     other = open_sandbox(replace(work, batch_size=1))
@@ -154,12 +160,12 @@ def test_a_child_has_no_file_of_the_worker_and_dies_with_it(tiny_backbone: Backb
 import os, time
 import pyarrow as pa
 from pipeline.embed.limits import DEFAULT_LIMITS
-from pipeline.embed.child import Work
+from pipeline.embed.embedding import Embedding
 from pipeline.embed.sandbox import Sandbox
 from pipeline.storage.cpu_timer import CpuTimer
 opened = open({str(secret)!r})
-box = Sandbox(Work({tiny_backbone.path!r}, {SIZE}, 1, DEFAULT_LIMITS))
-box.embed(pa.array([b""]), CpuTimer())
+box = Sandbox(Embedding({tiny_backbone.path!r}, {SIZE}, 1, DEFAULT_LIMITS))
+box.run(pa.array([b""]), CpuTimer())
 print(box._child._pid, flush=True)
 time.sleep(60)
 """

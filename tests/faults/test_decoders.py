@@ -5,7 +5,17 @@ from broken_files import break_files
 from deployment import DAY, Deployment
 from poisons import POISONS, poison
 
-from pipeline.embed.reasons import DAMAGED, EMPTY, NOT_AN_IMAGE, OUT_OF_MEMORY, TOO_MANY_PIXELS, TRUNCATED, UNSUPPORTED
+from pipeline.embed.reasons import (
+    DAMAGED,
+    EMPTY,
+    HEIC_NOT_INSTALLED,
+    NOT_AN_IMAGE,
+    NOTHING_VISIBLE,
+    OUT_OF_MEMORY,
+    TOO_MANY_PIXELS,
+    TRUNCATED,
+    UNSUPPORTED,
+)
 
 MAX_BYTES = 1.5e9
 """Maximum memory of a Python worker."""
@@ -18,7 +28,7 @@ def test_a_day_with_every_poison_loses_nothing(deployment: Deployment, expected:
         path = f"{number:03} {name}.jpg"
         (deployment.folder(DAY) / path).write_bytes(poison(name))
         reasons[path] = reason
-    run = deployment.run("daily", DAY, DAYLIGHT_MAX_SECONDS="3", DAYLIGHT_MAX_REJECTED_SHARE="1")
+    run = deployment.run("daily", DAY, DAYLIGHT_MAX_SECONDS="10", DAYLIGHT_MAX_REJECTED_SHARE="1")
     assert run.is_good, run.text
     rows = deployment.rows("predictions", DAY)
     assert {row["path"]: row["error"] for row in rows if row["error"]} == reasons
@@ -51,7 +61,8 @@ def test_a_day_of_broken_files_keeps_all_rows_and_the_features_of_the_others(
     assert len(rows) == len(expected[DAY]["predictions"]) + len(broken)
     assert all(rows[row["path"]] == row for row in expected[DAY]["predictions"])
     reasons = {row["error"] for path, row in rows.items() if path in broken}
-    assert reasons <= {None, EMPTY, TRUNCATED, DAMAGED, NOT_AN_IMAGE, TOO_MANY_PIXELS, UNSUPPORTED, OUT_OF_MEMORY}
+    known = {EMPTY, TRUNCATED, DAMAGED, NOT_AN_IMAGE, TOO_MANY_PIXELS, UNSUPPORTED, HEIC_NOT_INSTALLED, OUT_OF_MEMORY}
+    assert reasons <= known | {None, NOTHING_VISIBLE}
     assert TOO_MANY_PIXELS in reasons
     features = {row["image_id"]: row for row in deployment.rows("image_features", DAY)}
     assert all(features[row["image_id"]] == row for row in expected[DAY]["image_features"])

@@ -180,9 +180,15 @@ def test_features_of_another_decoder_are_computed_again(
     made = extract_features(images.frame.drop("day"), tiny_backbone)
     stale = made.withColumns({"decoder": F.lit("0, Pillow 1.0"), "width": F.lit(1)})
     append(cache, tiny_backbone, stale.to(parse_schema(CACHE_SCHEMA)))
-    embedded = cache.embed(images, tiny_backbone)
+    logged: list[str] = []
+    table = cache.open_table(images.spark, tiny_backbone)
+    embedded = embed_with_cache(images, tiny_backbone, table, log=logged.append)
     assert (embedded.hit_count, embedded.miss_count) == (0, 4)
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
+    (message,) = logged
+    assert message.startswith("4 images were embedded by '0, Pillow 1.0' and are embedded again by '5, ")
+    embed_with_cache(images, tiny_backbone, table, log=logged.append)
+    assert len(logged) == 1, "the next run finds all of them"
 
 
 def test_an_image_on_two_days_of_a_run_is_a_miss_on_the_first_and_a_hit_on_the_second(

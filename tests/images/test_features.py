@@ -12,6 +12,7 @@ from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
+from pipeline.embed.colour import make_profile
 from pipeline.embed.decode import decode
 from pipeline.embed.file_kinds import DECODER
 from pipeline.images.features import describe_features, extract_features
@@ -94,14 +95,16 @@ def test_one_version_of_the_decoder_always_gives_the_same_pixels() -> None:
         (Image.fromarray(rgb[:38, :30]), "PNG", {}),  # shrunk by little
         (Image.fromarray(rgb[:50, :30]), "PNG", {}),  # shrunk by more
         (Image.fromarray(rgb), "JPEG", {"quality": 90}),
+        (Image.fromarray(rgb), "PNG", {"icc_profile": make_profile(1.0, (0.31, 0.33, 0.7, 0.3, 0.2, 0.7, 0.1, 0.1))}),
+        (Image.fromarray(ramp.astype(np.float32)), "TIFF", {"compression": "tiff_lzw"}),
     ]
     digest = hashlib.sha256()
     for image, file_format, options in images:
         file = io.BytesIO()
         image.save(file, file_format, **options)
         digest.update(decode(file.getvalue(), 32).pixels.tobytes())
-    decoder = "4, pillow 13.0.0, simplejpeg 1.9.0, opencv-python-headless 4.14.0.94"
-    assert (DECODER, digest.hexdigest()[:16]) == (decoder, "035505e27d205acf")
+    decoder = "5, pillow 13.0.0, simplejpeg 1.9.0, opencv-python-headless 4.14.0.94"
+    assert (DECODER, digest.hexdigest()[:16]) == (decoder, "94b2fdacb3e66828")
 
 
 def test_a_worker_that_computes_different_features_stops_the_job_before_it_writes_any(

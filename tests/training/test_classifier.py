@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
+from pipeline.embed.file_kinds import DECODER
 from pipeline.images.features import extract_features
 from pipeline.images.labels import list_training_files, read_training_images
 from pipeline.images.split import label_features
@@ -325,6 +326,32 @@ def test_predicting_features_of_another_backbone_fails(features: DataFrame, clas
         match=f"expects features of {classifier.backbone}, but got another",
     ):
         predict(others, classifier).select("predicted_label").collect()
+
+
+@pytest.mark.parametrize("decoder", ["4, pillow 12.0.0", None])
+def test_features_of_two_decoders_never_meet_one_classifier(
+    features: DataFrame, classifier: Classifier, decoder: str | None
+) -> None:
+    assert classifier.decoder == DECODER
+    others = features.withColumn("decoder", F.lit(decoder).cast("string"))
+    came_from = decoder or "an earlier version"
+    with pytest.raises(
+        SparkRuntimeException, match=f"learned from images decoded by {DECODER}, but these.* {came_from}"
+    ):
+        predict(others, classifier).select("predicted_label").collect()
+    with pytest.raises(
+        TrainingError, match=r"images were decoded by another version .*: materialize training_features"
+    ):
+        fit_classifier(others, ClassifierParams())
+    predict(features.withColumn("decoder", F.lit(DECODER)), classifier).select("predicted_label").collect()
+
+
+def test_a_classifier_of_a_lake_before_decoders_were_recorded_refuses_new_features(
+    features: DataFrame, classifier: Classifier
+) -> None:
+    former = replace(classifier, report={k: v for k, v in classifier.report.items() if k != "decoder"})
+    with pytest.raises(SparkRuntimeException, match=r"by an earlier version, but these were by 5, .*group training"):
+        predict(features.withColumn("decoder", F.lit(DECODER)), former).select("predicted_label").collect()
 
 
 def test_the_report_shows_scores_and_confusion_by_label(classifier: Classifier) -> None:

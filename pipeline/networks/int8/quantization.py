@@ -16,9 +16,10 @@ import onnx
 import onnxruntime as ort
 
 from pipeline.embed.backbone import Backbone, open_session
-from pipeline.embed.decode import decode
 from pipeline.embed.golden_set import KEY
-from pipeline.embed.sandbox import SandboxError, keep_harmless
+from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.pixels import Decoding, decode_pixels
+from pipeline.embed.sandbox import SandboxError
 from pipeline.networks.export import store_graph
 from pipeline.networks.graph_session import INVALID_GRAPH, brief
 from pipeline.networks.int8.pixel_cells import put_in_cells
@@ -39,7 +40,9 @@ class QuantizationError(PretrainedError):
     """A network without an int8 variant: no images for calibration, or an unsupported graph."""
 
 
-def quantize_backbone(backbone: Backbone, images: Sequence[bytes], folder: Path) -> Path:
+def quantize_backbone(
+    backbone: Backbone, images: Sequence[bytes], folder: Path, limits: Limits = DEFAULT_LIMITS
+) -> Path:
     """Quantizes an fp32 backbone and stores it as `<folder>/<SHA-256 of the file>.onnx`.
 
     Calibration images that cannot be decoded are left out.
@@ -49,10 +52,10 @@ def quantize_backbone(backbone: Backbone, images: Sequence[bytes], folder: Path)
             contract of backbones.
     """
     try:
-        harmless = keep_harmless(images, backbone)
+        decoded = decode_pixels(images, Decoding(backbone.size, limits))
     except SandboxError as error:
         raise QuantizationError(f"int8 of {backbone.name} cannot be made: {brief(error)}") from error
-    pixels = np.array([decode(each, backbone.size).pixels for each in harmless])
+    pixels = np.array([each for each in decoded if each is not None])
     if not len(pixels):
         raise QuantizationError(
             f"int8 of {backbone.name} cannot be calibrated: none of {len(images)} images can be decoded"

@@ -1,0 +1,3 @@
+"""Version of pillow_heif."""
+
+__version__ = "1.8.1"
