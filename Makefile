@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev ui-read-only explain bench test test-all test-faults test-ui check docs-configuration format lock
+.PHONY: help setup heic demo dev ui-read-only explain bench test test-all test-faults test-ui check docs-configuration format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ setup: .venv/installed ## make the environment in .venv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@echo "DAGSTER_HOME=$(CURDIR)" > .env
 	@touch $@
+
+heic: setup ## decode HEIC photos too: adds a package with a GPL encoder (docs/images.md)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements-heic.lock
 
 demo: setup ## train on real photos, predict three days, print a summary
 	@$(BIN)/python -m assets.commands.demo
@@ -61,8 +64,12 @@ bench: setup .venv-bench/installed ## run the benchmarks, for hours: make bench 
 test: setup ## run the fast tests, two files at a time
 	@$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
-test-all: setup .venv-bench/installed ## all tests but the faults: exports every backbone, runs every benchmark at a tiny size
+test-all: setup .venv-bench/installed .heic/installed ## all tests but the faults: exports every backbone, runs every benchmark at a tiny size
 	@$(BIN)/python -m pytest -m "not faults and not ui" $(TWO_AT_A_TIME)
+
+.heic/installed: requirements-heic.lock | setup
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .heic -r requirements-heic.lock
+	@touch $@
 
 test-faults: setup .node/installed ## inject real faults: signals, full disks, a cluster, object stores (docs/reliability.md)
 	@$(BIN)/python -m pytest -m faults $(TWO_AT_A_TIME)
@@ -94,3 +101,4 @@ format: setup ## format, and fix what ruff can fix
 lock: setup ## make both locks from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKING) -o requirements.lock
 	@grep -oE '^(numpy|onnxruntime|pandas|pillow)==[^\\]*' requirements.lock | $(BIN)/uv pip compile --group bench -c /dev/stdin --no-annotate $(LOCKING) -o requirements-bench.lock
+	@grep -oE 'pillow-heif[^"]*' pyproject.toml | $(BIN)/uv pip compile - --no-deps --no-annotate $(LOCKING) -o requirements-heic.lock
