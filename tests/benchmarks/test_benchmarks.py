@@ -26,6 +26,7 @@ ALONE = {
     "drift",
     "end_to_end",
     "explain",
+    "mutations",
     "neighbours",
     "passes",
     "planted",
@@ -135,6 +136,12 @@ def test_the_quality_screen_is_judged_and_timed(photos: Path) -> None:
     output = run("quality", photos, "--count", 2)
     assert "| dark | 1.000 |" in output
     assert "microseconds of CPU an image" in output
+
+
+def test_every_mutated_file_has_a_row(photos: Path, tiny_backbone: Backbone) -> None:
+    output = run("mutations", photos, tiny_backbone.path, "--count", 60)
+    assert "60 files" in output
+    assert "damaged" in output
 
 
 def test_neighbours_are_timed() -> None:
