@@ -199,7 +199,7 @@ def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakeP
     }
     for number, vector in enumerate(train):
         side, image_id = "train" if number % 5 else "holdout", f"{number:064x}"
-        rows["training_features"].append((image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE, []))
+        rows["training_features"].append((image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE, [], None))
         rows["training_split"].append((image_id, "hat", image_id, side, side))
     content = make_photo()
     for day, vectors in days.items():
@@ -207,7 +207,7 @@ def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakeP
         for number, vector in enumerate(vectors):
             image_id, path = f"{day}{number:054x}", f"{number}.jpg"
             rows["images"].append((arrived, image_id, path, len(content), None, content, None))
-            rows["image_features"].append((arrived, image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE, []))
+            rows["image_features"].append((arrived, image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE, [], None))
             rows["predictions"].append(
                 (arrived, image_id, path, "hat", 0.9, {"hat": 0.9}, "answered", None, "v", BACKBONE, [])
             )

@@ -341,7 +341,9 @@ def test_identical_images_have_at_most_one_label_and_one_split(spark: SparkSessi
         "image_id string, label string, split string",
     )
     digests = ["agreed", "contradicted", "both splits", "alone"]
-    features = spark.createDataFrame([(digest, [1.0], 8, 8, "PNG", None, "b") for digest in digests], COLUMNS)
+    features = spark.createDataFrame(
+        [(digest, [1.0], 8, 8, "PNG", None, "b", None, None) for digest in digests], COLUMNS
+    )
     split = split_images(training_images)
     labelled = join_split(features, split)
     assert {row["image_id"]: (row["label"], row["split"]) for row in labelled.collect()} == {
