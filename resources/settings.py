@@ -6,16 +6,19 @@ by `read_settings`, never at import. Options of one launch do not belong here: t
 
 import difflib
 import os
+import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pipeline.daily.due_days import DueDays, parse_quiet_days
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.quality import FLAGS, parse_flags
 from pipeline.evaluation.gate_rules import Thresholds
@@ -55,6 +58,27 @@ def _check_year(day: date) -> date:
     return day
 
 
+def _check_time(text: str) -> str:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError(f"{text!r:.40} is no time of day: write text such as 09:00")
+    return text
+
+
+def _check_zone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (KeyError, ValueError, OSError):  # unknown; not a name; the name of a folder
+        raise ValueError(f"{text!r:.40} is no time zone: write text such as Europe/Berlin") from None
+
+
+def _check_quiet_days(text: str) -> str:
+    parse_quiet_days(text)
+    return text
+
+
+ClockTime = Annotated[str, AfterValidator(_check_time)]
+TimeZone = Annotated[str, AfterValidator(_check_zone)]
+QuietDaysText = Annotated[str, AfterValidator(_check_quiet_days)]
 Day = Annotated[date, AfterValidator(_check_year)]
 Flags = Annotated[str, AfterValidator(lambda text: ",".join(parse_flags(text)))]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -97,6 +121,9 @@ class Settings(BaseSettings):
     pixel_scaling: PixelScaling = _setting("", "Pixel scaling that your own network expects; empty: detected.")
     precision: Precision = _setting("auto", "Precision of the backbone; `auto`: measured once on the labelled images.")
     start_day: Day = _setting(date(2026, 1, 1), "First day of the daily partitions.")
+    deadline: ClockTime = _setting("09:00", "Time of day at which the predictions of the day before are due.")
+    time_zone: TimeZone = _setting("UTC", "Time zone of the days, of the deadline and of the schedule `every_morning`.")
+    quiet_days: QuietDaysText = _setting("", "Weekdays and days without images, such as `Sat, Sun, 2026-12-25`.")
     spark_master: str = _setting("local[*]", "Spark master: `local[*]`, `spark://host:7077`, or `sc://host` (Connect).")
     accuracy_floor: Share = _setting(0.8, "Minimum accuracy of a candidate on the holdout.")
     recall_floor: Share = _setting(0.5, "Minimum recall of every class on the holdout.")
@@ -151,6 +178,12 @@ class Settings(BaseSettings):
     def audit_size(self) -> AuditSize:
         """Size of the daily audit."""
         return AuditSize(self.audit_share, self.audit_min, self.audit_max)
+
+    @property
+    def due_days(self) -> DueDays:
+        """When each day is due."""
+        deadline, zone = time.fromisoformat(self.deadline), ZoneInfo(self.time_zone)
+        return DueDays(self.start_day, deadline, zone, parse_quiet_days(self.quiet_days))
 
     @property
     def backbone_version(self) -> str:

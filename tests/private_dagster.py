@@ -1,7 +1,6 @@
 """Private APIs of Dagster that tests need, all in this file, for the version it names."""
 
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.loader import LoadingContextForTest
@@ -22,6 +21,5 @@ __all__ = [
     "LoadingContextForTest",
     "StaleStatus",
     "SyncInMemoryRunLauncher",
-    "TimeWindowFreshnessPolicy",
     "WorkspaceProcessContext",
 ]

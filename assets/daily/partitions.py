@@ -10,9 +10,9 @@ from resources.settings import Settings
 from resources.spark.session import POOL
 
 
-def days_since(start: date) -> dg.DailyPartitionsDefinition:
-    """Makes one partition per day, from the start to today."""
-    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1)
+def days_since(start: date, time_zone: str = "UTC") -> dg.DailyPartitionsDefinition:
+    """Makes one partition per day, from the start to today in the time zone."""
+    return dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1, timezone=time_zone)
 
 
 def list_days(context: dg.AssetCheckExecutionContext) -> list[str]:

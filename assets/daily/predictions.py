@@ -1,9 +1,8 @@
 """Predictions of each day, and the checks that no file is lost and few are rejected."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
-from typing import Final
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -19,11 +18,8 @@ from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
 
-# Warns when the morning's run is six hours late, fails after twelve.
-FRESH: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=30))
 
-
-@daily_asset(kinds={"spark", "deltalake"}, freshness_policy=FRESH)
+@daily_asset(kinds={"spark", "deltalake"})
 def predictions(
     images: DataFrame,
     image_features: DataFrame,

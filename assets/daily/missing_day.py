@@ -1,0 +1,54 @@
+"""A missing day: a check and a sensor that compare the predicted days with those that are due."""
+
+from datetime import UTC, date, datetime
+
+import dagster as dg
+
+from pipeline.daily.due_days import find_missing
+from resources.instance.predicted_days import PREDICTIONS, describe_attempt, list_predicted
+from resources.settings import Settings
+
+
+@dg.asset_check(asset=PREDICTIONS)
+def every_due_day_has_predictions(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    """Each day of the last week has predictions by DAYLIGHT_DEADLINE of the next day, whatever else ran since.
+
+    DAYLIGHT_QUIET_DAYS are never due. The sensor `missing_day` repeats the check once a deadline has passed.
+    """
+    missing = list_missing(context.instance, settings, datetime.now(UTC))
+    return dg.AssetCheckResult(passed=not missing, description=describe_missing(context.instance, settings, missing))
+
+
+@dg.sensor(minimum_interval_seconds=60)
+def missing_day(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SensorResult:
+    """Turns the check every_due_day_has_predictions red within a minute of the deadline, and green once the day ran."""
+    missing = list_missing(context.instance, settings, datetime.now(UTC))
+    state = ", ".join(map(str, missing)) or "none"
+    if state == context.cursor:
+        return dg.SensorResult(skip_reason=f"missing days: {state}, as before")
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=PREDICTIONS,
+        check_name=every_due_day_has_predictions.check_key.name,
+        passed=not missing,
+        description=describe_missing(context.instance, settings, missing),
+    )
+    return dg.SensorResult(asset_events=[evaluation], cursor=state, skip_reason=f"missing days: {state}")
+
+
+def list_missing(instance: dg.DagsterInstance, settings: Settings, now: datetime) -> list[date]:
+    """Lists the due days without predictions."""
+    due = settings.due_days.list_due(now)
+    return find_missing(due, list_predicted(instance, due))
+
+
+def describe_missing(instance: dg.DagsterInstance, settings: Settings, missing: list[date]) -> str:
+    """Describes missing days in one sentence, with the cure."""
+    if not missing:
+        return "every due day has predictions"
+    found = ", ".join(f"{day} ({describe_attempt(instance, str(day))})" for day in missing)
+    return (
+        f"no predictions by {settings.deadline} {settings.time_zone} of the next day: {found}. Launch the job daily for"
+        " each; list days without images in DAYLIGHT_QUIET_DAYS"
+    )

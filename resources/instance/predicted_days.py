@@ -1,0 +1,35 @@
+"""Predicted days: what the instance records about days of an asset, whatever else ran since."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+PREDICTIONS = dg.AssetKey("predictions")
+
+
+def list_predicted(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
+    """Finds the subset of days whose predictions were ever materialized."""
+    return {day for day in days if find_materialization(instance, PREDICTIONS, str(day))}
+
+
+def find_materialization(instance: dg.DagsterInstance, asset: dg.AssetKey, day: str) -> dg.EventLogRecord | None:
+    """Finds the last materialization of a day (YYYY-MM-DD) of an asset."""
+    wanted = dg.AssetRecordsFilter(asset, asset_partitions=[day])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    return records[0] if records else None
+
+
+def describe_attempt(instance: dg.DagsterInstance, day: str) -> str:
+    """Describes the last run that names the day, alone or as an end of its range: "no run", "a run that failed"."""
+    tags = ("dagster/partition", "dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    runs = [run for tag in tags for run in instance.get_run_records(dg.RunsFilter(tags={tag: day}), limit=1)]
+    if not runs:
+        return "no run"
+    newest = max(runs, key=lambda record: record.storage_id).dagster_run
+    states = {
+        dg.DagsterRunStatus.SUCCESS: "a run without predictions",
+        dg.DagsterRunStatus.FAILURE: "a run that failed",
+        dg.DagsterRunStatus.CANCELED: "a run that was canceled",
+    }
+    return states.get(newest.status, "a run that has not ended")
