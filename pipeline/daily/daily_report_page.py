@@ -49,6 +49,14 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def write_percent(share: float, digits: int = 0) -> str:
+    """Writes a share in percent; one that is not whole is never rounded to all or nothing."""
+    written, step = f"{share:.{digits}%}", 10.0 ** -(digits + 2)
+    if 0 < share < step / 2:
+        return f"below {step:.{digits}%}"
+    return f"over {1 - step:.{digits}%}" if 1 - step / 2 <= share < 1 else written
+
+
 _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -60,7 +68,7 @@ _ENVIRONMENT: Final = Environment(
 _ENVIRONMENT.filters |= {
     "base64": lambda content: b64encode(content).decode(),
     "commas": "{:,.0f}".format,
-    "percent": lambda share, digits=0: f"{share:.{digits}%}",
+    "percent": write_percent,
     "plural": _count,
 }
 _ENVIRONMENT.globals |= {"ANSWERED": ANSWERED, "REVIEW": REVIEW, "REJECTED": REJECTED, "usual_days": USUAL_DAYS}

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.daily import predictions
 from pipeline.daily.daily_report import MAX_BYTES, DayCost, DayReport, DayTables, make_reports
-from pipeline.daily.daily_report_page import POLICY, render_page
+from pipeline.daily.daily_report_page import POLICY, render_page, write_percent
 from pipeline.daily.day_counts import SHOWN_QUEUED, SHOWN_REJECTED, USUAL_DAYS, with_days_before
 from pipeline.drift import comparison
 from pipeline.drift.label_shift import compare_label_counts
@@ -232,3 +232,21 @@ def test_the_cost_of_a_day_is_its_part_of_the_run_and_none_if_not_recorded() -> 
         assert cost.dollars == pytest.approx(0.00001)
         assert cost.cpu_seconds == pytest.approx(0.72)
         assert find_cost(instance, "2026-11-21", 0.05) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "written"),
+    [
+        (1, 1, "100.0%"),
+        (0.9996, 1, "over 99.9%"),
+        (0.9994, 1, "99.9%"),
+        (0.997, 0, "over 99%"),
+        (0.5, 0, "50%"),
+        (0, 1, "0.0%"),
+        (0.0003, 1, "below 0.1%"),
+        (0.004, 0, "below 1%"),
+        (0.006, 0, "1%"),
+    ],
+)
+def test_a_share_is_rounded_to_all_or_nothing_only_if_it_is(share: float, digits: int, written: str) -> None:
+    assert write_percent(share, digits) == written
