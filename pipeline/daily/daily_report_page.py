@@ -68,6 +68,7 @@ _ENVIRONMENT: Final = Environment(
 _ENVIRONMENT.filters |= {
     "base64": lambda content: b64encode(content).decode(),
     "commas": "{:,.0f}".format,
+    "length_percent": "{:.1%}".format,
     "percent": write_percent,
     "plural": _count,
 }

@@ -250,3 +250,9 @@ def test_the_cost_of_a_day_is_its_part_of_the_run_and_none_if_not_recorded() -> 
 )
 def test_a_share_is_rounded_to_all_or_nothing_only_if_it_is(share: float, digits: int, written: str) -> None:
     assert write_percent(share, digits) == written
+
+
+def test_every_length_of_the_page_is_a_number(page: str) -> None:
+    lengths = re.findall(r'style="(?:width|height|left):(?:calc\()?([^;"\s)]*)', page)
+    assert lengths
+    assert all(re.fullmatch(r"[\d.]+%", length) for length in lengths)
