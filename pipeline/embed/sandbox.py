@@ -8,9 +8,12 @@ import errno
 import json
 import os
 import signal
+import socket
+import struct
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,7 +24,7 @@ from pipeline.embed.child import REQUEST, START, Board, Work, run_child
 from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, OUT_OF_MEMORY, TIMED_OUT
 from pipeline.storage.cpu_timer import CpuTimer
 
-START_SECONDS: Final = 300.0  # limit for a child to open the graph; generous, for busy machines
+START_SECONDS: Final = 300.0  # limit for a child to read a request and open the graph; generous, for busy machines
 MAX_STARTS: Final = 3  # children that may die before their first image
 
 
@@ -107,6 +110,7 @@ class _Child:
         self._limits = work.limits
         self._board = Board()
         self._connection, other_end = Pipe()
+        _limit_waits(self._connection)
         worker = os.getpid()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the child uses none
@@ -122,6 +126,9 @@ class _Child:
             self._connection.send_bytes(request)
             self._wait()
             return json.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
+        except BlockingIOError:
+            self.end()
+            raise _LostError((), TIMED_OUT) from None
         except (EOFError, ConnectionError):
             _, stage, numbers = self._board.read()
             code = self.end()
@@ -148,6 +155,14 @@ class _Child:
             if left <= 0:
                 self.end()
                 raise _LostError(numbers, TIMED_OUT)
+
+
+def _limit_waits(connection: Connection) -> None:
+    """Lets a message raise BlockingIOError once the other end has not moved a byte of it for `START_SECONDS`."""
+    limit = struct.pack("ll", int(START_SECONDS), 0)
+    with socket.socket(fileno=os.dup(connection.fileno())) as shared:
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 def _pack(contents: pa.Array, reasons: Mapping[int, str], alone: Collection[int]) -> pa.Buffer:

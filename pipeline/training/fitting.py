@@ -63,7 +63,12 @@ def count_fits(params: ClassifierParams) -> int:
 
 
 def fit_pipeline(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
-    """Fits the pipeline, by cross-validation if there is a grid, and returns what it tried and chose."""
+    """Fits the pipeline, by cross-validation if there is a grid, and returns what it tried and chose.
+
+    Args:
+        train: train split with `label`, `features`, and `group` if there is a grid.
+        params: parameters of the fit.
+    """
     vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
     indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
     dimension = only_row(train.select(F.max(F.size("features"))))[0]
@@ -90,9 +95,9 @@ def _vector_stages(normalization: Normalization) -> list[Transformer | Estimator
 def _search(
     pipeline: Pipeline, head: Head, vectors: DataFrame, params: ClassifierParams
 ) -> tuple[PipelineModel, dict[str, Any]]:
-    """Cross-validates all combinations; folds follow from the digest, so an image never changes its fold."""
+    """Cross-validates all combinations; near-duplicates share a fold, and an image never changes its fold."""
     combinations = [dict(zip(params.grid, values, strict=True)) for values in itertools.product(*params.grid.values())]
-    fold = F.pmod(F.xxhash64("image_id"), F.lit(params.folds)).cast("int")
+    fold = F.pmod(F.xxhash64("group"), F.lit(params.folds)).cast("int")
     search = CrossValidator(
         estimator=pipeline,
         estimatorParamMaps=[dict(head.setting(*item) for item in each.items()) for each in combinations],

@@ -115,5 +115,6 @@ def identify(labelled: DataFrame, backbone: str, params: ClassifierParams) -> st
     rows = only_row(labelled.select(F.bit_xor(row), F.count("*")))
     settings = resolve_params(params)
     settings["promised_precision"] = settings.pop("target_precision")  # existing versions hash the former name
-    inputs = json.dumps([list(rows), backbone, settings, version("pyspark"), DECODER], sort_keys=True)
+    search = ["folds by group"] if params.grid else []  # they were by image
+    inputs = json.dumps([list(rows), backbone, settings, version("pyspark"), DECODER, *search], sort_keys=True)
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,8 @@ from pipeline.storage.stored_rows import StoredFile
 
 WHOLE_TABLE: Final = "table"
 MAX_COMMITS: Final = 100
+
+Result = TypeVar("Result")
 
 ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "training_images": ("split_said", "group", "origin"),
@@ -67,10 +69,7 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
     wanted = Schema.from_json(schema.json())
     delta = open_table(folder)
     if delta is None:
-        if not is_uri(folder):
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        options = storage_options(folder)
-        return DeltaTable.create(folder, wanted, mode="ignore", partition_by=column, storage_options=options)
+        return create_table(folder, wanted, column)
     table = _name_of(folder)
     added = _find_added(table, delta.schema(), wanted)
     kept = _types(_without_dropped(table, delta.schema()))
@@ -79,11 +78,29 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
             f"{folder} has the columns {_types(delta.schema())}, not {_types(wanted)}, the columns to be written"
         )
     if added:
-        try:
-            delta.alter.add_columns(added)
-        except CommitFailedError:
-            return open_or_create(folder, schema, column)  # another run added them first
+        _add_columns(folder, table, wanted, added)
+        delta.update_incremental()
     return delta
+
+
+def create_table(folder: str, schema: Schema, column: str | None) -> DeltaTable:
+    """Creates a table, partitioned by the column, or opens the one that another run created first."""
+    options = storage_options(folder)
+    if not is_uri(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+
+    def create() -> DeltaTable:
+        return DeltaTable.create(folder, schema, mode="ignore", partition_by=column, storage_options=options)
+
+    return _retry(folder, "the schema", create)  # of two that create it at once, one fails in spite of `ignore`
+
+
+def _add_columns(folder: str, table: str, wanted: Schema, added: list[Field]) -> None:
+    def commit(delta: DeltaTable) -> None:
+        if missing := _find_added(table, delta.schema(), wanted):  # else another run added them first
+            delta.alter.add_columns(missing)
+
+    _commit_with_retries(folder, ", ".join(field.name for field in added), commit)
 
 
 def make_nullable(schema: StructType) -> StructType:
@@ -216,13 +233,15 @@ def _add_actions(files: list[Row], column: str | None) -> list[AddAction | Remov
 
 def _commit_with_retries(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:
     """Commits to the latest version of the table; retries while other writers win."""
+    _retry(folder, key, lambda: commit(DeltaTable(folder, storage_options=storage_options(folder))))
+
+
+def _retry(folder: str, key: str, commit: Callable[[], Result]) -> Result:
     for attempt in range(MAX_COMMITS):
         try:
-            commit(DeltaTable(folder, storage_options=storage_options(folder)))
+            return commit()
         except CommitFailedError:
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 20)))  # noqa: S311 only spreads the writers in time
-        else:
-            return
     raise LakeError(f"{key} of {_name_of(folder)} could not be committed in {MAX_COMMITS} attempts: too many writers")
 
 

@@ -107,10 +107,21 @@ def draft_name(name: str) -> str:
 
 
 def settle(draft: Path, path: Path, whole: str = "") -> None:
-    """Renames a complete draft, unless another process was first; the file named `whole` marks a complete folder."""
+    """Renames a complete draft, unless another process was first; deletes nothing that another process may be reading.
+
+    Args:
+        draft: a file or folder.
+        path: its final name.
+        whole: file that marks a complete folder; a folder without it is renamed like a draft, for `orphans.py`.
+    """
     try:
+        if whole and path.exists() and not (path / whole).exists():
+            path.rename(path.with_name(draft_name(path.name)))
         draft.rename(path)
     except OSError:
-        shutil.rmtree(draft)
+        if draft.is_dir():
+            shutil.rmtree(draft)
+        else:
+            draft.unlink(missing_ok=True)
         if not (path / whole).exists():
             raise  # no other process created the same model

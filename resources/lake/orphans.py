@@ -16,7 +16,10 @@ from resources.lake.commits import open_table
 from resources.lake.lake import Lake
 
 ORPHAN_HOURS: Final = 168  # minimum age, as in Delta: readers of an older version may need its files until then
-_DRAFT: Final = re.compile(r"\..+\.[0-9a-f]{32}")  # as from `model_files.draft_name`
+_DRAFT: Final = re.compile(
+    r"\..+\.[0-9a-f]{32}"  # as from `model_files.draft_name`
+    r"|[0-9a-f]{64}\.\d+\.part"  # of a backbone, by commit 41041cd and earlier ones
+)
 
 
 def remove_orphans(lake: Lake) -> dict[str, int]:
@@ -36,7 +39,7 @@ def remove_orphans(lake: Lake) -> dict[str, int]:
 def _remove_drafts(folder: Path) -> int:
     """Removes drafts that were never renamed and returns their number."""
     before = time.time() - ORPHAN_HOURS * 3600
-    drafts = [path for path in folder.rglob(".*") if _DRAFT.fullmatch(path.name) and path.stat().st_mtime < before]
+    drafts = [path for path in folder.rglob("*") if _DRAFT.fullmatch(path.name) and path.stat().st_mtime < before]
     for draft in drafts:
         if draft.is_dir():
             shutil.rmtree(draft)

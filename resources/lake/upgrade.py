@@ -10,9 +10,8 @@ from deltalake import DeltaTable, Field, Schema
 from pyspark.sql import Row
 
 from pipeline.storage.cpu_timer import CpuTimer
-from pipeline.storage.object_stores import storage_options
 from pipeline.storage.parquet_writer import write_batches
-from resources.lake.commits import WHOLE_TABLE, LakeError, open_table, replace_rows, version_of
+from resources.lake.commits import WHOLE_TABLE, LakeError, create_table, open_table, replace_rows, version_of
 
 
 class FormerTable(NamedTuple):
@@ -42,7 +41,7 @@ def _copy(root: str, table: str, former: FormerTable) -> bool:
         return False
     columns = {RENAMED.get(name, name): stored[name] for name in former.columns if name in stored}
     schema = Schema([Field(name, field.type, metadata=field.metadata) for name, field in columns.items()])
-    DeltaTable.create(folder, schema, mode="ignore", storage_options=storage_options(folder))
+    create_table(folder, schema, None)
     rows = source.to_pyarrow_table(columns=[field.name for field in columns.values()]).rename_columns(list(columns))
     files = write_batches(iter(rows.to_batches()), rows.schema, folder, None, CpuTimer())
     try:

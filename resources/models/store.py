@@ -8,7 +8,6 @@ import atexit
 import hashlib
 import io
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -141,7 +140,6 @@ class ModelStore(dg.ConfigurableResource):
                 self._files.write(folder / name, content)
             self._files.write_note(folder / EVALUATION, report)
             return
-        shutil.rmtree(folder, ignore_errors=True)
         draft = folder.with_name(draft_name(folder.name))
         classifier.model.write().save(f"file://{draft}")
         for name, content in beside.items():

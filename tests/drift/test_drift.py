@@ -11,7 +11,9 @@ import dagster as dg
 import numpy as np
 import pytest
 from conftest import MakePhoto
+from deltalake.exceptions import DeltaError
 from PIL import Image
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from assets.daily import drift
@@ -341,6 +343,18 @@ def test_without_a_training_set_and_a_classifier_nothing_is_compared_and_nothing
 def test_a_lake_without_drift_warns_of_nothing(run: Run, tmp_path: Path) -> None:
     found = run(Lake(root=str(tmp_path))).get_asset_check_evaluations()
     assert [(each.passed, each.description) for each in found] == [(True, "0 days")] * 2
+
+
+def test_the_checks_fail_on_a_table_of_drift_that_cannot_be_read(run: Run, spark: SparkSession, tmp_path: Path) -> None:
+    lake = Lake(root=str(tmp_path))
+    foreign = spark.createDataFrame([(date.fromisoformat(CALM), "calm")], "day date, weather string")
+    lake.write("drift", foreign, [CALM])
+    with pytest.raises(AnalysisException, match="comparison"):
+        run(lake)
+    (log,) = (tmp_path / "drift" / "_delta_log").glob("*1.json")
+    log.write_text("half a lo")
+    with pytest.raises(DeltaError, match="Json error"):
+        run(lake)
 
 
 def test_rows_are_read_as_they_were_stored(spark: SparkSession) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from conftest import SIZE, MakePhoto
 from poisons import POISONS, load_or_die, poison, wait_forever
 
-from pipeline.embed import attempt, embedding
+from pipeline.embed import attempt, embedding, sandbox
 from pipeline.embed.backbone import Backbone, Embed, load_backbone
 from pipeline.embed.embedding import Embedding, embed_images
 from pipeline.embed.letterbox import letterbox
@@ -27,6 +28,7 @@ from pipeline.storage.cpu_timer import CpuTimer
 
 LIMITS = replace(DEFAULT_LIMITS, seconds=2.0, memory_bytes=2**28)
 BATCH_SIZE = 4
+PIPE_BYTES = 2**18  # more than a pipe holds that nobody reads
 
 
 @pytest.fixture
@@ -121,6 +123,29 @@ def test_a_child_that_dies_before_its_first_image_is_an_error_after_a_few_attemp
     monkeypatch.setattr(embedding, "load_backbone", lambda path: os._exit(7))
     with pytest.raises(SandboxError, match=f"{MAX_STARTS} children died before their first image: exit code 7"):
         embed(box, photos)
+
+
+def test_a_child_that_stops_reading_is_replaced_and_costs_no_row(
+    photos: list[bytes], tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "START_SECONDS", 1.0)
+    box, many = Sandbox(Embedding(tiny_backbone.path, SIZE, BATCH_SIZE, LIMITS)), photos * 100
+    expected = embed(box, many)
+    stopped = box._child._pid
+    os.kill(stopped, signal.SIGSTOP)
+    assert sum(map(len, many)) > PIPE_BYTES
+    assert embed(box, many) == expected
+    assert not is_alive(stopped)
+    box.close()
+
+
+def test_children_that_read_no_request_are_an_error(
+    box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "START_SECONDS", 1.0)
+    monkeypatch.setattr(sandbox, "run_child", lambda *_: os.kill(os.getpid(), signal.SIGSTOP))
+    with pytest.raises(SandboxError, match="3 children died before their first image: timed out"):
+        embed(box, photos * 100)
 
 
 def test_a_bug_is_an_error_and_not_a_reason(box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:

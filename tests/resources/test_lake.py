@@ -11,15 +11,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field, Schema
+from deltalake.schema import PrimitiveType
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.storage.parquet_writer import ROW_GROUP_BYTES
 from pipeline.storage.rows import Appended, rows_of
 from pipeline.storage.schema import parse_schema
+from resources.lake import commits
 from resources.lake.appended_table import AppendedTable
-from resources.lake.commits import WHOLE_TABLE, LakeError, check_files, open_or_create, replace_rows, version_of
+from resources.lake.commits import (
+    WHOLE_TABLE,
+    LakeError,
+    check_files,
+    create_table,
+    open_or_create,
+    replace_rows,
+    version_of,
+)
 from resources.lake.lake import Lake
 
 FRIDAY, SATURDAY, SUNDAY = "2026-11-20", "2026-11-21", "2026-11-22"
@@ -285,6 +295,30 @@ def test_a_table_of_an_earlier_version_gets_the_columns_added_since_and_no_other
     assert sorted(tuple(row) for row in stored.collect()) == [(*old[:2], None), (*new[:2], 2.0)]
     foreign = DeltaTable(lake.folder("review_queue")).to_pyarrow_table().to_pylist()
     assert {row["image_id"]: row["classifier"] for row in foreign} == {"a": None, "b": "v1"}
+
+
+def test_runs_that_create_a_table_at_once_all_open_it(tmp_path: Path) -> None:
+    schema = Schema([Field("image_id", PrimitiveType("string"))])
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            folder = str(tmp_path / str(number))
+            opened = list(pool.map(lambda _, folder=folder: create_table(folder, schema, None).schema(), range(8)))
+            assert opened == [schema] * 8
+
+
+def test_columns_that_cannot_be_added_are_an_error_after_a_few_attempts(
+    spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "MAX_COMMITS", 3)
+    lake.write("training_images", spark.createDataFrame([("a",)], "image_id string"), None)
+    taken = Path(lake.folder("training_images")) / "_delta_log" / f"{2:020}.json"
+    taken.mkdir()  # every attempt finds the next version taken
+    rows = spark.createDataFrame([("b", "shop")], "image_id string, group string")
+    with pytest.raises(LakeError, match=r"group of training_images could not be committed in 3 attempts"):
+        lake.write("training_images", rows, None)
+    taken.rmdir()
+    lake.write("training_images", rows, None)
+    assert ids_in_delta(lake, "training_images") == ["b"]
 
 
 def test_read_known_skips_days_that_were_never_written(spark: SparkSession, lake: Lake, make_day: MakeDay) -> None:

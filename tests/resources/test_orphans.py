@@ -73,6 +73,17 @@ def test_a_backbone_that_was_never_renamed_is_removed(lake: Lake, tiny_pretraine
     assert [path.name for path in folder.iterdir()] == [name]
 
 
+def test_a_draft_of_a_backbone_of_commit_41041cd_is_removed(lake: Lake) -> None:
+    folder = lake.models.folder / "backbone"
+    folder.mkdir(parents=True)
+    old, young, graph = (folder / f"{'ab' * 32}.{suffix}" for suffix in ("12.part", "34.part", "onnx"))
+    for path in (old, young, graph):
+        path.write_bytes(b"a graph")
+    age(old, graph)
+    assert remove_orphans(lake)["models"] == 1
+    assert sorted(folder.iterdir()) == [young, graph]
+
+
 def test_the_job_reports_the_removed_files(lake: Lake) -> None:
     age(*Path(lake.folder("images")).rglob("*.parquet"))
     orphan = Path(lake.folder("images")) / "orphan.parquet"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyspark
@@ -29,7 +30,7 @@ from pipeline.storage.stored_rows import StoredFile, StoredRows
 from pipeline.training import training_set
 from pipeline.training.classifier import Classifier, fit_classifier, predict, predict_holdout
 from pipeline.training.classifier_report import describe_classifier
-from pipeline.training.fitting import ClassifierParams, _probabilities
+from pipeline.training.fitting import ClassifierParams, _probabilities, fit_pipeline
 from pipeline.training.heads import HeadError, build_head
 from pipeline.training.training_set import TRAINING_SET, TrainingError, identify, list_training_set, select_labelled
 from resources.lake.lake import Lake
@@ -206,6 +207,17 @@ def test_a_grid_search_tries_every_combination_and_fits_the_best(features: DataF
     assert (head.getRegParam(), head.getMaxIter()) == (chosen["best"]["regParam"], chosen["best"]["maxIter"])
     assert (chosen["best"]["regParam"], chosen["best"]["maxIter"]) == (0.01, 2), "the others barely learn"
     assert json.loads(json.dumps(fitted.report)) == fitted.report
+
+
+def test_a_grid_search_learns_nothing_from_near_duplicates_of_the_images_it_is_scored_on(spark: SparkSession) -> None:
+    """Vectors and labels are noise: only a copy in another fold could tell a label."""
+    random, rows = np.random.default_rng(0), []
+    for group in range(40):
+        vector, label = random.normal(size=48).tolist(), "red" if group % 2 else "blue"
+        rows += [(f"{group}-{copy}", f"{group}", label, vector) for copy in range(3)]
+    train = spark.createDataFrame(rows, "image_id string, group string, label string, features array<float>")
+    _, chosen = fit_pipeline(train.cache(), ClassifierParams(params={"maxIter": 5}, grid={"regParam": [0.0, 0.1]}))
+    assert [each["accuracy"] for each in chosen["tried"]] == pytest.approx([0.5, 0.5], abs=0.2)
 
 
 @pytest.mark.parametrize(("head", "param"), [("linear_svc", "regParam"), ("gradient_boosted_trees", "stepSize")])
@@ -454,6 +466,26 @@ def test_a_damaged_classifier_is_refused_and_repaired_by_saving_it_again(
     assert store.find_classifier("classifier").report == classifier.report
 
 
+def test_a_model_that_another_run_stored_meanwhile_is_kept_for_the_days_that_load_it(
+    store: ModelStore, classifier: Classifier
+) -> None:
+    folder = store.lake.models.folder / "classifier" / classifier.version
+
+    class OvertakenStore(ModelStore):
+        """Another run stores the model after this one has looked for it and before it stores its own."""
+
+        def read_evaluation(self, version: str) -> dict[str, Any] | None:
+            found = super().read_evaluation(version)
+            if found is None:
+                store.save("classifier", classifier)
+                (folder / "being loaded").touch()
+            return found
+
+    OvertakenStore(lake=store.lake, spark=store.spark).save("classifier", classifier)
+    assert (folder / "being loaded").exists()
+    assert [path.name for path in folder.parent.iterdir()] == [classifier.version], "the draft is removed"
+
+
 PLAIN_SPARK = """
 import importlib.util, json, sys
 site_packages, features, model = sys.argv[1:]
@@ -511,7 +543,8 @@ def test_versions_equal_those_of_commit_41041cd(spark: SparkSession, monkeypatch
     labelled = select_labelled(spark.createDataFrame(rows, f"{columns}, split_alone string"))
     assert identify(labelled, "b", ClassifierParams()) == "fd7d7322ffc21ae4"
     others = ClassifierParams("linear_svc", "standard", {"maxIter": 3}, {"regParam": [0.1, 1.0]}, 4, 7, 0.9, 3)
-    assert identify(labelled, "b", others) == "be9b5ee199fce4a0"
+    assert identify(labelled, "b", replace(others, grid={})) == "ce21c639016e8f48"
+    assert identify(labelled, "b", others) != "be9b5ee199fce4a0", "its search folded by image"
 
 
 def test_a_stored_calibration_with_the_former_target_name_is_read(classifier: Classifier) -> None:
