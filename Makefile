@@ -11,7 +11,8 @@ UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
 export UV_PYTHON_DOWNLOADS := never
-export DAGSTER_HOME := $(CURDIR)
+# An exported DAGSTER_HOME wins.
+export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup heic demo dev ui-read-only explain bench test test-all test-faults test-ui check docs-configuration format lock
@@ -19,7 +20,7 @@ export DAGSTER_HOME := $(CURDIR)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-setup: .venv/installed ## make the environment in .venv
+setup: .venv/installed .env ## make the environment in .venv
 
 .venv/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"Daylight needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is {v[0]}.{v[1]}: run make PYTHON=/path/to/python3.11")'
@@ -28,8 +29,12 @@ setup: .venv/installed ## make the environment in .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@echo "DAGSTER_HOME=$(CURDIR)" > .env
 	@touch $@
+
+# Dagster's commands read .env, and what it says overrides the environment.
+.env: Makefile
+	@grep -vsx 'DAGSTER_HOME=$(CURDIR)' .env > .env.new; grep -qs '^DAGSTER_HOME=' .env.new || echo 'DAGSTER_HOME=$${DAGSTER_HOME:-$(CURDIR)}' >> .env.new
+	@mv .env.new .env
 
 heic: setup ## decode HEIC photos too: adds a package with a GPL encoder (docs/images.md)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements-heic.lock
