@@ -6,15 +6,12 @@ by `read_settings`, never at import. Options of one launch do not belong here: t
 
 import difflib
 import os
-import re
 from collections.abc import Callable
 from datetime import date, time
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -22,73 +19,35 @@ from pipeline.daily.due_days import DueDays, parse_quiet_days
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.quality import FLAGS, parse_flags
 from pipeline.evaluation.gate_rules import Thresholds
-from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.reviews.audit import AuditSize
-from pipeline.storage.object_stores import check_uri, is_uri
+from resources.notify.receiver import Receiver, parse_receiver
+from resources.setting_types import (
+    ClockTime,
+    Count,
+    Day,
+    Days,
+    File,
+    Flags,
+    Folder,
+    Memory,
+    NameOrPath,
+    NotifyFormat,
+    PixelScaling,
+    Positive,
+    Precision,
+    QuietDaysText,
+    ReceiverText,
+    Share,
+    Size,
+    TimeZone,
+    Url,
+    describe_bounds,
+    format_default,
+)
 from resources.settings_file import FILE_NAME, SettingError, read_file
 
 PREFIX: Final = "DAYLIGHT_"
 RENAMED: Final = {"audit_least": "audit_min", "audit_most": "audit_max", "keep_pictures_days": "keep_images_days"}
-
-
-def _resolve_path(path: str) -> str:
-    if not path or is_uri(path):
-        return path
-    try:
-        return str(Path(path).expanduser().resolve())
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path!r:.60} is not a path here ({error})") from error
-
-
-def _resolve_folder(folder: str) -> str:
-    if not is_uri(folder):
-        return _resolve_path(folder)
-    check_uri(folder)
-    return folder.rstrip("/")
-
-
-Folder = Annotated[str, AfterValidator(_resolve_folder)]
-File = Annotated[str, AfterValidator(_resolve_path)]
-NameOrPath = Annotated[str, AfterValidator(lambda text: _resolve_path(text) if "/" in text or "." in text else text)]
-
-
-def _check_year(day: date) -> date:
-    if not 2000 <= day.year < 2100:
-        raise ValueError(f"{day} is not a day of this century: write a day such as 2026-01-01")
-    return day
-
-
-def _check_time(text: str) -> str:
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
-        raise ValueError(f"{text!r:.40} is no time of day: write text such as 09:00")
-    return text
-
-
-def _check_zone(text: str) -> str:
-    try:
-        return ZoneInfo(text).key
-    except (KeyError, ValueError, OSError):  # unknown; not a name; the name of a folder
-        raise ValueError(f"{text!r:.40} is no time zone: write text such as Europe/Berlin") from None
-
-
-def _check_quiet_days(text: str) -> str:
-    parse_quiet_days(text)
-    return text
-
-
-ClockTime = Annotated[str, AfterValidator(_check_time)]
-TimeZone = Annotated[str, AfterValidator(_check_zone)]
-QuietDaysText = Annotated[str, AfterValidator(_check_quiet_days)]
-Day = Annotated[date, AfterValidator(_check_year)]
-Flags = Annotated[str, AfterValidator(lambda text: ",".join(parse_flags(text)))]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Days = Annotated[int, Field(ge=0, le=36_524)]
-Memory = Annotated[int, Field(ge=1, le=2**40 - 1)]
-Precision = Literal["auto", "fp32", "int8"]
-PixelScaling = Literal[("", *SCALINGS)]  # type: ignore[valid-type]
 
 
 def _setting(default: Any, description: str) -> Any:
@@ -124,6 +83,12 @@ class Settings(BaseSettings):
     deadline: ClockTime = _setting("09:00", "Time of day at which the predictions of the day before are due.")
     time_zone: TimeZone = _setting("UTC", "Time zone of the days, of the deadline and of the schedule `every_morning`.")
     quiet_days: QuietDaysText = _setting("", "Weekdays and days without images, such as `Sat, Sun, 2026-12-25`.")
+    notify: ReceiverText = _setting(
+        SecretStr(""), "Webhook URL or command that gets a message when something is wrong."
+    )
+    notify_format: NotifyFormat = _setting("auto", "Shape of the messages for a webhook; `auto`: by its host.")
+    ui_url: Url = _setting("http://127.0.0.1:3000", "Address of Dagster's UI, for the links in messages.")
+    review_days: Days = _setting(7, "Days until a message says that a review queue has no answer; 0: never.")
     spark_master: str = _setting("local[*]", "Spark master: `local[*]`, `spark://host:7077`, or `sc://host` (Connect).")
     accuracy_floor: Share = _setting(0.8, "Minimum accuracy of a candidate on the holdout.")
     recall_floor: Share = _setting(0.5, "Minimum recall of every class on the holdout.")
@@ -186,6 +151,12 @@ class Settings(BaseSettings):
         return DueDays(self.start_day, deadline, zone, parse_quiet_days(self.quiet_days))
 
     @property
+    def receiver(self) -> Receiver | None:
+        """Who gets the messages; None if nobody does."""
+        text = self.notify.get_secret_value()
+        return parse_receiver(text, self.notify_format) if text else None
+
+    @property
     def backbone_version(self) -> str:
         """Code version of the asset `backbone`: every setting that determines its graph."""
         parts = (self.backbone, self.precision, self.weights, self.features_tensor, self.pixel_scaling)
@@ -231,29 +202,6 @@ def read_settings() -> Settings:
         raise SettingError(_explain(error.errors()[0])) from None  # pydantic's own text repeats the value
 
 
-def describe_bounds(field: FieldInfo) -> str:
-    """Describes the values that a setting accepts, as the object of "write"; empty for any text."""
-    bounds: dict[str, float] = {}
-    for each in field.metadata:
-        bounds |= {name: getattr(each, name) for name in ("ge", "gt", "le") if hasattr(each, name)}
-    if choices := get_args(field.annotation):
-        return " or ".join(filter(None, choices))
-    if field.annotation is date:
-        return "a day"
-    if field.annotation is int:
-        return f"a whole number from {bounds['ge']} to {bounds['le']}"
-    if field.annotation is float:
-        return "a number above 0" if "gt" in bounds else "a share between 0 and 1"
-    return ""
-
-
-def format_default(field: FieldInfo) -> str:
-    """Writes the default of a setting as a user would."""
-    if field.default_factory:
-        return str(field.examples[0]) if field.examples else ""
-    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
-
-
 def _explain(error: ErrorDetails) -> str:
     """Explains an error of pydantic in one sentence."""
     if not error["loc"]:
@@ -266,6 +214,8 @@ def _explain(error: ErrorDetails) -> str:
     if error["type"] == "value_error":
         return f"{key} cannot be used: {error['ctx']['error']}"
     field = Settings.model_fields[name]
+    if field.annotation is SecretStr:
+        return f"{key} cannot be used: write one text"
     bounds = describe_bounds(field)
     if get_args(field.annotation):
         return f"{key} is {error['input']!r:.80}; it can be {bounds}"

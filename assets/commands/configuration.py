@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from resources.settings import PREFIX, RENAMED, Settings, describe_bounds, format_default
+from resources.setting_types import describe_bounds, format_default
+from resources.settings import PREFIX, RENAMED, Settings
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "configuration.md"
 INTRODUCTION: Final = """\

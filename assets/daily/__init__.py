@@ -38,7 +38,7 @@ def make_every_morning(time_zone: str) -> dg.ScheduleDefinition:
 def build(settings: Settings) -> dg.Definitions:
     """Collects the assets and checks of this package, with the days that the settings name."""
     from assets.daily.late_files import late_files
-    from assets.daily.missing_day import missing_day
+    from assets.daily.missing_day import make_missing_day
 
     package, days = sys.modules[__name__], days_since(settings.start_day, settings.time_zone)
     assets = cast("list[dg.AssetsDefinition]", dg.load_assets_from_package_module(package))
@@ -47,5 +47,5 @@ def build(settings: Settings) -> dg.Definitions:
         asset_checks=dg.load_asset_checks_from_package_module(package),
         jobs=[daily],
         schedules=[make_every_morning(settings.time_zone)],
-        sensors=[late_files, missing_day],
+        sensors=[late_files, make_missing_day(settings)],
     )

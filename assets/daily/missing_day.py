@@ -5,7 +5,10 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from pipeline.daily.due_days import find_missing
+from resources.instance.alerts import Alerts, default_status
+from resources.instance.cures import find_cure
 from resources.instance.predicted_days import PREDICTIONS, describe_attempt, list_predicted
+from resources.notify.message import Kind
 from resources.settings import Settings
 
 
@@ -21,10 +24,14 @@ def every_due_day_has_predictions(
     return dg.AssetCheckResult(passed=not missing, description=describe_missing(context.instance, settings, missing))
 
 
-@dg.sensor(minimum_interval_seconds=60)
-def missing_day(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SensorResult:
-    """Turns the check every_due_day_has_predictions red within a minute of the deadline, and green once the day ran."""
+def judge_due_days(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SensorResult:
+    """Turns the check every_due_day_has_predictions red within a minute of the deadline, and green once the day ran.
+
+    Each missing day is one message to DAYLIGHT_NOTIFY.
+    """
     missing = list_missing(context.instance, settings, datetime.now(UTC))
+    for day in missing:
+        report_missing(Alerts(context.instance, settings), day)
     state = ", ".join(map(str, missing)) or "none"
     if state == context.cursor:
         return dg.SensorResult(skip_reason=f"missing days: {state}, as before")
@@ -35,6 +42,27 @@ def missing_day(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[
         description=describe_missing(context.instance, settings, missing),
     )
     return dg.SensorResult(asset_events=[evaluation], cursor=state, skip_reason=f"missing days: {state}")
+
+
+def make_missing_day(settings: Settings) -> dg.SensorDefinition:
+    """Makes the sensor, which is on where DAYLIGHT_NOTIFY is set."""
+    declare = dg.sensor(name="missing_day", minimum_interval_seconds=60, default_status=default_status(settings))
+    return declare(judge_due_days)
+
+
+def report_missing(alerts: Alerts, day: date) -> None:
+    """Writes the message about a missing day."""
+    due, attempt = alerts.settings.due_days.deadline_of(day), describe_attempt(alerts.instance, str(day))
+    alerts.post(
+        Kind.MISSING_DAY,
+        (str(day),),
+        title=f"{day} has no predictions",
+        what=f"They were due at {due:%Y-%m-%d %H:%M} {alerts.settings.time_zone}; there was {attempt} for the day",
+        when=due,
+        day=str(day),
+        cure=find_cure(every_due_day_has_predictions.check_key.name),
+        page=f"assets/predictions?view=partitions&partition={day}",
+    )
 
 
 def list_missing(instance: dg.DagsterInstance, settings: Settings, now: datetime) -> list[date]:

@@ -10,6 +10,11 @@ def will_be_retried(run: dg.DagsterRun) -> bool:
     return run.status == dg.DagsterRunStatus.FAILURE and run.tags.get("dagster/will_retry") == "true"
 
 
+def has_newer_attempt(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether someone, or Dagster, started this run again."""
+    return bool(instance.get_runs(dg.RunsFilter(tags={"dagster/parent_run_id": run.run_id}), limit=1))
+
+
 def is_under_way(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the newest attempt of this run is waiting, in progress or about to be retried."""
     again = instance.get_runs(dg.RunsFilter(tags={"dagster/root_run_id": run.run_id}), limit=1)  # newest first

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
-from assets.daily.missing_day import describe_missing, every_due_day_has_predictions, list_missing, missing_day
+from assets.daily.missing_day import describe_missing, every_due_day_has_predictions, list_missing, make_missing_day
 from assets.daily.partitions import days_since
 from resources.settings import Settings, read_settings
 
@@ -64,7 +64,7 @@ def test_the_reason_says_what_became_of_the_day(instance: dg.DagsterInstance) ->
 def test_the_sensor_turns_the_check_red_once_and_green_again(instance: dg.DagsterInstance, settings: Settings) -> None:
     def tick(cursor: str | None) -> dg.SensorResult:
         with dg.build_sensor_context(instance, cursor, resources={"settings": settings}) as context:
-            return missing_day(context)
+            return make_missing_day(settings)(context)
 
     yesterday = TODAY - timedelta(days=1)
     run_day(instance, yesterday - timedelta(days=1))

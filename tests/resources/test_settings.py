@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from assets.commands.configuration import PAGE, write_configuration
 from pipeline.embed.limits import Limits
@@ -39,6 +40,10 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         "deadline": "09:00",
         "time_zone": "UTC",
         "quiet_days": "",
+        "notify": SecretStr(""),
+        "notify_format": "auto",
+        "ui_url": "http://127.0.0.1:3000",
+        "review_days": 7,
         "spark_master": "local[*]",
         "accuracy_floor": 0.8,
         "recall_floor": 0.5,
@@ -83,6 +88,10 @@ VALUES = {
     "deadline": "17:30",
     "time_zone": "Asia/Tokyo",
     "quiet_days": "Sun 2026-12-25",
+    "notify": "https://hooks.slack.com/services/SEKRET",
+    "notify_format": "slack",
+    "ui_url": "https://dagster.example.com/daylight/",
+    "review_days": "3",
     "spark_master": "spark://h:7077",
     "accuracy_floor": "0.25",
     "recall_floor": "0.75",
@@ -131,6 +140,10 @@ def assert_all_are_read(folder: Path) -> None:
         "deadline": "17:30",
         "time_zone": "Asia/Tokyo",
         "quiet_days": "Sun 2026-12-25",
+        "notify": SecretStr("https://hooks.slack.com/services/SEKRET"),
+        "notify_format": "slack",
+        "ui_url": "https://dagster.example.com/daylight",
+        "review_days": 3,
         "spark_master": "spark://h:7077",
         "accuracy_floor": 0.25,
         "recall_floor": 0.75,
@@ -374,6 +387,12 @@ def test_the_page_of_settings_is_fresh() -> None:
         ("DAYLIGHT_LAKE", "s3://[", "is not a URI"),
         ("DAYLIGHT_LAKE", "~nobody-of-this-name/lake", "is not a path here"),
         ("DAYLIGHT_START_DAY", "0", "is not a day of this century"),
+        ("DAYLIGHT_NOTIFY", "https://", "is not the URL of a webhook"),
+        ("DAYLIGHT_NOTIFY", "ftp://SEKRET.example.com/x", "is not the URL of a webhook"),
+        ("DAYLIGHT_NOTIFY", "https://example.com/SE KRETSEKRET", "is not the URL of a webhook"),
+        ("DAYLIGHT_NOTIFY", "https://example.com:99999/SEKRET", "is not the URL of a webhook"),
+        ("DAYLIGHT_NOTIFY", "mail 'SEKRET", "it is not a command (No closing quotation)"),
+        ("DAYLIGHT_UI_URL", "dagster.example.com", "is no URL: write text such as http://127.0.0.1:3000"),
         ("DAYLIGHT_DEADLINE", "9 am", "'9 am' is no time of day: write text such as 09:00"),
         ("DAYLIGHT_DEADLINE", "24:00", "is no time of day"),
         ("DAYLIGHT_TIME_ZONE", "Mars/Olympus", "is no time zone: write text such as Europe/Berlin"),
@@ -443,3 +462,17 @@ def test_a_link_to_no_file_is_an_error(folder: Path) -> None:
     (folder / "daylight.yaml").symlink_to(folder / "missing")
     with pytest.raises(SettingError, match="cannot be read: No such file"):
         read_settings()
+
+
+def test_the_receiver_of_messages_is_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAYLIGHT_NOTIFY", "https://hooks.slack.com/services/SEKRET")
+    settings = read_settings()
+    assert settings.receiver is not None
+    assert settings.receiver.shape == "slack"
+    for text in (repr(settings), str(settings), settings.model_dump_json(), repr(settings.receiver)):
+        assert "SEKRET" not in text
+    monkeypatch.delenv("DAYLIGHT_NOTIFY")
+    (folder / "daylight.yaml").write_text("notify: [https://hooks.slack.com/services/SEKRET]\n")
+    with pytest.raises(SettingError) as error:
+        read_settings()
+    assert str(error.value) == "notify in daylight.yaml cannot be used: write one text"

@@ -1,0 +1,58 @@
+"""The sensor `unanswered_reviews`: finds review queues without any answer for days."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+
+from pipeline.reviews.filled_forms import NO_FORMS, read_forms
+from resources.instance.alerts import Alerts
+from resources.landing import LandingZone
+from resources.notify.message import Kind
+from resources.settings import Settings
+
+FORM: Final = dg.AssetKey("review_form")
+LOOK_BACK: Final = timedelta(days=7)  # after a queue became overdue
+RECORDS: Final = 1000
+
+
+def report_unanswered_reviews(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], landing_zone: LandingZone
+) -> dg.SkipReason:
+    """Writes a message about each day whose review form is DAYLIGHT_REVIEW_DAYS old and has no answer."""
+    if not settings.review_days:
+        return dg.SkipReason("DAYLIGHT_REVIEW_DAYS is 0")
+    now, patience = datetime.now(UTC), timedelta(days=settings.review_days)
+    made = list_forms(context.instance, now - patience - LOOK_BACK)
+    overdue = {day: form for day, form in made.items() if form[0] <= now - patience}
+    folder = landing_zone.review_folder() if overdue else None
+    answered = set((read_forms(folder) if folder else NO_FORMS).days)
+    unanswered = {day: form for day, form in overdue.items() if day not in answered}
+    for day, (moment, count) in unanswered.items():
+        Alerts(context.instance, settings).post(
+            Kind.UNANSWERED_REVIEWS,
+            (day,),
+            title=f"The review queue of {day} is unanswered",
+            what=f"{count} images have waited for a label since {moment:%Y-%m-%d}",
+            when=now,
+            day=day,
+            cure=f"Fill in the form and put it into {landing_zone.landing}/reviews; docs/reviews.md tells how",
+            page=f"assets/review_form?view=partitions&partition={day}",
+        )
+    return dg.SkipReason(f"{len(unanswered)} queues are unanswered after {settings.review_days} days")
+
+
+def list_forms(instance: dg.DagsterInstance, since: datetime) -> dict[str, tuple[datetime, int]]:
+    """Lists the days whose forms were made since then, with the time of the newest form and its number of images."""
+    forms: dict[str, tuple[datetime, int]] = {}
+    wanted, cursor, has_more = dg.AssetRecordsFilter(FORM, after_timestamp=since.timestamp()), None, True
+    while has_more:
+        found = instance.fetch_materializations(wanted, limit=RECORDS, cursor=cursor)  # newest first
+        cursor, has_more = found.cursor, found.has_more
+        for record in found.records:
+            event = record.asset_materialization
+            if event and event.partition:
+                count = event.metadata.get("dagster/partition_row_count", dg.IntMetadataValue(0)).value
+                made = datetime.fromtimestamp(record.timestamp, UTC)
+                forms.setdefault(event.partition, (made, count if isinstance(count, int) else 0))
+    return {day: form for day, form in forms.items() if form[1]}

@@ -1,0 +1,99 @@
+"""Ended runs: which runs ended since the last look, why they failed, and which checks failed in them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import dagster as dg
+
+RUNS: Final = 25  # of a look
+EVENTS: Final = {
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.RUN_FAILURE,
+}
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run that ended.
+
+    Attributes:
+        run: the run.
+        when: when it ended.
+        errors: class and text of the error of each failed step that is no failed check.
+        failed_checks: evaluations that did not pass.
+        said: what Dagster says about the end.
+    """
+
+    run: dg.DagsterRun
+    when: datetime
+    errors: tuple[tuple[str, str], ...]
+    failed_checks: tuple[dg.AssetCheckEvaluation, ...]
+    said: str
+
+    @property
+    def is_red(self) -> bool:
+        """Whether the run failed."""
+        return self.run.status == dg.DagsterRunStatus.FAILURE
+
+    @property
+    def days(self) -> str:
+        """The day or the range of days of the run; empty if it has none."""
+        tags = self.run.tags
+        first = tags.get("dagster/asset_partition_range_start", tags.get("dagster/partition", ""))
+        last = tags.get("dagster/asset_partition_range_end", first)
+        return first if first == last else f"{first} to {last}"
+
+    @property
+    def job(self) -> str:
+        """The job, or the assets that were launched without one."""
+        assets = sorted(key.to_user_string() for key in self.run.asset_selection or ())
+        is_adhoc = self.run.job_name.startswith("__") and assets
+        return ", ".join(assets) if is_adhoc else self.run.job_name
+
+
+def list_ended(
+    instance: dg.DagsterInstance, kind: dg.DagsterEventType, cursor: str | None
+) -> tuple[list[EndedRun], str]:
+    """Lists the runs that ended this way after the cursor, oldest first, and the next cursor; none without a cursor."""
+    if cursor is None:
+        return [], instance.fetch_run_status_changes(kind, limit=1).cursor
+    found = instance.fetch_run_status_changes(kind, limit=RUNS, cursor=cursor, ascending=True)
+    return [ended for record in found.records for ended in read_ended(instance, record.run_id)], found.cursor
+
+
+def read_ended(instance: dg.DagsterInstance, run_id: str) -> Iterator[EndedRun]:
+    """Yields the run with its failures, unless it was deleted."""
+    record = instance.get_run_record_by_id(run_id)
+    if record is None:
+        return
+    events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=EVENTS) if entry.dagster_event]
+    of_checks = [event for event in events if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION]
+    judged = [(event.step_key, event.asset_check_evaluation_data) for event in of_checks]
+    refusing = {step for step, check in judged if blocks(check)}
+    failures = [event for event in events if event.is_step_failure and event.step_key not in refusing]
+    ends = [event for event in events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
+    yield EndedRun(
+        run=record.dagster_run,
+        when=datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC),
+        errors=tuple(_find_error(event) for event in failures),
+        failed_checks=tuple(check for _, check in judged if not check.passed),
+        said=ends[-1].message or "" if ends else "",
+    )
+
+
+def blocks(check: dg.AssetCheckEvaluation) -> bool:
+    """Whether a failed check made its run fail."""
+    return bool(not check.passed and check.blocking and check.severity == dg.AssetCheckSeverity.ERROR)
+
+
+def _find_error(event: dg.DagsterEvent) -> tuple[str, str]:
+    """Finds name and text of the error in a failed step, not those of Dagster's wrapping."""
+    error = event.step_failure_data.error
+    while error and error.cause and (error.cls_name or "").startswith("Dagster"):
+        error = error.cause
+    if error is None:
+        return "", event.message or ""
+    return error.cls_name or "", error.message.strip()
