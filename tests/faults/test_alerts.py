@@ -17,6 +17,7 @@ import pytest
 from deployment import PROJECT
 from mailboxes import Webhook, open_webhook
 
+from assets.daily.missing_day import every_due_day_has_predictions
 from assets.daily.partitions import days_since
 from resources.instance.alerts import open_outbox
 from resources.notify.message import Kind
@@ -143,6 +144,9 @@ def test_every_kind_of_message_arrives_twice_with_its_own_id_over_a_kill_and_a_r
             daemon.stop(signal.SIGTERM)
             daemon.start()
             daemon.wait_until(lambda: len(outbox.list_parcels(DELIVERED)) == 10, "not all was delivered")
+            recorded = instance.get_latest_asset_check_evaluation_record(every_due_day_has_predictions.check_key)
+            assert recorded
+            assert not recorded.evaluation.passed
         finally:
             daemon.clean_up()
     kinds = {body["id"]: body["kind"] for body in webhook.bodies}

@@ -119,13 +119,14 @@ def test_a_failed_day_shows_which_check_failed_and_why(pages: WebPages, predicte
     (Path("landing") / "days" / DAY / "no image.jpg").write_bytes(b"no image")
     run_id = pages.launch_run("images", "image_features", "predictions", "review_queue", day=DAY)
     assert pages.status_of(run_id) == "FAILURE"
-    (failed,) = [
-        event["evaluation"]
+    failed = {
+        event["evaluation"]["checkName"]: event["evaluation"]["description"]
         for event in pages.events_of(run_id, "AssetCheckEvaluationEvent")
         if not event["evaluation"]["success"]
-    ]
-    assert failed["checkName"] == "rejected_files_are_few"
-    assert f"{DAY} (1 of 4 rejected)" in failed["description"]
+    }
+    assert set(failed) == {"rejected_files_are_few", "every_due_day_has_predictions"}
+    assert f"{DAY} (1 of 4 rejected)" in failed["rejected_files_are_few"]
+    assert "Launch the job daily" in failed["every_due_day_has_predictions"], "a backfill does not hide yesterday"
     assert pages.maker_of("review_queue") == predicted, "nobody is sent a day that is red"
 
 
