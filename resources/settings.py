@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     max_pixels: Size = _setting(DEFAULT_LIMITS.pixels, "Maximum number of pixels of an image.")
     max_seconds: Positive = _setting(DEFAULT_LIMITS.seconds, "Maximum time to decode and embed an image, in seconds.")
     max_memory_bytes: Memory = _setting(DEFAULT_LIMITS.memory_bytes, "Memory limit of the embedding process, in bytes.")
+    commit_seconds: Positive = _setting(
+        60.0, "Interval in which finished embeddings are stored while a run goes on, in seconds."
+    )
     max_rejected_share: Share = _setting(0.05, "Maximum share of rejected files of a day.")
     review_flags: Flags = _setting(
         "", f"Quality flags whose images go to review instead of being answered, of {', '.join(FLAGS)}."

@@ -39,7 +39,7 @@ class CacheTable(Protocol):
         """All rows, in the columns of `CACHE_SCHEMA`."""
 
     def append(self, rows: LazyRows) -> Appended:
-        """Computes rows and adds them in one commit."""
+        """Computes rows and adds them; those that were computed stay if others fail."""
 
     def list_appended(self) -> Sequence[Appended]:
         """Past appends, as far back as the log goes."""
@@ -110,7 +110,7 @@ def embed_with_cache(
         log: logs a sentence before images are embedded again because the decoder has changed.
 
     Raises:
-        Exception: from `cache.check_content` or `cache.append`; nothing is stored then.
+        Exception: from `cache.check_content`, or from `cache.append`, which keeps what was embedded.
     """
     wanted = find_images(images, ids)
     cached, former = cache.read(), dict[str, str]()

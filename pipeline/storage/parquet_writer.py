@@ -1,6 +1,7 @@
 """Parquet writer: executors write files under final, unique names, invisible until the lake commits them."""
 
 import math
+import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 from uuid import uuid4
@@ -19,26 +20,49 @@ MAX_DICTIONARY_VALUES: Final = 256
 
 
 def write_batches(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: str, column: str | None, cpu_timer: CpuTimer
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    folder: str,
+    column: str | None,
+    cpu_timer: CpuTimer,
+    run: str = "",
+    max_seconds: float = math.inf,
 ) -> Iterator[dict[str, object]]:
     """Writes the rows of a task below a folder, under `<column>=<value>/` if the table is partitioned.
 
     Runs in the executors. Partition values (days, digests) are not escaped in paths.
 
+    Args:
+        batches: rows of the task.
+        schema: columns of the table.
+        folder: folder of the table.
+        column: partition column; None in a table without.
+        cpu_timer: gets the CPU-seconds of writing.
+        run: folder of the files, below that of their partition; by default one of this task.
+        max_seconds: time to compute and write rows after which their files are closed and others begun.
+
     Yields:
         `path` below the folder, `size` in bytes, number of `rows` and partition `value`, for each file.
     """
-    run = uuid4().hex
-    writers: dict[str | None, _FileWriter] = {}
+    run = run or uuid4().hex
+    begun, writers = time.monotonic(), dict[str | None, _FileWriter]()
     for batch in batches:
         for value, table in _split(pa.Table.from_batches([batch]).cast(schema), column):
             if value not in writers:
                 writers[value] = _FileWriter(folder, f"{column}={value}/{run}" if column else run, table)
             writers[value].write(table)
+        if time.monotonic() - begun >= max_seconds:
+            yield from _close(writers)
+            begun = time.monotonic()
         cpu_timer.lap("write")
-    for value, writer in writers.items():
-        yield writer.close() | {"value": value}
+    yield from _close(writers)
     cpu_timer.lap("write")
+
+
+def _close(writers: dict[str | None, "_FileWriter"]) -> Iterator[dict[str, object]]:
+    while writers:
+        value, writer = writers.popitem()
+        yield writer.close() | {"value": value}
 
 
 def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa.Table]]:

@@ -3,9 +3,10 @@
 Writing in the same worker keeps image bytes and features out of the JVM (docs/decisions.md).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -21,8 +22,16 @@ WRITTEN: Final = "path string, size long, rows long, value string, cpu_seconds m
 """A written file: path below the folder, bytes, row count, partition value, and, in one file per task, its CPU-seconds
 by stage."""
 
-Write = Callable[[str, StructType, str | None], list[Row]]
 Batches = Iterator[pa.RecordBatch]
+
+
+class Write(Protocol):
+    """Computes rows and writes them; returns one row per file, as in `WRITTEN`."""
+
+    def __call__(
+        self, folder: str, schema: StructType, column: str | None, run: str = "", max_seconds: float = math.inf
+    ) -> list[Row]:
+        """Arguments as of `write_batches`; files are complete, one after another, before the call returns."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,7 @@ class LazyRows:
     Attributes:
         frame: the rows as a lazy frame.
         schema: schema of the rows, with comments.
-        write_to: computes the rows and writes them, given folder, schema and partition column (or None). Returns one
-            row per file, as in `WRITTEN`. Retried tasks leave orphaned files, but no duplicate rows.
+        write_to: computes the rows and writes them. Retried tasks leave orphaned files that it does not return.
     """
 
     frame: DataFrame
@@ -95,16 +103,19 @@ def _write_with(
 ) -> Write:
     """Makes `LazyRows.write_to` for `mapInArrow` or `mapInPandas`; `pack` converts the written files to a batch."""
 
-    def write(folder: str, stored: StructType, column: str | None) -> list[Row]:
-        arrow_schema = to_arrow_schema(stored, timezone="UTC")
+    def write(
+        folder: str, schema: StructType, column: str | None, run: str = "", max_seconds: float = math.inf
+    ) -> list[Row]:
+        arrow_schema = to_arrow_schema(schema, timezone="UTC")
 
-        def run(batches: Iterator[Any]) -> Iterator[pd.DataFrame | pa.RecordBatch]:
+        def write_task(batches: Iterator[Any]) -> Iterator[pd.DataFrame | pa.RecordBatch]:
             cpu_timer = CpuTimer()
-            files = list(write_batches(make(batches, cpu_timer), arrow_schema, folder, column, cpu_timer))
+            made = make(batches, cpu_timer)
+            files = list(write_batches(made, arrow_schema, folder, column, cpu_timer, run, max_seconds))
             for file in files[:1]:  # the seconds of the whole task
                 file["cpu_seconds"] = dict(cpu_timer.seconds)
             yield pack(files)
 
-        return map_in(run, WRITTEN).collect()
+        return map_in(write_task, WRITTEN).collect()
 
     return write

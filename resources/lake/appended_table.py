@@ -1,13 +1,15 @@
 """Appended tables: tables of the lake that only grow, partitioned by one column, such as the feature cache.
 
-Any number of runs may append at once, so readers must tolerate duplicates.
+Any number of runs may append at once, so readers must tolerate duplicates. What workers have finished is committed
+while they go on (`portions.py`), so a killed run has to repeat little.
 """
 
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import uuid4
 
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
@@ -15,25 +17,31 @@ from pyspark.sql.types import StructType
 from pipeline.storage.rows import Appended, LazyRows
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.commits import (
-    append_rows,
-    check_files,
     check_values,
     list_files,
     make_nullable,
     open_or_create,
     open_table,
 )
+from resources.lake.portions import PortionCommits
+
+COMMIT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
 class AppendedTable:
-    """The rows of a table with one value of its partition column."""
+    """The rows of a table with one value of its partition column.
+
+    Attributes:
+        commit_seconds: age at which a worker completes a file, and interval in which complete files are committed.
+    """
 
     spark: SparkSession
     folder: str
     schema: StructType
     column: str
     value: str
+    commit_seconds: float = field(default=COMMIT_SECONDS, kw_only=True)
 
     def read(self) -> StoredRows:
         """Finds the rows; none if nothing was appended yet."""
@@ -42,25 +50,24 @@ class AppendedTable:
         return StoredRows(self.spark, self.folder, self.schema, files)
 
     def append(self, rows: LazyRows) -> Appended:
-        """Computes rows and adds them in one commit; commits nothing if there are none.
+        """Computes rows and adds them in portions; commits nothing if there are none.
+
+        If the work fails, the rows of all complete files stay in the table.
 
         Raises:
             LakeError: if a row has another value, or the table has another schema.
         """
-        started = time.monotonic()
-        schema = make_nullable(rows.schema)
+        schema, run = make_nullable(rows.schema), uuid4().hex
         delta = open_or_create(self.folder, schema, self.column)
-        files = rows.write_to(self.folder, schema, self.column)
-        check_values(self.folder.rpartition("/")[2], files, [self.value])
-        check_files(self.folder, files, delta)
+        with PortionCommits(delta, self.folder, self.column, self.value, run, self.commit_seconds) as portions:
+            files = rows.write_to(self.folder, schema, self.column, run, self.commit_seconds)
         cpu_seconds: Counter[str] = Counter()
         for file in files:
             cpu_seconds.update(file.cpu_seconds or {})
+        check_values(self.folder.rpartition("/")[2], files, [self.value])
+        portions.commit([file for file in files if file.path not in portions.committed], cpu_seconds)
         paths, row_count = frozenset(file.path for file in files), sum(file.rows for file in files)
-        appended = Appended(paths, row_count, time.monotonic() - started, cpu_seconds)
-        if files:
-            append_rows(self.folder, files, {self.column: self.value}, appended)
-        return appended
+        return Appended(paths, row_count, portions.seconds, cpu_seconds)
 
     def list_appended(self) -> list[Appended]:
         """Lists past appends, newest first, without their files, as far back as the log goes (30 days)."""

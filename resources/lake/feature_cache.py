@@ -51,7 +51,7 @@ class FeatureCache(dg.ConfigurableResource):
         """Embeds images that were never embedded with this backbone and serves the others; see `embed_with_cache`.
 
         Raises:
-            LakeError: if the misses cannot be stored or their bytes were purged; nothing is stored then.
+            LakeError: if the misses cannot be stored or their bytes were purged.
         """
         cache = self.open_table(images.spark, backbone)
         return embed_with_cache(images, backbone, cache, self.settings.limits, ids, dg.get_dagster_logger().info)
@@ -59,4 +59,5 @@ class FeatureCache(dg.ConfigurableResource):
     def open_table(self, spark: SparkSession, backbone: Backbone) -> CachedFeatures:
         """The cached features of a backbone."""
         schema = parse_schema(CACHE_SCHEMA)
-        return CachedFeatures(spark, self.lake.folder(TABLE), schema, "backbone", backbone.digest, self.lake)
+        folder, seconds = self.lake.folder(TABLE), self.settings.commit_seconds
+        return CachedFeatures(spark, folder, schema, "backbone", backbone.digest, self.lake, commit_seconds=seconds)

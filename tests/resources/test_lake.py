@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from deltalake.schema import PrimitiveType
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.storage.parquet_writer import ROW_GROUP_BYTES
+from pipeline.storage.cpu_timer import CpuTimer
+from pipeline.storage.parquet_writer import ROW_GROUP_BYTES, write_batches
 from pipeline.storage.rows import Appended, rows_of
 from pipeline.storage.schema import parse_schema
 from resources.lake import commits
@@ -92,6 +94,33 @@ def waiting(frame: DataFrame, started: Path, go: Path) -> DataFrame:
         yield from batches
 
     return frame.coalesce(1).mapInArrow(wait, frame.schema)
+
+
+def half_waiting(frame: DataFrame, started: Path, go: Path, fails: bool = False) -> DataFrame:
+    """The rows in two tasks; that of `b` yields its row, waits for the file `go`, and may fail then."""
+
+    def wait(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch
+            if "b" in batch["image_id"].to_pylist():
+                started.touch()
+                while not go.exists():
+                    time.sleep(0.05)
+                if fails:
+                    raise ValueError("of this task")
+
+    return frame.repartitionByRange(2, "image_id").mapInArrow(wait, frame.schema)
+
+
+def is_complete(file: Path) -> bool:
+    return file.read_bytes().endswith(b"PAR1") and file.stat().st_size > 4
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def wait_for(file: Path, work: Future) -> None:
@@ -484,6 +513,57 @@ def test_rows_of_other_columns_are_not_appended(spark: SparkSession, lake: Lake,
     with pytest.raises(LakeError, match=r"cache has the columns .* to be written"):
         append(lake, other)
     assert ids_in_delta(lake, "cache") == ["a"]
+
+
+def test_complete_files_are_committed_while_other_tasks_run(
+    spark: SparkSession, lake: Lake, make_row: MakeRow, tmp_path: Path
+) -> None:
+    """One task ends at once; the other has begun its file and waits."""
+    started, go = tmp_path / "started", tmp_path / "go"
+    table = replace(open_cache(spark, lake), commit_seconds=0.2)
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(table.append, rows_of(half_waiting(make_row("a", "b"), started, go)))
+        wait_for(started, work)
+        wait_until(lambda: table.read().files)
+        assert ids_in(table.read().frame) == ["a"]
+        assert not work.done()
+        go.touch()
+        appended = work.result(TIMEOUT_SECONDS)
+    assert ids_in(table.read().frame) == ["a", "b"]
+    assert (len(appended.files), appended.row_count) == (2, 2)
+    assert {file.path for file in table.read().files} == appended.files
+    logged = table.list_appended()
+    assert [run.row_count for run in logged] == [1, 1]
+    assert sum(run.seconds for run in logged) == pytest.approx(appended.seconds)
+
+
+def test_complete_files_of_a_failed_job_stay(
+    spark: SparkSession, lake: Lake, make_row: MakeRow, tmp_path: Path
+) -> None:
+    started, go = tmp_path / "started", tmp_path / "go"
+    table = open_cache(spark, lake)
+    with ThreadPoolExecutor(1) as pool:
+        work = pool.submit(table.append, rows_of(half_waiting(make_row("a", "b"), started, go, fails=True)))
+        wait_for(started, work)
+        wait_until(lambda: any(is_complete(file) for file in Path(table.folder).rglob("*.parquet")))
+        assert table.read().files == ()
+        go.touch()
+        with pytest.raises(PythonException, match="of this task"):
+            work.result(TIMEOUT_SECONDS)
+    assert ids_in(table.read().frame) == ["a"]
+
+
+def test_a_long_task_completes_a_file_from_time_to_time(tmp_path: Path) -> None:
+    def go_slowly() -> Iterator[pa.RecordBatch]:
+        for id_ in "abcd":
+            time.sleep(0.2)
+            yield pa.RecordBatch.from_pylist([{"image_id": id_, "backbone": "0012"}])
+
+    schema = pa.schema([("image_id", pa.string()), ("backbone", pa.string())])
+    written = write_batches(go_slowly(), schema, str(tmp_path), "backbone", CpuTimer(), "run", max_seconds=0.3)
+    files = [pq.read_table(tmp_path / file["path"])["image_id"].to_pylist() for file in written]
+    assert files == [["a", "b"], ["c", "d"]]
+    assert {file.parent for file in tmp_path.rglob("*.parquet")} == {tmp_path / "backbone=0012" / "run"}
 
 
 def test_concurrent_appends_all_succeed(lake: Lake, make_row: MakeRow) -> None:
