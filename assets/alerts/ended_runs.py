@@ -80,7 +80,7 @@ def report_failure(alerts: Alerts, ended: EndedRun) -> None:
     others = [(check.check_name, check.description or "it gave no reason") for check in stops if check not in refusals]
     reasons = [*ended.errors, *others]
     if reasons or not refusals:
-        name, text = reasons[0] if reasons else ("RunCrashed", ended.said or "its process ended")
+        name, text = reasons[0] if reasons else ("RunCrashed", ended.reason or "its process ended")
         more = f" (and {len(reasons) - 1} more failures)" if len(reasons) > 1 else ""
         alerts.post(
             Kind.RED_RUN,

@@ -36,7 +36,7 @@ def report_unanswered_reviews(
             what=f"{count} images have waited for a label since {moment:%Y-%m-%d}",
             when=now,
             day=day,
-            cure=f"Fill in the form and put it into {landing_zone.landing}/reviews; docs/reviews.md tells how",
+            cure=f"Fill in the form and put it into {landing_zone.landing}/reviews; docs/reviews.md explains it",
             page=f"assets/review_form?view=partitions&partition={day}",
         )
     return dg.SkipReason(f"{len(unanswered)} queues are unanswered after {settings.review_days} days")

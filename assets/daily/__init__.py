@@ -13,7 +13,7 @@ from resources.settings import Settings
 JUDGED_BY_THE_CLOCK: Final = dg.AssetSelection.checks(
     dg.AssetCheckKey(dg.AssetKey("predictions"), "every_due_day_has_predictions")
 )
-"""A check that says nothing about the days of a run."""
+"""A check that does not concern the days of a run."""
 
 daily = dg.define_asset_job(
     "daily",

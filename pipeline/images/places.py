@@ -55,10 +55,10 @@ def to_place(values: Mapping[str, str | None], source: str) -> Place:
     Raises:
         LabelError: if there is no such split; it begins with the source.
     """
-    said = strip_cell(values.get("split") or "")
-    split = said.lower()
+    written = strip_cell(values.get("split") or "")
+    split = written.lower()
     if split and split not in SPLIT_FOLDERS:
-        raise LabelError(f"{source} has the split {said!r}; use {', '.join(SPLIT_FOLDERS)}, or leave it empty")
+        raise LabelError(f"{source} has the split {written!r}; use {', '.join(SPLIT_FOLDERS)}, or leave it empty")
     return Place(
         clean_label(values.get("label")), SPLIT_FOLDERS[split] if split else None, clean_label(values.get("group"))
     )

@@ -24,14 +24,14 @@ class EndedRun:
         when: when it ended.
         errors: class and text of the error of each failed step that is no failed check.
         failed_checks: evaluations that did not pass.
-        said: what Dagster says about the end.
+        reason: Dagster's own text about the end.
     """
 
     run: dg.DagsterRun
     when: datetime
     errors: tuple[tuple[str, str], ...]
     failed_checks: tuple[dg.AssetCheckEvaluation, ...]
-    said: str
+    reason: str
 
     @property
     def is_red(self) -> bool:
@@ -80,7 +80,7 @@ def read_ended(instance: dg.DagsterInstance, run_id: str) -> Iterator[EndedRun]:
         when=datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC),
         errors=tuple(_find_error(event) for event in failures),
         failed_checks=tuple(check for _, check in judged if not check.passed),
-        said=ends[-1].message or "" if ends else "",
+        reason=ends[-1].message or "" if ends else "",
     )
 
 

@@ -1,1 +1,1 @@
-"""Messages to people: what a message says, who receives it, and the outbox in which it waits. It knows no Dagster."""
+"""Messages to people: their content, their receivers, and the outbox. Knows no Dagster."""

@@ -97,7 +97,7 @@ def _run(command: tuple[str, ...], text: str, timeout_seconds: float, is_ours: b
             process.wait()
             return f"no answer within {timeout_seconds:g} s"
         output.seek(0)
-        said = output.read(REASON_CHARACTERS).decode(errors="replace")
+        text = output.read(REASON_CHARACTERS).decode(errors="replace")
     if process.returncode < 0:
         return f"the command was killed by signal {-process.returncode}"
-    return None if not process.returncode else said or f"the command ended with status {process.returncode}"
+    return None if not process.returncode else text or f"the command ended with status {process.returncode}"
