@@ -112,8 +112,8 @@ def _write_with(
             cpu_timer = CpuTimer()
             made = make(batches, cpu_timer)
             files = list(write_batches(made, arrow_schema, folder, column, cpu_timer, run, max_seconds))
-            for file in files[:1]:  # the seconds of the whole task
-                file["cpu_seconds"] = dict(cpu_timer.seconds)
+            for number, file in enumerate(files):  # the first file has the seconds of the whole task
+                file["cpu_seconds"] = {} if number else dict(cpu_timer.seconds)
             yield pack(files)
 
         return map_in(write_task, WRITTEN).collect()

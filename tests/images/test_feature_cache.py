@@ -387,3 +387,17 @@ def test_the_page_of_a_day_without_misses_shows_no_speed(
     unmeasured = replace(embedded, seconds_per_image=None)
     (report,) = describe_embedded(unmeasured, 0.05)(embedded.rows.frame).values()
     assert "seconds_saved" not in report.numbers
+
+
+def test_a_task_that_writes_several_files_reports_its_seconds_once(
+    cache: FeatureCache, make_photo: MakePhoto, make_days: MakeDays, tiny_backbone: Backbone
+) -> None:
+    images = make_days({date(2026, 11, day): [make_photo("red", 100 + day)] for day in range(1, 10)})
+    rows = embed_all(images, tiny_backbone)
+    files = rows.write_to(str(cache.lake.folder(TABLE)), rows.schema, "backbone", "run", max_seconds=0)
+    assert [file.rows for file in files] == [1] * 9, "four tasks"
+    assert sum(bool(file.cpu_seconds) for file in files) == 4
+    eager = FeatureCache(lake=cache.lake, settings=Settings().replace(commit_seconds=0.001))
+    embedded = eager.embed(images, tiny_backbone)
+    assert (embedded.miss_count, len(embedded.rows.frame.collect())) == (9, 9)
+    assert set(embedded.cpu_seconds) == STAGES
