@@ -11,15 +11,20 @@ from datetime import date
 from itertools import chain
 from typing import Final, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.backbone import Backbone
-from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
-from pipeline.embed.reasons import LASTING_REASONS, TOO_MANY_PIXELS
+from pipeline.images.cache_lookup import (
+    Sources,
+    count_sources,
+    describe_decoders,
+    find_cached,
+    find_images,
+    find_missing,
+)
 from pipeline.images.features import COLUMNS, SCHEMA, TRAINING_SCHEMA, embed_stored
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
@@ -46,17 +51,6 @@ class CacheTable(Protocol):
 
     def check_content(self, days: Sequence[str]) -> None:
         """Raises an error if the image bytes of one of these days were purged."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Hits and misses among the distinct images of a day, or of a table without days.
-
-    An image on several days of a run is a miss on the first and a hit on the others.
-    """
-
-    hit_count: int
-    miss_count: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ def embed_with_cache(
     missing = find_missing(wanted, found)
     again = [former[image_id] for image_id in missing["image_id"].to_pylist() if image_id in former] if former else []
     if again:
-        log(_describe_decoders(Counter(again)))
+        log(describe_decoders(Counter(again)))
     cache.check_content(sorted({str(day) for day in missing["day"].to_pylist() if day}))
     appended = None
     if missing.num_rows:
@@ -139,77 +133,6 @@ def embed_with_cache(
 def _seconds_per_image(runs: Sequence[Appended]) -> float | None:
     image_count = sum(run.row_count for run in runs)
     return sum(run.seconds for run in runs) / image_count if image_count else None
-
-
-def _describe_decoders(decoders: Counter[str]) -> str:
-    former = " and ".join(f"by {name!r}" for name in sorted(decoders))
-    return (
-        f"{decoders.total():,} images were embedded {former} and are embedded again by {DECODER!r}: features of two"
-        " decoders must not meet one classifier"
-    )
-
-
-def find_images(images: StoredRows, ids: Collection[str] | None = None) -> pa.Table:
-    """Finds one row per day and distinct image, among these ids if they are given.
-
-    Returns:
-        `image_id`, `length` and the columns of `stored_rows.PLACE`, ordered by day.
-    """
-
-    def keep(rows: pa.Table) -> pa.ChunkedArray:
-        is_image = pc.is_valid(rows["image_id"])
-        return is_image if ids is None else pc.and_(is_image, pc.is_in(rows["image_id"], pa.array(ids, pa.string())))
-
-    return _first_of_each(images.locate(["image_id", "length"], keep).sort_by("day"), ["day", "image_id"])
-
-
-def find_cached(
-    cached: StoredRows,
-    ids: pa.ChunkedArray,
-    max_pixels: int,
-    accept_transient: bool = False,
-    former: dict[str, str] | None = None,
-) -> pa.Table:
-    """Finds images in the cache, where concurrent runs may have stored an id more than once.
-
-    Args:
-        cached: rows of `CACHE_SCHEMA`.
-        ids: ids of the images.
-        max_pixels: current limit; an image that was rejected under a lower limit is not found.
-        accept_transient: whether to find rows whose error was not caused by the bytes; else they are embedded again.
-        former: gets the decoders, by `image_id`, of images that another one decoded, which are not found.
-
-    Returns:
-        `image_id` and the columns of `stored_rows.PLACE`, one row per image found.
-    """
-
-    def keep(rows: pa.Table) -> pa.ChunkedArray:
-        is_wanted, is_current = pc.is_in(rows["image_id"], ids), pc.equal(rows["decoder"], DECODER)
-        if former is not None:
-            others = rows.filter(pc.and_not(is_wanted, is_current))
-            former.update(zip(others["image_id"].to_pylist(), others["decoder"].to_pylist(), strict=True))
-        wanted = pc.and_(is_wanted, is_current)
-        if accept_transient:
-            return wanted
-        errors, pixels = rows["error"], pc.multiply(rows["width"].cast(pa.int64()), rows["height"])
-        is_too_large = pc.and_(pc.equal(errors, TOO_MANY_PIXELS), pc.fill_null(pc.greater(pixels, max_pixels), True))
-        lasting = pc.or_(pc.is_in(errors, pa.array([None, *LASTING_REASONS])), pc.fill_null(is_too_large, False))
-        return pc.and_(wanted, lasting)
-
-    columns = ["image_id", "decoder", "error", "width", "height"]
-    return _first_of_each(cached.locate(columns, keep), ["image_id"])
-
-
-def find_missing(wanted: pa.Table, found: pa.Table) -> pa.Table:
-    """Images that are not in the cache, each on its first day."""
-    missing = pc.invert(pc.is_in(wanted["image_id"], found["image_id"]))
-    return _first_of_each(wanted.filter(missing), ["image_id"])
-
-
-def count_sources(wanted: pa.Table, missing: pa.Table) -> dict[date | None, Sources]:
-    """Counts hits and misses by day; the key is None for images without a day."""
-    all_counts, miss_counts = Counter(wanted["day"].to_pylist()), Counter(missing["day"].to_pylist())
-    return {day: Sources(count - miss_counts[day], miss_counts[day]) for day, count in all_counts.items()}
 
 
 def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbone: Backbone, schema: str) -> LazyRows:
@@ -249,8 +172,3 @@ def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbo
 
     weights = [ROW_BYTES] * places.num_rows
     return rows_in_arrow(share_rows(cached.spark, places, weights, TASK_BYTES), copy_portions, struct)
-
-
-def _first_of_each(rows: pa.Table, keys: list[str]) -> pa.Table:
-    numbered = rows.select(keys).append_column("number", pa.array(np.arange(rows.num_rows)))
-    return rows.take(numbered.group_by(keys, use_threads=False).aggregate([("number", "min")])["number_min"])

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.embed.backbone import Backbone, open_session
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import Decoding
-from pipeline.images.feature_cache import find_images
+from pipeline.images.cache_lookup import find_images
 from pipeline.images.features import COLUMNS, embed_stored
 from pipeline.images.split import HOLDOUT
 from pipeline.reports.thumbnails import read_pixels

@@ -23,32 +23,16 @@ from pipeline.storage.files import open_folder
 from pipeline.storage.object_stores import is_uri, storage_options
 from pipeline.storage.rows import Appended
 from pipeline.storage.stored_rows import StoredFile
+from resources.lake.columns import find_added, types_of, without_dropped
 
 WHOLE_TABLE: Final = "table"
 MAX_COMMITS: Final = 100
 
 Result = TypeVar("Result")
 
-ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
-    "training_images": ("split_said", "group", "origin"),
-    "training_split": ("group", "split_alone"),
-    "training_features": ("quality_flags", "decoder"),
-    "image_features": ("quality_flags", "decoder"),
-    "feature_cache": ("quality_flags",),
-    "predictions": ("quality_flags",),
-    "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags"),
-}
-"""Columns that tables of earlier versions lack. They are added at the next write, null in existing rows."""
-
 
 class LakeError(RuntimeError):
     """A table that cannot be read or written; the text names the table, the day and the remedy."""
-
-
-DROPPED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
-    "training_features": ("label", "split", "split_alone", "group"),
-}
-"""Columns of earlier versions, by table without days; dropped with the old rows (`upgrade.py` copies them first)."""
 
 
 def open_table(folder: str) -> DeltaTable | None:
@@ -71,11 +55,11 @@ def open_or_create(folder: str, schema: StructType, column: str | None) -> Delta
     if delta is None:
         return create_table(folder, wanted, column)
     table = _name_of(folder)
-    added = _find_added(table, delta.schema(), wanted)
-    kept = _types(_without_dropped(table, delta.schema()))
-    if kept | {field.name: str(field.type) for field in added} != _types(wanted):
+    added = find_added(table, delta.schema(), wanted)
+    kept = types_of(without_dropped(table, delta.schema()))
+    if kept | {field.name: str(field.type) for field in added} != types_of(wanted):
         raise LakeError(
-            f"{folder} has the columns {_types(delta.schema())}, not {_types(wanted)}, the columns to be written"
+            f"{folder} has the columns {types_of(delta.schema())}, not {types_of(wanted)}, the columns to be written"
         )
     if added:
         _add_columns(folder, table, wanted, added)
@@ -97,7 +81,7 @@ def create_table(folder: str, schema: Schema, column: str | None) -> DeltaTable:
 
 def _add_columns(folder: str, table: str, wanted: Schema, added: list[Field]) -> None:
     def commit(delta: DeltaTable) -> None:
-        if missing := _find_added(table, delta.schema(), wanted):  # else another run added them first
+        if missing := find_added(table, delta.schema(), wanted):  # else another run added them first
             delta.alter.add_columns(missing)
 
     _commit_with_retries(folder, ", ".join(field.name for field in added), commit)
@@ -111,21 +95,6 @@ def make_nullable(schema: StructType) -> StructType:
 
 def _name_of(folder: str) -> str:
     return folder.rpartition("/")[2]
-
-
-def _find_added(table: str, schema: Schema, wanted: Schema) -> list[Field]:
-    """Columns that a later version added and that this table lacks."""
-    present = _types(schema)
-    added = ADDED_COLUMNS.get(table, ())
-    return [field for field in wanted.fields if field.name in added and field.name not in present]
-
-
-def _without_dropped(table: str, schema: Schema) -> Schema:
-    return Schema([field for field in schema.fields if field.name not in DROPPED_COLUMNS.get(table, ())])
-
-
-def _types(schema: Schema) -> dict[str, str]:
-    return {field.name: str(field.type) for field in schema.fields}
 
 
 def version_of(delta: DeltaTable, key: str) -> int:
@@ -150,7 +119,7 @@ def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
     Raises:
         LakeError: if a file does not.
     """
-    expected = _types(_without_dropped(_name_of(folder), delta.schema()))
+    expected = types_of(without_dropped(_name_of(folder), delta.schema()))
     columns = set(delta.metadata().partition_columns)
     filesystem, root = open_folder(folder)
     for file in files:
@@ -158,7 +127,7 @@ def check_files(folder: str, files: list[Row], delta: DeltaTable) -> None:
         size = filesystem.get_file_info(path).size
         if size != file.size:
             raise LakeError(f"{folder}/{file.path} has {size or 0} bytes, but its task wrote {file.size}")
-        stored = _types(Schema.from_arrow(pq.read_schema(path, filesystem=filesystem)))
+        stored = types_of(Schema.from_arrow(pq.read_schema(path, filesystem=filesystem)))
         if stored.items() - expected.items() or (expected.keys() - stored.keys()) - columns:
             raise LakeError(f"{folder}/{file.path} has the columns {stored}, but the table has {expected}")
 
@@ -199,7 +168,7 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_pu
         delta.create_write_transaction(
             adds,
             "overwrite",
-            _without_dropped(_name_of(folder), delta.schema()),
+            without_dropped(_name_of(folder), delta.schema()),
             ["day"] if days else None,
             [("day", "in", days)] if days else None,
             commit_properties=CommitProperties(app_transactions=[Transaction(*mark) for mark in marks]),

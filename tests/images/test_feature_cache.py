@@ -19,8 +19,9 @@ from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.golden_set import KEY, read_golden_set
 from pipeline.embed.reasons import EMPTY, TOO_MANY_PIXELS, TRUNCATED
 from pipeline.images import features
+from pipeline.images.cache_lookup import Sources, find_images
 from pipeline.images.embedding_costs import describe_embedded
-from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, Sources, embed_with_cache, find_images
+from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, embed_with_cache
 from pipeline.images.features import embed_stored, extract_features
 from pipeline.storage.rows import Appended, LazyRows
 from pipeline.storage.rows import rows_of as lazy_rows
