@@ -18,6 +18,8 @@ from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
 from resources.settings import Settings, read_settings
 
+pytestmark = pytest.mark.slow
+
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
 HOSTILE, STRANGE = "=1+1;@SUM(1)|'x.jpg", "half yellow, half black.png"
 NEW_LABEL, WRONG = "stripes", "violet"

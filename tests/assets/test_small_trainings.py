@@ -12,6 +12,8 @@ from PIL import Image
 from pyspark.sql import SparkSession
 from sidecars import APPLE_DOUBLE
 
+pytestmark = pytest.mark.slow
+
 LABELS = 40
 
 

@@ -19,6 +19,8 @@ from private_dagster import (
 from pyspark.sql import SparkSession
 from web_pages import WebPages
 
+pytestmark = pytest.mark.slow
+
 TRAINING = (
     "reviews",
     "training_images",
