@@ -73,6 +73,11 @@ class Deployment:
         lines = [f"{name.replace('_', '.')}: {value}\n" for name, value in settings.items()]
         (self.root / "spark.yaml").write_text("".join(lines))
 
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        """The command of a job in a separate process."""
+        return [sys.executable, str(PROJECT / "tests" / "run_job.py"), *arguments]
+
     def start(self, *arguments: str, **environment: str) -> "Run":
         return Run(self, arguments, environment)
 
@@ -107,7 +112,7 @@ class Run:
         self.log = deployment.root / f"run-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(PROJECT / "tests" / "run_job.py"), *arguments],
+                deployment.command(*arguments),
                 cwd=deployment.root,
                 env=deployment.environment | environment,
                 stdout=output,

@@ -79,7 +79,9 @@ def storage_options(folder: str) -> dict[str, str] | None:
 
 
 def spark_uri(uri: str) -> str:
-    """Converts a URI to Hadoop's scheme."""
+    """Converts a URI to Hadoop's scheme; a path becomes one of this machine, whatever Hadoop's default is."""
+    if uri.startswith("/"):
+        return f"file://{uri}"  # Hadoop decodes no %20
     return uri.replace("s3://", "s3a://", 1) if uri.startswith("s3://") else uri
 
 

