@@ -10,6 +10,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy is beta; Dagster's version is pinned
 
 from assets import alerts, comparison, daily, housekeeping, training
+from resources.instance.red_run import explaining_executor
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
 from resources.lake.tables import TableIOManager
@@ -34,7 +35,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """Builds the code location from these settings."""
     packages = [package.build(settings) for package in (training, daily, comparison, alerts)]
     # One run is one process and one Spark session: a process per step would start a JVM per step.
-    shared = dg.Definitions(resources=build_resources(settings), executor=dg.in_process_executor)
+    shared = dg.Definitions(resources=build_resources(settings), executor=explaining_executor)
     return dg.Definitions.merge(*packages, housekeeping.build(), shared)
 
 

@@ -41,7 +41,9 @@ def every_file_has_a_prediction_or_a_reason(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
     """The number of files equals predictions plus rejections plus sidecar files on every day of the run."""
-    return _judge(_count_outcomes(context, lake, spark), lambda each: each.is_conserved, "lost or duplicated files")
+    return _judge(
+        _count_outcomes(context, lake, spark), lambda each: each.is_conserved, "lost or duplicated files", _count_rows
+    )
 
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)
@@ -54,7 +56,9 @@ def rejected_files_are_few(
     """
     quota = settings.max_rejected_share
     fault = f"more than {quota:.1%} rejected files (DAYLIGHT_MAX_REJECTED_SHARE)"
-    return _judge(_count_outcomes(context, lake, spark), lambda each: each.rejected_share <= quota, fault)
+    return _judge(
+        _count_outcomes(context, lake, spark), lambda each: each.rejected_share <= quota, fault, _count_rejected
+    )
 
 
 def _count_outcomes(context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource) -> list[DayOutcome]:
@@ -64,11 +68,22 @@ def _count_outcomes(context: dg.AssetCheckExecutionContext, lake: Lake, spark: S
     return count_outcomes(images, predicted, [date.fromisoformat(day) for day in days])
 
 
-def _judge(outcomes: list[DayOutcome], is_good: Callable[[DayOutcome], bool], fault: str) -> dg.AssetCheckResult:
+def _judge(
+    outcomes: list[DayOutcome], is_good: Callable[[DayOutcome], bool], fault: str, count: Callable[[DayOutcome], str]
+) -> dg.AssetCheckResult:
     bad = [each for each in outcomes if not is_good(each)]
-    days = ", ".join(f"{each.day} ({each.rejected_count} of {each.photo_count} rejected)" for each in bad)
+    days = ", ".join(f"{each.day} ({count(each)})" for each in bad)
     return dg.AssetCheckResult(
         passed=not bad,
         description=f"{fault}: {days}" if bad else f"{len(outcomes)} days",
         metadata={"days": dg.MetadataValue.md(outcome_table(bad or outcomes[-10:]))},
     )
+
+
+def _count_rejected(outcome: DayOutcome) -> str:
+    return f"{outcome.rejected_count} of {outcome.photo_count} rejected"
+
+
+def _count_rows(outcome: DayOutcome) -> str:
+    rows = outcome.predicted_count + outcome.rejected_count + outcome.sidecar_count
+    return f"{outcome.file_count} files, {rows} rows"

@@ -41,14 +41,19 @@ def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogu
     In int8 the cosine between both vectors of every photo is at least 0.9.
     """
     parity = measure_parity(catalogue.open().embed, backbone, decode_known_photos(backbone.size))
+    allowed, least = MAX_SCALED_DIFFERENCE[backbone.precision], MIN_COSINE[backbone.precision]
     return dg.AssetCheckResult(
         passed=parity.is_within(backbone.precision),
+        description=(
+            f"features differ by {parity.scaled_difference:.1e} of their scale, maximum {allowed:g}; smallest cosine"
+            f" {parity.smallest_cosine:.5f}, minimum {least:g}"
+        ),
         metadata={
             "max_abs_difference": parity.max_abs_difference,
             "scaled_difference": parity.scaled_difference,
-            "allowed_difference": MAX_SCALED_DIFFERENCE[backbone.precision],
+            "allowed_difference": allowed,
             "smallest_cosine": parity.smallest_cosine,
-            "least_cosine": MIN_COSINE[backbone.precision],
+            "least_cosine": least,
         },
     )
 
@@ -68,6 +73,7 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
     wrong = [name for name, each in is_correct.items() if not each]
     return dg.AssetCheckResult(
         passed=right_share >= MIN_CORRECT_SHARE,
+        description=f"{right_share:.0%} of the known photos named correctly, minimum {MIN_CORRECT_SHARE:.0%}",
         metadata={**show_numbers({"right_share": right_share, "allowed": MIN_CORRECT_SHARE}), "wrong": wrong},
     )
 

@@ -1,6 +1,6 @@
 """Ended runs: which runs ended since the last look, why they failed, and which checks failed in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -70,18 +70,27 @@ def read_ended(instance: dg.DagsterInstance, run_id: str) -> Iterator[EndedRun]:
     if record is None:
         return
     events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=EVENTS) if entry.dagster_event]
-    of_checks = [event for event in events if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION]
-    judged = [(event.step_key, event.asset_check_evaluation_data) for event in of_checks]
-    refusing = {step for step, check in judged if blocks(check)}
-    failures = [event for event in events if event.is_step_failure and event.step_key not in refusing]
+    errors, failed_checks = find_failures(events)
     ends = [event for event in events if event.event_type == dg.DagsterEventType.RUN_FAILURE]
     yield EndedRun(
         run=record.dagster_run,
         when=datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC),
-        errors=tuple(_find_error(event) for event in failures),
-        failed_checks=tuple(check for _, check in judged if not check.passed),
+        errors=errors,
+        failed_checks=failed_checks,
         reason=ends[-1].message or "" if ends else "",
     )
+
+
+def find_failures(
+    events: Iterable[dg.DagsterEvent],
+) -> tuple[tuple[tuple[str, str], ...], tuple[dg.AssetCheckEvaluation, ...]]:
+    """Finds the errors of the steps that failed, except those that only say that a check failed, and those checks."""
+    events = list(events)
+    of_checks = [event for event in events if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION]
+    judged = [(event.step_key, event.asset_check_evaluation_data) for event in of_checks]
+    refusing = {step for step, check in judged if blocks(check)}
+    failures = [event for event in events if event.is_step_failure and event.step_key not in refusing]
+    return tuple(map(_find_error, failures)), tuple(check for _, check in judged if not check.passed)
 
 
 def blocks(check: dg.AssetCheckEvaluation) -> bool:

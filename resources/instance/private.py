@@ -1,9 +1,11 @@
 """Private APIs of Dagster, all in this file, for the version it names; nothing else may import `dagster._core`."""
 
+import logging
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
+from dagster._core.log_manager import DagsterLogManager
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
@@ -16,6 +18,12 @@ def find_log_file(instance: dg.DagsterInstance, key: list[str], extension: str) 
     if not isinstance(manager, LocalComputeLogManager):
         return None
     return Path(manager.get_captured_local_path(key, extension))
+
+
+def list_console_handlers(log: logging.Logger) -> list[logging.Handler]:
+    """Lists the handlers by which the log of a run writes to the console."""
+    loggers = log._dagster_handler._loggers if isinstance(log, DagsterLogManager) else ()
+    return [handler for logger in loggers for handler in logger.handlers]
 
 
 def delete_event_shard(instance: dg.DagsterInstance, run_id: str) -> None:
