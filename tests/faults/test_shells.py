@@ -40,7 +40,7 @@ def test_a_day_is_green_whatever_the_shell_exports(trained: Deployment, expected
 
 
 def test_a_day_is_green_where_no_program_may_run_in_tmp(deployment: Deployment, expected: dict, tmp_path: Path) -> None:
-    """In a mount namespace of its own, with the packaged Java, whose launcher and native libraries need a place."""
+    """In a mount namespace of its own; the launcher of Java and its native libraries need a place."""
     prepare = 'mount --bind /tmp /tmp && mount -o remount,bind,noexec /tmp && exec "$@"'
     environment = deployment.environment | {"LC_ALL": "xx_XX.UTF-8", "TMPDIR": "/tmp"}
     done = subprocess.run(
