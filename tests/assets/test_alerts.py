@@ -22,6 +22,8 @@ from resources.notify.message import Message
 from resources.notify.outbox import DELIVERED, WAITING
 from resources.settings import Settings, read_settings
 
+pytestmark = pytest.mark.slow
+
 DAY = "2026-03-05"
 HOSTILE = "<img src=x onerror=alert(1)>\nforged \u202egpj.exe https://hooks.slack.com/services/SEKRET"
 
