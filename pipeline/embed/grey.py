@@ -17,7 +17,7 @@ from pipeline.embed.tiff import MAX_SAMPLE_VALUE, SAMPLE_FORMAT, SIGNED, WHITE_I
 INTEGER_RANGES: Final = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 15, 16, 24, 31, 32))
 FLOAT_RANGES: Final = (1.0, *INTEGER_RANGES[:6])
 HIGH_QUANTILE: Final = 0.995  # of the values; the few above are sharpening, dead sensor cells or dust
-TOLERANCE: Final = 1.02  # by which that quantile may exceed a range
+TOLERANCE: Final = 1.02  # factor above a range that the quantile may reach
 MIN_SHARE: Final = 0.02  # of the smallest range that it must reach, else the image would be black
 MAX_DARKENING: Final = 8  # times the quantile that the next range may be; beyond, the quantile is white itself
 MAX_NEGATIVE_SHARE: Final = {"i": 0.001, "u": 0.001, "f": 0.4}  # of values, by kind of number; few negatives are black

@@ -21,7 +21,7 @@ def open_outbox(instance: dg.DagsterInstance) -> Outbox:
 
 @dataclass(frozen=True)
 class Alerts:
-    """The desk at which messages are written; it takes none while DAYLIGHT_NOTIFY is not set."""
+    """Enqueues messages in the outbox; none while DAYLIGHT_NOTIFY is not set."""
 
     instance: dg.DagsterInstance
     settings: Settings

@@ -21,7 +21,7 @@ def find_log_file(instance: dg.DagsterInstance, key: list[str], extension: str) 
 
 
 def list_console_handlers(log: logging.Logger) -> list[logging.Handler]:
-    """Lists the handlers by which the log of a run writes to the console."""
+    """Lists the console handlers of the log of a run."""
     loggers = log._dagster_handler._loggers if isinstance(log, DagsterLogManager) else ()
     return [handler for logger in loggers for handler in logger.handlers]
 

@@ -1,4 +1,4 @@
-"""Alerts: what people are told about, once each, and how it reaches them."""
+"""Alerts: events that people get a message about, once each, and its delivery."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -132,7 +132,7 @@ def test_a_day_whose_run_failed_is_requested_again_but_not_forever(
     assert tick() == []
     put(zone, RECENT, "later.jpg", b"a third")
     tick()
-    assert [request.partition_key for request in tick()] == [RECENT], "other files count anew"
+    assert [request.partition_key for request in tick()] == [RECENT], "the count starts again for other files"
 
 
 def test_a_run_that_dagster_retries_is_awaited(tick: Tick, zone: LandingZone, instance: dg.DagsterInstance) -> None:
