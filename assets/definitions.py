@@ -10,7 +10,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy is beta; Dagster's version is pinned
 
 from assets import alerts, comparison, daily, housekeeping, training
-from resources.instance.red_run import explaining_executor
+from resources.instance.executor import run_executor
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
 from resources.lake.tables import TableIOManager
@@ -35,7 +35,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     """Builds the code location from these settings."""
     packages = [package.build(settings) for package in (training, daily, comparison, alerts)]
     # One run is one process and one Spark session: a process per step would start a JVM per step.
-    shared = dg.Definitions(resources=build_resources(settings), executor=explaining_executor)
+    shared = dg.Definitions(resources=build_resources(settings), executor=run_executor)
     return dg.Definitions.merge(*packages, housekeeping.build(), shared)
 
 
@@ -51,7 +51,9 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "feature_cache": cache,
         "judgements": Judgements(lake=lake),
         "io_manager": TableIOManager(lake=lake, spark=spark),
-        "landing_zone": LandingZone(**settings.model_dump(include={"landing", "training", "label_pattern"})),
+        "landing_zone": LandingZone(
+            **settings.model_dump(include={"landing", "training", "label_pattern", "quiet_days"})
+        ),
         "lake": lake,
         "classifiers": ClassifierRegistry(store=store),
         "model_store": store,

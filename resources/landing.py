@@ -1,16 +1,25 @@
 """The landing zone: finds the folders of each day's images, of labelled images and of filled review forms."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 
 import dagster as dg
 from pyarrow import fs
 
+from pipeline.daily.due_days import parse_quiet_days
 from pipeline.storage.files import open_folder
 
 
 class LandingError(FileNotFoundError):
-    """A missing folder; the text gives the folder, the setting and the cure."""
+    """A missing folder; the text gives the folder, the setting and the cure.
+
+    Attributes:
+        days: the days whose folder is missing; none for another folder.
+    """
+
+    def __init__(self, text: str, days: Sequence[str] = ()) -> None:  # noqa: D107
+        super().__init__(text)
+        self.days = tuple(days)
 
 
 class LandingZone(dg.ConfigurableResource):
@@ -19,21 +28,37 @@ class LandingZone(dg.ConfigurableResource):
     landing: str
     training: str
     label_pattern: str = ""
+    quiet_days: str = ""
 
-    def day_folders(self, days: Iterable[str]) -> dict[date, str]:
-        """Finds the folder of each day.
+    def day_folders(self, days: Iterable[str], stored_days: Collection[str] = ()) -> dict[date, str | None]:
+        """Finds the folder of each day; None for a day without images.
+
+        Such a day has an empty file in place of its folder, since object stores have no empty folders, or it is one of
+        DAYLIGHT_QUIET_DAYS. A quiet day whose images are stored already has lost its folder, and counts as missing.
 
         Raises:
             LandingError: if one does not exist, because a missed upload must not look like a day without images.
         """
-        folders = {day: f"{self.landing}/days/{day}" for day in days}
-        missing = [day for day, folder in folders.items() if not _exists(folder)]
+        quiet = parse_quiet_days(self.quiet_days)
+        folders: dict[date, str | None] = {}
+        missing = []
+        for name in days:
+            day, folder = date.fromisoformat(name), f"{self.landing}/days/{name}"
+            found = _find(folder)
+            if found.type == fs.FileType.Directory:
+                folders[day] = folder
+            elif (found.is_file and found.size == 0) or (day in quiet and name not in stored_days):
+                folders[day] = None
+            else:
+                missing.append(name)
         if missing:
             raise LandingError(
-                f"{folders[missing[0]]} does not exist, so {', '.join(missing)} cannot be read: put the images of the"
-                " day there, make the folder empty if none came, or set DAYLIGHT_LANDING to another landing zone"
+                f"{self.landing}/days/{missing[0]} does not exist, so {', '.join(missing)} cannot be read: put the"
+                " images of the day there; if none came, make the folder empty, or in an object store an empty file of"
+                " that name; or set DAYLIGHT_LANDING to another landing zone",
+                missing,
             )
-        return {date.fromisoformat(day): folder for day, folder in folders.items()}
+        return folders
 
     def training_folder(self) -> str:
         """Finds the folder of the labelled images.
@@ -55,5 +80,9 @@ class LandingZone(dg.ConfigurableResource):
 
 
 def _exists(folder: str) -> bool:
+    return bool(_find(folder).type == fs.FileType.Directory)
+
+
+def _find(folder: str) -> fs.FileInfo:
     filesystem, root = open_folder(folder)
-    return bool(filesystem.get_file_info(root).type == fs.FileType.Directory)
+    return filesystem.get_file_info(root)

@@ -10,7 +10,7 @@ import dagster as dg
 
 from assets.daily import daily
 from pipeline.images.late_files import STORED, Arrivals, compare_files
-from pipeline.storage.files import list_files
+from pipeline.storage.files import LISTING, list_files
 from resources.instance.run_attempts import is_under_way
 from resources.lake.lake import Lake
 from resources.landing import LandingError, LandingZone
@@ -68,7 +68,7 @@ def _compare(day: str, lake: Lake, landing_zone: LandingZone) -> Arrivals:
     stored = lake.read_arrow("images", day, STORED)
     try:
         (folder,) = landing_zone.day_folders([day]).values()
-        return compare_files(list_files(folder), stored)
+        return compare_files(list_files(folder) if folder else LISTING.empty_table(), stored)
     except LandingError:
         return compare_files(stored.slice(0, 0), stored)  # a deleted folder has no late files
 

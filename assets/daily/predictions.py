@@ -14,6 +14,7 @@ from pipeline.daily.rejected_files import describe_rejected
 from pipeline.daily.row_conservation import DayOutcome, count_outcomes, outcome_table
 from pipeline.reports.report import Table, describe_all
 from pipeline.training.classifier import Classifier
+from resources.instance.passes import name_bad_days
 from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
@@ -76,7 +77,10 @@ def _judge(
     return dg.AssetCheckResult(
         passed=not bad,
         description=f"{fault}: {days}" if bad else f"{len(outcomes)} days",
-        metadata={"days": dg.MetadataValue.md(outcome_table(bad or outcomes[-10:]))},
+        metadata={
+            "days": dg.MetadataValue.md(outcome_table(bad or outcomes[-10:])),
+            **(name_bad_days(str(each.day) for each in bad) if bad else {}),
+        },
     )
 
 

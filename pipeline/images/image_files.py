@@ -21,7 +21,7 @@ from pipeline.images.sidecar_files import SIDECAR, START_BYTES, is_below_sidecar
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
-from pipeline.storage.files import list_files, open_folder, time_of
+from pipeline.storage.files import LISTING, list_files, open_folder, time_of
 from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import assign_tasks
@@ -55,15 +55,17 @@ def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMIT
     return read_files(spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
 
 
-def read_days(spark: SparkSession, folders: Mapping[date, str], max_bytes: int = DEFAULT_LIMITS.bytes) -> LazyRows:
-    """Reads the folders of several days lazily, in the columns of `SCHEMA`.
+def read_days(
+    spark: SparkSession, folders: Mapping[date, str | None], max_bytes: int = DEFAULT_LIMITS.bytes
+) -> LazyRows:
+    """Reads the folders of several days lazily, in the columns of `SCHEMA`; a day without a folder has no rows.
 
     Raises:
         FileNotFoundError: immediately, if one of the folders does not exist.
     """
     listings = []
     for day, folder in folders.items():
-        files = list_files(folder)
+        files = list_files(folder) if folder else LISTING.empty_table()
         listings.append(files.append_column("day", pa.array([day] * files.num_rows, pa.date32())))
     return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes)
 

@@ -9,12 +9,23 @@ import re
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.storage.object_stores import is_uri, open_store
+
+LISTING: Final = pa.schema(
+    {
+        "folder": pa.string(),
+        "location": pa.binary(),
+        "path": pa.string(),
+        "length": pa.int64(),
+        "modified_at": pa.timestamp("us", tz="UTC"),
+    }
+)
+"""Columns of `list_files`."""
 
 
 def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
@@ -43,13 +54,14 @@ def list_files(folder: str) -> pa.Table:
     files = sorted(_scan(root) if isinstance(filesystem, fs.LocalFileSystem) else _select(filesystem, root))
     paths = [file.location.removeprefix(os.fsencode(root)).lstrip(b"/") for file in files]
     return pa.table(
-        {
-            "folder": pa.array([folder] * len(files), pa.string()),
-            "location": pa.array([file.location for file in files], pa.binary()),
-            "path": pa.array([path.decode("utf-8", "backslashreplace") for path in paths], pa.string()),
-            "length": pa.array([file.length for file in files], pa.int64()),
-            "modified_at": pa.array([file.modified_at for file in files], pa.timestamp("us", tz="UTC")),
-        }
+        [
+            [folder] * len(files),
+            [file.location for file in files],
+            [path.decode("utf-8", "backslashreplace") for path in paths],
+            [file.length for file in files],
+            [file.modified_at for file in files],
+        ],
+        LISTING,
     )
 
 

@@ -28,7 +28,7 @@ CURES: Final = {
     "backbone_recognises_known_photos": _NETWORK,
     "int8_costs_little": "Set DAYLIGHT_PRECISION=auto, and measure_again in the launchpad of precision_measurement",
     "every_answer_is_used": "Correct the form and line that the message names, and train",
-    "LandingError": "Wait for the upload, or make an empty folder for a day without images; then launch the day",
+    "LandingError": "Wait for the upload, or mark the day as one without images; then launch the day",
     "RunCrashed": "Nothing if Dagster's retry is green; else give Spark more memory",
     **dict.fromkeys(
         (

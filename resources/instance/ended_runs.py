@@ -101,7 +101,7 @@ def blocks(check: dg.AssetCheckEvaluation) -> bool:
 def _find_error(event: dg.DagsterEvent) -> tuple[str, str]:
     """Finds name and text of the error in a failed step, not those of Dagster's wrapping."""
     error = event.step_failure_data.error
-    while error and error.cause and (error.cls_name or "").startswith("Dagster"):
+    while error and error.cause and (error.cls_name or "").startswith(("Dagster", dg.Failure.__name__)):
         error = error.cause
     if error is None:
         return "", event.message or ""

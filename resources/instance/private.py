@@ -1,13 +1,16 @@
 """Private APIs of Dagster, all in this file, for the version it names; nothing else may import `dagster._core`."""
 
 import logging
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
+from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.log_manager import DagsterLogManager
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+from dagster._core.system_config.objects import ResolvedRunConfig
 
 DAGSTER_VERSION: Final = "1.13.27"  # that this file was checked against
 
@@ -32,3 +35,21 @@ def delete_event_shard(instance: dg.DagsterInstance, run_id: str) -> None:
     if isinstance(storage, SqliteEventLogStorage):
         for ending in ("", "-wal", "-shm"):
             Path(storage.path_for_shard(run_id) + ending).unlink(missing_ok=True)
+
+
+def narrow_plan(
+    plan_context: PlanOrchestrationContext, steps: Collection[str], days: Sequence[str]
+) -> PlanOrchestrationContext:
+    """Narrows the plan of a run of many days to some of its steps and adjacent days; the run stays the same."""
+    job, run, plan = plan_context.job.get_definition(), plan_context.dagster_run, plan_context.execution_plan
+    tags = {
+        "dagster/asset_partition_range_start": days[0],
+        "dagster/asset_partition_range_end": days[-1],
+    }
+    in_order = [step for step in plan.step_keys_to_execute if step in steps]
+    config = ResolvedRunConfig.build(job, plan_context.run_config)
+    data = plan_context.plan_data._replace(
+        dagster_run=run.with_tags({**run.tags, **tags}),
+        execution_plan=plan.build_subset_plan(in_order, job, config),
+    )
+    return PlanOrchestrationContext(data, plan_context.log, plan_context.executor, plan_context.output_capture)

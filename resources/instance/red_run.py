@@ -1,4 +1,4 @@
-"""The executor of all runs: Dagster's own, in one process. A red run ends with what failed, by how much, and the cure.
+"""A red run: its last words say what failed, by how much, and the cure.
 
 Dagster's own last words name failed checks and steps only, and repeat the stack trace of the first one.
 """
@@ -6,23 +6,15 @@ Dagster's own last words name failed checks and steps only, and repeat the stack
 import copy
 import logging
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 
 from resources.instance.cures import find_cure
-from resources.instance.ended_runs import EVENTS, blocks, find_failures
+from resources.instance.ended_runs import blocks, find_failures
 from resources.instance.private import list_console_handlers
 
 MAX_LENGTH: Final = 1000  # of the text of an error, in characters
-
-
-@dg.executor(name="in_process", config_schema=dg.in_process_executor.config_schema)  # type: ignore[call-overload]
-def explaining_executor(context: dg.InitExecutorContext) -> dg.Executor:
-    """Runs all steps in one process and logs, as errors, why a run is red."""
-    make_executor: Any = dg.in_process_executor.executor_creation_fn
-    return _ExplainingExecutor(make_executor(context))
 
 
 def explain_failures(events: list[dg.DagsterEvent]) -> list[str]:
@@ -49,31 +41,6 @@ def _shorten(text: str | None) -> str:
     return " ".join(line.strip() for line in lines[:end])[:MAX_LENGTH].rstrip(". ")
 
 
-class _ExplainingExecutor(dg.Executor):
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    @property
-    def retries(self) -> Any:
-        return self._inner.retries
-
-    @property
-    def step_dependency_config(self) -> Any:
-        return self._inner.step_dependency_config
-
-    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        events = []
-        for event in self._inner.execute(plan_context, execution_plan):
-            if event.event_type in EVENTS:
-                events.append(event)
-            yield event
-        lines = explain_failures(events)
-        for line in lines:
-            plan_context.log.error(line)
-        if lines:
-            _keep_last_words_short(plan_context.log)
-
-
 class _Short(logging.Formatter):
     """Leaves the stack trace out of a run's last event, because the failed step has shown it."""
 
@@ -89,7 +56,8 @@ class _Short(logging.Formatter):
         return self._inner.format(record)
 
 
-def _keep_last_words_short(log: logging.Logger) -> None:
+def keep_last_words_short(log: logging.Logger) -> None:
+    """Leaves the stack trace out of the last event of a run on the console."""
     for handler in list_console_handlers(log):
         if handler.formatter and not isinstance(handler.formatter, _Short):
             handler.setFormatter(_Short(handler.formatter))

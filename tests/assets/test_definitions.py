@@ -14,7 +14,7 @@ import pipeline
 import resources
 from assets.daily import make_every_morning
 from assets.definitions import build_definitions
-from resources.instance.red_run import explaining_executor
+from resources.instance.executor import run_executor
 from resources.settings import Settings, read_settings
 from resources.spark.session import POOL
 
@@ -198,7 +198,7 @@ def test_missing_days_are_not_judged_by_the_run_of_a_day(definitions: dg.Definit
 
 
 def test_one_run_is_one_process(definitions: dg.Definitions) -> None:
-    assert definitions.executor is explaining_executor
+    assert definitions.executor is run_executor
 
 
 WITHOUT_SPARK = {"predictions_every_due_day_has_predictions"}

@@ -11,13 +11,13 @@ import pytest
 from deployment import PROJECT
 
 from assets.definitions import build_definitions
-from resources.instance.red_run import explaining_executor
+from resources.instance.executor import run_executor
 from resources.settings import read_settings
 
 RED = """
 import dagster as dg
 
-from resources.instance.red_run import explaining_executor
+from resources.instance.executor import run_executor
 
 
 class LandingError(RuntimeError): ...
@@ -47,7 +47,7 @@ def the_weather_is_fine() -> dg.AssetCheckResult:
 
 
 defs = dg.Definitions([predictions, report, images], asset_checks=[rejected_files_are_few, the_weather_is_fine],
-                      executor=explaining_executor)
+                      executor=run_executor)
 """
 CHECK = (
     "predictions: the check rejected_files_are_few failed: more than 5.0% rejected files: 2026-11-20 (10 of 70). Look"
@@ -55,7 +55,7 @@ CHECK = (
     " DAYLIGHT_MAX_REJECTED_SHARE if its files really are broken."
 )
 ERROR = (
-    "LandingError: there is no folder /landing/days/2026-11-20. Wait for the upload, or make an empty folder for a day"
+    "LandingError: there is no folder /landing/days/2026-11-20. Wait for the upload, or mark the day as one"
     " without images; then launch the day."
 )
 
@@ -97,4 +97,4 @@ def test_the_last_lines_of_a_red_run_say_what_failed_by_how_much_and_the_cure(
 def test_all_jobs_explain_why_they_are_red() -> None:
     jobs = build_definitions(read_settings()).get_repository_def().get_all_jobs()
     assert jobs
-    assert {job.executor_def for job in jobs} == {explaining_executor}
+    assert {job.executor_def for job in jobs} == {run_executor}

@@ -15,7 +15,9 @@ from deployment import DAY, NEXT_DAY, PROJECT, TABLES, Deployment
 from pyarrow import fs
 from servers import free_port
 
+from pipeline.storage.files import list_files
 from pipeline.storage.object_stores import open_store, storage_options
+from resources.landing import LandingError, LandingZone
 
 SECRET = "hush-a-secret-that-nobody-may-read"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -154,6 +156,20 @@ def test_no_key_is_found_in_any_file_or_log(store: Store, stored: Deployment) ->
     for path in stored.root.rglob("*"):
         if path.is_file():
             assert store.secret.encode() not in path.read_bytes(), path
+
+
+def test_a_day_without_images_is_an_empty_object_or_a_folder_as_consoles_make_them(store: Store) -> None:
+    filesystem, root = open_store(f"{store.root}/marked/days")
+    filesystem.create_dir(f"{root}/2026-11-22")
+    with filesystem.open_output_stream(f"{root}/2026-11-23"):
+        pass
+    zone = LandingZone(landing=f"{store.root}/marked", training="")
+    folder, marker = zone.day_folders(["2026-11-22", "2026-11-23"]).values()
+    assert folder is not None
+    assert list_files(folder).num_rows == 0
+    assert marker is None
+    with pytest.raises(LandingError, match="2026-11-24 does not exist"):
+        zone.day_folders(["2026-11-24"])
 
 
 def test_a_missing_bucket_fails_the_run_by_name(store: Store, stored: Deployment) -> None:

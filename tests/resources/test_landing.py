@@ -30,8 +30,25 @@ def test_a_missing_day_is_an_error_with_the_cure(zone: LandingZone, tmp_path: Pa
     assert str(tmp_path / "days" / "2026-11-22") in text
     assert "2026-11-22, 2026-11-23 cannot be read" in text
     assert "2026-11-20" not in text
-    assert "make the folder empty if none came" in text
+    assert "if none came, make the folder empty, or in an object store an empty file of that name" in text
     assert "DAYLIGHT_LANDING" in text
+    assert caught.value.days == ("2026-11-22", "2026-11-23")
+
+
+def test_an_empty_file_in_place_of_a_folder_is_a_day_without_images(zone: LandingZone, tmp_path: Path) -> None:
+    (tmp_path / "days" / "2026-11-22").touch()
+    assert zone.day_folders(["2026-11-22"]) == {date(2026, 11, 22): None}
+
+
+def test_a_quiet_day_needs_no_folder_unless_its_images_are_stored(zone: LandingZone, tmp_path: Path) -> None:
+    sunday, monday = "2026-11-22", "2026-11-23"
+    quiet = zone.model_copy(update={"quiet_days": "Sun"})
+    assert quiet.day_folders([sunday]) == {date(2026, 11, 22): None}
+    for days, stored in (([monday], []), ([sunday], [sunday])):
+        with pytest.raises(LandingError, match=days[0]):
+            quiet.day_folders(days, stored)
+    (tmp_path / "days" / sunday).mkdir()
+    assert quiet.day_folders([sunday], [sunday]) == {date(2026, 11, 22): str(tmp_path / "days" / sunday)}
 
 
 def test_a_file_instead_of_a_day_is_an_error(zone: LandingZone, tmp_path: Path) -> None:
