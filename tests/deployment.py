@@ -16,7 +16,7 @@ from unittest.mock import patch
 import onnx
 from conftest import COLOURS, MakePhoto, make_tiny_graph
 from deltalake import DeltaTable
-from run_job import run_job
+from run_job import LAST, run_job
 
 PROJECT = Path(__file__).parents[1]
 DAY, NEXT_DAY = "2026-11-20", "2026-11-21"
@@ -135,6 +135,11 @@ class Run:
     def is_good(self) -> bool:
         return self.process.returncode == 0
 
+    @property
+    def last_lines(self) -> list[str]:
+        """What a user reads at the end of a red run."""
+        return find_last_lines(self.text)
+
     def watch_workers(self) -> dict[int, int]:
         """Waits for the end; returns the peak memory in bytes of each Python process of Spark, by pid."""
         peaks: dict[int, int] = {}
@@ -183,6 +188,16 @@ class Run:
         raise AssertionError(f"there was no such process:\n{self.text[-4000:]}")
 
 
+def without_day(rows: list[dict]) -> list[dict]:
+    """Drops what depends on the date: the day, and the images drawn for the audit."""
+    return [row | {"day": None, "audit_weight": None} for row in rows if row.get("reason") != "audit"]
+
+
+def find_last_lines(text: str) -> list[str]:
+    """Finds the explanation of a red run in the text of its failures."""
+    return [line.removeprefix(LAST).strip() for line in text.splitlines() if line.startswith(LAST)]
+
+
 def peak_of(pid: int) -> int:
     """Returns the peak memory of a process, in bytes."""
     try:
@@ -199,13 +214,22 @@ def command_of(pid: int) -> str:
         return ""
 
 
+def is_jvm_of_spark(command: str, _: int) -> bool:
+    """Excludes the shells that start the JVM, and the JVM that computes their command line."""
+    return command.partition(" ")[0].endswith("/java") and "SparkSubmit" in command and "launcher.Main" not in command
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def descendants(root: int) -> dict[int, int]:
     """Returns all descendants of a process, with their depth."""
     children = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = parent_of(int(entry.name))
             except (OSError, IndexError):
                 continue
             children[parent].append(int(entry.name))

@@ -11,7 +11,11 @@ import dagster as dg
 
 from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
+from resources.instance.red_run import explain_failures
 from resources.settings import read_settings
+
+LAST = "last line:"
+"""Begins a line of what `red_run.py` logs at the end of a run."""
 
 
 def main() -> None:
@@ -31,13 +35,14 @@ def main() -> None:
 
 
 def run_job(name: str, *days: str) -> str | None:
-    """Runs a job over these days in this process; returns its failures, or None."""
+    """Runs a job over these days in this process; returns its failures and then its last lines, or None."""
     job = build_definitions(read_settings()).resolve_job_def(name)
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance, tags=tag_days(days), raise_on_error=False)
     failures = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
     checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
     failures += [f"{check.check_name}: {check.description}" for check in checks]
+    failures += [f"{LAST} {line}" for line in explain_failures(result.all_events)]
     return None if result.success else "\n".join(failures)
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import struct
+import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from multiprocessing import Pipe
@@ -25,6 +26,7 @@ from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, OUT_OF_MEMORY, TIM
 from pipeline.storage.cpu_timer import CpuTimer
 
 START_SECONDS: Final = 300.0  # limit for a child to read a request and open the graph; generous, for busy machines
+LOOK_SECONDS: Final = 1.0  # interval in which a worker looks at a silent child
 MAX_STARTS: Final = 3  # children that may die before their first image
 
 
@@ -147,14 +149,18 @@ class _Child:
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
     def _wait(self) -> None:
+        stood_still = 0.0  # time in which this process could not run either, as in a paused container
         while True:
+            began = time.monotonic()
             seconds, stage, numbers = self._board.read()
-            left = (START_SECONDS if stage == START else self._limits.seconds) - seconds
-            if self._connection.poll(min(max(left, 0), self._limits.seconds)):  # the board may change meanwhile
+            left = (START_SECONDS if stage == START else self._limits.seconds) - seconds + stood_still
+            wait = min(max(left, 0), LOOK_SECONDS)  # the board may change meanwhile
+            if self._connection.poll(wait):
                 return
             if left <= 0:
                 self.end()
                 raise _LostError(numbers, TIMED_OUT)
+            stood_still += max(0.0, time.monotonic() - began - wait)
 
 
 def _limit_waits(connection: Connection) -> None:

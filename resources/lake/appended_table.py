@@ -24,6 +24,7 @@ from resources.lake.commits import (
     open_table,
 )
 from resources.lake.portions import PortionCommits
+from resources.lake.refusals import explain_refusals
 
 COMMIT_SECONDS: Final = 60.0
 
@@ -55,8 +56,12 @@ class AppendedTable:
         If the work fails, the rows of all complete files stay in the table.
 
         Raises:
-            LakeError: if a row has another value, or the table has another schema.
+            LakeError: if a row has another value, the table has another schema, or the file system takes no more files.
         """
+        with explain_refusals(self.folder):
+            return self._append(rows)
+
+    def _append(self, rows: LazyRows) -> Appended:
         schema, run = make_nullable(rows.schema), uuid4().hex
         delta = open_or_create(self.folder, schema, self.column)
         with PortionCommits(delta, self.folder, self.column, self.value, run, self.commit_seconds) as portions:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pydantic import Field
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
 from pipeline.storage.rows import LazyRows, rows_of
@@ -31,6 +31,7 @@ from resources.lake.commits import (
     version_of,
 )
 from resources.lake.model_files import ModelFiles
+from resources.lake.refusals import explain_refusals
 from resources.lake.upgrade import upgrade_lake
 
 
@@ -55,19 +56,22 @@ class Lake(dg.ConfigurableResource):
             The number of rows by day, or of the whole table under None.
 
         Raises:
-            LakeError: if another run wrote one of the days in the meantime, or the table has another schema.
+            LakeError: if another run wrote one of the days in the meantime, the table has another schema, or the file
+                system takes no more files.
         """
-        folder, column = self.folder(table), None if days is None else "day"
-        schema = make_nullable(rows.schema)
-        delta = open_or_create(folder, schema, column)
-        keys = [WHOLE_TABLE] if days is None else list(days)
-        before = {key: version_of(delta, key) for key in keys}
-        lazy_rows = rows if isinstance(rows, LazyRows) else rows_of(rows)
-        files = lazy_rows.write_to(folder, schema, column)
-        check_values(table, files, days or (None,))
-        check_files(folder, files, delta)
-        replace_rows(folder, files, before)
+        files = self._write(table, rows if isinstance(rows, LazyRows) else rows_of(rows), days)
         return {day: sum(file.rows for file in files if file.value == day) for day in days or (None,)}
+
+    def _write(self, table: str, rows: LazyRows, days: Sequence[str] | None) -> list[Row]:
+        folder, column, schema = self.folder(table), None if days is None else "day", make_nullable(rows.schema)
+        with explain_refusals(folder):
+            delta = open_or_create(folder, schema, column)
+            before = {key: version_of(delta, key) for key in ([WHOLE_TABLE] if days is None else days)}
+            files = rows.write_to(folder, schema, column)
+            check_values(table, files, days or (None,))
+            check_files(folder, files, delta)
+            replace_rows(folder, files, before)
+        return files
 
     def read(self, spark: SparkSession, table: str, days: Sequence[str] | None) -> StoredRows:
         """Finds the rows of these days, or all rows of a table without days.
@@ -141,7 +145,8 @@ class Lake(dg.ConfigurableResource):
 
     def _write_document(self, folder: str, name: str, text: str) -> str:
         files = ModelFiles(f"{self.root}/{folder}")
-        files.write_note(files.folder / name, text)
+        with explain_refusals(files.root):
+            files.write_note(files.folder / name, text)
         return f"{files.root}/{name}"
 
     def _open_written(self, table: str) -> DeltaTable:

@@ -5,7 +5,8 @@ from pydantic import Field
 
 from pipeline.embed.backbone import Backbone
 from pipeline.training.classifier import Classifier
-from resources.models.store import ModelError, ModelStore
+from resources.models.damage import ModelError
+from resources.models.store import ModelStore
 
 
 class ModelIOManager(dg.ConfigurableIOManager):

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from pipeline.storage.object_stores import is_uri, spark_reads, spark_uri
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
 from resources.lake.model_files import EVALUATION, TRAINING_SET, ModelFiles, draft_name, settle
+from resources.models.damage import ModelError, explain_damage
 from resources.spark.session import SparkResource
 
 CROSS_FITTED: Final = "cross_fitted.parquet"
@@ -32,10 +34,6 @@ END_TO_END_GRAPH: Final = "classifier.onnx"
 MLLIB_FOLDERS: Final = ("metadata", "stages")  # of a stored `PipelineModel`
 MAX_FORMER: Final = 100  # versions kept in the pointer of an asset
 LOOKUP_ROWS: Final = 2**13  # per row group of the training set, sorted by image: a lookup reads one group
-
-
-class ModelError(RuntimeError):
-    """A missing model; the message names the asset and the cure."""
 
 
 class ModelStore(dg.ConfigurableResource):
@@ -59,7 +57,8 @@ class ModelStore(dg.ConfigurableResource):
     def find(self, asset: str) -> Backbone | Classifier | None:
         """Loads the current model of an asset; None if it was never materialized.
 
-        Errors are those of `open_backbone` and `open_classifier`.
+        Raises:
+            ModelError: if it is missing or damaged.
         """
         target = self._target(asset)
         if "backbone" in target:
@@ -104,7 +103,8 @@ class ModelStore(dg.ConfigurableResource):
 
     def read_evaluation(self, version: str) -> dict[str, Any] | None:
         """Reads the `evaluation.json` of a classifier, which is written last; None if the classifier is incomplete."""
-        return self._files.read_json(self._folder(version) / EVALUATION) or None
+        with self._explain_damage(version):
+            return self._files.read_json(self._folder(version) / EVALUATION) or None
 
     @property
     def _files(self) -> ModelFiles:
@@ -121,10 +121,13 @@ class ModelStore(dg.ConfigurableResource):
         return f"{spark_uri(root)}/classifier/{version}"
 
     def open_backbone(self, digest: str) -> Backbone:
-        """Opens the graph with this digest; raises FileNotFoundError or BackboneError if it is missing or damaged."""
-        graph = self._files.fetch(self._files.folder / "backbone" / f"{digest}.onnx")
-        self._files.fetch(sidecar(graph))
-        return open_backbone(graph)
+        """Opens the graph with this digest; raises ModelError if it is missing or damaged."""
+        graph = self._files.folder / "backbone" / f"{digest}.onnx"
+        cure = "copy the file again, or materialize backbone"
+        with explain_damage(f"the backbone {digest}", f"{self._files.root}/backbone", cure):
+            self._files.fetch(graph)
+            self._files.fetch(sidecar(graph))
+            return open_backbone(graph)
 
     def read_cross_fitted(self, version: str) -> LabelledPredictions | None:
         """Reads the cross-fit predictions of a classifier; None if it was fitted without."""
@@ -163,8 +166,13 @@ class ModelStore(dg.ConfigurableResource):
                 f"the classifier {version} is missing or damaged in {self._files.root}/classifier: materialize it again"
             )
         self.spark.spark_session  # noqa: B018 MLlib loads into the active session
-        path = self._spark_folder(version) or self._fetch_pipeline(version)
-        return Classifier(version, report["backbone"], PipelineModel.load(path), report)
+        with self._explain_damage(version):
+            path = self._spark_folder(version) or self._fetch_pipeline(version)
+            return Classifier(version, report["backbone"], PipelineModel.load(path), report)
+
+    def _explain_damage(self, version: str) -> AbstractContextManager[None]:
+        cure = "copy this folder again, or delete it and launch the job training"
+        return explain_damage(f"the classifier {version}", f"{self._files.root}/classifier/{version}", cure)
 
     def _fetch_pipeline(self, version: str) -> str:
         """Fetches only the folders of MLlib, because daily runs need no other file."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pipeline.embed.embedding import Embedding, embed_images
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.embed.pixels import Decoding, decode_pixels
-from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, TIMED_OUT
+from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, NOT_AN_IMAGE, TIMED_OUT
 from pipeline.embed.sandbox import MAX_STARTS, Sandbox, SandboxError, open_sandbox
 from pipeline.storage.cpu_timer import CpuTimer
 
@@ -207,6 +208,40 @@ time.sleep(60)
     while is_alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_alive(child)
+
+
+def test_time_in_which_worker_and_child_both_stood_still_does_not_count(tiny_backbone: Backbone) -> None:
+    code = f"""
+import time
+from dataclasses import replace
+import pyarrow as pa
+from pipeline.embed import attempt
+from pipeline.embed.embedding import Embedding
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.sandbox import Sandbox
+from pipeline.storage.cpu_timer import CpuTimer
+def load_slowly(*arguments):
+    time.sleep(0.5)
+    return load(*arguments)
+load, attempt.load = attempt.load, load_slowly
+box = Sandbox(Embedding({tiny_backbone.path!r}, {SIZE}, 1, replace(DEFAULT_LIMITS, seconds=2)))
+box.run(pa.array([b""]), CpuTimer())
+print(box._child._pid, flush=True)
+rows = box.run(pa.array([b"not an image"] * 3), CpuTimer()).to_pylist()
+print(*[row["error"] for row in rows], sep=";", flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as worker:
+        child = int(worker.stdout.readline())
+        time.sleep(0.3)
+        for pid in (worker.pid, child):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(4)
+        for pid in (worker.pid, child):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(0.3)  # the worker looks first
+        reasons = worker.stdout.readline().strip()
+    assert reasons == ";".join([NOT_AN_IMAGE] * 3)
 
 
 def is_alive(pid: int) -> bool:

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from deployment import DAY, TABLES, Deployment
+from deployment import DAY, TABLES, Deployment, without_day
 from PIL import Image
 
 NAMES = [
@@ -128,8 +128,3 @@ def test_a_day_of_daylight_saving_is_a_day(day: str, deployment: Deployment, exp
     assert run.is_good, run.text
     for table in TABLES:
         assert without_day(deployment.rows(table, day)) == without_day(expected[DAY][table])
-
-
-def without_day(rows: list[dict]) -> list[dict]:
-    """Drops what depends on the date: the day, and the images drawn for the audit."""
-    return [row | {"day": None, "audit_weight": None} for row in rows if row.get("reason") != "audit"]

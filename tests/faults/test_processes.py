@@ -4,10 +4,9 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
-from deployment import DAY, Deployment, command_of
+from deployment import DAY, Deployment, command_of, is_jvm_of_spark, parent_of
 from poisons import poison
 
 MOMENTS = {
@@ -40,11 +39,6 @@ def test_a_killed_driver_leaves_the_day_unchanged_or_complete(
     run = battered.run("daily", DAY, "--kill", function, "--call", str(call), *(["--after"] if after else []))
     assert run.process.returncode == -signal.SIGKILL, run.text
     assert is_whole_or_absent(battered, expected)
-
-
-def is_jvm_of_spark(command: str, _: int) -> bool:
-    """Excludes the shells that start the JVM, and the JVM that computes their command line."""
-    return command.partition(" ")[0].endswith("/java") and "SparkSubmit" in command and "launcher.Main" not in command
 
 
 def test_a_killed_jvm_fails_the_run(battered: Deployment, expected: dict) -> None:
@@ -91,8 +85,7 @@ def test_a_killed_worker_costs_time_and_no_row(deployment: Deployment, expected:
     (deployment.folder(DAY) / "hangs.jpg").write_bytes(poison("a wait without end"))
     run = deployment.start("daily", DAY, DAYLIGHT_MAX_SECONDS="6", DAYLIGHT_MAX_REJECTED_SHARE="1")
     child = run.find(lambda command, depth: "poisoned_daemon" in command and depth >= 4)
-    worker = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(worker, signal.SIGKILL)
+    os.kill(parent_of(child), signal.SIGKILL)
     run.wait()
     assert run.is_good, run.text
     rows = deployment.rows("predictions", DAY)

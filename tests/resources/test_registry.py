@@ -9,8 +9,9 @@ from pyspark.sql import SparkSession
 from pipeline.evaluation.gate_rules import PromotionError
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
+from resources.models.damage import ModelError
 from resources.models.registry import ClassifierRegistry
-from resources.models.store import ModelError, ModelStore
+from resources.models.store import ModelStore
 from resources.spark.session import SparkResource
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16

@@ -34,7 +34,8 @@ from pipeline.training.fitting import ClassifierParams, _probabilities, fit_pipe
 from pipeline.training.heads import HeadError, build_head
 from pipeline.training.training_set import TRAINING_SET, TrainingError, identify, list_training_set, select_labelled
 from resources.lake.lake import Lake
-from resources.models.store import ModelError, ModelStore
+from resources.models.damage import ModelError
+from resources.models.store import ModelStore
 from resources.spark.java import java_home
 from resources.spark.session import SparkResource
 
