@@ -26,6 +26,7 @@ ALONE = {
     "drift",
     "end_to_end",
     "explain",
+    "fits",
     "mutations",
     "neighbours",
     "passes",
@@ -119,6 +120,13 @@ def test_the_end_to_end_graph_is_timed(photos: Path, tiny_backbone: Backbone) ->
 
 def test_explanations_are_timed() -> None:
     assert "| labelled path |" in run("explain", "--rows", 100, "--days", 4, "--rounds", 1)
+
+
+def test_fits_are_timed() -> None:
+    sizes = ["--rows", 120, "--dimension", 16, "--labels", 3, "--rounds", 1]
+    output = run("fits", *sizes)
+    assert "120 x 16 features" in output
+    assert "the driver takes" in output
 
 
 def test_drift_is_judged(tmp_path: Path, make_photo: MakePhoto, tiny_backbone: Backbone) -> None:
