@@ -16,6 +16,7 @@ from resources.lake.lake import Lake
 from resources.lake.tables import TableIOManager
 from resources.landing import LandingZone
 from resources.models.catalogue import BackboneCatalogue
+from resources.models.difficulties import Difficulties
 from resources.models.io_manager import ModelIOManager
 from resources.models.judgements import Judgements
 from resources.models.precision import Precisions
@@ -48,6 +49,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
     catalogue = BackboneCatalogue(name=settings.backbone, lake=lake, **own_network)
     return {
         "catalogue": catalogue,
+        "difficulties": Difficulties(lake=lake, store=store),
         "feature_cache": cache,
         "judgements": Judgements(lake=lake),
         "io_manager": TableIOManager(lake=lake, spark=spark),

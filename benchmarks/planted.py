@@ -153,8 +153,8 @@ def _rank(images: DataFrame, extracted: DataFrame) -> DataFrame:
     features = label_features(extracted, images)
     classifier = fit_classifier(features, ClassifierParams())
     predictions = [predict_holdout(features, classifier)]
-    if crossed := classifier.cross_fitted:
-        predictions.append(soften_predictions(crossed, classifier.calibration.temperature))
+    for easiest in classifier.cross_fits[:1]:
+        predictions.append(soften_predictions(easiest, classifier.calibration.temperature))
     return rank_labels(images, find_near_duplicates(extracted, images), predictions)
 
 

@@ -2,10 +2,10 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import dagster as dg
 from deltalake import DeltaTable
@@ -62,14 +62,15 @@ def summarize(
     training, prediction = results
     (backbone,) = training.asset_materializations_for_node("backbone")
     wanted = [("day", "in", [date.fromisoformat(day) for day in photos.days])]
-    columns = ["day", "path", "predicted_label", "decision"]
+    columns = ["day", "path", "predicted_label", "confidence", "decision"]
     stored = DeltaTable(Path(settings.lake, "predictions")).to_pyarrow_table(filters=wanted, columns=columns)
     predictions = stored.to_pylist()
-    right = sum(photos.labels[str(row["day"]), row["path"]] == row["predicted_label"] for row in predictions)
+    right = sum(_is_right(photos, row) for row in predictions)
     rejected = sum(row["decision"] == "rejected" for row in predictions)
     return f"""
   images      {photos.training_count} to learn from, {len(predictions)} predicted in {len(photos.days)} days
   accuracy    {right / len(predictions):.3f} ({right} of {len(predictions)} right)
+  promise     {_describe_promise(photos, training, predictions)}
   precision   {backbone.metadata["why"].value}
   speed       {_describe_speed(results)}
   rejected    {rejected}
@@ -79,6 +80,24 @@ def summarize(
   time        {seconds:.0f} s
 
 Look at it: run `make dev`, then open {LINEAGE}"""
+
+
+def _is_right(photos: DemoPhotos, row: Mapping[str, Any]) -> bool:
+    return photos.labels[str(row["day"]), row["path"]] == row["predicted_label"]
+
+
+def _describe_promise(
+    photos: DemoPhotos, training: dg.ExecuteInProcessResult, predictions: Sequence[Mapping[str, Any]]
+) -> str:
+    """Compares the promised, the estimated and the true share of right answers."""
+    answered = [row for row in predictions if row["decision"] == "answered"]
+    if not answered:
+        return "no prediction was answered"
+    target = training.output_for_node("classifier").calibration.target_precision
+    estimated = sum(row["confidence"] for row in answered) / len(answered)
+    true = sum(_is_right(photos, row) for row in answered) / len(answered)
+    share = f"{len(answered) / len(predictions):.0%} answered, the rest waits for a person"
+    return f"{target:.0%} of the answers right; estimated {estimated:.1%}, true {true:.1%} ({share})"
 
 
 def _describe_drift(training: dg.ExecuteInProcessResult, prediction: dg.ExecuteInProcessResult) -> str:

@@ -8,6 +8,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_days
+from pipeline.daily.difficulty import store_difficulties
 from pipeline.daily.label_history import describe_history
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import describe_rejected
@@ -16,25 +17,32 @@ from pipeline.reports.report import Table, describe_all
 from pipeline.training.classifier import Classifier
 from resources.instance.passes import name_bad_days
 from resources.lake.lake import Lake
+from resources.models.difficulties import Difficulties
 from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
 
 
-@daily_asset(kinds={"spark", "deltalake"})
+@daily_asset(kinds={"spark", "deltalake"}, deps=["difficulty"])
 def predictions(
+    context: dg.AssetExecutionContext,
     images: DataFrame,
     image_features: DataFrame,
     classifier: Classifier,
+    difficulties: Difficulties,
     lake: Lake,
+    spark: SparkResource,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
     """One row per file of the day: predicted label, confidence, decision, classifier and backbone.
 
     Files that cannot be decoded are rejected with a reason. Images with a flag of DAYLIGHT_REVIEW_FLAGS go to review.
+    How hard the day is decides which confidence is enough for an answer.
     """
+    found = difficulties.find(context.partition_keys, classifier)
+    days = store_difficulties(spark.spark_session, found)
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
-    return Table(predict_images(images, image_features, classifier, settings.review_flag_names), describe)
+    return Table(predict_images(images, image_features, classifier, days, settings.review_flag_names), describe)
 
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)

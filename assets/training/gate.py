@@ -95,12 +95,12 @@ def gate_of_promotion(
         judge_improvement(ours, theirs, config.accept_equal),
         judge_classes(ours, theirs, limits.class_recall),
         judge_vanished(ours, theirs, config.retired_labels),
-        judge_calibration(ours, limits.calibration_error),
+        judge_calibration(ours, theirs, limits.calibration_error),
         judge_costs(ours, theirs, limits.slowdown, limits.growth),
         judge_withdrawal(ours, classifiers.is_withdrawn(ours.version)),
     )
     by_rule = dict(zip(RULES, verdicts, strict=True))
-    refusals = {name: verdict.message for name, verdict in by_rule.items() if not verdict.passed}
+    refusals = {name: verdict.message for name, verdict in by_rule.items() if verdict.refuses}
     classifiers.record_verdict(ours.version, refusals)
     yield from (_show(name, verdict) for name, verdict in by_rule.items())
 
@@ -129,6 +129,7 @@ def _show(name: str, verdict: Verdict) -> dg.AssetCheckResult:
         asset_key="classifier_candidate",
         check_name=name,
         passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.WARN if verdict.is_tolerated else dg.AssetCheckSeverity.ERROR,
         description=verdict.message if verdict.passed else f"{verdict.message}. Required: {RULES[name]}",
         metadata=show_numbers(verdict.numbers),
     )

@@ -29,8 +29,7 @@ def label_issues(
     train split, the candidate for the holdout.
     """
     predictions = [predict_holdout(join_split(training_features, training_split), classifier_candidate)]
-    crossed = model_store.read_cross_fitted(classifier_candidate.version)
-    if crossed is not None:
-        predictions.append(soften_predictions(crossed, classifier_candidate.calibration.temperature))
+    for easiest in model_store.read_cross_fits(classifier_candidate.version)[:1]:
+        predictions.append(soften_predictions(easiest, classifier_candidate.calibration.temperature))
     ranked = rank_labels(training_images, near_duplicates, predictions)
     return Table(ranked, describe_whole(describe_label_issues(training_images, settings.limits)))

@@ -7,6 +7,7 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
+from pipeline.daily.difficulty import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, draw_tiles_by_day
@@ -15,7 +16,7 @@ from pipeline.reports.palette import DOUBTFUL, GOOD
 from pipeline.reports.report import Number, Report
 from pipeline.storage.counting import Day, by_day, count_by_day
 from pipeline.storage.schema import parse_schema
-from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict
+from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict_at
 
 SCHEMA: Final = f"""
     day date comment 'day the image arrived, from images.day',
@@ -25,7 +26,12 @@ SCHEMA: Final = f"""
     error string comment 'why the file was rejected, from image_features.error or images.read_error; else null',
     classifier string comment 'version of the classifier',
     backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone',
-    quality_flags array<string> comment 'what is wrong with the image, from image_features.quality_flags'
+    quality_flags array<string> comment 'what is wrong with the image, from image_features.quality_flags',
+    threshold double comment 'minimum confidence of an answered prediction of the day; null if none is answered',
+    day_accuracy double comment 'estimated share of right predictions on the day, from difficulty.accuracy',
+    day_accuracy_low double comment 'lower end of its 95 % interval',
+    day_accuracy_high double comment 'upper end of its 95 % interval',
+    day_level double comment 'hardness of the day: number of the cross-fit that is as hard, 0 for random folds'
 """
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
@@ -36,7 +42,11 @@ _PREDICTED: Final = ("predicted_label", "confidence", "probabilities")
 
 
 def predict_images(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier, review_flags: Sequence[str] = ()
+    images: DataFrame,
+    image_features: DataFrame,
+    classifier: Classifier,
+    difficulties: DataFrame | None = None,
+    review_flags: Sequence[str] = (),
 ) -> DataFrame:
     """Predicts every file, lazily, in the columns of `SCHEMA`.
 
@@ -44,20 +54,25 @@ def predict_images(
         images: files of one or more days.
         image_features: their features; without `quality_flags` if an earlier version made them.
         classifier: the classifier.
+        difficulties: one row of `difficulty` for each day, with the temperature and the threshold of the day; by
+            default all days have those of the classifier.
         review_flags: an image with one of these quality flags is not answered, however confident its prediction.
 
     Raises:
         SparkRuntimeException: when Spark runs it, if the features come from another backbone or decoder.
     """
     files = images.select("day", "image_id", "path", "read_error")
-    predicted = predict(image_features, classifier).select("day", "image_id", *_PREDICTED)
+    days = F.broadcast(_calibrations(image_features, classifier, difficulties))
+    tempered = image_features.join(days.select("day", "temperature"), "day")
+    predicted = predict_at(tempered, classifier, F.col("temperature")).select("day", "image_id", *_PREDICTED)
     flags = F.col("quality_flags") if "quality_flags" in image_features.columns else F.lit(None)
     decoded = image_features.select(
         "day", "image_id", F.col("error").alias("decode_error"), flags.cast("array<string>").alias("quality_flags")
     )
     joined = files.join(decoded, ["day", "image_id"], "left").join(predicted, ["day", "image_id"], "left")
+    joined = joined.join(days, "day", "left")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
-    is_accepted = F.col("confidence") >= F.lit(classifier.calibration.threshold)  # null without a threshold
+    is_accepted = F.col("confidence") >= F.col("threshold")  # null without a threshold
     if review_flags:
         is_poor = F.arrays_overlap("quality_flags", F.array(*map(F.lit, review_flags)))
         is_accepted &= ~F.coalesce(is_poor, F.lit(False))
@@ -68,8 +83,26 @@ def predict_images(
         error.alias("error"),
         F.lit(classifier.version).alias("classifier"),
         F.lit(classifier.backbone).alias("backbone"),
-        "quality_flags",
+        *("quality_flags", "threshold", "day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level"),
     ).to(parse_schema(SCHEMA))
+
+
+def _calibrations(image_features: DataFrame, classifier: Classifier, difficulties: DataFrame | None) -> DataFrame:
+    """One row per day: temperature, threshold, and how hard the day is."""
+    if difficulties is None:
+        own = parse_schema(DIFFICULTY_SCHEMA)
+        days = image_features.select("day").distinct()
+        unknown = {field.name: F.lit(None).cast(field.dataType) for field in own if field.name != "day"}
+        temperature, threshold = classifier.calibration.temperature, classifier.calibration.threshold
+        neutral = {"temperature": F.lit(temperature), "threshold": F.lit(threshold).cast("double")}
+        difficulties = days.withColumns({**unknown, **neutral})
+    return difficulties.select(
+        *("day", "temperature", "threshold"),
+        F.col("accuracy").alias("day_accuracy"),
+        F.col("accuracy_low").alias("day_accuracy_low"),
+        F.col("accuracy_high").alias("day_accuracy_high"),
+        (F.col("easier_level") + F.col("harder_share")).alias("day_level"),
+    )
 
 
 def describe_predictions(

@@ -16,9 +16,10 @@ from pipeline.evaluation.intervals import lower_bound_of_share
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
 TEMPERATURES: Final = (0.05, 20.0)  # search range; if every prediction is correct, the likelihood has no maximum
-THRESHOLD_COUNT: Final = 20  # thresholds to try
+THRESHOLD_COUNT: Final = 50  # thresholds to try
 STEP_COUNT: Final = 60  # steps of a search; each golden-section step leaves 0.62 of the range
 MIN_PROBABILITY: Final = 1e-12  # lower bound in the search; it bounds the loss of one image
+ROUNDING: Final = 1e-9  # of sums of weights
 TINY: Final = 1e-300  # replaces a probability of 0, whose power at a low temperature would be 0 for all classes
 
 
@@ -48,46 +49,82 @@ UNCALIBRATED: Final = Calibration(1.0, 0.6, 0.95, None, 0.0, 0)
 """Calibration of a classifier without cross-fit: probabilities as they are."""
 
 
-def calibrate(predictions: LabelledPredictions, target_precision: float) -> Calibration:
+def calibrate(
+    predictions: LabelledPredictions,
+    target_precision: float,
+    weights: np.ndarray | None = None,
+    reserve: float = 0.0,
+) -> Calibration:
     """Fits temperature and threshold; without predictions there is no threshold.
 
     Args:
         predictions: by classifiers for images that they were not trained on.
         target_precision: required precision of auto-accepted predictions, 0 to 1.
+        weights: weight of each prediction, float64 `[n]`; by default all count the same.
+        reserve: share of the errors allowed by the target that must not be observed, 0 to 1.
     """
     if len(predictions) == 0:
         return replace(UNCALIBRATED, threshold=None, target_precision=target_precision)
-    fitted = fit_temperature(predictions.probabilities, predictions.label_index)
-    temperature = dampen(predictions.probabilities, fitted, (predictions.is_right.sum() + 1) / (len(predictions) + 2))
+    each = np.ones(len(predictions)) if weights is None else weights
+    total, is_right = each.sum(), predictions.is_right
+    fitted = fit_temperature(predictions.probabilities, predictions.label_index, each)
+    max_confidence = (each[is_right].sum() + 1) / (total + 2)
+    temperature = dampen(predictions.probabilities, fitted, max_confidence, each)
     confidence = soften(predictions.probabilities, temperature).max(axis=1)
-    threshold = choose_threshold(confidence, predictions.is_right, target_precision)
+    threshold = choose_threshold(confidence, is_right, target_precision, each, reserve)
     is_accepted = confidence >= threshold if threshold is not None else np.zeros(len(predictions), bool)
+    accepted = each[is_accepted].sum()
     return Calibration(
         temperature=temperature,
         threshold=threshold,
         target_precision=target_precision,
-        expected_precision=float(predictions.is_right[is_accepted].mean()) if is_accepted.any() else None,
-        coverage=float(is_accepted.mean()),
-        picture_count=len(predictions),
+        expected_precision=float(each[is_accepted & is_right].sum() / accepted) if accepted else None,
+        coverage=float(accepted / total),
+        picture_count=round(total),
     )
 
 
-def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray) -> float:
+def keep_promise(calibration: Calibration, predictions: LabelledPredictions) -> Calibration:
+    """Raises the threshold if labelled predictions prove that it breaks the promise, until they keep it.
+
+    Args:
+        calibration: as fitted without these predictions.
+        predictions: calibrated.
+    """
+    if calibration.threshold is None or len(predictions) == 0:
+        return calibration
+    confidence, is_right, target = predictions.confidence, predictions.is_right, calibration.target_precision
+    is_accepted = confidence >= calibration.threshold
+    if not is_accepted.any():
+        return calibration
+    wrong = 1 - is_right[is_accepted].mean()
+    if lower_bound_of_share(wrong, is_accepted.sum()) <= 1 - target:
+        return calibration
+    threshold = choose_threshold(confidence, is_right, target)
+    kept = confidence >= threshold if threshold is not None else np.zeros(len(predictions), bool)
+    expected = float(is_right[kept].mean()) if kept.any() else None
+    return replace(calibration, threshold=threshold, expected_precision=expected, coverage=float(kept.mean()))
+
+
+def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Finds the temperature with the lowest negative log-likelihood (Guo et al. 2017, arXiv:1706.04599).
 
     Args:
         probabilities: float64 `[n, k]`.
         label_index: int `[n]`; images with -1, whose label is not a class, are ignored.
+        weights: weight of each image, float64 `[n]`; by default all count the same.
     """
     is_known = label_index >= 0
     logits, places = np.log(np.maximum(probabilities[is_known], MIN_PROBABILITY)), label_index[is_known]
     if len(places) == 0:
         return 1.0
+    known_weights = None if weights is None else weights[is_known]
 
     def cost(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
         scaled -= scaled.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(places)), places]))
+        losses = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(places)), places]
+        return float(np.average(losses, weights=known_weights))
 
     low, high = np.log(TEMPERATURES)
     shrink = (5**0.5 - 1) / 2
@@ -97,36 +134,54 @@ def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray) -> float
     return float(np.exp((low + high) / 2))
 
 
-def dampen(probabilities: np.ndarray, temperature: float, max_confidence: float) -> float:
+def dampen(
+    probabilities: np.ndarray, temperature: float, max_confidence: float, weights: np.ndarray | None = None
+) -> float:
     """Raises the temperature until the mean confidence is at most `max_confidence`.
 
     Without errors on a few images, the most likely temperature would make every prediction certain. Laplace's rule of
     succession, (correct + 1) / (all + 2), bounds the confidence that so few images justify.
     """
+
+    def is_enough(log_temperature: float) -> bool:
+        confidence = soften(probabilities, float(np.exp(log_temperature))).max(axis=1)
+        return bool(np.average(confidence, weights=weights) <= max_confidence)
+
     low, high = np.log(temperature), np.log(TEMPERATURES[1])
-    if soften(probabilities, temperature).max(axis=1).mean() <= max_confidence:
+    if is_enough(low):
         return temperature
     for _ in range(STEP_COUNT):
         middle = (low + high) / 2
-        is_enough = soften(probabilities, float(np.exp(middle))).max(axis=1).mean() <= max_confidence
-        low, high = (low, middle) if is_enough else (middle, high)
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
     return float(np.exp(high))
 
 
-def choose_threshold(confidence: np.ndarray, is_right: np.ndarray, target_precision: float) -> float | None:
+def choose_threshold(
+    confidence: np.ndarray,
+    is_right: np.ndarray,
+    target_precision: float,
+    weights: np.ndarray | None = None,
+    reserve: float = 0.0,
+) -> float | None:
     """Finds the lowest confidence above which predictions reach the target precision.
 
     The one-sided 95 % lower bound of the precision must reach it, not the observed precision, which may be chance.
-    Twenty thresholds are tried, at equal steps of coverage: the best of thousands would be the best by chance. Returns
-    None if no threshold reaches the target.
+    Fifty thresholds are tried, at equal steps of coverage: the best of thousands would be the best by chance. Returns
+    None if no threshold reaches the target. Of the errors that the target allows, the observed ones leave a reserve.
     """
     if len(confidence) == 0:
         return None
-    steps = np.ceil(np.arange(1, THRESHOLD_COUNT + 1) * len(confidence) / THRESHOLD_COUNT).astype(int) - 1
-    thresholds = np.sort(confidence)[::-1][steps]
-    counts = np.array([(confidence >= threshold).sum() for threshold in thresholds])
-    rights = np.array([is_right[confidence >= threshold].sum() for threshold in thresholds])
-    kept = lower_bound_of_share(rights / counts, counts) >= target_precision
+    each = np.ones(len(confidence)) if weights is None else weights
+    falling = np.argsort(-confidence, kind="stable")
+    reached = np.cumsum(each[falling])
+    wanted = np.arange(1, THRESHOLD_COUNT + 1) * reached[-1] / THRESHOLD_COUNT
+    steps = np.minimum(np.searchsorted(reached, wanted - ROUNDING), len(confidence) - 1)
+    thresholds = confidence[falling][steps]
+    counts = np.array([each[confidence >= threshold].sum() for threshold in thresholds])
+    rights = np.array([each[is_right & (confidence >= threshold)].sum() for threshold in thresholds])
+    shares = rights / counts
+    kept = lower_bound_of_share(shares, counts) >= target_precision
+    kept &= 1 - shares <= (1 - target_precision) * (1 - reserve)
     return float(thresholds[kept][-1]) if kept.any() else None
 
 
@@ -141,10 +196,11 @@ def soften_predictions(predictions: LabelledPredictions, temperature: float) -> 
     return replace(predictions, probabilities=soften(predictions.probabilities, temperature))
 
 
-def soften_column(probabilities: Column, temperature: float) -> Column:
-    """Like `soften`, for a column of arrays."""
-    if temperature == 1:
+def soften_column(probabilities: Column, temperature: float | Column) -> Column:
+    """Like `soften`, for a column of arrays, by one temperature or by one for each row."""
+    if not isinstance(temperature, Column) and temperature == 1:
         return probabilities
-    powers = F.transform(probabilities, lambda share: F.pow(F.greatest(share, F.lit(TINY)), F.lit(1 / temperature)))
+    exponent = 1 / temperature if isinstance(temperature, Column) else F.lit(1 / temperature)
+    powers = F.transform(probabilities, lambda share: F.pow(F.greatest(share, F.lit(TINY)), exponent))
     total = F.aggregate(powers, F.lit(0.0), lambda sum_, power: sum_ + power)
     return F.transform(powers, lambda power: power / total)

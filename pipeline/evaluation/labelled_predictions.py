@@ -3,13 +3,17 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.storage.vectors import to_matrix
+
+LEVEL: Final = "level"
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,22 @@ class LabelledPredictions:
         return table.append_column("probabilities", shares).replace_schema_metadata(metadata)
 
 
-def predictions_of(table: pa.Table) -> LabelledPredictions:
-    """Converts a table of `to_table` back."""
-    return _convert(table, json.loads(table.schema.metadata[b"classes"]))
+def table_of_levels(levels: Sequence[LabelledPredictions]) -> pa.Table:
+    """Converts predictions of the same classes to one table, with the number of each in a column `level`."""
+    tables = [
+        level.to_table().append_column(LEVEL, pa.array([number] * len(level), pa.int8()))
+        for number, level in enumerate(levels)
+    ]
+    return pa.concat_tables(tables)
+
+
+def levels_of(table: pa.Table) -> tuple[LabelledPredictions, ...]:
+    """Converts a table of `table_of_levels` back; without the column, it is one level."""
+    classes = json.loads(table.schema.metadata[b"classes"])
+    if LEVEL not in table.column_names:
+        return (_convert(table, classes),)
+    count = 1 + (pc.max(table[LEVEL]).as_py() or 0)
+    return tuple(_convert(table.filter(pc.equal(table[LEVEL], number)), classes) for number in range(count))
 
 
 def collect_predictions(predicted: DataFrame, classes: Sequence[str]) -> LabelledPredictions:

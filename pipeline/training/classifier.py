@@ -14,11 +14,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.embed.file_kinds import DECODER, DECODING_PACKAGES
-from pipeline.evaluation.calibration import UNCALIBRATED, Calibration, calibrate
+from pipeline.evaluation.calibration import UNCALIBRATED, Calibration, soften_predictions
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions
+from pipeline.evaluation.mixture import calibrate_on
 from pipeline.evaluation.scores import evaluate
 from pipeline.images.split import HOLDOUT, TRAIN
-from pipeline.training.cross_fit import cross_fit
+from pipeline.training.cross_fit import cross_fit, describe_levels, shelf_counts_of
 from pipeline.training.fitting import (
     ClassifierParams,
     count_fits,
@@ -48,7 +49,7 @@ class Classifier:
         backbone: digest of the graph whose features it reads.
         model: MLlib pipeline from `embedding` (vector) to `prediction` and `predicted_label`; not calibrated.
         report: contents of `evaluation.json`.
-        cross_fitted: result of `cross_fit`, not calibrated; None if loaded, or fitted without.
+        cross_fits: result of `cross_fit`, not calibrated; empty if loaded, or fitted without.
         graph: file of `end_to_end_graph.py`, to be stored; None if loaded.
         training_set: result of `list_training_set`, to be stored; None if loaded.
     """
@@ -57,7 +58,7 @@ class Classifier:
     backbone: str
     model: PipelineModel
     report: dict[str, Any]
-    cross_fitted: LabelledPredictions | None = None
+    cross_fits: tuple[LabelledPredictions, ...] = ()
     graph: bytes | None = field(default=None, repr=False, compare=False)
     training_set: pa.Table | None = field(default=None, repr=False, compare=False)
 
@@ -81,7 +82,7 @@ class Classifier:
 def fit_classifier(
     features: DataFrame, params: ClassifierParams, report_progress: Callable[[int, int], object] = lambda *_: None
 ) -> Classifier:
-    """Fits on the train split, calibrates by cross-fitting on it, and evaluates on the holdout.
+    """Fits on the train split, calibrates by cross-fits of it that are as hard as the holdout, and evaluates on that.
 
     Args:
         features: labelled features, as for `select_labelled`.
@@ -95,21 +96,25 @@ def fit_classifier(
     labelled = select_labelled(features).cache()
     try:
         searched = count_fits(params)
-        fits = searched + params.calibration_folds + 1  # the last by `_evaluate_ungrouped`
+        folds = params.calibration_folds * (1 + len(shelf_counts_of(params)))
+        fits = searched + folds + 1  # the last by `_evaluate_ungrouped`
         uncalibrated = _fit(labelled, features, params)
         report_progress(searched, fits)
         best = dict(uncalibrated.report["chosen"].get("best", {}))
         best.pop("accuracy", None)
         settled = replace(params, params={**params.params, **best}, grid={})
         train = labelled.where(F.col("split") == TRAIN)
-        crossed = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
-        calibration = calibrate(crossed, params.target_precision)
-        reported = {**uncalibrated.report, "calibration": calibration.to_dict()}
-        calibrated = replace(uncalibrated, report=reported, cross_fitted=crossed)
-        scores = {**_evaluate(labelled, calibrated), "ungrouped": _evaluate_ungrouped(labelled, settled)}
+        levels = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
+        holdout = predict_holdout(labelled, uncalibrated)
+        calibration = calibrate_on(levels, holdout, params.target_precision)
+        scores = {
+            **_evaluate(soften_predictions(holdout, calibration.temperature), calibration),
+            "ungrouped": _evaluate_ungrouped(labelled, settled),
+        }
     finally:
         labelled.unpersist()
-    return replace(calibrated, report={**reported, **scores})
+    reported = {**uncalibrated.report, "calibration": calibration.to_dict(), "levels": describe_levels(levels, params)}
+    return replace(uncalibrated, report={**reported, **scores}, cross_fits=levels)
 
 
 def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifier:
@@ -117,7 +122,9 @@ def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifie
     labelled = select_labelled(features).cache()
     try:
         fitted = _fit(labelled, features, params)
-        return replace(fitted, report={**fitted.report, **_evaluate(labelled, fitted)})
+        return replace(
+            fitted, report={**fitted.report, **_evaluate(predict_holdout(labelled, fitted), fitted.calibration)}
+        )
     finally:
         labelled.unpersist()
 
@@ -137,9 +144,14 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
     Raises:
         SparkRuntimeException: when run, if a row comes from another backbone or decoder.
     """
+    return predict_at(features, classifier, classifier.calibration.temperature)
+
+
+def predict_at(features: DataFrame, classifier: Classifier, temperature: float | Column) -> DataFrame:
+    """Like `predict`, by another temperature than its own, or by one for each row; 1 leaves probabilities as fitted."""
     answerable = features.where(F.col("features").isNotNull())
     checked = answerable.withColumn("features", _refuse_foreign(answerable.columns, classifier))
-    return predict_features(checked, classifier.model, classifier.calibration.temperature)
+    return predict_features(checked, classifier.model, temperature)
 
 
 def _refuse_foreign(columns: Sequence[str], classifier: Classifier) -> Column:
@@ -181,10 +193,9 @@ def _fit(labelled: DataFrame, features: DataFrame, params: ClassifierParams) -> 
     return Classifier(version_, backbone, model, report)
 
 
-def _evaluate(labelled: DataFrame, classifier: Classifier) -> dict[str, Any]:
-    predictions = predict_holdout(labelled, classifier)
+def _evaluate(predictions: LabelledPredictions, calibration: Calibration) -> dict[str, Any]:
     return {
-        **evaluate(predictions, classifier.calibration).to_dict(),
+        **evaluate(predictions, calibration).to_dict(),
         "holdout_sample": predictions.sample_labels(HOLDOUT_SAMPLE),
     }
 

@@ -115,7 +115,7 @@ def labels_of(model: PipelineModel) -> list[str]:
     return list(cast("IndexToString", model.stages[-1]).getLabels())
 
 
-def predict_features(features: DataFrame, model: PipelineModel, temperature: float = 1.0) -> DataFrame:
+def predict_features(features: DataFrame, model: PipelineModel, temperature: float | Column = 1.0) -> DataFrame:
     """Predicts rows that all have features, lazily: appends the columns of `classifier.PREDICTION_COLUMNS`."""
     predicted = model.transform(features.withColumn("embedding", array_to_vector(F.col("features"))))
     softened = predicted.withColumn("probability", soften_column(_probabilities(model), temperature))

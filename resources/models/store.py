@@ -21,7 +21,7 @@ from pyspark.ml import PipelineModel
 
 from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.embed.batch_size import sidecar
-from pipeline.evaluation.labelled_predictions import LabelledPredictions, predictions_of
+from pipeline.evaluation.labelled_predictions import LabelledPredictions, levels_of, table_of_levels
 from pipeline.storage.object_stores import is_uri, spark_reads, spark_uri
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
@@ -29,7 +29,8 @@ from resources.lake.model_files import EVALUATION, TRAINING_SET, ModelFiles, dra
 from resources.models.damage import ModelError, explain_damage
 from resources.spark.session import SparkResource
 
-CROSS_FITTED: Final = "cross_fitted.parquet"
+CROSS_FITS: Final = "cross_fits.parquet"
+FORMER_CROSS_FIT: Final = "cross_fitted.parquet"  # of versions that knew one level only
 END_TO_END_GRAPH: Final = "classifier.onnx"
 MLLIB_FOLDERS: Final = ("metadata", "stages")  # of a stored `PipelineModel`
 MAX_FORMER: Final = 100  # versions kept in the pointer of an asset
@@ -129,10 +130,12 @@ class ModelStore(dg.ConfigurableResource):
             self._files.fetch(sidecar(graph))
             return open_backbone(graph)
 
-    def read_cross_fitted(self, version: str) -> LabelledPredictions | None:
-        """Reads the cross-fit predictions of a classifier; None if it was fitted without."""
-        content = self._files.read(self._folder(version) / CROSS_FITTED)
-        return predictions_of(pq.read_table(io.BytesIO(content))) if content else None
+    def read_cross_fits(self, version: str) -> tuple[LabelledPredictions, ...]:
+        """Reads the cross-fits of a classifier, the easiest level first; none if it was fitted without."""
+        for name in (CROSS_FITS, FORMER_CROSS_FIT):
+            if content := self._files.read(self._folder(version) / name):
+                return levels_of(pq.read_table(io.BytesIO(content)))
+        return ()
 
     def _save_classifier(self, classifier: Classifier) -> None:
         folder, report = self._folder(classifier.version), json.dumps(classifier.report, indent=2, ensure_ascii=False)
@@ -193,8 +196,8 @@ def _files_beside(classifier: Classifier) -> dict[str, bytes]:
     files = {}
     if classifier.graph:
         files[END_TO_END_GRAPH] = classifier.graph
-    if classifier.cross_fitted:
-        files[CROSS_FITTED] = _to_parquet(classifier.cross_fitted.to_table())
+    if classifier.cross_fits:
+        files[CROSS_FITS] = _to_parquet(table_of_levels(classifier.cross_fits))
     if classifier.training_set is not None:
         files[TRAINING_SET] = _to_parquet(classifier.training_set)
     return files

@@ -31,7 +31,16 @@ TRAINING = {
     "training_split",
     "precision_measurement",
 }
-DAILY = {"images", "image_features", "predictions", "drift", "review_queue", "review_form", "daily_report"}
+DAILY = {
+    "images",
+    "image_features",
+    "difficulty",
+    "predictions",
+    "drift",
+    "review_queue",
+    "review_form",
+    "daily_report",
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +90,9 @@ def test_lineage_is_that_of_the_design(specs: dict[str, dg.AssetSpec]) -> None:
         ("images", "image_features"),
         ("images", "predictions"),
         ("image_features", "predictions"),
+        ("image_features", "difficulty"),
+        ("classifier", "difficulty"),
+        ("difficulty", "predictions"),
         ("classifier", "predictions"),
         ("images", "review_queue"),
         ("training_images", "contenders"),

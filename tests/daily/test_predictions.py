@@ -295,7 +295,7 @@ def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_revie
 ) -> None:
     blurred = flag(image_features, f"day = '{SATURDAY}'", "blurred", "dark")
     for review_flags, decision in (((), "answered"), (("blank",), "answered"), (("blank", "dark"), "review")):
-        found = predict_images(images, blurred, classifier, review_flags).cache()
+        found = predict_images(images, blurred, classifier, review_flags=review_flags).cache()
         (row,) = found.where(F.col("day") == SATURDAY).collect()
         assert (row["decision"], row["quality_flags"]) == (decision, ["blurred", "dark"])
         decisions = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
@@ -305,7 +305,9 @@ def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_revie
 def test_features_of_an_earlier_version_have_no_quality_flags(
     images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
 ) -> None:
-    former = predict_images(images, image_features.drop("quality_flags"), classifier, ("blurred",)).collect()
+    former = predict_images(
+        images, image_features.drop("quality_flags"), classifier, review_flags=("blurred",)
+    ).collect()
     assert {row["quality_flags"] for row in former} == {None}
     assert {row["path"]: row["decision"] for row in former} == {
         row["path"]: row["decision"] for row in predicted.collect()

@@ -189,19 +189,28 @@ def test_a_calibration_that_fails_on_a_tiny_holdout_says_so() -> None:
     first = LabelledPredictions(
         one.image_ids[:1], one.labels[:1], one.predicted[:1], one.classes, one.probabilities[:1]
     )
-    verdict = judge_calibration(Candidate("new", first, 1, None), 0.05)
+    verdict = judge_calibration(Candidate("new", first, 1, None), make_candidate(set()), 0.05)
     assert not verdict.passed
     assert verdict.message.endswith("a holdout of 1 is too small to measure it, so add images")
 
 
-def test_overconfidence_is_refused() -> None:
-    wrong = set(range(0, 120, 4))
-    assert not judge_calibration(make_candidate(wrong, sure=0.99), 0.05).passed
-    assert judge_calibration(make_candidate(wrong, sure=0.75), 0.05).passed
+def test_overconfidence_is_refused_where_the_classifier_in_use_has_less() -> None:
+    wrong, present = set(range(0, 120, 4)), make_candidate(set(range(0, 120, 4)), sure=0.75)
+    verdict = judge_calibration(make_candidate(wrong, sure=0.99), present, 0.05)
+    assert (verdict.passed, verdict.refuses) == (False, True)
+    assert judge_calibration(make_candidate(wrong, sure=0.75), present, 0.05).passed
+
+
+def test_overconfidence_is_tolerated_without_a_better_classifier() -> None:
+    candidate = make_candidate(set(range(0, 120, 4)), sure=0.99)
+    for present in (None, candidate):
+        verdict = judge_calibration(candidate, present, 0.05)
+        assert (verdict.passed, verdict.refuses) == (False, False)
+        assert "It is promoted all the same" in verdict.message
 
 
 def test_a_calibration_error_within_chance_passes() -> None:
-    assert judge_calibration(make_candidate(set(range(0, 120, 5)), sure=0.75), 0.0).passed
+    assert judge_calibration(make_candidate(set(range(0, 120, 5)), sure=0.75), None, 0.0).passed
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.training import cross_fit as module
-from pipeline.training.cross_fit import cross_fit, fits_on_driver
+from pipeline.training.cross_fit import cross_fit, describe_levels, fits_on_driver, shelf_counts_of
 from pipeline.training.fitting import ClassifierParams
 from pipeline.training.softmax_regression import fit_softmax
 
@@ -49,7 +49,7 @@ def train(request: pytest.FixtureRequest, spark: SparkSession) -> DataFrame:
 def predict_folds(train: DataFrame, params: ClassifierParams) -> tuple[LabelledPredictions, list[int]]:
     """Returns the predictions in the order of their images, and the reported progress."""
     progress: list[int] = []
-    crossed = cross_fit(train, params, progress.append)
+    crossed, *_ = cross_fit(train, params, progress.append)
     order = np.argsort(crossed.image_ids)
     arrays = (each[order] for each in (crossed.image_ids, crossed.labels, crossed.predicted))
     return LabelledPredictions(*arrays, crossed.classes, crossed.probabilities[order]), progress
@@ -61,13 +61,23 @@ def test_the_driver_predicts_like_mllib(train: DataFrame, normalization: str, mo
     found, progress = predict_folds(train, params)
     monkeypatch.setattr(module, "MAX_VALUES", 0)
     expected, same_progress = predict_folds(train, params)
-    assert progress == same_progress == [1, 2, 3]
+    assert progress[:3] == same_progress == [1, 2, 3]
     assert found.classes == expected.classes
     assert found.image_ids.tolist() == expected.image_ids.tolist() == sorted(f"{n:03d}" for n in range(COUNT))
     assert found.labels.tolist() == expected.labels.tolist()
     assert found.predicted.tolist() == expected.predicted.tolist()
     assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
     assert len(set(found.predicted)) > 1
+
+
+@pytest.mark.parametrize("head", ["logistic_regression", "naive_bayes"])
+def test_harder_levels_predict_every_image_and_keep_groups_in_one_fold(train: DataFrame, head: str) -> None:
+    params = ClassifierParams(head, calibration_folds=3)
+    levels = cross_fit(train, params, lambda _: None)
+    assert len(levels) == 1 + len(shelf_counts_of(params))
+    assert all(sorted(level.image_ids) == [f"{number:03d}" for number in range(COUNT)] for level in levels)
+    described = describe_levels(levels, params)
+    assert [each["shelf_count"] for each in described] == [0, *shelf_counts_of(params)]
 
 
 def test_a_cross_fit_repeats_itself_to_the_last_bit_whatever_the_order_of_rows(train: DataFrame) -> None:

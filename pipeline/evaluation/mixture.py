@@ -1,0 +1,99 @@
+"""Mixtures: how hard images without labels are for a classifier, and the calibration that follows.
+
+Cross-fits of growing hardness have predicted the training images: the harder, the less like them the model had seen.
+The mean confidence of new images lies between those of two neighbouring cross-fits; the answers of these two, weighted
+so that their mean confidence is the same, stand for the new images.
+Related: average thresholded confidence estimates accuracy the same way (Garg et al. 2022, arXiv:2201.04234).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from pipeline.evaluation.calibration import Calibration, calibrate, keep_promise, soften_predictions
+from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
+
+BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
+RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Two neighbouring cross-fits and their shares.
+
+    Attributes:
+        easier: number of the easier cross-fit.
+        share: share of the next harder one, 0 to 1.
+        is_beyond: whether the images are so much harder than the hardest cross-fit that it cannot stand for them.
+    """
+
+    easier: int
+    share: float
+    is_beyond: bool = False
+
+    @property
+    def hardness(self) -> float:
+        """Number of the cross-fit that is as hard; 0 for random folds."""
+        return self.easier + self.share
+
+
+def mix(levels: Sequence[LabelledPredictions], confidence: float) -> Mixture:
+    """Finds the mixture whose mean confidence is this.
+
+    Args:
+        levels: answers of the cross-fits, not calibrated, the easiest first.
+        confidence: mean confidence of the new images, not calibrated.
+    """
+    if len(levels[0]) == 0:
+        return Mixture(0, 0.0)
+    means = np.minimum.accumulate([float(level.confidence.mean()) for level in levels])
+    if not confidence < means[0]:
+        return Mixture(0, 0.0)
+    if confidence <= means[-1]:
+        is_beyond = bool(confidence < means[-1] - BEYOND)
+        return Mixture(max(0, len(levels) - 2), 1.0 if len(levels) > 1 else 0.0, is_beyond)
+    easier = int(np.flatnonzero(means > confidence)[-1])
+    return Mixture(easier, float((means[easier] - confidence) / (means[easier] - means[easier + 1])))
+
+
+def weigh(levels: Sequence[LabelledPredictions], mixture: Mixture) -> tuple[LabelledPredictions, np.ndarray]:
+    """Joins the answers of a mixture, with the weight of each; the weights sum to the number of images."""
+    easier = levels[mixture.easier]
+    if mixture.share == 0:
+        return easier, np.ones(len(easier))
+    harder = levels[mixture.easier + 1]
+    scale = len(easier) / len(harder)
+    weights = np.repeat([1 - mixture.share, mixture.share * scale], [len(easier), len(harder)])
+    return join_predictions([easier, harder]), weights
+
+
+def calibrate_mixture(
+    levels: Sequence[LabelledPredictions], mixture: Mixture, target_precision: float
+) -> tuple[Calibration, float]:
+    """Fits temperature and threshold to a mixture; returns them with its accuracy.
+
+    Where images are harder than random folds, a part of the errors that the target allows is kept in reserve.
+    """
+    answers, weights = weigh(levels, mixture)
+    accuracy = float(np.average(answers.is_right, weights=weights)) if len(answers) else 0.0
+    found = calibrate(answers, target_precision, weights, RESERVE * min(1.0, mixture.hardness))
+    return (replace(found, threshold=None, coverage=0.0) if mixture.is_beyond else found), accuracy
+
+
+def calibrate_on(
+    levels: Sequence[LabelledPredictions], holdout: LabelledPredictions, target_precision: float
+) -> Calibration:
+    """Calibrates by the mixture that is as hard as the holdout, and keeps the promise on its labels.
+
+    A holdout from elsewhere, such as a folder `validation`, is evidence of how hard days will be.
+
+    Args:
+        levels: answers of the cross-fits, not calibrated, the easiest first.
+        holdout: predictions of the classifier, not calibrated.
+        target_precision: required precision of auto-accepted predictions, 0 to 1.
+    """
+    mixture = mix(levels, float(holdout.confidence.mean()) if len(holdout) else 1.0)
+    calibration, _ = calibrate_mixture(levels, mixture, target_precision)
+    return keep_promise(calibration, soften_predictions(holdout, calibration.temperature))

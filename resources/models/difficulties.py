@@ -1,0 +1,76 @@
+"""The difficulties of days: reads features and cross-fits, and lets `pipeline/daily/difficulty.py` estimate."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+from pydantic import Field
+from pyspark.sql import functions as F
+
+from pipeline.daily.difficulty import (
+    POOLED_DAYS,
+    SCHEMA,
+    Difficulty,
+    estimate_difficulty,
+    list_pooled,
+    measure_confidence,
+    read_difficulties,
+)
+from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
+from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
+from pipeline.training.classifier import Classifier
+from resources.lake.lake import Lake
+from resources.models.store import ModelStore
+
+
+class Difficulties(dg.ConfigurableResource):
+    """Estimates how hard days are for a classifier."""
+
+    lake: Lake = Field(description="Lake with the features and the difficulties of days.")
+    store: ModelStore = Field(description="Store with the cross-fits of the classifier.")
+
+    def estimate(self, days: Sequence[str], classifier: Classifier) -> list[Difficulty]:
+        """Estimates each day from its features, and from those of the days before a small one."""
+        wanted = [date.fromisoformat(day) for day in days]
+        row_counts = _count_rows(self._read_features(list_window(wanted)))
+        pooled = {each for day in wanted for each in list_pooled(day, row_counts) if row_counts[each]}
+        features = self._read_features(sorted(pooled)).frame
+        known = features.where(
+            (F.col("backbone") == classifier.backbone) & (F.coalesce("decoder", F.lit("")) == classifier.decoder)
+        )
+        measured, levels = measure_confidence(known, classifier), self.store.read_cross_fits(classifier.version)
+        return [estimate_difficulty(day, row_counts, measured, classifier, levels) for day in wanted]
+
+    def find(self, days: Sequence[str], classifier: Classifier) -> list[Difficulty]:
+        """Reads the stored difficulties of days; estimates those that are not stored, or of other features."""
+        spark = self.store.spark.spark_session
+        stored = read_difficulties(self.lake.read_known(spark, "difficulty", parse_schema(SCHEMA), days).frame)
+        row_counts = _count_rows(self._read_features([date.fromisoformat(day) for day in days]))
+        found = {
+            str(each.day): each
+            for each in stored
+            if each.classifier == classifier.version and each.row_count == row_counts[each.day]
+        }
+        missing = [day for day in days if day not in found]
+        found |= {str(each.day): each for each in (self.estimate(missing, classifier) if missing else ())}
+        return [found[day] for day in days]
+
+    def _read_features(self, days: Sequence[date]) -> StoredRows:
+        spark = self.store.spark.spark_session
+        return self.lake.read_known(spark, "image_features", parse_schema(FEATURES_SCHEMA), list(map(str, days)))
+
+
+def list_window(days: Sequence[date]) -> list[date]:
+    """Lists the days and those before them that an estimate may take images of."""
+    before = (day - timedelta(days=ago) for day in days for ago in range(POOLED_DAYS))
+    return sorted(set(before))
+
+
+def _count_rows(features: StoredRows) -> Counter[date]:
+    counts: Counter[date] = Counter()
+    for file in features.files:
+        if file.day is not None:
+            counts[file.day] += file.row_count
+    return counts

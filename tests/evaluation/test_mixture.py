@@ -1,0 +1,76 @@
+"""Mixtures: the confidence of images without labels says how hard they are, and which threshold keeps the promise."""
+
+import numpy as np
+import pytest
+
+from pipeline.evaluation.calibration import Calibration, soften_predictions
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.mixture import Mixture, calibrate_mixture, calibrate_on, mix
+
+CLASSES = ("a", "b", "c")
+COUNT = 4_000
+HARDNESS = (0.6, 1.0, 1.6, 2.2)
+
+
+def predict(hardness: float, seed: int, count: int = COUNT) -> LabelledPredictions:
+    """Predictions by an ideal classifier of three Gaussians; the larger the hardness, the closer these lie."""
+    chance = np.random.default_rng(seed)
+    labels = chance.integers(0, 3, count)
+    points = np.eye(3)[labels] * 2 + chance.normal(size=(count, 3)) * hardness
+    powers = np.exp(points * 2 / hardness**2)
+    probabilities = powers / powers.sum(axis=1, keepdims=True)
+    names = np.array(CLASSES, object)
+    ids = np.array([f"{seed}-{number}" for number in range(count)], object)
+    return LabelledPredictions(ids, names[labels], names[probabilities.argmax(axis=1)], CLASSES, probabilities)
+
+
+LEVELS = tuple(predict(hardness, seed) for seed, hardness in enumerate(HARDNESS))
+
+
+@pytest.mark.parametrize("hardness", [0.5, 0.7, 0.8, 1.0, 1.3])
+def test_accuracy_is_estimated_and_the_promise_kept_at_every_hardness(hardness: float) -> None:
+    day = predict(hardness, 99)
+    mixture = mix(LEVELS, float(day.confidence.mean()))
+    calibration, accuracy = calibrate_mixture(LEVELS, mixture, 0.95)
+    assert accuracy == pytest.approx(day.is_right.mean(), abs=0.03 if hardness > 0.5 else 0.05)
+    answered = soften_predictions(day, calibration.temperature).confidence >= calibration.threshold
+    assert day.is_right[answered].mean() > 0.94
+    assert answered.any()
+
+
+def test_images_as_easy_as_random_folds_are_that_level_alone() -> None:
+    assert mix(LEVELS, 1.0) == Mixture(0, 0.0)
+    assert mix(LEVELS, float(LEVELS[1].confidence.mean())).share == pytest.approx(1.0)
+
+
+def test_images_harder_than_all_levels_are_not_answered() -> None:
+    mixture = mix(LEVELS, 0.34)
+    assert mixture.is_beyond
+    assert calibrate_mixture(LEVELS, mixture, 0.95)[0].threshold is None
+
+
+def test_a_single_level_and_one_without_predictions_are_used_as_they_are() -> None:
+    assert mix(LEVELS[:1], 0.9) == Mixture(0, 0.0)
+    empty = LabelledPredictions(*[np.empty(0, object)] * 3, CLASSES, np.empty((0, 3)))
+    assert mix((empty,), 0.9) == Mixture(0, 0.0)
+    assert calibrate_mixture((empty,), Mixture(0, 0.0), 0.95)[0].threshold is None
+
+
+def test_a_harder_level_never_counts_as_easier_because_of_chance() -> None:
+    swapped = (LEVELS[0], LEVELS[2], LEVELS[1])
+    confidence = float(LEVELS[1].confidence.mean())
+    assert mix(swapped, confidence).easier == 0
+
+
+def test_a_holdout_from_elsewhere_raises_the_threshold() -> None:
+    easy, hard = (calibrate_on(LEVELS, predict(hardness, 7, 600), 0.95) for hardness in (0.5, 1.6))
+    assert isinstance(easy, Calibration)
+    assert hard.coverage < easy.coverage
+
+
+def test_labels_of_the_holdout_that_break_the_promise_raise_the_threshold_or_stop_all_answers() -> None:
+    holdout = predict(0.6, 8, 600)
+    wrong = LabelledPredictions(
+        holdout.image_ids, np.roll(holdout.labels, 1), holdout.predicted, CLASSES, holdout.probabilities
+    )
+    assert calibrate_on(LEVELS, wrong, 0.95).threshold is None
