@@ -9,6 +9,7 @@ from assets.daily.partitions import daily_asset
 from pipeline.daily.daily_report import DayTables, make_reports
 from pipeline.daily.daily_report_page import render_page
 from pipeline.daily.day_counts import with_days_before
+from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.daily.predictions import SCHEMA as PREDICTIONS_SCHEMA
 from pipeline.storage.schema import parse_schema
 from resources.instance.day_costs import find_cost
@@ -19,7 +20,7 @@ from resources.settings import Settings
 from resources.spark.session import SparkResource
 
 
-@daily_asset(kinds={"html"})
+@daily_asset(kinds={"html"}, deps=["difficulty"])
 def daily_report(
     context: dg.AssetExecutionContext,
     predictions: DataFrame,
@@ -37,7 +38,8 @@ def daily_report(
     """
     days, schema = context.partition_keys, parse_schema(PREDICTIONS_SCHEMA)
     history = lake.read_known(spark.spark_session, "predictions", schema, with_days_before(days))
-    tables = DayTables(history.frame, predictions, review_queue, images, drift)
+    difficulty = lake.read_known(spark.spark_session, "difficulty", parse_schema(DIFFICULTY_SCHEMA), days)
+    tables = DayTables(history.frame, predictions, review_queue, images, drift, difficulty.frame)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     for report in make_reports(days, tables, model_store.read_evaluation, cost, settings.limits):
         page = render_page(report)

@@ -1,14 +1,19 @@
 """The asset `difficulty`: how hard a day is for the classifier, and the threshold that follows."""
 
+from typing import Final
+
 import dagster as dg
 
-from assets.daily.partitions import daily_asset
-from pipeline.daily.difficulty import POOLED_DAYS, describe_difficulty, store_difficulties
+from assets.daily.partitions import daily_asset, list_days
+from pipeline.daily.difficulty import POOLED_DAYS
+from pipeline.daily.difficulty_table import describe_difficulty, read_difficulties, store_difficulties
 from pipeline.reports.report import Table
 from pipeline.training.classifier import Classifier
+from resources.lake.lake import Lake
 from resources.models.difficulties import Difficulties
-from resources.spark.session import SparkResource
+from resources.spark.session import POOL, SparkResource
 
+NEWEST_DAYS: Final = 30
 POOLED: dg.PartitionMapping = dg.TimeWindowPartitionMapping(
     start_offset=1 - POOLED_DAYS, allow_nonexistent_upstream_partitions=True
 )
@@ -25,3 +30,21 @@ def difficulty(
     """
     found = difficulties.estimate(context.partition_keys, classifier)
     return Table(store_difficulties(spark.spark_session, found), describe_difficulty)
+
+
+@dg.asset_check(pool=POOL, asset="difficulty")
+def days_are_as_easy_as_the_training_set(
+    context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
+) -> dg.AssetCheckResult:
+    """Every day of the run is about as easy for the classifier as the images that it learned from; only a warning.
+
+    On a harder day fewer predictions are answered. Run by itself, it covers the newest 30 days.
+    """
+    days = list_days(context) or lake.list_days("difficulty")[-NEWEST_DAYS:]
+    found = read_difficulties(lake.read(spark.spark_session, "difficulty", days).frame) if days else []
+    hard = [f"{each.day}: {each.summary}" for each in found if each.is_hard]
+    return dg.AssetCheckResult(
+        passed=not hard,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(hard) or f"{len(found)} days",
+    )

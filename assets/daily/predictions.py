@@ -8,7 +8,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_days
-from pipeline.daily.difficulty import store_difficulties
+from pipeline.daily.difficulty_table import store_difficulties
 from pipeline.daily.label_history import describe_history
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import describe_rejected

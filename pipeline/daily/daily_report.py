@@ -18,6 +18,7 @@ from pipeline.daily.day_counts import (
     counts_before,
     list_rejected,
 )
+from pipeline.daily.difficulty_table import read_difficulties
 from pipeline.drift.comparison import Comparison, read_comparisons
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.thumbnails import draw_thumbnails
@@ -51,6 +52,7 @@ class DayReport:
     evaluations: Mapping[str, Mapping[str, Any] | None]  # `evaluation.json` by version; None if deleted
     drift: Sequence[Comparison]  # with the training set
     cost: DayCost | None  # None if not recorded
+    promise: str = ""  # how hard the day is, in a sentence; empty if it was not estimated
 
     @property
     def usual_files(self) -> float | None:
@@ -87,6 +89,7 @@ class DayTables:
     review_queue: DataFrame
     images: DataFrame
     drift: DataFrame
+    difficulty: DataFrame
 
 
 def make_reports(
@@ -111,6 +114,7 @@ def make_reports(
     image_ids = {row["image_id"] for rows in chosen.values() for row in rows}
     thumbnails = draw_thumbnails(tables.images, image_ids, THUMBNAIL, limits)
     comparisons = read_comparisons(tables.drift)
+    promises = {each.day: each.summary for each in read_difficulties(tables.difficulty)}
     for text in days:
         day = date.fromisoformat(text)
         found = counts.get(day, DayCounts())
@@ -126,6 +130,7 @@ def make_reports(
             {version: evaluate(version) for version in found.classifiers},
             [each for each in comparisons if each.day == day],
             find_cost(text),
+            promises.get(day, ""),
         )
 
 

@@ -1,49 +1,31 @@
 """How hard a day is for the classifier: its estimated accuracy, and the threshold that keeps the target precision.
 
-No label of the day is used. Small days are estimated together with the days before them.
+No label of the day is used. Small days are estimated together with the days before them. Labels that people gave to a
+random sample of earlier days prove or raise the threshold, and never lower it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.daily.difficulty_table import ESTIMATED, PROVEN, UNKNOWN, Difficulty
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.mixture import calibrate_mixture, mix
-from pipeline.reports.report import Report
-from pipeline.storage.counting import Day
-from pipeline.storage.schema import parse_schema
+from pipeline.evaluation.proof import is_refuted, prove_threshold
 from pipeline.training.classifier import Classifier, predict_at
 
-SCHEMA: Final = """
-    day date comment 'the day',
-    classifier string comment 'version of the classifier',
-    row_count bigint comment 'rows of image_features of the day',
-    image_count bigint comment 'distinct images of the day that have features',
-    pooled_count bigint comment 'images that the estimate rests on: those of the day, and of days before a small day',
-    first_day date comment 'first of these days',
-    mean_confidence double comment 'their mean confidence before calibration, 0 to 1; null without images',
-    state string comment 'estimated, or unknown: then every prediction goes to review',
-    accuracy double comment 'estimated share of right predictions, 0 to 1; null where it is unknown',
-    accuracy_low double comment 'lower end of its 95 % interval',
-    accuracy_high double comment 'upper end of its 95 % interval',
-    easier_level int comment 'number of the easier cross-fit of the mixture, 0 for random folds',
-    harder_share double comment 'share of the next harder cross-fit, 0 to 1',
-    temperature double comment 'divisor of the logits of the day',
-    threshold double comment 'minimum confidence of an answered prediction; null if none is answered',
-    target_precision double comment 'required precision of the answered predictions, 0 to 1',
-    summary string comment 'the result in plain English'
-"""
-ESTIMATED: Final = "estimated"
-UNKNOWN: Final = "unknown"
 POOLED_IMAGES: Final = 200  # images of an estimate; a smaller day takes images of the days before it
 POOLED_DAYS: Final = 14  # at most, the day itself included
 SAME: Final = 0.01  # of accuracy, too little to mention
+AUDITED_DAYS: Final = 28  # before a day, whose labels prove or raise its threshold
 MIN_IMAGES: Final = 20  # below which nothing is estimated
 Z: Final = 1.96  # standard errors on either side of a 95 % interval
 ALL_REVIEWED: Final = ", so every prediction goes to review"
@@ -73,26 +55,19 @@ class Confidence:
 
 
 @dataclass(frozen=True)
-class Difficulty:
-    """One row of `difficulty`; its columns are described in `SCHEMA`."""
+class Audit:
+    """Labelled predictions of a random sample of earlier days.
 
-    day: date
-    classifier: str
-    row_count: int
-    image_count: int
-    pooled_count: int
-    first_day: date
-    mean_confidence: float | None = None
-    state: str = UNKNOWN
-    accuracy: float | None = None
-    accuracy_low: float | None = None
-    accuracy_high: float | None = None
-    easier_level: int | None = None
-    harder_share: float | None = None
-    temperature: float = 1.0
-    threshold: float | None = None
-    target_precision: float = 0.95
-    summary: str = ""
+    Attributes:
+        confidence: calibrated, float64 `[n]`.
+        is_right: bool `[n]`.
+    """
+
+    confidence: np.ndarray
+    is_right: np.ndarray
+
+
+NO_AUDIT: Final = Audit(np.empty(0), np.empty(0, bool))
 
 
 def list_pooled(day: date, counts: Mapping[date, int]) -> list[date]:
@@ -102,6 +77,19 @@ def list_pooled(day: date, counts: Mapping[date, int]) -> list[date]:
         days.append(days[-1] - timedelta(days=1))
         total += counts.get(days[-1], 0)
     return days
+
+
+def select_audit(audits: pa.Table, day: date) -> Audit:
+    """Selects the labels of the `AUDITED_DAYS` before a day.
+
+    Args:
+        audits: a table of `day`, `confidence` and `is_right`.
+        day: the day.
+    """
+    first = day - timedelta(days=AUDITED_DAYS)
+    days = audits["day"]
+    found = audits.filter(pc.and_(pc.greater_equal(days, pa.scalar(first)), pc.less(days, pa.scalar(day))))
+    return Audit(np.array(found["confidence"], np.float64), np.array(found["is_right"], bool))
 
 
 def measure_confidence(features: DataFrame, classifier: Classifier) -> dict[date, Confidence]:
@@ -126,6 +114,7 @@ def estimate_difficulty(
     measured: Mapping[date, Confidence],
     classifier: Classifier,
     levels: Sequence[LabelledPredictions],
+    audit: Audit = NO_AUDIT,
 ) -> Difficulty:
     """Estimates how hard a day is.
 
@@ -135,6 +124,7 @@ def estimate_difficulty(
         measured: confidences by day, of the days of `list_pooled` at least.
         classifier: the classifier.
         levels: its cross-fits, the easiest first; none if it was fitted without.
+        audit: labelled predictions of the days before.
     """
     pooled = list_pooled(day, row_counts)
     found = sum((measured.get(each, Confidence()) for each in pooled), Confidence())
@@ -159,7 +149,7 @@ def estimate_difficulty(
         return replace(
             row, summary=f"This day is harder than what the training set can be used to estimate{ALL_REVIEWED}"
         )
-    return replace(
+    estimated = replace(
         row,
         state=ESTIMATED,
         accuracy=accuracy,
@@ -171,6 +161,25 @@ def estimate_difficulty(
         threshold=calibration.threshold,
         summary=_summarize(accuracy, calibration, levels),
     )
+    return _judge_by_labels(estimated, audit)
+
+
+def _judge_by_labels(estimated: Difficulty, audit: Audit) -> Difficulty:
+    """Proves or raises the threshold by labels; they cover answered images, and never justify a lower one."""
+    count, target = len(audit.confidence), estimated.target_precision
+    row = replace(estimated, audited_count=count)
+    if count == 0 or estimated.threshold is None:
+        return row
+    proven = prove_threshold(audit.confidence, audit.is_right, target)
+    if proven is not None:
+        raised = f", which labels of {count} earlier predictions raised to {proven:.2f}"
+        words = raised if proven > estimated.threshold else f", which labels of {count} earlier predictions prove"
+        threshold = max(proven, estimated.threshold)
+        return replace(row, state=PROVEN, threshold=threshold, summary=row.summary + words)
+    if is_refuted(audit.is_right[audit.confidence >= estimated.threshold], target):
+        why = f"Labels of {count} earlier predictions show that fewer than {target:.0%} of the answers are right"
+        return replace(row, state=UNKNOWN, threshold=None, summary=why + ALL_REVIEWED)
+    return row
 
 
 def _summarize(accuracy: float, calibration: Calibration, levels: Sequence[LabelledPredictions]) -> str:
@@ -181,32 +190,3 @@ def _summarize(accuracy: float, calibration: Calibration, levels: Sequence[Label
     if calibration.threshold is None:
         return f"{right}, and no confidence reaches {calibration.target_precision:.0%}{ALL_REVIEWED}"
     return f"{right}; those from confidence {calibration.threshold:.2f} on are answered"
-
-
-def store_difficulties(spark: SparkSession, found: Sequence[Difficulty]) -> DataFrame:
-    """Makes the rows of the table, in the columns of `SCHEMA`."""
-    schema = parse_schema(SCHEMA)
-    rows = [tuple(asdict(each)[name] for name in schema.names) for each in found]
-    return spark.createDataFrame(rows, schema).coalesce(1)
-
-
-def read_difficulties(table: DataFrame) -> list[Difficulty]:
-    """Collects the rows of the table by day."""
-    return [Difficulty(**row.asDict()) for row in table.orderBy("day").collect()]
-
-
-def describe_difficulty(table: DataFrame) -> dict[Day, Report]:
-    """Reports the estimate of each day, in a sentence and as numbers."""
-    reports: dict[Day, Report] = {}
-    for each in read_difficulties(table):
-        numbers = {
-            "estimated_accuracy": each.accuracy,
-            "accuracy_low": each.accuracy_low,
-            "accuracy_high": each.accuracy_high,
-            "mean_confidence": each.mean_confidence,
-            "threshold": each.threshold,
-            "pooled_count": each.pooled_count,
-        }
-        known = {name: number for name, number in numbers.items() if number is not None}
-        reports[each.day] = Report(known, texts={"promise": each.summary, "state": each.state})
-    return reports

@@ -7,7 +7,7 @@ from typing import Final
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from pipeline.daily.difficulty import SCHEMA as DIFFICULTY_SCHEMA
+from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, draw_tiles_by_day
@@ -118,6 +118,7 @@ def describe_predictions(
         tiles = draw_tiles_by_day(images, _choose_tiles(predicted), caption, limits)
         summaries = predictions.groupBy("day").agg(
             F.any_value("classifier").alias("classifier"),
+            F.any_value("day_accuracy").alias("day_accuracy"),
             F.avg("confidence").alias("mean_confidence"),
             F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
         )
@@ -147,9 +148,19 @@ def _report(summary: Row, outcomes: Sequence[Row], labels: Sequence[Row], tiles:
     table = markdown_table(["predicted label", "files"], [[row["predicted_label"], row["count"]] for row in labels])
     return Report(
         numbers,
-        texts={"classifier": summary["classifier"]},
+        texts={"classifier": summary["classifier"], "promise": _describe_promise(summary, numbers.get("coverage", 0))},
         tables={"labels": table} if labels else {},
         images={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},
+    )
+
+
+def _describe_promise(summary: Row, coverage: Number) -> str:
+    accuracy = summary["day_accuracy"]
+    if accuracy is None:
+        return f"How hard the day is was not estimated; {coverage:.0%} are answered"
+    return (
+        f"About {accuracy:.0%} would be right if all were answered; {coverage:.0%} are answered, the rest waits for a"
+        " person"
     )
 
 

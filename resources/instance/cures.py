@@ -21,6 +21,9 @@ CURES: Final = {
         "Put the day's images into the landing zone and launch the job daily for it; list days without images in"
         " DAYLIGHT_QUIET_DAYS"
     ),
+    "days_are_as_easy_as_the_training_set": (
+        "Nothing must be done: fewer predictions are answered. Label images of such days and train, so that more are"
+    ),
     "images_resemble_the_training_set": _DRIFT,
     "labels_are_distributed_as_on_the_holdout": f"{_DRIFT}; do nothing if the business explains the shift",
     "end_to_end_graph_matches_the_classifier": "Materialize classifier_candidate again; if it stays red, report a bug",

@@ -5,19 +5,20 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty import (
     POOLED_DAYS,
-    SCHEMA,
-    Difficulty,
     estimate_difficulty,
     list_pooled,
     measure_confidence,
-    read_difficulties,
+    select_audit,
 )
+from pipeline.daily.difficulty_table import SCHEMA, Difficulty, read_difficulties
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
+from pipeline.reviews.reviews import SCHEMA as REVIEWS_SCHEMA
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
@@ -41,7 +42,11 @@ class Difficulties(dg.ConfigurableResource):
             (F.col("backbone") == classifier.backbone) & (F.coalesce("decoder", F.lit("")) == classifier.decoder)
         )
         measured, levels = measure_confidence(known, classifier), self.store.read_cross_fits(classifier.version)
-        return [estimate_difficulty(day, row_counts, measured, classifier, levels) for day in wanted]
+        audits = self._read_audits(classifier)
+        return [
+            estimate_difficulty(day, row_counts, measured, classifier, levels, select_audit(audits, day))
+            for day in wanted
+        ]
 
     def find(self, days: Sequence[str], classifier: Classifier) -> list[Difficulty]:
         """Reads the stored difficulties of days; estimates those that are not stored, or of other features."""
@@ -56,6 +61,16 @@ class Difficulties(dg.ConfigurableResource):
         missing = [day for day in days if day not in found]
         found |= {str(each.day): each for each in (self.estimate(missing, classifier) if missing else ())}
         return [found[day] for day in days]
+
+    def _read_audits(self, classifier: Classifier) -> pa.Table:
+        """Reads the labels that people gave to the audit samples of this classifier."""
+        reviews = self.lake.read_known(
+            self.store.spark.spark_session, "reviews", parse_schema(REVIEWS_SCHEMA), None
+        ).frame
+        audited = reviews.where("problem is null and audit_weight is not null and confidence is not null")
+        own = audited.where(F.col("classifier") == classifier.version)
+        is_right = (F.col("label") == F.col("predicted_label")).alias("is_right")
+        return own.select("day", "confidence", is_right).toArrow()
 
     def _read_features(self, days: Sequence[date]) -> StoredRows:
         spark = self.store.spark.spark_session

@@ -93,6 +93,7 @@ def test_lineage_is_that_of_the_design(specs: dict[str, dg.AssetSpec]) -> None:
         ("image_features", "difficulty"),
         ("classifier", "difficulty"),
         ("difficulty", "predictions"),
+        ("difficulty", "daily_report"),
         ("classifier", "predictions"),
         ("images", "review_queue"),
         ("training_images", "contenders"),
@@ -160,6 +161,7 @@ def test_bad_candidates_backbones_and_days_are_stopped_by_blocking_checks(defini
         ("predictions", "rejected_files_are_few"): True,
         ("predictions", "every_due_day_has_predictions"): False,
         ("reviews", "every_answer_is_used"): False,
+        ("difficulty", "days_are_as_easy_as_the_training_set"): False,
         ("drift", "images_resemble_the_training_set"): False,
         ("drift", "labels_are_distributed_as_on_the_holdout"): False,
     }

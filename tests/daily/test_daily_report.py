@@ -15,7 +15,7 @@ from conftest import MakePhoto
 from hatchling.builders.wheel import WheelBuilder
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.daily import predictions
+from pipeline.daily import difficulty_table, predictions
 from pipeline.daily.daily_report import MAX_BYTES, DayCost, DayReport, DayTables, make_reports
 from pipeline.daily.daily_report_page import POLICY, render_page, write_percent
 from pipeline.daily.day_counts import SHOWN_QUEUED, SHOWN_REJECTED, USUAL_DAYS, with_days_before
@@ -29,6 +29,7 @@ from resources.instance.day_costs import find_cost
 
 MONDAY, SUNDAY = date(2026, 11, 16), date(2026, 11, 22)
 HOSTILE = "<script>alert(1)</script><img src=http://evil.example/x onerror='alert(2)'>\u202e\x1b[2J\"&.jpg"
+PROMISE = "This day is harder than the training set: about 88% would be right if all were answered"
 EVALUATION = {
     "accuracy": 0.913,
     "accuracy_interval": [0.89, 0.93],
@@ -98,6 +99,7 @@ def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto
         frame(review_queue.SCHEMA, queue),
         frame(images.SCHEMA, photos),
         frame(comparison.SCHEMA, [small]),
+        frame(difficulty_table.SCHEMA, [{"day": SUNDAY, "summary": PROMISE}]),
     )
     days = [str(SUNDAY), str(SUNDAY + timedelta(1))]
     cost = DayCost(90, 10, 0.0125, 900.0)
@@ -107,6 +109,11 @@ def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto
 @pytest.fixture(scope="module")
 def page(reports: dict[date, DayReport]) -> str:
     return render_page(reports[SUNDAY])
+
+
+def test_the_page_says_how_hard_the_day_is(reports: dict[date, DayReport], page: str) -> None:
+    assert f"{PROMISE}." in page
+    assert reports[SUNDAY + timedelta(1)].promise == ""
 
 
 def test_counts_cover_the_day_and_usual_values_the_four_weeks_before(reports: dict[date, DayReport]) -> None:

@@ -1,0 +1,98 @@
+"""The table `difficulty`: one row a day, its columns, and its presentation on pages; `difficulty.py` estimates."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Final
+
+from pyspark.sql import DataFrame, SparkSession
+
+from pipeline.reports.report import Report
+from pipeline.storage.counting import Day
+from pipeline.storage.schema import parse_schema
+
+SCHEMA: Final = """
+    day date comment 'the day',
+    classifier string comment 'version of the classifier',
+    row_count bigint comment 'rows of image_features of the day',
+    image_count bigint comment 'distinct images of the day that have features',
+    pooled_count bigint comment 'images that the estimate rests on: those of the day, and of days before a small day',
+    first_day date comment 'first of these days',
+    mean_confidence double comment 'their mean confidence before calibration, 0 to 1; null without images',
+    state string comment 'what the threshold rests on: proven by labels of the audit, estimated, or unknown: then every
+        prediction goes to review',
+    audited_count bigint comment 'labels of the audit of earlier days that were used',
+    accuracy double comment 'estimated share of right predictions, 0 to 1; null where it is unknown',
+    accuracy_low double comment 'lower end of its 95 % interval',
+    accuracy_high double comment 'upper end of its 95 % interval',
+    easier_level int comment 'number of the easier cross-fit of the mixture, 0 for random folds',
+    harder_share double comment 'share of the next harder cross-fit, 0 to 1',
+    temperature double comment 'divisor of the logits of the day',
+    threshold double comment 'minimum confidence of an answered prediction; null if none is answered',
+    target_precision double comment 'required precision of the answered predictions, 0 to 1',
+    summary string comment 'the result in plain English'
+"""
+PROVEN: Final = "proven"
+ESTIMATED: Final = "estimated"
+UNKNOWN: Final = "unknown"
+HARD_LEVEL: Final = 0.5  # between random folds and the first harder cross-fit
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """One row of `difficulty`; its columns are described in `SCHEMA`."""
+
+    day: date
+    classifier: str
+    row_count: int
+    image_count: int
+    pooled_count: int
+    first_day: date
+    mean_confidence: float | None = None
+    state: str = UNKNOWN
+    audited_count: int = 0
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    easier_level: int | None = None
+    harder_share: float | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
+    target_precision: float = 0.95
+    summary: str = ""
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether the day is clearly harder than the training set, or cannot be estimated."""
+        if self.easier_level is None or self.harder_share is None:
+            return self.image_count > 0
+        return self.easier_level + self.harder_share >= HARD_LEVEL
+
+
+def store_difficulties(spark: SparkSession, found: Sequence[Difficulty]) -> DataFrame:
+    """Makes the rows of the table, in the columns of `SCHEMA`."""
+    schema = parse_schema(SCHEMA)
+    rows = [tuple(asdict(each)[name] for name in schema.names) for each in found]
+    return spark.createDataFrame(rows, schema).coalesce(1)
+
+
+def read_difficulties(table: DataFrame) -> list[Difficulty]:
+    """Collects the rows of the table by day."""
+    return [Difficulty(**row.asDict()) for row in table.orderBy("day").collect()]
+
+
+def describe_difficulty(table: DataFrame) -> dict[Day, Report]:
+    """Reports the estimate of each day, in a sentence and as numbers."""
+    reports: dict[Day, Report] = {}
+    for each in read_difficulties(table):
+        numbers = {
+            "estimated_accuracy": each.accuracy,
+            "accuracy_low": each.accuracy_low,
+            "accuracy_high": each.accuracy_high,
+            "mean_confidence": each.mean_confidence,
+            "threshold": each.threshold,
+            "pooled_count": each.pooled_count,
+        }
+        known = {name: number for name, number in numbers.items() if number is not None}
+        reports[each.day] = Report(known, texts={"promise": each.summary, "state": each.state})
+    return reports
