@@ -16,7 +16,7 @@ from pipeline.evaluation.calibration import Calibration, calibrate, keep_promise
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
-RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements
+RESERVE: Final = 0.35  # share of the allowed errors; docs/difficulty.md has the measurements
 
 
 @dataclass(frozen=True)
