@@ -22,6 +22,7 @@ from resources.settings import Settings, read_settings
 DAILY_TABLES = {"images", "image_features", "predictions", "drift", "review_queue"}
 FULL, EMPTY, LAST = "2026-11-20", "2026-11-21", "2026-11-22"
 MAC, SIDECARS = "2026-11-23", "2026-11-24"
+ALONE = "2026-10-01"
 BROKEN = 3
 
 
@@ -66,7 +67,7 @@ def deployment(
         lake=str(root / "lake"),
         max_rejected_share=0.5,
     )
-    for day in (FULL, EMPTY, LAST):
+    for day in (FULL, EMPTY, LAST, ALONE):
         (root / "landing" / "days" / day).mkdir(parents=True)
     for number, colour in enumerate(COLOURS):
         content = make_photo(colour, 1000 + number)
@@ -193,6 +194,24 @@ def test_every_day_of_a_multi_day_run_has_its_own_counts(predicted: dg.ExecuteIn
 def test_an_empty_day_is_materialized_with_a_note(deployment: Deployment, predicted: dg.ExecuteInProcessResult) -> None:
     assert metadata(predicted, "predictions", EMPTY)["note"] == "no images on this day"
     assert deployment.rows("predictions", EMPTY) == []
+
+
+def test_an_empty_day_alone_is_green(deployment: Deployment, trained: dg.ExecuteInProcessResult) -> None:
+    result = deployment.run("daily", ALONE)
+    assert result.success, failures(result)
+    assert deployment.rows("predictions", ALONE) == []
+    (row,) = deployment.rows("difficulty", ALONE)
+    assert (row["image_count"], row["state"], row["threshold"]) == (0, "unknown", None)
+
+
+def test_what_a_decision_rests_on_is_in_every_prediction(
+    deployment: Deployment, predicted: dg.ExecuteInProcessResult
+) -> None:
+    (found,) = deployment.rows("difficulty", FULL)
+    assert (found["image_count"], found["state"]) == (3, "unknown"), "a first small day cannot be estimated"
+    for row in deployment.rows("predictions", FULL):
+        assert (row["threshold"], row["day_accuracy"]) == (found["threshold"], found["accuracy"])
+        assert row["decision"] != "answered"
 
 
 def test_days_with_few_images_are_reported_as_too_small_for_drift(predicted: dg.ExecuteInProcessResult) -> None:

@@ -12,7 +12,7 @@ from pipeline.storage.counting import Day
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
-    day date comment 'the day',
+    day date comment 'the day, from image_features.day',
     classifier string comment 'version of the classifier',
     row_count bigint comment 'rows of image_features of the day',
     image_count bigint comment 'distinct images of the day that have features',

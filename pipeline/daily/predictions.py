@@ -24,13 +24,13 @@ SCHEMA: Final = f"""
     path string comment 'path of the file below the folder of the day, from images.path', {PREDICTION_COLUMNS},
     decision string comment 'answered, review (confidence below the threshold) or rejected (no features)',
     error string comment 'why the file was rejected, from image_features.error or images.read_error; else null',
-    classifier string comment 'version of the classifier',
+    classifier string comment 'version of the classifier, from difficulty.classifier',
     backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone',
     quality_flags array<string> comment 'what is wrong with the image, from image_features.quality_flags',
-    threshold double comment 'minimum confidence of an answered prediction of the day; null if none is answered',
+    threshold double comment 'minimum confidence of an answer, from difficulty.threshold; null if there is none',
     day_accuracy double comment 'estimated share of right predictions on the day, from difficulty.accuracy',
-    day_accuracy_low double comment 'lower end of its 95 % interval',
-    day_accuracy_high double comment 'upper end of its 95 % interval',
+    day_accuracy_low double comment 'lower end of its 95 % interval, from difficulty.accuracy_low',
+    day_accuracy_high double comment 'upper end of its 95 % interval, from difficulty.accuracy_high',
     day_level double comment 'hardness of the day: number of the cross-fit that is as hard, 0 for random folds'
 """
 ANSWERED: Final = "answered"

@@ -117,7 +117,10 @@ def labels_of(model: PipelineModel) -> list[str]:
 
 def predict_features(features: DataFrame, model: PipelineModel, temperature: float | Column = 1.0) -> DataFrame:
     """Predicts rows that all have features, lazily: appends the columns of `classifier.PREDICTION_COLUMNS`."""
-    predicted = model.transform(features.withColumn("embedding", array_to_vector(F.col("features"))))
+    size = {"ml_attr": {"num_attrs": _dimension(model)}}  # else MLlib reads the first row, and fails without one
+    predicted = model.transform(
+        features.withColumn("embedding", array_to_vector(F.col("features")).alias("e", metadata=size))
+    )
     softened = predicted.withColumn("probability", soften_column(_probabilities(model), temperature))
     return softened.select(
         *features.columns,
@@ -125,6 +128,11 @@ def predict_features(features: DataFrame, model: PipelineModel, temperature: flo
         F.array_max("probability").alias("confidence"),
         F.map_from_arrays(F.array(*map(F.lit, labels_of(model))), F.col("probability")).alias("probabilities"),
     )
+
+
+def _dimension(model: PipelineModel) -> int:
+    head: Any = model.stages[-2]
+    return int((head.models[0] if isinstance(head, OneVsRestModel) else head).numFeatures)
 
 
 def _probabilities(model: PipelineModel) -> Column:

@@ -192,6 +192,9 @@ def test_an_untrusted_label_is_not_markdown() -> None:
     assert "](" not in shift.message + describe_check([shift]).tables["days"]
 
 
+NO_DIFFICULTY = (None,) * 5  # columns of predictions
+
+
 @pytest.fixture(scope="module")
 def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakePhoto) -> dict[str, DataFrame]:
     """A training set, a calm day, a day with one novel image in ten, and a day of three images."""
@@ -211,7 +214,7 @@ def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakeP
             rows["images"].append((arrived, image_id, path, len(content), None, content, None))
             rows["image_features"].append((arrived, image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE, [], None))
             rows["predictions"].append(
-                (arrived, image_id, path, "hat", 0.9, {"hat": 0.9}, "answered", None, "v", BACKBONE, [])
+                (arrived, image_id, path, "hat", 0.9, {"hat": 0.9}, "answered", None, "v", BACKBONE, [], *NO_DIFFICULTY)
             )
     schemas = [images.SCHEMA, features.SCHEMA, predictions.SCHEMA, features.COLUMNS, split.SCHEMA]
     frames = zip(rows.items(), schemas, strict=True)

@@ -63,11 +63,14 @@ def queue(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
 
 
+NO_DIFFICULTY = (None,) * 5  # columns of predictions
+
+
 @pytest.fixture(scope="module")
 def matched(spark: SparkSession, queue: DataFrame) -> DataFrame:
     known = [(MONDAY, image) for image in "abcdehij"] + [(APRIL, "e"), (APRIL, "g")]
     rows = [
-        (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone", [])
+        (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone", [], *NO_DIFFICULTY)
         for day, image in known
         for path in (f"{image} again.jpg", f"{image}.jpg")
     ]

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from assets.definitions import build_definitions
-from pipeline.daily import predictions
+from pipeline.daily import difficulty_table, predictions
 from pipeline.drift import comparison
 from pipeline.evaluation import label_issues
 from pipeline.images import features, labels, split
@@ -22,6 +22,7 @@ from resources.settings import read_settings
 
 SCHEMAS = {
     "contenders": contenders.SCHEMA,
+    "difficulty": difficulty_table.SCHEMA,
     "drift": comparison.SCHEMA,
     "image_features": features.SCHEMA,
     "images": images.SCHEMA,
