@@ -27,7 +27,7 @@ from pipeline.training.classifier import Classifier, predict_holdout
 from resources.instance.pages import show_numbers
 from resources.lake.feature_cache import FeatureCache
 from resources.models.registry import ClassifierRegistry
-from resources.models.store import ModelStore
+from resources.models.store import ModelError, ModelStore
 from resources.settings import Settings
 from resources.spark.session import POOL
 
@@ -81,7 +81,7 @@ def gate_of_promotion(
     settings: dg.ResourceParam[Settings],
 ) -> Iterator[dg.AssetCheckResult]:
     """Compares the candidate with the current classifier on the same holdout."""
-    current, theirs = model_store.find_classifier("classifier"), None
+    current, theirs = _find_current(model_store), None
     labelled = join_split(training_features, training_split)
     ours = _measure(classifier_candidate, labelled, model_store)
     if current is not None:
@@ -103,6 +103,15 @@ def gate_of_promotion(
     refusals = {name: verdict.message for name, verdict in by_rule.items() if verdict.refuses}
     classifiers.record_verdict(ours.version, refusals)
     yield from (_show(name, verdict) for name, verdict in by_rule.items())
+
+
+def _find_current(store: ModelStore) -> Classifier | None:
+    """Loads the current classifier; None if it cannot be read, because then no day can be predicted without another."""
+    try:
+        return store.find_classifier("classifier")
+    except ModelError as error:
+        dg.get_dagster_logger().warning(f"the candidate is judged without the current classifier: {error}")
+        return None
 
 
 def _measure(classifier: Classifier, features: DataFrame, store: ModelStore) -> Candidate:

@@ -1,4 +1,4 @@
-"""Refusals: a file system that takes no more files, told in one sentence with the cure."""
+"""Refusals: a file system that takes no more files, explained in one sentence with the cure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

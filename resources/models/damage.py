@@ -1,4 +1,4 @@
-"""Damaged models: files that are missing or cut, as after half a copy, told in one sentence with the cure."""
+"""Damaged models: files that are missing or cut, as after half a copy, explained in one sentence with the cure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

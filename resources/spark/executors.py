@@ -50,7 +50,7 @@ def check_executors(session: SparkSession, master: str) -> None:
 
     is_connect = master.startswith("sc://")
     if not is_connect:
-        session.sparkContext.setLogLevel("OFF")  # what is wrong is said once, and not by Java
+        session.sparkContext.setLogLevel("OFF")  # one sentence explains what is wrong, and not Java
     try:
         (row,) = session.range(1).mapInArrow(look, "missing string").collect()
     except (Py4JJavaError, PySparkException) as error:

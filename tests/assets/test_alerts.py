@@ -138,7 +138,7 @@ def test_a_failed_check_that_stops_nothing_is_a_message(ticks: Ticks) -> None:
     assert "SEKRET" not in message.what
 
 
-def test_a_blocking_check_is_told_as_the_reason_of_its_red_run(ticks: Ticks) -> None:
+def test_a_blocking_check_is_the_reason_of_its_red_run(ticks: Ticks) -> None:
     run(ticks.instance, "predictions", make_check("predictions", "rejected_files_are_few", "9 of 60", blocking=True))
     ticks.tick("ended_runs")
     (message,) = ticks.waiting()
@@ -208,7 +208,7 @@ def test_a_restart_of_a_run_is_no_new_message(ticks: Ticks) -> None:
     assert len(ticks.waiting()) == 1
 
 
-def test_a_run_that_dagster_retries_is_told_when_the_retry_failed_too(ticks: Ticks) -> None:
+def test_a_run_that_dagster_retries_is_reported_when_the_retry_failed_too(ticks: Ticks) -> None:
     first = run_again(ticks.instance, None, dagster_will_retry="true")
     ticks.tick("ended_runs")
     assert ticks.waiting() == [], "the retry may be green"
@@ -218,7 +218,7 @@ def test_a_run_that_dagster_retries_is_told_when_the_retry_failed_too(ticks: Tic
     assert message.page.endswith(second)
 
 
-def test_a_retry_that_never_comes_is_told(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_that_never_comes_is_reported(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_again(ticks.instance, None, dagster_will_retry="true")
     ticks.tick("ended_runs")
     monkeypatch.setattr("assets.alerts.ended_runs.RETRY_PATIENCE", timedelta(0))
@@ -244,7 +244,7 @@ def queue(ticks: Ticks) -> Callable[[int], None]:
     return lambda count: run(ticks.instance, "review_form", metadata={"dagster/partition_row_count": count}) and None
 
 
-def test_a_queue_without_any_answer_is_told_after_days(
+def test_a_queue_without_any_answer_is_reported_after_days(
     ticks: Ticks, queue: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue(12)

@@ -126,6 +126,24 @@ def add_a_near_copy(training: Path) -> None:
     Image.fromarray(pixels).save(training / "train" / "red" / "again.png")
 
 
+def test_a_damaged_classifier_is_replaced_by_the_next_training_of_other_images(deployment: Deployment) -> None:
+    former = deployment.promoted()
+    shutil.rmtree(Path(deployment.settings.lake, "models", "classifier", former, "stages"))
+    add_a_near_copy(deployment.training)
+    result = deployment.train()
+    assert result.success, refusals(result)
+    assert deployment.promoted() != former
+
+
+def test_a_deleted_classifier_is_stored_again_by_the_next_training_of_the_same_images(deployment: Deployment) -> None:
+    former = deployment.promoted()
+    shutil.rmtree(Path(deployment.settings.lake, "models", "classifier", former))
+    result = deployment.train()
+    assert result.success, refusals(result)
+    assert deployment.promoted() == former
+    assert Path(deployment.settings.lake, "models", "classifier", former, "stages").is_dir()
+
+
 FAULTS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "shuffled labels": (shuffle_labels, {"candidate_reaches_the_accuracy_floor"}),
     "shuffled train labels": (shuffle_train_labels, {"candidate_reaches_the_accuracy_floor"}),
