@@ -69,6 +69,7 @@ def predict_images(
     decoded = image_features.select(
         "day", "image_id", F.col("error").alias("decode_error"), flags.cast("array<string>").alias("quality_flags")
     )
+    predicted = predicted.hint("merge")  # not a broadcast, whose errors reach Python as a trace of Java
     joined = files.join(decoded, ["day", "image_id"], "left").join(predicted, ["day", "image_id"], "left")
     joined = joined.join(days, "day", "left")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))

@@ -27,7 +27,7 @@ from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE, NOT_AN_IMAGE, TIME
 from pipeline.embed.sandbox import MAX_STARTS, Sandbox, SandboxError, open_sandbox
 from pipeline.storage.cpu_timer import CpuTimer
 
-LIMITS = replace(DEFAULT_LIMITS, seconds=4.0, memory_bytes=2**28)
+LIMITS = replace(DEFAULT_LIMITS, seconds=2.0, memory_bytes=2**28)
 BATCH_SIZE = 4
 PIPE_BYTES = 2**18  # more than a pipe holds that nobody reads
 

@@ -256,6 +256,7 @@ def completed(run: Run) -> None:
     assert run("daily", DAY).success
 
 
+@pytest.mark.slow
 def test_a_backbone_change_is_safe_and_visible_and_changing_back_uses_the_cache(
     completed: None, run: Run, settings: Settings, instance: dg.DagsterInstance, networks: dict[str, str]
 ) -> None:

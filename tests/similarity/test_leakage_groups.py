@@ -190,6 +190,7 @@ def materialize(settings: Settings, instance: dg.DagsterInstance, **config: bool
     return {row["path"]: by_id[row["image_id"]] for row in paths}
 
 
+@pytest.mark.slow
 def test_groups_stay_within_one_split_and_a_growing_folder_moves_no_image(
     spark: SparkSession, settings: Settings, instance: dg.DagsterInstance
 ) -> None:

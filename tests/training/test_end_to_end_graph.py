@@ -107,7 +107,7 @@ def run(graph: bytes, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
 def case(request: pytest.FixtureRequest, spark: SparkSession, tiny_backbone: Backbone) -> tuple[Classifier, int]:
     label_count, params = CASES[request.param]
     training = make_features(spark, tiny_backbone, *make_pixels(label_count))
-    return fit_classifier(training, params), label_count
+    return fit_classifier(training, replace(params, calibration_folds=2)), label_count
 
 
 def test_the_graph_gives_the_probabilities_and_labels_of_mllib(
