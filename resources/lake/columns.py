@@ -12,7 +12,14 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "training_features": ("quality_flags", "decoder"),
     "image_features": ("quality_flags", "decoder"),
     "feature_cache": ("quality_flags",),
-    "predictions": ("quality_flags",),
+    "predictions": (
+        "quality_flags",
+        "threshold",
+        "day_accuracy",
+        "day_accuracy_low",
+        "day_accuracy_high",
+        "day_level",
+    ),
     "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags"),
 }
 """Columns that tables of earlier versions lack. They are added at the next write, null in existing rows."""

@@ -18,6 +18,7 @@ from pipeline.similarity import near_duplicates
 from pipeline.storage.schema import find_sources, parse_schema
 from pipeline.training import contenders
 from resources.instance.pages import show_schema
+from resources.lake.columns import ADDED_COLUMNS
 from resources.settings import read_settings
 
 SCHEMAS = {
@@ -38,6 +39,16 @@ SCHEMAS = {
 OWN = {("label_issues", "reason"), ("training_images", "image_id"), ("training_images", "path")}
 """Columns of the name of one upstream that come from elsewhere: most of these files are no reviewed ones."""
 
+PREDICTION = {"predicted_label", "confidence"}
+FIRST_COLUMNS = {
+    "images": {"day", "image_id", "path", "length", "modified_at", "content", "read_error"},
+    "image_features": {"day", "image_id", "features", "width", "height", "format", "error", "backbone"},
+    "predictions": {"day", "image_id", "path", "probabilities", "decision", "error", "classifier", "backbone"}
+    | PREDICTION,
+    "review_queue": {"day", "image_id", "path", "reason"} | PREDICTION,
+}
+"""Columns of the daily tables of version 0.1.0, but for those that it added to its own tables."""
+
 
 @pytest.fixture(scope="module")
 def tables(spark: SparkSession) -> dict[str, StructType]:
@@ -57,6 +68,11 @@ def comment_of(table: StructType, column: str) -> str:
 def test_every_table_has_a_schema_here() -> None:
     specs = build_definitions(read_settings()).resolve_all_asset_specs()
     assert {"contenders"} | {s.key.to_user_string() for s in specs if "deltalake" in s.kinds} == SCHEMAS.keys()
+
+
+@pytest.mark.parametrize("name", FIRST_COLUMNS)
+def test_a_lake_of_the_first_version_gains_every_column_that_it_lacks(name: str, tables: dict[str, StructType]) -> None:
+    assert set(tables[name].fieldNames()) - FIRST_COLUMNS[name] == set(ADDED_COLUMNS.get(name, ()))
 
 
 def test_every_column_is_described(tables: dict[str, StructType]) -> None:
