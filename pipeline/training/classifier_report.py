@@ -17,6 +17,7 @@ from pipeline.reports.thumbnails import draw_thumbnails
 from pipeline.training.classifier import Classifier
 
 SHOWN_VERSIONS: Final = 10
+OPTIMISM: Final = 0.02  # of accuracy, above what harder folds reach
 
 
 def describe_classifier(classifier: Classifier) -> Report:
@@ -40,6 +41,7 @@ def describe_classifier(classifier: Classifier) -> Report:
             "version": classifier.version,
             "backbone": classifier.backbone[:16],
             "target": _describe_target(calibration),
+            **_describe_optimism(report),
         },
         tables={
             "scores": markdown_table(["on the holdout", "", "95 % interval"], _list_scores(report)),
@@ -94,12 +96,29 @@ def _list_scores(report: Mapping[str, Any]) -> list[Sequence[object]]:
     if ungrouped:
         accuracy, support = f"{ungrouped['accuracy']:.3f}", f"of {ungrouped['support']} images"
         rows.append(["accuracy with near-duplicates split across", accuracy, support])
+    for level in report.get("levels", ())[1:]:
+        name = f"accuracy where {level['shelf_count']} shelves of each label are held out in turn"
+        rows.append([name, f"{level['accuracy']:.3f}", "as on harder days"])
     error, chance = reliability["calibration_error"], reliability["chance_error"]
     rows.append(["expected calibration error", f"{error:.3f}", f"up to {chance:.3f} by chance"])
     if reliability["given_count"]:
         precision, interval = f"{reliability['given_precision']:.3f}", _interval(reliability["given_interval"])
         rows.append([f"precision of the {reliability['coverage']:.0%} auto-accepted", precision, interval])
     return rows
+
+
+def _describe_optimism(report: Mapping[str, Any]) -> dict[str, str]:
+    """Says in a sentence what days from elsewhere are like; nothing without harder cross-fits."""
+    shares = [level["accuracy"] for level in report.get("levels", ())[1:]]
+    if not shares or report["accuracy"] - min(shares) < OPTIMISM:
+        return {}
+    return {
+        "optimism": (
+            f"{report['accuracy']:.0%} of the holdout are right, but it resembles the training set: expect"
+            f" {min(shares):.0%} to {max(shares):.0%} on days from other places, whose images the classifier has seen"
+            " nothing like"
+        )
+    }
 
 
 def _describe_target(calibration: Calibration) -> str:

@@ -377,6 +377,16 @@ def test_the_report_shows_scores_and_confusion_by_label(classifier: Classifier) 
     assert len(report.tables["confusion_matrix"].splitlines()) == 5
 
 
+def test_the_page_says_when_the_holdout_is_optimistic(classifier: Classifier) -> None:
+    levels = [{"shelf_count": count, "accuracy": share} for count, share in ((0, 0.98), (25, 0.9), (5, 0.7))]
+    page = describe_classifier(replace(classifier, report={**classifier.report, "accuracy": 0.97, "levels": levels}))
+    assert "| accuracy where 5 shelves of each label are held out in turn | 0.700 |" in page.tables["scores"]
+    assert "expect 70% to 90% on days from other places" in page.texts["optimism"]
+    calm = [{**level, "accuracy": 0.96} for level in levels]
+    page = describe_classifier(replace(classifier, report={**classifier.report, "accuracy": 0.97, "levels": calm}))
+    assert "optimism" not in page.texts
+
+
 def test_a_stored_classifier_predicts_like_the_fitted_one(
     stored: ModelStore, features: DataFrame, classifier: Classifier
 ) -> None:
