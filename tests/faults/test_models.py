@@ -138,7 +138,7 @@ def test_a_day_names_one_classifier_and_one_backbone(deployment: Deployment, exp
 
 
 @pytest.mark.parametrize(
-    ("call", "used"), [(2, "the new one"), (3, "the old one")], ids=["before the predictions", "while they are written"]
+    ("call", "used"), [(3, "the new one"), (4, "the old one")], ids=["before the predictions", "while they are written"]
 )
 def test_a_promotion_during_a_run_never_mixes_classifiers(call: int, used: str, deployment: Deployment) -> None:
     old = classifier_of(deployment)
