@@ -8,11 +8,11 @@ from deltalake import DeltaTable
 from deployment import PATIENCE_SECONDS, Deployment, Run
 
 NEW_DAY = "2026-11-22"
-COUNT = 300
+COUNT = 3000
 SIZE = (640, 480)
 BATCH = 15  # maximum that a worker embeds at once: a row group of such images
 CORES = 2
-IMAGE_SECONDS = 0.1
+IMAGE_SECONDS = 0.05
 COMMIT_SECONDS = 0.5
 SLACK_SECONDS = 1.5  # to list, check and commit files on a busy machine
 MAX_AGAIN = round(CORES * ((2 * COMMIT_SECONDS + SLACK_SECONDS) / IMAGE_SECONDS + BATCH))
@@ -43,7 +43,7 @@ def test_a_run_killed_at_30_60_and_90_percent_of_embedding_repeats_little(
 ) -> None:
     for number in range(COUNT):
         photo = make_photo(list(COLOURS)[number % 3], 5000 + number, SIZE)
-        (deployment.folder(NEW_DAY) / f"{number:03}.jpg").write_bytes(photo)
+        (deployment.folder(NEW_DAY) / f"{number:04}.jpg").write_bytes(photo)
     deployment.set_spark(spark_python_daemon_module="slow_daemon")
     log, known = tmp_path / "embedded", list_cached(deployment)
     settings = {"EMBEDDED_LOG": str(log), "IMAGE_SECONDS": str(IMAGE_SECONDS)}
