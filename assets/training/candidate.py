@@ -10,13 +10,14 @@ from pipeline.embed.backbone import Backbone
 from pipeline.images.split import join_split
 from pipeline.reports.report import Report
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import Classifier, fit_classifier
+from pipeline.training.classifier import Classifier, fit_classifier, identify_training
 from pipeline.training.classifier_report import describe_classifier, draw_errors
 from pipeline.training.end_to_end_graph import add_graph
 from pipeline.training.fitting import ClassifierParams
 from pipeline.training.heads import HeadName, Normalization
 from pipeline.training.training_set import list_training_set
 from resources.instance.pages import show_images, show_report
+from resources.models.store import ModelStore
 from resources.settings import Settings
 from resources.spark.progress import log_progress
 from resources.spark.session import POOL
@@ -52,17 +53,22 @@ def classifier_candidate(
     training_split: DataFrame,
     training_images: StoredRows,
     backbone: Backbone,
+    model_store: ModelStore,
     settings: dg.ResourceParam[Settings],
 ) -> dg.Output[Classifier]:
     """Fitted MLlib pipeline with its evaluation on the holdout; it predicts nothing until it is promoted.
 
-    The same images, labels, backbone and parameters give the same version, so repeating a training makes nothing
-    stale. Backbone and head are also exported to one ONNX file, classifier.onnx, if the head allows it;
-    training_set.parquet lists the files of the training set.
+    The same images, labels, split, backbone and parameters give the same version, so repeating a training makes nothing
+    stale, and takes the candidate from the store if it is there and undamaged. Backbone and head are also exported to
+    one ONNX file, classifier.onnx, if the head allows it; training_set.parquet lists the files of the training set.
     """
     params, features = ClassifierParams(**config.model_dump()), join_split(training_features, training_split)
-    fitted = add_graph(fit_classifier(features, params, log_progress(context, "fits")), backbone)
-    fitted = replace(fitted, training_set=list_training_set(features, training_images))
+    fitted = model_store.recall(identify_training(features, params))
+    if fitted:
+        context.log.info(f"{fitted.version} is stored with the same images, split and parameters: nothing is fitted")
+    else:
+        fitted = add_graph(fit_classifier(features, params, log_progress(context, "fits")), backbone)
+        fitted = replace(fitted, training_set=list_training_set(features, training_images))
     return show_classifier(context, fitted, Report(images=draw_errors(fitted, training_images.frame, settings.limits)))
 
 

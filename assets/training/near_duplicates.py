@@ -1,22 +1,36 @@
 """The asset `near_duplicates`: labelled images of the same shot."""
 
+from typing import Final
+
 import dagster as dg
 from pyspark.sql import DataFrame
 
 from pipeline.reports.report import Table, describe_whole
-from pipeline.similarity.near_duplicates import describe_near_duplicates, find_near_duplicates
+from pipeline.similarity.near_duplicates import (
+    COMPARED_SCHEMA,
+    compare_pairs,
+    describe_near_duplicates,
+    select_near_duplicates,
+)
+from pipeline.storage.schema import parse_schema
+from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.spark.session import POOL
+
+COMPARED: Final = "compared_pairs"  # table of all pairs whose pixels were compared, near-duplicates or not
 
 
 @dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
 def near_duplicates(
-    training_features: DataFrame, training_images: DataFrame, settings: dg.ResourceParam[Settings]
+    training_features: DataFrame, training_images: DataFrame, lake: Lake, settings: dg.ResourceParam[Settings]
 ) -> Table:
     """Pairs of labelled images of the same shot: re-encoded, cropped, resized, mirrored or slightly rotated.
 
-    Embeddings suggest the pairs, pixels confirm them. Near-duplicates must stay in one split, and if their labels
-    differ, one of the labels is wrong.
+    Embeddings suggest the pairs, pixels confirm them; the pixels of a pair are compared once. Near-duplicates must stay
+    in one split, and if their labels differ, one of the labels is wrong.
     """
-    pairs = find_near_duplicates(training_features, training_images, settings.limits)
+    spark = training_images.sparkSession
+    former = lake.read_known(spark, COMPARED, parse_schema(COMPARED_SCHEMA), None).frame
+    lake.write(COMPARED, compare_pairs(training_features, training_images, former, settings.limits), None)
+    pairs = select_near_duplicates(lake.read(spark, COMPARED, None).frame)
     return Table(pairs, describe_whole(describe_near_duplicates(training_images, settings.limits)))

@@ -40,7 +40,7 @@ class MeasurementConfig(dg.Config):
 def precision_measurement(
     config: MeasurementConfig, catalogue: BackboneCatalogue, feature_cache: FeatureCache, precisions: Precisions
 ) -> dg.MaterializeResult:
-    """Accuracy and speed of the backbone in int8 and in fp32, measured on at most 4,000 labelled images.
+    """Accuracy and speed of the backbone in int8 and in fp32, measured on at most 1,000 labelled images.
 
     Measured once per lake and backbone, so a growing training set does not change the precision. Nothing is measured
     if DAYLIGHT_PRECISION is fp32, or if it is auto and the processor has no 8-bit dot products.

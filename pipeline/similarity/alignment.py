@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, cast
 import cv2
 import numpy as np
 
+ALIGNMENT: Final = 1  # version of this module: raise it with a change of correlations, or stored ones stay
 SIDE: Final = 96  # pixels
 COARSE_SIDE: Final = 32  # pixels; a crop of 15 % is a shift of few pixels there, so the first search converges
 MIN_COARSE_CORRELATION: Final = 0.6  # needed to compare the fine images; near-duplicates exceed 0.8

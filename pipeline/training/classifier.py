@@ -79,6 +79,12 @@ class Classifier:
         return Calibration.from_dict(stored) if stored else UNCALIBRATED
 
 
+def identify_training(features: DataFrame, params: ClassifierParams) -> str:
+    """Computes the version of the classifier that `fit_classifier` would fit, with its arguments and errors."""
+    labelled = select_labelled(features)
+    return identify(labelled, check_trainable(labelled, features)["backbones"][0], params)
+
+
 def fit_classifier(
     features: DataFrame, params: ClassifierParams, report_progress: Callable[[int, int], object] = lambda *_: None
 ) -> Classifier:

@@ -42,7 +42,10 @@ class _Images:
 
 
 def cross_fit(
-    train: DataFrame, params: ClassifierParams, report_progress: Callable[[int], object]
+    train: DataFrame,
+    params: ClassifierParams,
+    report_progress: Callable[[int], object] = lambda _: None,
+    shelf_counts: Sequence[int] | None = None,
 ) -> tuple[LabelledPredictions, ...]:
     """Fits one classifier per fold on all other folds, and predicts its fold; at several levels, the easiest first.
 
@@ -55,6 +58,7 @@ def cross_fit(
         train: train split with `image_id`, `group`, `label`, `features`; cached.
         params: parameters of the classifier; the best of a grid must be in `params.params`.
         report_progress: callback with the number of finished folds.
+        shelf_counts: shelves per label of the harder levels, the easiest first; by default `shelf_counts_of`.
     """
     hashed = F.xxhash64("group", F.lit("fold"))
     folded = train.withColumn("fold", F.pmod(hashed, F.lit(params.calibration_folds)).cast("int"))
@@ -64,7 +68,7 @@ def cross_fit(
     value_count = sum(row["values"] for row in rows)
     images, done = _collect(folded, value_count), 0
     levels = []
-    for shelf_count in (0, *shelf_counts_of(params)):
+    for shelf_count in (0, *(shelf_counts_of(params) if shelf_counts is None else shelf_counts)):
         if shelf_count == 0 and (value_count > MAX_VALUES or not fits_on_driver(params)):
             labels = {row["fold"]: set(row["labels"]) for row in rows}
             predict_fold = _fit_with_mllib(folded, params, classes)

@@ -19,6 +19,8 @@ from pipeline.training.shortage import explain_shortage
 
 TRAINING_SET: Final = pa.schema([(name, pa.string()) for name in ("image_id", "path", "label", "split")])
 """Training set stored with a classifier: one row per file, sorted by image; `split` as in `select_labelled`."""
+CODE: Final = 1
+"""Version of the code that fits, calibrates and evaluates: raise it with a change of results, or stored ones stay."""
 FIT_ROWS: Final = 10_000  # per partition: every iteration is a Spark job, and small partitions are all overhead
 
 
@@ -110,11 +112,12 @@ def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
 
 
 def identify(labelled: DataFrame, backbone: str, params: ClassifierParams) -> str:
-    """Hashes images, labels, splits, leakage groups, backbone, parameters and libraries to a classifier version."""
+    """Hashes images, labels, splits, leakage groups, backbone, parameters, libraries and code to a version."""
     row = F.xxhash64("image_id", "label", "split", "group", "split_alone")
     rows = only_row(labelled.select(F.bit_xor(row), F.count("*")))
     settings = resolve_params(params)
     settings["promised_precision"] = settings.pop("target_precision")  # existing versions hash the former name
     search = ["folds by group"] if params.grid else []  # they were by image
-    inputs = json.dumps([list(rows), backbone, settings, version("pyspark"), DECODER, *search], sort_keys=True)
+    code = [f"code {CODE}"] if CODE > 1 else []  # existing versions hash none
+    inputs = json.dumps([list(rows), backbone, settings, version("pyspark"), DECODER, *search, *code], sort_keys=True)
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]

@@ -72,6 +72,13 @@ class ModelFiles:
         os.replace(draft, file)
         self.publish(file)
 
+    def delete(self, file: Path) -> None:
+        """Deletes a file from the lake and from this machine; a folder without its last file is not complete."""
+        file.unlink(missing_ok=True)
+        if is_uri(self.root) and self.has(file):
+            filesystem, path = self._place(file)
+            filesystem.delete_file(path)
+
     def publish(self, path: Path, last: str = "") -> None:
         """Uploads a file or a folder below `folder` to the lake, if the lake is in an object store.
 

@@ -7,9 +7,11 @@ from typing import Final
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
+from pipeline.networks.private import RUNTIME_ERRORS
+
 MAX_LENGTH: Final = 300  # of a reason, in characters
-_SIGNS: Final = (Py4JJavaError, PySparkException, OSError, ValueError, LookupError, TypeError)
-"""Errors of ONNX Runtime's checks, of JSON and of MLlib, whose readers expect whole files."""
+_SIGNS: Final = (Py4JJavaError, PySparkException, OSError, ValueError, LookupError, TypeError, *RUNTIME_ERRORS)
+"""Errors of ONNX Runtime, of JSON, of Parquet and of MLlib, whose readers expect whole files."""
 
 
 class ModelError(RuntimeError):

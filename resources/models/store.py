@@ -4,37 +4,27 @@ A stored model never changes. A small pointer file, replaced atomically, names t
 never the newest folder. Which classifier may be promoted is `registry.py`.
 """
 
-import atexit
-import hashlib
-import io
 import json
-import tempfile
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 from pyspark.ml import PipelineModel
 
 from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.embed.batch_size import sidecar
-from pipeline.evaluation.labelled_predictions import LabelledPredictions, levels_of, table_of_levels
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.storage.object_stores import is_uri, spark_reads, spark_uri
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
-from resources.lake.model_files import EVALUATION, TRAINING_SET, ModelFiles, draft_name, settle
+from resources.lake.model_files import EVALUATION, ModelFiles, draft_name, settle
+from resources.models.beside import END_TO_END_GRAPH, FilesBeside, pack_files
 from resources.models.damage import ModelError, explain_damage
 from resources.spark.session import SparkResource
 
-CROSS_FITS: Final = "cross_fits.parquet"
-FORMER_CROSS_FIT: Final = "cross_fitted.parquet"  # of versions that knew one level only
-END_TO_END_GRAPH: Final = "classifier.onnx"
 MLLIB_FOLDERS: Final = ("metadata", "stages")  # of a stored `PipelineModel`
 MAX_FORMER: Final = 100  # versions kept in the pointer of an asset
-LOOKUP_ROWS: Final = 2**13  # per row group of the training set, sorted by image: a lookup reads one group
 
 
 class ModelStore(dg.ConfigurableResource):
@@ -48,10 +38,10 @@ class ModelStore(dg.ConfigurableResource):
         if isinstance(model, Backbone):
             self._point(asset, {"backbone": model.digest})
             return
-        if self.read_evaluation(model.version):
-            self._add_missing(model)
-        else:
+        if self._is_missing(model):
             self._save_classifier(model)
+        elif contents := pack_files(model):
+            self._beside(model.version).repair(contents)
         former = [version for version in self.list_versions(asset) if version != model.version]
         self._point(asset, {"classifier": model.version, **({"former": former[:MAX_FORMER]} if former else {})})
 
@@ -89,22 +79,12 @@ class ModelStore(dg.ConfigurableResource):
         return f"{self._files.root}/classifier/{version}/{END_TO_END_GRAPH}"
 
     def find_graph(self, version: str) -> Backbone | None:
-        """Opens the end-to-end graph of a classifier; None if it has none.
-
-        Opens a temporary copy named after its digest, because Spark accepts each file name only once.
-        """
-        content = self._files.read(self._folder(version) / END_TO_END_GRAPH)
-        if content is None:
-            return None
-        folder = tempfile.TemporaryDirectory(prefix="daylight-graph-")
-        atexit.register(folder.cleanup)
-        copy = Path(folder.name) / f"{hashlib.sha256(content).hexdigest()}.onnx"
-        copy.write_bytes(content)
-        return open_backbone(copy)
+        """Opens the end-to-end graph of a classifier; None if it has none, ModelError if it is damaged."""
+        return self._beside(version).find_graph()
 
     def read_evaluation(self, version: str) -> dict[str, Any] | None:
         """Reads the `evaluation.json` of a classifier, which is written last; None if the classifier is incomplete."""
-        with self._explain_damage(version):
+        with self._beside(version).explain_damage():
             return self._files.read_json(self._folder(version) / EVALUATION) or None
 
     @property
@@ -132,14 +112,11 @@ class ModelStore(dg.ConfigurableResource):
 
     def read_cross_fits(self, version: str) -> tuple[LabelledPredictions, ...]:
         """Reads the cross-fits of a classifier, the easiest level first; none if it was fitted without."""
-        for name in (CROSS_FITS, FORMER_CROSS_FIT):
-            if content := self._files.read(self._folder(version) / name):
-                return levels_of(pq.read_table(io.BytesIO(content)))
-        return ()
+        return self._beside(version).read_cross_fits()
 
     def _save_classifier(self, classifier: Classifier) -> None:
         folder, report = self._folder(classifier.version), json.dumps(classifier.report, indent=2, ensure_ascii=False)
-        beside = _files_beside(classifier)
+        beside = pack_files(classifier)
         if direct := self._spark_folder(classifier.version):
             classifier.model.write().overwrite().save(direct)
             for name, content in beside.items():
@@ -154,12 +131,31 @@ class ModelStore(dg.ConfigurableResource):
         settle(draft, folder, EVALUATION)
         self._files.publish(folder, last=EVALUATION)
 
-    def _add_missing(self, classifier: Classifier) -> None:
-        """Adds files that an earlier version of Daylight did not write."""
-        for name, content in _files_beside(classifier).items():
-            file = self._folder(classifier.version) / name
-            if not self._files.has(file):
-                self._files.write(file, content)
+    def _is_missing(self, classifier: Classifier) -> bool:
+        """Whether a classifier is not stored, or, where it has just been fitted again, cannot be loaded."""
+        try:
+            if self.read_evaluation(classifier.version) is None:
+                return True
+            if classifier.cross_fits:
+                self.open_classifier(classifier.version)
+        except ModelError:
+            self._files.delete(self._folder(classifier.version) / EVALUATION)
+            return True
+        return False
+
+    def recall(self, version: str) -> Classifier | None:
+        """Loads a stored classifier, so that a training with the same inputs need not fit it again.
+
+        None if it is not stored, is damaged, or lacks a file that this version of Daylight writes.
+        """
+        try:
+            if self.read_evaluation(version) is None:
+                return None
+            found = self.open_classifier(version)
+        except ModelError as error:
+            dg.get_dagster_logger().warning(f"{version} is fitted again: {error}")
+            return None
+        return found if self._beside(version).has_all(found) else None
 
     def open_classifier(self, version: str) -> Classifier:
         """Loads the classifier with this version; raises ModelError if it is missing or damaged."""
@@ -169,13 +165,12 @@ class ModelStore(dg.ConfigurableResource):
                 f"the classifier {version} is missing or damaged in {self._files.root}/classifier: materialize it again"
             )
         self.spark.spark_session  # noqa: B018 MLlib loads into the active session
-        with self._explain_damage(version):
+        with self._beside(version).explain_damage():
             path = self._spark_folder(version) or self._fetch_pipeline(version)
             return Classifier(version, report["backbone"], PipelineModel.load(path), report)
 
-    def _explain_damage(self, version: str) -> AbstractContextManager[None]:
-        cure = "copy this folder again, or delete it and launch the job training"
-        return explain_damage(f"the classifier {version}", f"{self._files.root}/classifier/{version}", cure)
+    def _beside(self, version: str) -> FilesBeside:
+        return FilesBeside(self._files, version)
 
     def _fetch_pipeline(self, version: str) -> str:
         """Fetches only the folders of MLlib, because daily runs need no other file."""
@@ -189,21 +184,3 @@ class ModelStore(dg.ConfigurableResource):
 
     def _point(self, asset: str, target: dict[str, Any]) -> None:
         self._files.write_note(self._files.folder / f"{asset}.json", json.dumps(target))
-
-
-def _files_beside(classifier: Classifier) -> dict[str, bytes]:
-    """Collects the files beside MLlib's folders, by name, without the evaluation."""
-    files = {}
-    if classifier.graph:
-        files[END_TO_END_GRAPH] = classifier.graph
-    if classifier.cross_fits:
-        files[CROSS_FITS] = _to_parquet(table_of_levels(classifier.cross_fits))
-    if classifier.training_set is not None:
-        files[TRAINING_SET] = _to_parquet(classifier.training_set)
-    return files
-
-
-def _to_parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", row_group_size=LOOKUP_ROWS)
-    return sink.getvalue()

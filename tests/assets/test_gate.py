@@ -144,6 +144,17 @@ def test_a_deleted_classifier_is_stored_again_by_the_next_training_of_the_same_i
     assert Path(deployment.settings.lake, "models", "classifier", former, "stages").is_dir()
 
 
+def test_a_training_of_known_inputs_takes_the_candidate_from_the_store(deployment: Deployment) -> None:
+    version = deployment.promoted()
+    evaluation = Path(deployment.settings.lake, "models", "classifier", version, "evaluation.json")
+    evaluation.write_text(json.dumps(json.loads(evaluation.read_text()) | {"train_count": 4321}))
+    result = deployment.train()
+    assert result.success, refusals(result)
+    (made,) = result.asset_materializations_for_node("classifier_candidate")
+    assert made.metadata["train_count"].value == 4321, "the page is that of the stored evaluation"
+    assert deployment.promoted() == version
+
+
 FAULTS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "shuffled labels": (shuffle_labels, {"candidate_reaches_the_accuracy_floor"}),
     "shuffled train labels": (shuffle_train_labels, {"candidate_reaches_the_accuracy_floor"}),

@@ -9,6 +9,7 @@ import pytest
 from paintings import paint, save
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
 from pipeline.embed.decode import load
@@ -22,9 +23,11 @@ from pipeline.similarity.candidate_pairs import MIN_SIMILARITY, NEIGHBOUR_COUNT,
 from pipeline.similarity.near_duplicates import (
     MIN_CORRELATION,
     SCHEMA,
+    compare_pairs,
     describe_near_duplicates,
     find_conflicts,
     find_near_duplicates,
+    select_near_duplicates,
 )
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -163,3 +166,31 @@ def test_planted_near_duplicates_and_conflicting_labels_are_found_and_nothing_el
     assert report.numbers == {"pair_count": 5, "conflict_count": 1}
     assert report.images["most_doubtful_pairs"].startswith(b"\xff\xd8")
     near_duplicates.unpersist()
+
+
+def test_the_pixels_of_a_pair_are_compared_once_until_the_decoder_or_the_alignment_changes(
+    spark: SparkSession, tiny_backbone: Backbone
+) -> None:
+    paintings = [paint(seed) for seed in range(5)]
+    contents = [save(image) for image in paintings] + [save(image, 70) for image in paintings[:3]]
+    ids = [hashlib.sha256(content).hexdigest() for content in contents]
+    images = make_images(spark, contents, ["a"] * 8)
+    features = extract_features(images, tiny_backbone).cache()
+    first, second, third = (tuple(sorted((ids[n], ids[5 + n]))) for n in range(3))
+    stored = compare_pairs(features, images, None).cache()
+    assert pairs_of(select_near_duplicates(stored)) == {first, second, third}
+
+    def plant(pair: tuple[str, str], column: str, value: object) -> DataFrame:
+        is_pair = (F.col("image_id") == pair[0]) & (F.col("near_duplicate_id") == pair[1])
+        return stored.withColumn(column, F.when(is_pair, value).otherwise(F.col(column)))
+
+    remembered = compare_pairs(features, images, plant(first, "correlation", 0.25))
+    assert pairs_of(select_near_duplicates(remembered)) == {second, third}, "the stored correlation counts"
+    without = stored.where(F.col("image_id") != second[0])
+    assert pairs_of(select_near_duplicates(compare_pairs(features, images, without))) == {first, second, third}
+    outdated = plant(first, "correlation", 0.25).withColumn("comparison", F.lit("alignment 0"))
+    assert pairs_of(select_near_duplicates(compare_pairs(features, images, outdated))) == {first, second, third}
+    left = features.where(F.col("image_id") != ids[7])
+    assert pairs_of(select_near_duplicates(compare_pairs(left, images, stored))) == {first, second}
+    for frame in (features, stored):
+        frame.unpersist()

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -28,8 +29,9 @@ from pipeline.images.split import label_features
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile, StoredRows
 from pipeline.training import training_set
-from pipeline.training.classifier import Classifier, fit_classifier, predict, predict_holdout
+from pipeline.training.classifier import Classifier, fit_classifier, identify_training, predict, predict_holdout
 from pipeline.training.classifier_report import describe_classifier
+from pipeline.training.end_to_end_graph import add_graph
 from pipeline.training.fitting import ClassifierParams, _probabilities, fit_pipeline
 from pipeline.training.heads import HeadError, build_head
 from pipeline.training.training_set import TRAINING_SET, TrainingError, identify, list_training_set, select_labelled
@@ -476,6 +478,49 @@ def test_a_damaged_classifier_is_refused_and_repaired_by_saving_it_again(
         store.find("classifier")
     store.save("classifier", classifier)
     assert store.find_classifier("classifier").report == classifier.report
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no stages": lambda folder: shutil.rmtree(folder / "stages"),
+    "half an evaluation": lambda folder: cut(folder / "evaluation.json"),
+    "half the cross-fits": lambda folder: cut(folder / "cross_fits.parquet"),
+    "half the graph": lambda folder: cut(folder / "classifier.onnx"),
+    "no training set": lambda folder: (folder / "training_set.parquet").unlink(),
+}
+
+
+@pytest.fixture
+def whole(classifier: Classifier, tiny_backbone: Backbone) -> Classifier:
+    """A classifier with everything that a training stores."""
+    files = pa.table([["aa"], ["red/1.jpg"], ["red"], ["train"]], schema=TRAINING_SET)
+    return replace(add_graph(classifier, tiny_backbone), training_set=files)
+
+
+def test_a_stored_classifier_is_recalled_by_the_version_of_its_inputs(
+    store: ModelStore, features: DataFrame, whole: Classifier
+) -> None:
+    version = identify_training(features, HEADS["logistic_regression"])
+    assert version == whole.version
+    assert store.recall(version) is None
+    store.save("classifier_candidate", whole)
+    assert store.recall(version).report == whole.report
+    assert predictions_by_id(predict(features, store.recall(version))) == predictions_by_id(predict(features, whole))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_classifier_is_not_recalled_and_is_replaced_once_it_is_fitted_again(
+    store: ModelStore, whole: Classifier, damage: str
+) -> None:
+    store.save("classifier", whole)
+    DAMAGES[damage](store.lake.models.folder / "classifier" / whole.version)
+    assert store.recall(whole.version) is None
+    store.save("classifier_candidate", whole)
+    assert store.recall(whole.version).report == whole.report
+    assert store.find_graph(whole.version)
 
 
 def test_a_model_that_another_run_stored_meanwhile_is_kept_for_the_days_that_load_it(
