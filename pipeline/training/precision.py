@@ -175,12 +175,8 @@ def choose_precision(costs: PrecisionCosts, objection: str | None = None) -> Pre
         return PrecisionChoice("fp32", f"fp32: int8 is {speed}, but loses more than half a point: {accuracies}", costs)
     if costs.speedup <= 1 and -costs.loss <= MAX_LOSS + ROUNDING:
         return PrecisionChoice("fp32", f"fp32: int8 is no faster, {speed}, {accuracies}", costs)
-    chance = (
-        ""
-        if costs.loss <= MAX_LOSS + ROUNDING
-        else f", at most half a point apart but for chance ({costs.loss_error:.3f})"
-    )
-    return PrecisionChoice("int8", f"int8: {speed} as fp32, {accuracies}{chance}", costs)
+    doubt = f", which may be chance (± {costs.loss_error:.3f})" if costs.loss > MAX_LOSS + ROUNDING else ""
+    return PrecisionChoice("int8", f"int8: {speed} as fp32, {accuracies}{doubt}", costs)
 
 
 def loses_little(costs: PrecisionCosts) -> bool:
