@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.reasons import LASTING_REASONS, TOO_MANY_PIXELS
+from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.stored_rows import StoredRows
 
 
@@ -45,6 +46,7 @@ def find_cached(
     max_pixels: int,
     accept_transient: bool = False,
     former: dict[str, str] | None = None,
+    among: RowNumbers | None = None,
 ) -> pa.Table:
     """Finds images in the cache, where concurrent runs may have stored an id more than once.
 
@@ -54,6 +56,7 @@ def find_cached(
         max_pixels: current limit; an image that was rejected under a lower limit is not found.
         accept_transient: whether to find rows whose error was not caused by the bytes; else they are embedded again.
         former: gets the decoders, by `image_id`, of images that another one decoded, which are not found.
+        among: numbers of the rows to consider, by path of their file; all rows of other files.
 
     Returns:
         `image_id` and the columns of `stored_rows.PLACE`, one row per image found.
@@ -73,7 +76,7 @@ def find_cached(
         return pc.and_(wanted, lasting)
 
     columns = ["image_id", "decoder", "error", "width", "height"]
-    return _first_of_each(cached.locate(columns, keep), ["image_id"])
+    return _first_of_each(cached.locate(columns, keep, among), ["image_id"])
 
 
 def find_missing(wanted: pa.Table, found: pa.Table) -> pa.Table:

@@ -6,7 +6,7 @@ The driver looks up ids in the cache's files; only workers read image bytes and 
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
 from typing import Final, Protocol
@@ -27,6 +27,7 @@ from pipeline.images.cache_lookup import (
 )
 from pipeline.images.features import COLUMNS, SCHEMA, TRAINING_SCHEMA, embed_stored
 from pipeline.storage.cpu_timer import CpuTimer
+from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
@@ -43,11 +44,14 @@ class CacheTable(Protocol):
     def read(self) -> StoredRows:
         """All rows, in the columns of `CACHE_SCHEMA`."""
 
+    def find_rows(self, rows: StoredRows, ids: pa.ChunkedArray) -> RowNumbers:
+        """Finds those of the rows that may have one of these ids, by file; files that it leaves out may have any."""
+
     def append(self, rows: LazyRows) -> Appended:
         """Computes rows and adds them; those that were computed stay if others fail."""
 
     def list_appended(self) -> Sequence[Appended]:
-        """Past appends, as far back as the log goes."""
+        """The last appends."""
 
     def check_content(self, days: Sequence[str]) -> None:
         """Raises an error if the image bytes of one of these days were purged."""
@@ -62,7 +66,7 @@ class Embedded:
         sources: hits and misses by day, under None for images without one; no entry for a day without images.
         embed_seconds: wall-clock time to embed and store the misses; 0 if there were none.
         cpu_seconds: CPU time of all workers for the misses, by stage; empty if there were none.
-        seconds_per_image: mean wall-clock time per image in all logged runs of this backbone; None without any.
+        seconds_per_image: mean wall-clock time per image in the last runs of this backbone; None without any.
     """
 
     rows: LazyRows
@@ -92,8 +96,8 @@ def embed_with_cache(
 ) -> Embedded:
     """Embeds the distinct images that are not in the cache and serves all features from it.
 
-    The driver reads the ids of the images and of every cached row of this backbone, a million at a time, and keeps
-    about 200 bytes per image of the run. Workers read the bytes of misses only.
+    The driver reads the ids of the images, and of the cached rows that an index cannot exclude. It keeps about 200
+    bytes per image of the run. Workers read the bytes of misses only.
 
     Args:
         images: with `image_id`, `length`, `content` and optionally `day`.
@@ -108,7 +112,9 @@ def embed_with_cache(
     """
     wanted = find_images(images, ids)
     cached, former = cache.read(), dict[str, str]()
-    found = find_cached(cached, wanted["image_id"], limits.pixels, former=former)
+    ids_of_run = wanted["image_id"]
+    among = cache.find_rows(cached, ids_of_run)
+    found = find_cached(cached, ids_of_run, limits.pixels, former=former, among=among)
     missing = find_missing(wanted, found)
     again = [former[image_id] for image_id in missing["image_id"].to_pylist() if image_id in former] if former else []
     if again:
@@ -117,8 +123,8 @@ def embed_with_cache(
     appended = None
     if missing.num_rows:
         appended = cache.append(embed_stored(images, missing, backbone, CACHE_SCHEMA, limits))
-        cached = cache.read()
-        new = find_cached(cached.among(appended.files), missing["image_id"], limits.pixels, accept_transient=True)
+        added = replace(cached, files=appended.files)
+        new = find_cached(added, missing["image_id"], limits.pixels, accept_transient=True)
         found = pa.concat_tables([found, new])
     schema = SCHEMA if "day" in images.schema.names else TRAINING_SCHEMA
     return Embedded(

@@ -17,6 +17,7 @@ from pyspark.sql.types import StructType
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredFile
 
 WRITTEN: Final = "path string, size long, rows long, value string, cpu_seconds map<string,double>"
 """A written file: path below the folder, bytes, row count, partition value, and, in one file per task, its CPU-seconds
@@ -54,13 +55,13 @@ class Appended:
     """Rows that one run added to a table.
 
     Attributes:
-        files: paths below the folder.
+        files: the files with the rows.
         row_count: number of rows in all files.
         seconds: wall-clock time to compute and write the rows.
         cpu_seconds: CPU-seconds of all workers, by stage.
     """
 
-    files: frozenset[str]
+    files: tuple[StoredFile, ...]
     row_count: int
     seconds: float
     cpu_seconds: Mapping[str, float]

@@ -6,8 +6,8 @@ files and workers read them there.
 
 import heapq
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from typing import Any, Final
@@ -30,6 +30,8 @@ TASKS_AT_ONCE: Final = 4  # the number of tasks is a multiple of this, so two or
 PORTIONS_PER_TASK: Final = 4
 PLACE: Final = ("day", "file", "row_group", "row")
 """Place of a row: day of its file or null, path below the folder, row group, and number within the row group."""
+
+_ALL: Final = np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,27 @@ class StoredRows:
         stored = self.spark.read.schema(self.schema).option("basePath", folder).parquet(*paths)
         return select_columns(stored, self.schema)  # Spark puts `day` last and drops comments
 
-    def locate(self, columns: Sequence[str], keep: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table:
+    def locate(
+        self,
+        columns: Sequence[str],
+        keep: Callable[[pa.Table], pa.ChunkedArray],
+        among: Mapping[str, np.ndarray] | None = None,
+    ) -> pa.Table:
         """Finds rows on the driver, in the order of the files; returns the columns and those of `PLACE`.
 
         Args:
             columns: columns to read.
             keep: maps about `LOOKUP_ROWS` rows of these columns to a mask of the wanted ones.
+            among: numbers of the rows to consider in a file, sorted, by its path; all rows of other files.
         """
+        among = among or {}
         types = to_arrow_schema(self.schema, timezone="UTC")
         places = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
         schema = pa.schema([*(types.field(name) for name in columns), *(pa.field(*place) for place in places)])
         found = [schema.empty_table()]
-        for files in _lookups(self.files):
-            rows = pa.concat_tables(_read_places(self.folder, file, columns) for file in files)
+        files_to_read = [file for file in self.files if len(among.get(file.path, _ALL))]
+        for files in group_files(files_to_read, LOOKUP_ROWS):
+            rows = pa.concat_tables(_read_places(self.folder, file, columns, among.get(file.path)) for file in files)
             found.append(rows.filter(keep(rows)).cast(schema))
         return pa.concat_tables(found)
 
@@ -90,14 +100,10 @@ class StoredRows:
 
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for file in chain.from_iterable(batch.to_pylist() for batch in batches):
-                yield from _read_rows(folder, file["path"], file["day"], schema)
+                yield from read_rows(folder, file["path"], {"day": file["day"]}, schema)
 
         files = self.spark.createDataFrame(pa.table(listed)).repartitionById(max(tasks) + 1, "task")
         return select_columns(files.mapInArrow(read, self.schema), self.schema)
-
-    def among(self, names: Collection[str]) -> "StoredRows":
-        """The rows in files with these paths."""
-        return replace(self, files=tuple(file for file in self.files if file.path in names))
 
 
 def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> DataFrame:
@@ -130,16 +136,15 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
     return group if len(portion["rows"]) == group.num_rows else group.take(pa.array(portion["rows"]))
 
 
-def _read_rows(folder: str, path: str, day: date | None, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Reads a file by row groups; adds the day, which only the folder's name contains."""
+def read_rows(folder: str, path: str, constants: Mapping[str, object], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Reads a file by row groups; adds partition columns, and nulls for columns that it was written without."""
     with _open(folder, path) as file:
         for number in range(file.num_row_groups):
             group = file.read_row_group(number, use_threads=False)
-            if "day" in schema.names:
-                group = group.append_column("day", pa.repeat(pa.scalar(day, pa.date32()), group.num_rows))
-            for name in schema.names:
-                if name not in group.column_names:  # written before the table had the column
-                    group = group.append_column(name, pa.nulls(group.num_rows, schema.field(name).type))
+            for field in schema:
+                if field.name not in group.column_names:
+                    value = pa.scalar(constants.get(field.name), field.type)
+                    group = group.append_column(field.name, pa.repeat(value, group.num_rows))
             yield from group.select(schema.names).cast(schema).to_batches()
 
 
@@ -148,12 +153,12 @@ def _open(folder: str, path: str) -> pq.ParquetFile:
     return pq.ParquetFile(filesystem.open_input_file(f"{root}/{path}"))
 
 
-def _lookups(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
-    """Groups files so that each group has at most `LOOKUP_ROWS` rows, or one file."""
+def group_files(files: Sequence[StoredFile], max_rows: int) -> Iterator[list[StoredFile]]:
+    """Groups files so that each group has at most so many rows, or one file."""
     together: list[StoredFile] = []
     row_count = 0
     for file in files:
-        if together and row_count + file.row_count > LOOKUP_ROWS:
+        if together and row_count + file.row_count > max_rows:
             yield together
             together, row_count = [], 0
         together.append(file)
@@ -162,17 +167,19 @@ def _lookups(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:
         yield together
 
 
-def _read_places(folder: str, file: StoredFile, columns: Sequence[str]) -> pa.Table:
+def _read_places(folder: str, file: StoredFile, columns: Sequence[str], among: np.ndarray | None) -> pa.Table:
     with _open(folder, file.path) as parquet:
-        rows = parquet.read(columns).select(columns)
-        counts = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+        counts = np.array([parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)])
+        ends = np.cumsum(counts)
+        read = np.arange(len(counts)) if among is None else np.unique(np.searchsorted(ends, among, "right"))
+        rows = parquet.read_row_groups(read.tolist(), columns).select(columns)
     paths = pa.DictionaryArray.from_arrays(np.zeros(rows.num_rows, np.int8), [file.path])
-    numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts] or [np.empty(0, np.int32)])
-    groups = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts[read]] or [np.empty(0, np.int32)])
+    groups = np.repeat(read.astype(np.int32), counts[read])
     days = pa.repeat(pa.scalar(file.day, pa.date32()), rows.num_rows)
     for name, values in zip(PLACE, (days, paths, groups, numbers), strict=True):
         rows = rows.append_column(name, pa.array(values))
-    return rows
+    return rows if among is None else rows.filter(np.isin((ends - counts)[groups] + numbers, among))
 
 
 def assign_tasks(weights: Sequence[int], task_weight: int) -> list[int]:

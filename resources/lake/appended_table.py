@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from pipeline.storage.rows import Appended, LazyRows
-from pipeline.storage.stored_rows import StoredRows
+from pipeline.storage.stored_rows import StoredFile, StoredRows
 from resources.lake.commits import (
     check_values,
     list_files,
@@ -27,6 +27,7 @@ from resources.lake.portions import PortionCommits
 from resources.lake.refusals import explain_refusals
 
 COMMIT_SECONDS: Final = 60.0
+LISTED_COMMITS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,17 @@ class AppendedTable:
             cpu_seconds.update(file.cpu_seconds or {})
         check_values(self.folder.rpartition("/")[2], files, [self.value])
         portions.commit([file for file in files if file.path not in portions.committed], cpu_seconds)
-        paths, row_count = frozenset(file.path for file in files), sum(file.rows for file in files)
-        return Appended(paths, row_count, portions.seconds, cpu_seconds)
+        stored = tuple(StoredFile(file.path, None, file.rows) for file in files)
+        return Appended(stored, sum(file.rows for file in files), portions.seconds, cpu_seconds)
 
     def list_appended(self) -> list[Appended]:
-        """Lists past appends, newest first, without their files, as far back as the log goes (30 days)."""
+        """Lists the appends among the last `LISTED_COMMITS` commits, newest first, without their files."""
         delta = open_table(self.folder)
-        commits = [commit for commit in delta.history() if commit.get(self.column) == self.value] if delta else []
+        history = delta.history(LISTED_COMMITS) if delta else []
+        commits = [commit for commit in history if commit.get(self.column) == self.value and "row_count" in commit]
         return [_parse_commit(commit) for commit in commits]
 
 
 def _parse_commit(commit: Mapping[str, str]) -> Appended:
     cpu_seconds = json.loads(commit.get("cpu_seconds", "{}"))
-    return Appended(frozenset(), int(commit["row_count"]), float(commit["seconds"]), cpu_seconds)
+    return Appended((), int(commit["row_count"]), float(commit["seconds"]), cpu_seconds)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
@@ -39,6 +40,19 @@ def open_table(folder: str) -> DeltaTable | None:
     """Opens a table; None if there is none."""
     options = storage_options(folder)
     return DeltaTable(folder, storage_options=options) if DeltaTable.is_deltatable(folder, options) else None
+
+
+def open_written(folder: str) -> DeltaTable:
+    """Opens a table.
+
+    Raises:
+        LakeError: if there is none.
+    """
+    delta = open_table(folder)
+    if delta is None:
+        lake, _, table = folder.rpartition("/")
+        raise LakeError(f"there is no table {table} in {lake} (DAYLIGHT_LAKE): materialize {table} first")
+    return delta
 
 
 def open_or_create(folder: str, schema: StructType, column: str | None) -> DeltaTable:
@@ -84,7 +98,7 @@ def _add_columns(folder: str, table: str, wanted: Schema, added: list[Field]) ->
         if missing := find_added(table, delta.schema(), wanted):  # else another run added them first
             delta.alter.add_columns(missing)
 
-    _commit_with_retries(folder, ", ".join(field.name for field in added), commit)
+    commit_with_retries(folder, ", ".join(field.name for field in added), commit)
 
 
 def make_nullable(schema: StructType) -> StructType:
@@ -156,7 +170,7 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_pu
         LakeError: if another run wrote one of the days in the meantime.
     """
     days = [] if WHOLE_TABLE in before else list(before)
-    adds = _add_actions(files, "day" if days else None)
+    adds = add_actions(files, "day" if days else None)
     marks = [(mark, before[key] + 1) for key in before for mark in ([key, _purge_key(key)] if is_purge else [key])]
 
     def commit(delta: DeltaTable) -> None:
@@ -174,13 +188,13 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_pu
             commit_properties=CommitProperties(app_transactions=[Transaction(*mark) for mark in marks]),
         )
 
-    _commit_with_retries(folder, ", ".join(before), commit)
+    commit_with_retries(folder, ", ".join(before), commit)
 
 
 def append_rows(folder: str, files: list[Row], values: dict[str, str], appended: Appended) -> None:
     """Adds new files in one transaction and records their cost in the log."""
     (column,) = values
-    adds = _add_actions(files, column)
+    adds = add_actions(files, column)
     metadata = values | {"row_count": str(appended.row_count), "seconds": str(appended.seconds)}
     metadata["cpu_seconds"] = json.dumps(dict(appended.cpu_seconds))
 
@@ -188,19 +202,20 @@ def append_rows(folder: str, files: list[Row], values: dict[str, str], appended:
         properties = CommitProperties(custom_metadata=metadata)
         delta.create_write_transaction(adds, "append", delta.schema(), list(values), commit_properties=properties)
 
-    _commit_with_retries(folder, " ".join(values.values()), commit)
+    commit_with_retries(folder, " ".join(values.values()), commit)
 
 
-def _add_actions(files: list[Row], column: str | None) -> list[AddAction | RemoveAction]:
-    now, data_change = int(time.time() * 1000), True
+def add_actions(files: Sequence[Row], column: str | None, is_new: bool = True) -> list[AddAction | RemoveAction]:
+    """Delta's actions that add files; `is_new` is false for files of rows that the table has already."""
+    now = int(time.time() * 1000)
     actions: list[AddAction | RemoveAction] = []
     for file in files:
         values, statistics = {column: file.value} if column else {}, json.dumps({"numRecords": file.rows})
-        actions.append(AddAction(file.path, file.size, values, now, data_change, statistics))
+        actions.append(AddAction(file.path, file.size, values, now, is_new, statistics))
     return actions
 
 
-def _commit_with_retries(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:
+def commit_with_retries(folder: str, key: str, commit: Callable[[DeltaTable], None]) -> None:
     """Commits to the latest version of the table; retries while other writers win."""
     _retry(folder, key, lambda: commit(DeltaTable(folder, storage_options=storage_options(folder))))
 
@@ -216,9 +231,9 @@ def _retry(folder: str, key: str, commit: Callable[[], Result]) -> Result:
 
 def list_files(delta: DeltaTable, column: str, values: Sequence[str] | None) -> tuple[StoredFile, ...]:
     """Lists the files with one of these partition values, or all files for None, ordered by path."""
-    files = []
-    for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
-        value = action.get(f"partition.{column}")
-        if values is None or str(value) in values:
-            files.append(StoredFile(action["path"], value if column == "day" else None, action["num_records"]))
-    return tuple(sorted(files, key=lambda file: file.path))
+    actions, key = pa.table(delta.get_add_actions(flatten=True)), f"partition.{column}"
+    if values is not None and key in actions.column_names:
+        actions = actions.filter(pc.is_in(actions[key].cast(pa.string()), pa.array(values, pa.string())))
+    days = actions[key].to_pylist() if column == "day" and key in actions.column_names else [None] * len(actions)
+    columns = (actions["path"].to_pylist(), days, actions["num_records"].to_pylist())
+    return tuple(StoredFile(*file) for file in sorted(zip(*columns, strict=True)))

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 from pyspark.sql import SparkSession
 
 from pipeline.embed.backbone import Backbone
 from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, embed_with_cache
+from pipeline.storage.digest_index import DigestIndex, RowNumbers
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.appended_table import AppendedTable
@@ -22,6 +24,12 @@ from resources.lake.purge import list_purged
 from resources.settings import Settings
 
 TABLE: Final = "feature_cache"
+INDEX: Final = "_index"
+
+
+def open_index(folder: str, digest: str) -> DigestIndex:
+    """The index of the rows of a backbone; tools that read Delta tables skip its folder, below that of the table."""
+    return DigestIndex(folder, f"{folder}/{INDEX}/{digest}")
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,15 @@ class CachedFeatures(AppendedTable):
     """The cached features of one backbone; a `pipeline.images.feature_cache.CacheTable`."""
 
     lake: Lake
+
+    @property
+    def index(self) -> DigestIndex:
+        """The index of these rows."""
+        return open_index(self.folder, self.value)
+
+    def find_rows(self, rows: StoredRows, ids: pa.ChunkedArray) -> RowNumbers:
+        """Finds those of the rows that may have one of these ids, by file; files that it leaves out may have any."""
+        return self.index.find_rows(rows.files, ids)
 
     def check_content(self, days: Sequence[str]) -> None:
         """Raises a `LakeError` if the image bytes of one of these days were purged."""

@@ -65,7 +65,7 @@ class PortionCommits:
             return
         check_files(self._folder, files, self._delta)
         row_count, now = sum(file.rows for file in files), time.monotonic()
-        appended = Appended(frozenset(), row_count, now - self._since, cpu_seconds)
+        appended = Appended((), row_count, now - self._since, cpu_seconds)
         append_rows(self._folder, files, self._values, appended)
         self.committed |= {file.path for file in files}
         self._since = now

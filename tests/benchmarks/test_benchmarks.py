@@ -21,6 +21,7 @@ CANDIDATES = {candidate.module for experiment in EXPERIMENTS for candidate in ex
 BY_HARNESS = CANDIDATES | {"__main__", "graphs", "tables"}
 ALONE = {
     "backfill",
+    "cache",
     "compare_lakes",  # test_compare_lakes.py
     "decoding",
     "drift",
@@ -103,6 +104,13 @@ def test_many_days_are_compared_with_one(photos: Path, tmp_path: Path, make_phot
     )
     assert "median ratio" in output
     assert "one run of one day:" in output
+
+
+def test_days_are_timed_against_caches_of_several_ages(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    sizes = ["--days", 1, 3, "--images", 20, "--rounds", 1, "--work", tmp_path]
+    output = run("cache", tiny_backbone.path, *sizes)
+    assert "| 20 |" in output
+    assert "| 60 |" in output
 
 
 def test_decoding_is_timed_and_judged(photos: Path, tiny_backbone: Backbone) -> None:

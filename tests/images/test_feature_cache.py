@@ -332,6 +332,34 @@ def test_only_files_with_hits_are_read(
     assert len(embedded.rows.frame.collect()) == 2
 
 
+def test_a_lookup_reads_no_ids_of_files_that_the_index_excludes(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    for photo in photos[:3]:
+        cache.embed(make_images(photo), tiny_backbone)
+    table = cache.open_table(make_images(photos[0]).spark, tiny_backbone)
+    table.index.complete(table.read().files, is_complete=True)
+    for file in table.read().files[1:]:
+        Path(table.folder, file.path).write_bytes(b"not to be read")
+    kept = pq.read_table(f"{table.folder}/{table.read().files[0].path}", partitioning=None)["image_id"][0].as_py()
+    (known,) = [photo for photo in photos if id_of(photo) == kept]
+    embedded = cache.embed(make_images(known, photos[3]), tiny_backbone)
+    assert (embedded.hit_count, embedded.miss_count) == (1, 1)
+    expected = extract_features(make_images(known, photos[3]).frame, tiny_backbone)
+    assert rows_of(embedded.rows.frame) == rows_of(expected)
+
+
+def test_an_index_is_no_part_of_the_table(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    cache.embed(make_images(*photos), tiny_backbone)
+    table = cache.open_table(make_images(photos[0]).spark, tiny_backbone)
+    table.index.complete(table.read().files, is_complete=True)
+    delta = DeltaTable(table.folder)
+    assert delta.vacuum(0, dry_run=True, full=True, enforce_retention_duration=False) == []
+    assert (delta.to_pyarrow_table().num_rows, table.read().frame.count()) == (4, 4)
+
+
 def test_a_task_that_embeds_also_writes_its_rows(
     spark: SparkSession, cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
