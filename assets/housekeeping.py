@@ -1,14 +1,24 @@
-"""Housekeeping: removes old data from the lake and from Dagster's history. It starts no Spark, so it needs no pool."""
+"""Housekeeping: removes old data from the lake and from Dagster's history, and keeps tables quick to read.
 
+It starts no Spark, so it needs no pool; runs may read and write the lake meanwhile.
+"""
+
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import Final
 
 import dagster as dg
 
+from pipeline.reports.markdown import markdown_table
 from resources.instance.run_history import delete_runs
 from resources.lake.lake import Lake
+from resources.lake.maintenance import Size, compact_lake, measure_lake, shorten_logs
 from resources.lake.orphans import remove_orphans
 from resources.lake.purge import purge_days
 from resources.settings import Settings
+
+MOMENTS: Final = ("before", "after")
 
 
 @dg.op
@@ -19,13 +29,28 @@ def purge_old_images(context: dg.OpExecutionContext, lake: Lake, settings: dg.Re
     context.add_output_metadata({"count": len(days), "days": ", ".join(days)})
 
 
-@dg.op
-def collect_orphans(context: dg.OpExecutionContext, lake: Lake) -> None:
-    """Removes orphaned files of tables, and drafts of models, a week after they were written."""
-    collected = remove_orphans(lake)
-    for table, count in collected.items():
-        context.log.info(f"{table}: {count} files removed")
-    context.add_output_metadata({"files": sum(collected.values()), **collected})
+@dg.op(ins={"purged": dg.In(dg.Nothing)})
+def maintain_tables(context: dg.OpExecutionContext, lake: Lake) -> None:
+    """Makes one file of small ones, indexes the feature cache, shortens logs, and removes orphaned files.
+
+    Files that were replaced, and drafts of models, are removed a week later. No row changes.
+
+    Raises:
+        dg.Failure: if a table could not be compacted; the others are maintained.
+    """
+    before = measure_lake(lake)
+    problems = compact_lake(lake)
+    shorten_logs(lake)
+    orphans = remove_orphans(lake)
+    after = measure_lake(lake)
+    report: dict[str, dg.MetadataValue | float] = {
+        "sizes": dg.MetadataValue.md(describe_sizes(before, after)),
+        "removed_files": sum(orphans.values()),
+        "freed_megabytes": (total_bytes(before) - total_bytes(after)) / 1e6,
+    }
+    if problems:
+        raise dg.Failure("\n".join(problems), report)
+    context.add_output_metadata(report)
 
 
 @dg.op
@@ -37,9 +62,8 @@ def delete_old_runs(context: dg.OpExecutionContext, settings: dg.ResourceParam[S
 
 @dg.job
 def housekeeping() -> None:
-    """Frees disk space: orphaned files after a week, image bytes and runs as the settings allow."""
-    purge_old_images()
-    collect_orphans()
+    """Maintains the lake: compaction, index, logs, orphaned files after a week; old bytes and runs as settings say."""
+    maintain_tables(purge_old_images())
     delete_old_runs()
 
 
@@ -57,3 +81,23 @@ def build() -> dg.Definitions:
 def days_ago(days: int) -> datetime:
     """Returns the moment that many days before now."""
     return datetime.now(UTC) - timedelta(days=days)
+
+
+def describe_sizes(before: Mapping[str, Size], after: Mapping[str, Size]) -> str:
+    """Describes each folder of the lake before and after maintenance, as a table in Markdown.
+
+    Replaced files stay for a week, so a table that was compacted is larger until then.
+    """
+    nothing = Size()
+    rows = []
+    for name in sorted({*before, *after}):
+        sizes = [each.get(name, nothing) for each in (before, after)]
+        counts = [(size.used_count, size.file_count, size.log_count, f"{size.bytes / 1e6:,.1f}") for size in sizes]
+        rows.append([name, *chain.from_iterable(zip(*counts, strict=True))])
+    header = [f"{name} {moment}" for name in ("files in use", "files", "of the log", "MB") for moment in MOMENTS]
+    return markdown_table(["folder", *header], rows)
+
+
+def total_bytes(sizes: Mapping[str, Size]) -> int:
+    """Sums the bytes of all folders."""
+    return sum(size.bytes for size in sizes.values())

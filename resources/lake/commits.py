@@ -18,6 +18,7 @@ from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import Row
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from pipeline.storage.files import open_folder
@@ -99,6 +100,11 @@ def _add_columns(folder: str, table: str, wanted: Schema, added: list[Field]) ->
             delta.alter.add_columns(missing)
 
     commit_with_retries(folder, ", ".join(field.name for field in added), commit)
+
+
+def arrow_schema_of(delta: DeltaTable) -> pa.Schema:
+    """The schema of a table as its files have it, without a Spark session."""
+    return to_arrow_schema(StructType.fromJson(json.loads(delta.schema().to_json())), timezone="UTC")
 
 
 def make_nullable(schema: StructType) -> StructType:

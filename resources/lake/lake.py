@@ -12,10 +12,12 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
+from pyarrow import fs
 from pydantic import Field
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
+from pipeline.storage.files import open_folder
 from pipeline.storage.rows import LazyRows, rows_of
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.commits import (
@@ -27,6 +29,7 @@ from resources.lake.commits import (
     make_nullable,
     open_or_create,
     open_table,
+    open_written,
     replace_rows,
     version_of,
 )
@@ -79,7 +82,7 @@ class Lake(dg.ConfigurableResource):
         Raises:
             LakeError: if the table or one of the days was never written; a day without rows is no error.
         """
-        delta = self._open_written(table)
+        delta = open_written(self.folder(table))
         missing = [key for key in days or [WHOLE_TABLE] if version_of(delta, key) == 0]
         if missing:
             raise LakeError(f"{table} has no {', '.join(missing)} in {self.root}: materialize {table} for it first")
@@ -98,6 +101,13 @@ class Lake(dg.ConfigurableResource):
         """Finds the rows of a table without days; None if it was never written."""
         delta = self._open(table)
         return self.read(spark, table, None) if delta and version_of(delta, WHOLE_TABLE) else None
+
+    def list_tables(self) -> list[str]:
+        """Names of all tables, in order; none if there is no lake."""
+        filesystem, root = open_folder(self.root)
+        found = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        names = sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
+        return [name for name in names if self._open(name)]
 
     def list_days(self, table: str) -> list[str]:
         """Days with rows in a table, in order."""
@@ -129,12 +139,12 @@ class Lake(dg.ConfigurableResource):
         Raises:
             LakeError: if there is no such table.
         """
-        delta = self._open_written(table)
+        delta = open_written(self.folder(table))
         return delta.to_pyarrow_table(columns=list(columns), filters=[("day", "=", date.fromisoformat(day))])
 
     def count_by_day(self, table: str, column: str, days: Sequence[str]) -> dict[tuple[str, str | None], int]:
         """Counts rows by day and value of a column; the driver holds one batch of rows at a time."""
-        delta = self._open_written(table)
+        delta = open_written(self.folder(table))
         wanted = ds.field("day").isin([date.fromisoformat(day) for day in days])
         counts: Counter[tuple[str, str | None]] = Counter()
         for batch in delta.to_pyarrow_dataset().to_batches(columns=["day", column], filter=wanted):
@@ -148,12 +158,6 @@ class Lake(dg.ConfigurableResource):
         with explain_refusals(files.root):
             files.write_note(files.folder / name, text)
         return f"{files.root}/{name}"
-
-    def _open_written(self, table: str) -> DeltaTable:
-        delta = self._open(table)
-        if delta is None:
-            raise LakeError(f"there is no table {table} in {self.root} (DAYLIGHT_LAKE): materialize {table} first")
-        return delta
 
     def _open(self, table: str) -> DeltaTable | None:
         return open_table(self.folder(table))

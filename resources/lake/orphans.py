@@ -9,10 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from pyarrow import fs
-
-from pipeline.storage.files import open_folder
-from resources.lake.commits import open_table
+from resources.lake.commits import open_written
 from resources.lake.lake import Lake
 
 ORPHAN_HOURS: Final = 168  # minimum age, as in Delta: readers of an older version may need its files until then
@@ -28,10 +25,7 @@ def remove_orphans(lake: Lake) -> dict[str, int]:
     Returns:
         The number of removed files by table, and of drafts under `models`.
     """
-    filesystem, root = open_folder(lake.root)
-    found = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-    names = sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
-    tables = {name: delta for name in names if (delta := open_table(lake.folder(name)))}
+    tables = {name: open_written(lake.folder(name)) for name in lake.list_tables()}
     removed = {name: len(delta.vacuum(ORPHAN_HOURS, dry_run=False, full=True)) for name, delta in tables.items()}
     return removed | {"models": _remove_drafts(lake.models.folder)}
 

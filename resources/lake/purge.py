@@ -11,15 +11,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from pyspark.sql import Row
-from pyspark.sql.pandas.types import to_arrow_schema
 
-from pipeline.images.image_files import SCHEMA
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import open_folder
 from pipeline.storage.parquet_writer import write_batches
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile
-from resources.lake.commits import check_files, is_purged, list_files, open_table, replace_rows, version_of
+from resources.lake.commits import (
+    arrow_schema_of,
+    check_files,
+    is_purged,
+    list_files,
+    open_table,
+    replace_rows,
+    version_of,
+)
 from resources.lake.lake import Lake
 
 IMAGES = "images"
@@ -51,7 +56,7 @@ def list_purged(lake: Lake, days: Sequence[str]) -> list[str]:
 
 def _purge_day(folder: str, delta: DeltaTable, day: str, kept_ids: pa.Array) -> None:
     before = version_of(delta, day)
-    schema = to_arrow_schema(parse_schema(SCHEMA), timezone="UTC")
+    schema = arrow_schema_of(delta)
     batches = _read_purged(folder, list_files(delta, "day", [day]), kept_ids, schema)
     stored = [Row(**file) for file in write_batches(batches, schema, folder, "day", CpuTimer())]
     check_files(folder, stored, delta)

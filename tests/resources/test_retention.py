@@ -1,6 +1,8 @@
 """Retention: old image bytes and old runs are deleted, but nothing that a page or a table shows."""
 
 import io
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -101,6 +103,17 @@ def test_a_purged_day_is_served_from_the_cache_and_fails_if_bytes_are_needed(
     assert (again.rows.frame.count(), again.miss_count) == (kept, 0)
     with pytest.raises(LakeError, match=f"{OLD}.*DAYLIGHT_KEEP_IMAGES_DAYS.*materialize images"):
         cache.embed(lake.read(spark, "images", [OLD]), tiny_backbone)
+
+
+def test_purging_and_maintenance_need_no_spark_session(lake: Lake, spark: SparkSession) -> None:
+    script = (
+        "import sys; from resources.lake.lake import Lake; from resources.lake.maintenance import compact_lake;"
+        " from resources.lake.purge import purge_days;"
+        " lake = Lake(root=sys.argv[1]); print(purge_days(lake, sys.argv[2]), compact_lake(lake))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, lake.root, NEW], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (f"['{OLD}'] []\n", 0), done.stderr
+    assert [row["content"] for row in rows(lake, spark, OLD)] == [None] * 4
 
 
 def test_a_lake_without_images_has_nothing_to_purge(tmp_path: Path) -> None:
