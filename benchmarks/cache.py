@@ -30,7 +30,7 @@ from pyspark.sql import Row
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from benchmarks.explain import FIRST_DAY, write_files
-from benchmarks.sampler import list_descendants
+from benchmarks.sampler import TICKS, list_descendants
 from pipeline.embed.backbone import open_backbone
 from pipeline.embed.file_kinds import DECODER
 from pipeline.images.cache_lookup import find_cached, find_images
@@ -50,7 +50,13 @@ DIMENSION: Final = 8  # of cached vectors
 NOW: Final = datetime(2026, 11, 22, tzinfo=UTC)
 GROUP_ROWS: Final = 300  # as with 1,280 features
 PAST_IMAGES: Final = 8  # on each past day of `images` and `image_features`
-MEASURES: Final = {"lookup_seconds": "lookup s", "seconds": "day s", "python_mb": "driver MB", "jvm_mb": "its JVM MB"}
+MEASURES: Final = {
+    "lookup_seconds": "lookup s",
+    "seconds": "day s",
+    "cpu_seconds": "driver CPU-s",
+    "python_mb": "driver MB",
+    "jvm_mb": "its JVM MB",
+}
 
 
 def main() -> None:
@@ -60,23 +66,26 @@ def main() -> None:
     parser.add_argument("--days", nargs="+", type=int, default=[1, 100, 1_000], help="ages of the caches")
     parser.add_argument("--images", type=int, default=10_000, help="images of a day")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", type=Path, help="folder of the lakes (default: a temporary one)")
+    parser.add_argument("--work", type=Path, help="keep the lakes in this folder, and use those that are in it")
     parser.add_argument("--measure", nargs=2, metavar=("LAKE", "DAY"), help="measure one day (internal)")
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.graph, *options.measure)))
         return
     SparkResource(master="local[1]", spark_config={}).spark_session.range(1).count()  # parses the schemas
-    with tempfile.TemporaryDirectory(prefix="daylight-cache-", dir=options.work) as folder:
-        lakes = {count: f"{folder}/{count}" for count in options.days}
+    with tempfile.TemporaryDirectory(prefix="daylight-cache-") as temporary:
+        lakes = {count: f"{options.work or temporary}/{count}" for count in options.days}
         for count, lake in lakes.items():
-            print(f"{count} days: {make_lake(lake, open_backbone(options.graph).digest, count, options.images)}")
+            if not Path(lake).exists():
+                print(f"{count} days: {make_lake(lake, open_backbone(options.graph).digest, count, options.images)}")
         runs: dict[int, list[dict[str, float]]] = {count: [] for count in lakes}
-        for number in range(options.rounds):
-            day = FIRST_DAY + timedelta(days=max(lakes) + number)
+        for _ in range(options.rounds):
+            seed = time.time_ns()
+            day = FIRST_DAY + timedelta(days=max(lakes) + seed % 10**6)
             for count, lake in lakes.items():
-                write_day(lake, "images", day, make_images(number, options.images))
+                write_day(lake, "images", day, make_images(seed, options.images))
                 runs[count].append(run_alone(options.graph, lake, day))
+                print(f"{count} days: {runs[count][-1]}", file=sys.stderr)
     print_table(runs, options.images)
 
 
@@ -104,22 +113,34 @@ def measure(graph: Path, folder: str, day: str) -> dict[str, float]:
     lake, backbone = Lake(root=folder), open_backbone(graph)
     spark = SparkResource(master="local[2]", spark_config={}).spark_session
     spark.range(2).mapInArrow(lambda batches: batches, "id long").count()  # starts the workers
-    started = time.perf_counter()
+    children = list_descendants(os.getpid())
+    (java,) = [pid for pid in children if "java" in Path(f"/proc/{pid}/comm").read_text()]
     cache = FeatureCache(lake=lake, settings=Settings())
     table = cache.open_table(spark, backbone)
+    started, cpu_started = time.perf_counter(), cpu_seconds(java)
     images = lake.read(spark, "images", [day])
-    ids, cached = find_images(images)["image_id"], table.read()
-    lookup_started = time.perf_counter()
-    found = find_cached(table.read(), ids, 10**9, among=table.find_rows(cached, ids))
-    lookup_seconds = time.perf_counter() - lookup_started
+    ids = find_images(images)["image_id"]
+    lookup_started, lookup_cpu = time.perf_counter(), cpu_seconds(java)
+    cached = table.read()
+    found = find_cached(cached, ids, 10**9, among=table.find_rows(cached, ids))
+    lookup_seconds, lookup_cpu = time.perf_counter() - lookup_started, cpu_seconds(java) - lookup_cpu
     embedded = cache.embed(images, backbone)
     if found.num_rows or embedded.hit_count:
         sys.exit(f"{found.num_rows} of the new images are in the cache")
     lake.write("image_features", embedded.rows, [day])
-    seconds = time.perf_counter() - started - lookup_seconds
-    java = [pid for pid in list_descendants(os.getpid()) if "java" in Path(f"/proc/{pid}/comm").read_text()]
-    memory = {"python_mb": peak_megabytes("self"), "jvm_mb": max(map(peak_megabytes, java))}
-    return {"lookup_seconds": lookup_seconds, "seconds": seconds, **memory}
+    return {
+        "lookup_seconds": lookup_seconds,
+        "seconds": time.perf_counter() - started - lookup_seconds,
+        "cpu_seconds": cpu_seconds(java) - cpu_started - lookup_cpu,
+        "python_mb": peak_megabytes("self"),
+        "jvm_mb": peak_megabytes(java),
+    }
+
+
+def cpu_seconds(java: int) -> float:
+    """User and system time of this process and its JVM, without the workers."""
+    user, system = Path(f"/proc/{java}/stat").read_text().rpartition(") ")[2].split()[11:13]
+    return time.process_time() + (int(user) + int(system)) / TICKS
 
 
 def peak_megabytes(process: str | int) -> float:
