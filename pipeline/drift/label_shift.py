@@ -12,7 +12,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.drift.comparison import LABEL_ALARM_AT, LABELS, MIN_COMPARED, MIN_MOVED_SHARE, Comparison
+from pipeline.drift.comparison import ALARM_AT, LABELS, MIN_COMPARED, MIN_MOVED_SHARE, Comparison
 from pipeline.reports.markdown import escape_markdown
 
 PERMUTATION_COUNT: Final = 9_999
@@ -38,8 +38,12 @@ def compare_labels(
 
 
 def _count_predictions(predictions: DataFrame) -> dict[tuple[str, str], dict[str, int]]:
-    """Counts distinct images by day and version of the classifier, then by predicted label."""
+    """Counts distinct images by day and version of the classifier, then by the most probable label."""
     predicted = predictions.where(F.col("predicted_label").isNotNull())
+    if "level" in predicted.columns:  # predictions of an earlier version lack it
+        entries = F.transform(F.map_entries("probabilities"), lambda each: F.struct(each["value"], each["key"]))
+        label = F.when(F.col("level").isNull(), F.col("predicted_label")).otherwise(F.array_max(entries)["key"])
+        predicted = predicted.withColumn("predicted_label", label)
     rows = predicted.groupBy("day", "classifier", "predicted_label").agg(F.count_distinct("image_id").alias("count"))
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for row in rows.orderBy("day", "classifier", "predicted_label").collect():
@@ -86,7 +90,7 @@ def compare_label_counts(
     share, usual = f"{shares[grown]:.0%} of the predictions", f"{expected_shares[grown]:.0%} on the holdout"
     summary = f"{escape_markdown(labels[grown])} is {share}, {usual}"
     p_value, moved_share = _compute_p_value(found, before, seed), float(np.abs(shares - expected_shares).sum() / 2)
-    is_alarm = p_value <= LABEL_ALARM_AT and moved_share >= MIN_MOVED_SHARE
+    is_alarm = p_value <= ALARM_AT[LABELS] and moved_share >= MIN_MOVED_SHARE
     return Comparison(when, LABELS, summary, count, classifier, p_value, moved_share=moved_share, is_alarm=is_alarm)
 
 

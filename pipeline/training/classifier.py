@@ -145,7 +145,8 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
     """Predicts every row that has features, lazily.
 
     Returns:
-        The given columns followed by those of `PREDICTION_COLUMNS`; rows without features are left out.
+        The given columns followed by those of `PREDICTION_COLUMNS` and `ancestors` (`hierarchy.find_ancestors`); rows
+        without features are left out.
 
     Raises:
         SparkRuntimeException: when run, if a row comes from another backbone or decoder.

@@ -23,6 +23,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.calibration import soften_column
+from pipeline.evaluation.hierarchy import find_ancestors
 from pipeline.storage.counting import only_row
 from pipeline.training.heads import Head, Normalization, Number, build_head, head_params
 
@@ -116,7 +117,11 @@ def labels_of(model: PipelineModel) -> list[str]:
 
 
 def predict_features(features: DataFrame, model: PipelineModel, temperature: float | Column = 1.0) -> DataFrame:
-    """Predicts rows that all have features, lazily: appends the columns of `classifier.PREDICTION_COLUMNS`."""
+    """Predicts rows that all have features, lazily.
+
+    Appends the columns of `classifier.PREDICTION_COLUMNS`, and `ancestors` as `find_ancestors` returns them.
+    """
+    labels = labels_of(model)
     size = {"ml_attr": {"num_attrs": _dimension(model)}}  # else MLlib reads the first row, and fails without one
     predicted = model.transform(
         features.withColumn("embedding", array_to_vector(F.col("features")).alias("e", metadata=size))
@@ -126,7 +131,8 @@ def predict_features(features: DataFrame, model: PipelineModel, temperature: flo
         *features.columns,
         "predicted_label",
         F.array_max("probability").alias("confidence"),
-        F.map_from_arrays(F.array(*map(F.lit, labels_of(model))), F.col("probability")).alias("probabilities"),
+        F.map_from_arrays(F.array(*map(F.lit, labels)), F.col("probability")).alias("probabilities"),
+        find_ancestors(F.col("probability"), labels).alias("ancestors"),
     )
 
 
