@@ -12,9 +12,9 @@ import dagster as dg
 from deltalake import DeltaTable
 
 from assets.commands.demo_photos import DemoError, DemoPhotos, unpack_demo_photos
-from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
 from pipeline.evaluation.hierarchy import SEPARATOR
+from resources.instance.day_tags import tag_days
 from resources.settings import SettingError, Settings, read_settings
 
 LINEAGE = "http://127.0.0.1:3000/asset-groups?expanded=global@global:training,global@global:daily"

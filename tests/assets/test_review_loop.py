@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
+from resources.instance.day_tags import tag_days
 from resources.settings import Settings, read_settings
 
 pytestmark = pytest.mark.slow

@@ -32,6 +32,7 @@ ALONE = {
     "neighbours",
     "passes",
     "planted",
+    "promise",
     "quality",
 }
 
@@ -140,6 +141,13 @@ def test_fits_are_timed() -> None:
 def test_drift_is_judged(tmp_path: Path, make_photo: MakePhoto, tiny_backbone: Backbone) -> None:
     photos = lay_out(tmp_path, make_photo, 300)  # its days have up to 500 images
     assert "| the same photos |" in run("drift", photos, tiny_backbone.path)
+
+
+def test_the_promise_is_judged_on_every_kind_of_day(photos: Path, tiny_backbone: Backbone) -> None:
+    output = run("promise", photos, tiny_backbone.path, "--size", 30, "--count", 2, "--unseen", "red")
+    kinds = [line.split(" | ")[0] for line in output.splitlines() if line.startswith("| ")]
+    assert kinds[1:3] == ["| calm", "| half of the classes"]
+    assert kinds[-1] == "| 20% red, never seen"
 
 
 def test_planted_near_duplicates_and_flips_are_counted(photos: Path, tiny_backbone: Backbone) -> None:
