@@ -15,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup heic demo dev ui-read-only explain bench test test-all test-faults test-ui check docs-configuration format lock
+.PHONY: help setup heic demo dev ui-read-only explain forget bench test test-all test-faults test-ui check docs-configuration format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ override IMAGE := $(value IMAGE)
 export IMAGE
 explain: setup ## explain the prediction of an image: make explain IMAGE=<path or image_id> [JSON=1]
 	@$(BIN)/python -m assets.commands.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
+
+forget: setup ## show what is stored about an image, and erase it: make forget IMAGE=<path or image_id> [YES=1]
+	@$(BIN)/python -m assets.commands.forget $(if $(YES),--yes) $(if $(IMAGE),-- "$$IMAGE",--help)
 
 bench: setup .venv-bench/installed ## run the benchmarks, for hours: make bench BENCH="--help" lists the options
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -104,6 +104,11 @@ class Trace:
         return json.dumps(asdict(self) | derived, indent=2, default=str)
 
 
+def is_image_id(text: str) -> bool:
+    """Whether a text is a whole `image_id`."""
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
+
+
 def parse_query(text: str) -> ImageQuery:
     """Parses a query: an `image_id`, at least `MIN_DIGITS` digits of one, or a path or URI, with or without a day."""
     readable = os.fsencode(text).decode("utf-8", "backslashreplace")  # how names that are not UTF-8 are stored

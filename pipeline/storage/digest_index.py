@@ -92,10 +92,14 @@ class DigestIndex:
             owners |= {segment: frozenset(segment.files) for segment in added}
         return owners
 
-    def merge(self, files: Sequence[StoredFile]) -> None:
+    def merge(self, files: Sequence[StoredFile], is_forced: bool = False) -> None:
         """Indexes all files, merges the segments if they are many or half of their rows are gone, and deletes others.
 
         Lookups may run meanwhile: one that misses a segment reads its files whole.
+
+        Args:
+            files: all files of the index.
+            is_forced: whether to merge in any case, so that no row of another file is left.
 
         Raises:
             OSError: if the index cannot be written.
@@ -103,7 +107,7 @@ class DigestIndex:
         owners = self.complete(files, is_complete=True)
         held = sum(segment.row_count for segment in owners)
         used = set(owners)
-        if len(owners) > MAX_SEGMENTS or held > 2 * sum(file.row_count for file in files):
+        if is_forced or len(owners) > MAX_SEGMENTS or held > 2 * sum(file.row_count for file in files):
             used = {merge_segments(self.folder, {segment: sorted(paths) for segment, paths in owners.items()})}
         delete_all_but(self.folder, {segment.name for segment in used})
 

@@ -8,14 +8,17 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
+from uuid import uuid4
 
 import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.storage.object_stores import is_uri, open_store
 
+DRAFT: Final = ".draft"
 LISTING: Final = pa.schema(
     {
         "folder": pa.string(),
@@ -33,6 +36,19 @@ def open_folder(folder: str) -> tuple[fs.FileSystem, str]:
     if is_uri(folder):
         return open_store(folder)
     return fs.LocalFileSystem(), os.path.abspath(folder)
+
+
+@contextmanager
+def replace_file(filesystem: fs.FileSystem, path: str) -> Iterator[pa.NativeFile]:
+    """Opens a file to be written, which readers see once it is complete; object stores are so by themselves.
+
+    A killed process leaves a draft, which ends in `DRAFT`.
+    """
+    draft = f"{path}.{uuid4().hex}{DRAFT}" if isinstance(filesystem, fs.LocalFileSystem) else path
+    with filesystem.open_output_stream(draft) as sink:
+        yield sink
+    if draft != path:
+        filesystem.move(draft, path)
 
 
 def spark_path(path: str) -> str:

@@ -16,14 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from pipeline.storage.files import open_folder
+from pipeline.storage.files import DRAFT, open_folder, replace_file
 
 SCHEMA: Final = pa.schema({"key": pa.uint64(), "file": pa.int32(), "row": pa.int32()})
 """Key of an id, number of its file in the segment's list, and number of its row in the file."""
 
 FILES: Final = "files"  # in the metadata: paths, in the order of their numbers
 ENDING: Final = ".parquet"
-DRAFT: Final = ".draft"
 DRAFT_HOURS: Final = 24
 GROUP_ROWS: Final = 2**16
 READ_ROWS: Final = 2**20  # held at once; their keys take 8 MB
@@ -122,14 +121,15 @@ def write_segment(folder: str, files: Sequence[str], rows: Iterable[pa.Table]) -
     filesystem, root = open_folder(folder)
     filesystem.create_dir(root, recursive=True)
     name = f"{uuid4().hex}{ENDING}"
-    draft = f"{root}/{name}{DRAFT}"
     schema = SCHEMA.with_metadata({FILES: json.dumps(list(files))})
     row_count = 0
-    with pq.ParquetWriter(draft, schema, filesystem=filesystem, compression="none", use_dictionary=False) as writer:
+    with (
+        replace_file(filesystem, f"{root}/{name}") as sink,
+        pq.ParquetWriter(sink, schema, compression="none", use_dictionary=False) as writer,
+    ):
         for table in rows:
             writer.write_table(table.cast(schema), row_group_size=GROUP_ROWS)
             row_count += table.num_rows
-    filesystem.move(draft, f"{root}/{name}")
     return Segment(folder, name, tuple(files), row_count)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 from typing import Final
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructType
@@ -31,6 +32,13 @@ def find_sources(comment: str) -> list[tuple[str, str]]:
 def select_columns(frame: DataFrame, schema: StructType) -> DataFrame:
     """Selects the columns of a schema, with its comments; `DataFrame.to` would copy arrays element by element."""
     return frame.select(*(F.col(field.name).alias(field.name, metadata=field.metadata) for field in schema))
+
+
+def is_textual(kind: pa.DataType) -> bool:
+    """Whether values of a type are texts, or lists or structs that contain texts."""
+    if pa.types.is_list(kind):
+        return is_textual(kind.value_type)
+    return pa.types.is_string(kind) or (pa.types.is_struct(kind) and any(is_textual(field.type) for field in kind))
 
 
 def fingerprint(rows: DataFrame) -> str:

@@ -37,6 +37,15 @@ def delete_event_shard(instance: dg.DagsterInstance, run_id: str) -> None:
             Path(storage.path_for_shard(run_id) + ending).unlink(missing_ok=True)
 
 
+def list_databases(instance: dg.DagsterInstance) -> list[Path]:
+    """Lists the SQLite files of runs, events, schedules and sensors; none if the instance has another database."""
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage):
+        return []
+    history = Path(storage.path_for_shard("run")).parents[1]
+    return [file for folder in (history, history.with_name("schedules")) for file in folder.rglob("*.db")]
+
+
 def narrow_plan(
     plan_context: PlanOrchestrationContext, steps: Collection[str], days: Sequence[str]
 ) -> PlanOrchestrationContext:

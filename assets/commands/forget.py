@@ -1,0 +1,171 @@
+"""The command `make forget`: erases one image from the lake and from Dagster's instance.
+
+It first shows all that is stored about the image and the classifiers that learned from it; YES=1 erases it.
+"""
+
+import argparse
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from deltalake.exceptions import DeltaError
+from pyarrow import fs
+
+from pipeline.daily.trace_text import format_trace
+from pipeline.daily.traces import Trace, UnknownImageError, is_image_id
+from pipeline.reports.markdown import escape_invisible
+from pipeline.storage.files import list_files, open_folder
+from pipeline.storage.object_stores import is_uri
+from resources.image_traces import ImageTraces
+from resources.instance.forgetting import delete_sheets, erase_texts, list_unended
+from resources.lake.commits import LakeError
+from resources.lake.documents import forget_in_documents
+from resources.lake.forgetting import forget_in_tables
+from resources.lake.lake import Lake
+from resources.settings import SettingError, Settings, read_settings
+
+EPILOG: Final = """\
+Name the image as for make explain: by its path, its day and path, its image_id, or a local file with the same bytes.
+Without --yes nothing is erased. No run may be in progress, since files that contain the image are deleted at once.
+
+Exit status: 0 if it was shown or erased, 1 if it was not, 2 for wrong arguments."""
+
+
+def main() -> None:
+    """Shows what is stored about an image and, with `--yes`, erases it."""
+    parser = argparse.ArgumentParser(
+        prog="make forget IMAGE=", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("image", help="path or image_id of the image")
+    parser.add_argument("--yes", action="store_true", help="erase it (make forget IMAGE=… YES=1)")
+    options = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        settings = read_settings()
+        if not is_uri(settings.lake) and not Path(settings.lake).is_dir():
+            sys.exit(f"there is no lake in {settings.lake}: set DAYLIGHT_LAKE to the folder of the tables")
+        trace = find_image(settings.lake, options.image)
+        print(format_trace(trace))
+        for line in forget(settings, trace) if options.yes else propose(settings, trace):
+            print(escape_invisible(line))
+    except UnknownImageError as error:
+        sys.exit("\n".join(escape_invisible(line) for line in str(error).split("\n")))
+    except dg.DagsterError as error:
+        reason = str(error).partition("\n")[0].strip()
+        sys.exit(f"Dagster's instance cannot be opened ({reason}): use make forget, or set DAGSTER_HOME")
+    except (SettingError, DeltaError, LakeError, sqlite3.OperationalError) as error:
+        sys.exit(escape_invisible(str(error)))
+
+
+def find_image(lake: str, text: str) -> Trace:
+    """Finds an image; a whole `image_id` is taken at its word, so that an erasure that was interrupted can go on.
+
+    Raises:
+        UnknownImageError: if no image matches, several do, or its bytes could not be read.
+    """
+    try:
+        trace = ImageTraces(lake).find(text)
+    except UnknownImageError:
+        if not is_image_id(text):
+            raise
+        return Trace(text)
+    if trace.image_id is None:
+        raise UnknownImageError(f"the bytes of {text!r} could not be read, so nothing but its path is stored")
+    return trace
+
+
+def propose(settings: Settings, trace: Trace) -> Iterator[str]:
+    """Says what `forget` would do."""
+    days = ", ".join(map(str, list_days(trace))) or "no day"
+    sheets = "all pages" if is_labelled(trace) else f"the pages of {days}"
+    yield ""
+    yield "WOULD BE ERASED (nothing is yet: make forget IMAGE=… YES=1)"
+    yield f"  all rows above, in all versions of all tables; lines of review forms; reports of {days};"
+    yield f"  contact sheets on {sheets};"
+    yield "  the id and the paths in training sets of classifiers and in events and logs of runs"
+    yield from describe_rest(settings, trace)
+
+
+def forget(settings: Settings, trace: Trace) -> Iterator[str]:
+    """Erases the image and says what was erased.
+
+    The tables come last: until they are done, the image is found again by its path.
+
+    Raises:
+        LakeError: if runs are in progress or write the image meanwhile.
+    """
+    image_id, days, lake = str(trace.image_id), list_days(trace), Lake(root=settings.lake)
+    with dg.DagsterInstance.get() as instance:
+        if unended := list_unended(instance):
+            raise LakeError(f"{len(unended)} runs are in progress, such as {unended[0]}: wait for them or cancel them")
+        sheet_count = delete_sheets(instance, None if is_labelled(trace) else days)
+        text_count = erase_texts(instance, [image_id, *(path for path in list_paths(trace) if {".", "/"} & {*path})])
+    documents = forget_in_documents(lake, image_id, days)
+    deleted = forget_in_tables(lake, image_id)
+    yield ""
+    yield "ERASED"
+    yield f"  {sum(deleted.values())} files of tables: {', '.join(name for name, count in deleted.items() if count)}"
+    yield f"  {len(documents)} documents: {', '.join(documents)}"
+    yield f"  {sheet_count} contact sheets on pages, and texts in {text_count} files of Dagster's instance"
+    yield from describe_rest(settings, trace)
+
+
+def describe_rest(settings: Settings, trace: Trace) -> Iterator[str]:
+    """Says what remains for a person to do: classifiers, and files of the landing zone."""
+    learned = [f"{each.version} ({each.state})" for each in trace.seen_by]
+    if learned:
+        yield ""
+        yield "LEARNED FROM IT OR WERE EVALUATED ON IT"
+        yield f"  {', '.join(learned)}: train again, then delete their folders in {settings.lake}/models/classifier"
+    if files := list_landed(settings, trace):
+        yield ""
+        yield "YOURS: delete these files, or the next run stores the image again"
+        yield from (f"  {file}" for file in files)
+
+
+def is_labelled(trace: Trace) -> bool:
+    """Whether pages of the training may show the image."""
+    return bool(trace.labelled or trace.seen_by)
+
+
+def list_days(trace: Trace) -> list[str]:
+    """The days on which the image arrived."""
+    return sorted({str(row["day"]) for row in (*trace.arrivals, *trace.predictions, *trace.queued, *trace.reviews)})
+
+
+def list_paths(trace: Trace) -> list[str]:
+    """All paths that the image has or had."""
+    members = [row for each in trace.classifiers for row in each.rows_of([trace.image_id])]
+    return sorted({row["path"] for row in (*trace.arrivals, *trace.predictions, *trace.labelled, *members)})
+
+
+def list_landed(settings: Settings, trace: Trace) -> list[str]:
+    """Files of the landing zone that hold the image, or its answer in a filled form."""
+    places = [f"{settings.landing}/days/{row['day']}/{row['path']}" for row in trace.arrivals]
+    places += [f"{settings.training}/{row['path']}" for row in trace.labelled]
+    return [*dict.fromkeys(filter(_exists, places)), *_list_forms(f"{settings.landing}/reviews", str(trace.image_id))]
+
+
+def _exists(place: str) -> bool:
+    folder, _, name = place.rpartition("/")
+    filesystem, root = open_folder(folder)
+    return bool(filesystem.get_file_info(f"{root}/{name}").is_file)
+
+
+def _list_forms(folder: str, image_id: str) -> Sequence[str]:
+    filesystem, root = open_folder(folder)
+    if filesystem.get_file_info(root).type != fs.FileType.Directory:
+        return []
+    found = []
+    for row in list_files(folder).to_pylist():
+        with filesystem.open_input_file(f"{root}/{row['path']}") as stream:
+            if image_id.encode() in stream.read():
+                found.append(f"{folder}/{row['path']}")
+    return found
+
+
+if __name__ == "__main__":
+    main()
