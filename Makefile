@@ -39,8 +39,8 @@ setup: .venv/installed .env ## make the environment in .venv
 heic: setup ## decode HEIC photos too: adds a package with a GPL encoder (docs/images.md)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements-heic.lock
 
-demo: setup ## train on real photos, predict three days, print a summary
-	@$(BIN)/python -m assets.commands.demo
+demo: setup ## train on real photos, predict three days, print a summary; FINE=1: with labels of two levels
+	@$(BIN)/python -m assets.commands.demo $(if $(FINE),--fine)
 
 dev: setup ## run the Dagster UI on http://127.0.0.1:3000
 	@echo "Daylight: http://127.0.0.1:$(PORT)$(LINEAGE) (a minute to start; Ctrl-C stops it)"

@@ -20,8 +20,8 @@ from typing import Final
 
 import dagster as dg
 
-from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
+from resources.instance.day_tags import tag_days
 from resources.settings import read_settings
 
 FIRST: Final = date(2026, 10, 1)

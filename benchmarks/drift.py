@@ -14,7 +14,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from pipeline.drift.comparison import IMAGE_ALARM_AT
+from pipeline.drift.comparison import ALARM_AT, IMAGES
 from pipeline.drift.embedding_space import fit_class_scores, fit_embedding_space
 from pipeline.drift.image_drift import DAY_LIMIT, FITTED_LIMIT, REFERENCE_LIMIT
 from pipeline.drift.label_shift import compare_label_counts
@@ -96,7 +96,7 @@ def _judge_split(vectors: np.ndarray, labels: np.ndarray, train: np.ndarray, day
     found = compare_samples(sample, vectors[day[:DAY_LIMIT]])
     predict = _fit_ridge(vectors[train], labels[train])
     shift = compare_label_counts("2026-01-01", _count(predict(vectors[day])), _count(predict(vectors[holdout])))
-    return found.p_value <= IMAGE_ALARM_AT, shift.is_alarm
+    return found.p_value <= ALARM_AT[IMAGES], shift.is_alarm
 
 
 def _fit_ridge(vectors: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

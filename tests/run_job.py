@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
+from resources.instance.day_tags import tag_days
 from resources.instance.red_run import explain_failures
 from resources.settings import read_settings
 

@@ -13,10 +13,10 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from sidecars import copy_from_a_mac
 
-from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
 from pipeline.daily.trace_text import format_trace
 from resources.image_traces import ImageTraces
+from resources.instance.day_tags import tag_days
 from resources.settings import Settings, read_settings
 
 DAILY_TABLES = {"images", "image_features", "predictions", "drift", "review_queue"}

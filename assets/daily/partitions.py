@@ -1,6 +1,5 @@
 """Daily partitions: their definition, the days of a run, and the declaration that all assets with days share."""
 
-from collections.abc import Sequence
 from datetime import date
 from functools import partial
 
@@ -19,12 +18,6 @@ def list_days(context: dg.AssetCheckExecutionContext) -> list[str]:
     """Lists the days of the run; none if the check runs on its own."""
     has_days = context.has_partition_key or context.has_partition_key_range
     return list(context.partition_keys) if has_days else []
-
-
-def tag_days(days: Sequence[str]) -> dict[str, str]:
-    """Makes the tags of one run over all days from the first to the last; none for a job without days."""
-    prefix = "dagster/asset_partition_range"
-    return {f"{prefix}_start": days[0], f"{prefix}_end": days[-1]} if days else {}
 
 
 daily_asset = partial(

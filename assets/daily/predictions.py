@@ -36,14 +36,16 @@ def predictions(
     """One row per file of the day: predicted label, confidence, decision, classifier and backbone.
 
     Files that cannot be decoded are rejected with a reason. Images with a flag of DAYLIGHT_REVIEW_FLAGS go to review.
-    How hard the day is decides which confidence is enough for an answer.
+    How hard the day is decides which confidence is enough for an answer. Images that resemble each other more than the
+    training set go to review.
     """
     found = difficulties.find(context.partition_keys, classifier)
     days = store_difficulties(spark.spark_session, found)
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
-    flags, top_labels = settings.review_flag_names, settings.top_labels
-    return Table(predict_images(images, image_features, classifier, days, flags, top_labels), describe)
+    clustered = difficulties.find_clustered(found)
+    rows = predict_images(images, image_features, classifier, days, settings.review_flag_names, clustered)
+    return Table(rows, describe)
 
 
 @dg.asset_check(pool=POOL, asset="predictions", blocking=True)

@@ -16,9 +16,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty_table import ESTIMATED, PROVEN, UNKNOWN, Difficulty
+from pipeline.drift.comparison import IMAGES, WEEK, Comparison
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.evaluation.mixture import calibrate_mixture, mix
+from pipeline.evaluation.mixture import calibrate_mixture, choose_broader, mix
 from pipeline.evaluation.proof import is_refuted, prove_threshold
 from pipeline.training.classifier import Classifier, predict_at
 
@@ -115,6 +116,7 @@ def estimate_difficulty(
     classifier: Classifier,
     levels: Sequence[LabelledPredictions],
     audit: Audit = NO_AUDIT,
+    comparisons: Sequence[Comparison] = (),
 ) -> Difficulty:
     """Estimates how hard a day is.
 
@@ -125,7 +127,22 @@ def estimate_difficulty(
         classifier: the classifier.
         levels: its cross-fits, the easiest first; none if it was fitted without.
         audit: labelled predictions of the days before.
+        comparisons: of the images of the day and of its week with the training set. Images of a cluster are not
+            answered, and taken for wrong: often they are of a class never seen.
     """
+    row = _estimate(day, row_counts, measured, classifier, levels, audit, _share_clustered(comparisons))
+    return replace(row, comparisons=comparisons, summary=row.summary + _describe_news(comparisons))
+
+
+def _estimate(
+    day: date,
+    row_counts: Mapping[date, int],
+    measured: Mapping[date, Confidence],
+    classifier: Classifier,
+    levels: Sequence[LabelledPredictions],
+    audit: Audit,
+    clustered_share: float,
+) -> Difficulty:
     pooled = list_pooled(day, row_counts)
     found = sum((measured.get(each, Confidence()) for each in pooled), Confidence())
     own, target = measured.get(day, Confidence()).count, classifier.calibration.target_precision
@@ -144,11 +161,13 @@ def estimate_difficulty(
     low, high = (
         calibrate_mixture(levels, mix(levels, found.mean + sign * Z * found.error), target)[1] for sign in (-1, 1)
     )
+    accuracy, low, high = (each * (1 - clustered_share) for each in (accuracy, low, high))
     chance = Z * np.sqrt(accuracy * (1 - accuracy) / max(own, 1))
     if mixture.is_beyond:
         return replace(
             row, summary=f"This day is harder than what the training set can be used to estimate{ALL_REVIEWED}"
         )
+    broader = choose_broader(levels, mixture, calibration)
     estimated = replace(
         row,
         state=ESTIMATED,
@@ -159,7 +178,8 @@ def estimate_difficulty(
         harder_share=mixture.share,
         temperature=calibration.temperature,
         threshold=calibration.threshold,
-        summary=_summarize(accuracy, calibration, levels),
+        ancestor_thresholds=broader,
+        summary=_summarize(accuracy, calibration, levels, broader),
     )
     return _judge_by_labels(estimated, audit)
 
@@ -178,15 +198,39 @@ def _judge_by_labels(estimated: Difficulty, audit: Audit) -> Difficulty:
         return replace(row, state=PROVEN, threshold=threshold, summary=row.summary + words)
     if is_refuted(audit.is_right[audit.confidence >= estimated.threshold], target):
         why = f"Labels of {count} earlier predictions show that fewer than {target:.0%} of the answers are right"
-        return replace(row, state=UNKNOWN, threshold=None, summary=why + ALL_REVIEWED)
+        return replace(row, state=UNKNOWN, threshold=None, ancestor_thresholds={}, summary=why + ALL_REVIEWED)
     return row
 
 
-def _summarize(accuracy: float, calibration: Calibration, levels: Sequence[LabelledPredictions]) -> str:
+def _share_clustered(comparisons: Sequence[Comparison]) -> float:
+    """Share of the images of the day that belong to a cluster."""
+    return sum(each.cluster_share or 0.0 for each in comparisons if each.comparison == IMAGES)
+
+
+def _describe_news(comparisons: Sequence[Comparison]) -> str:
+    """Describes in a sentence what the day or its week has that the training set lacks; empty without any."""
+    if share := _share_clustered(comparisons):
+        return (
+            f". {share:.0%} of the images resemble each other more than the training set, perhaps a class never seen,"
+            " and go to review"
+        )
+    weeks = [each for each in comparisons if each.comparison == WEEK and each.cluster_share]
+    return f". {weeks[0].summary.capitalize()}, perhaps a class never seen" if weeks else ""
+
+
+def _summarize(
+    accuracy: float,
+    calibration: Calibration,
+    levels: Sequence[LabelledPredictions],
+    broader: Mapping[int, float],
+) -> str:
     usual = float(levels[0].is_right.mean())
     harder = f"This day is harder than the training set (there {usual:.0%} are right)"
     kind = "This day is as easy as the training set" if accuracy >= usual - SAME else harder
     right = f"{kind}: about {accuracy:.0%} would be right if all were answered"
-    if calibration.threshold is None:
-        return f"{right}, and no confidence reaches {calibration.target_precision:.0%}{ALL_REVIEWED}"
-    return f"{right}; those from confidence {calibration.threshold:.2f} on are answered"
+    above = "with what stands above their label where that is sure enough"
+    if calibration.threshold is not None:
+        answered = f"{right}; those from confidence {calibration.threshold:.2f} on are answered"
+        return f"{answered}, others {above}" if broader else answered
+    nothing = f"{right}, and no confidence reaches {calibration.target_precision:.0%}"
+    return f"{nothing}; images are answered {above}" if broader else f"{nothing}{ALL_REVIEWED}"

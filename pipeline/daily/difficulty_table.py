@@ -1,17 +1,21 @@
 """The table `difficulty`: one row a day, its columns, and its presentation on pages; `difficulty.py` estimates."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Final
 
 from pyspark.sql import DataFrame, SparkSession
 
+from pipeline.drift.comparison import SCHEMA as DRIFT_SCHEMA
+from pipeline.drift.comparison import Comparison, make_row, read_comparison
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
 from pipeline.storage.schema import parse_schema
 
-SCHEMA: Final = """
+COMPARISON: Final = re.sub(r"\s+comment '[^']*'", "", DRIFT_SCHEMA)  # Spark and Delta write nested comments differently
+SCHEMA: Final = f"""
     day date comment 'the day, from image_features.day',
     classifier string comment 'version of the classifier',
     row_count bigint comment 'rows of image_features of the day',
@@ -29,8 +33,12 @@ SCHEMA: Final = """
     harder_share double comment 'share of the next harder cross-fit, 0 to 1',
     temperature double comment 'divisor of the logits of the day',
     threshold double comment 'minimum confidence of an answered prediction; null if none is answered',
+    ancestor_thresholds map<int, double> comment 'minimum confidence of an answer with an ancestor of the labels, by
+        its depth; empty for labels that are no paths',
     target_precision double comment 'required precision of the answered predictions, 0 to 1',
-    summary string comment 'the result in plain English'
+    summary string comment 'the result in plain English',
+    comparisons array<struct<{COMPARISON}>> comment 'images of the day, and of the week that ends with it, compared
+        with the training set; rows of drift'
 """
 PROVEN: Final = "proven"
 ESTIMATED: Final = "estimated"
@@ -58,8 +66,10 @@ class Difficulty:
     harder_share: float | None = None
     temperature: float = 1.0
     threshold: float | None = None
+    ancestor_thresholds: Mapping[int, float] = field(default_factory=dict)
     target_precision: float = 0.95
     summary: str = ""
+    comparisons: Sequence[Comparison] = ()
 
     @property
     def is_hard(self) -> bool:
@@ -72,13 +82,20 @@ class Difficulty:
 def store_difficulties(spark: SparkSession, found: Sequence[Difficulty]) -> DataFrame:
     """Makes the rows of the table, in the columns of `SCHEMA`."""
     schema = parse_schema(SCHEMA)
-    rows = [tuple(asdict(each)[name] for name in schema.names) for each in found]
+    records = [asdict(each) | {"comparisons": [make_row(one) for one in each.comparisons]} for each in found]
+    rows = [tuple(record[name] for name in schema.names) for record in records]
     return spark.createDataFrame(rows, schema).coalesce(1)
 
 
 def read_difficulties(table: DataFrame) -> list[Difficulty]:
     """Collects the rows of the table by day."""
-    return [Difficulty(**row.asDict()) for row in table.orderBy("day").collect()]
+    found = []
+    for row in table.orderBy("day").collect():
+        # Columns added later are null in older rows.
+        compared = tuple(map(read_comparison, row["comparisons"] or ()))
+        added = {"comparisons": compared, "ancestor_thresholds": row["ancestor_thresholds"] or {}}
+        found.append(Difficulty(**(row.asDict() | added)))
+    return found
 
 
 def describe_difficulty(table: DataFrame) -> dict[Day, Report]:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
-from pipeline.evaluation.ranked import TOP_LABELS
+from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.markdown import markdown_table
@@ -32,15 +32,18 @@ SCHEMA: Final = f"""
     day_accuracy double comment 'estimated share of right predictions on the day, from difficulty.accuracy',
     day_accuracy_low double comment 'lower end of its 95 % interval, from difficulty.accuracy_low',
     day_accuracy_high double comment 'upper end of its 95 % interval, from difficulty.accuracy_high',
-    day_level double comment 'hardness of the day: number of the cross-fit that is as hard, 0 for random folds'
+    day_level double comment 'hardness of the day: number of the cross-fit that is as hard, 0 for random folds',
+    is_clustered boolean comment 'whether the image belongs to a cluster of the day unlike the training set, perhaps a
+        class never seen, and is therefore not answered',
+    level int comment 'number of names in predicted_label, for labels that are paths: an image that is not sure enough
+        for a label is answered with an ancestor; null for flat labels'
 """
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
 REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"  # the file arrived after the features of its day were made
 SHEET_SIZE: Final = 24  # images on a contact sheet
-SHOWN_LABELS: Final = 100  # most frequent ones on a page
-_PREDICTED: Final = ("predicted_label", "confidence", "probabilities")
+_PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 
 
 def predict_images(
@@ -49,7 +52,7 @@ def predict_images(
     classifier: Classifier,
     difficulties: DataFrame | None = None,
     review_flags: Sequence[str] = (),
-    top_labels: int = TOP_LABELS,
+    clustered: DataFrame | None = None,
 ) -> DataFrame:
     """Predicts every file, lazily, in the columns of `SCHEMA`.
 
@@ -60,7 +63,7 @@ def predict_images(
         difficulties: one row of `difficulty` for each day, with the temperature and the threshold of the day; by
             default all days have those of the classifier.
         review_flags: an image with one of these quality flags is not answered, however confident its prediction.
-        top_labels: labels that `probabilities` lists, the most probable ones; the key `*` has the sum of the others.
+        clustered: images that are not answered either, in the columns of `clusters.SCHEMA`.
 
     Raises:
         SparkRuntimeException: when Spark runs it, if the features come from another backbone or decoder.
@@ -68,9 +71,7 @@ def predict_images(
     files = images.select("day", "image_id", "path", "read_error")
     days = F.broadcast(_calibrations(image_features, classifier, difficulties))
     tempered = image_features.join(days.select("day", "temperature"), "day")
-    predicted = predict_at(tempered, classifier, F.col("temperature"), top_labels).select(
-        "day", "image_id", *_PREDICTED
-    )
+    predicted = predict_at(tempered, classifier, F.col("temperature")).select("day", "image_id", *_PREDICTED)
     flags = F.col("quality_flags") if "quality_flags" in image_features.columns else F.lit(None)
     decoded = image_features.select(
         "day", "image_id", F.col("error").alias("decode_error"), flags.cast("array<string>").alias("quality_flags")
@@ -79,19 +80,43 @@ def predict_images(
     joined = files.join(decoded, ["day", "image_id"], "left").join(predicted, ["day", "image_id"], "left")
     joined = joined.join(days, "day", "left")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
-    is_accepted = F.col("confidence") >= F.col("threshold")  # null without a threshold
-    if review_flags:
-        is_poor = F.arrays_overlap("quality_flags", F.array(*map(F.lit, review_flags)))
-        is_accepted &= ~F.coalesce(is_poor, F.lit(False))
-    decision = F.when(is_accepted, ANSWERED).when(F.col("confidence").isNotNull(), REVIEW).otherwise(REJECTED)
-    return joined.select(
-        *("day", "image_id", "path", *_PREDICTED),
-        decision.alias("decision"),
-        error.alias("error"),
+    is_clustered = F.lit(False)
+    if clustered is not None:
+        joined = joined.join(clustered.withColumn("clustered", F.lit(True)), ["day", "image_id"], "left")
+        is_clustered = F.coalesce("clustered", F.lit(False))
+    is_poor = F.arrays_overlap("quality_flags", F.array(*map(F.lit, review_flags))) if review_flags else F.lit(False)
+    is_allowed = ~is_clustered & ~F.coalesce(is_poor, F.lit(False))
+    is_sure = F.coalesce(F.col("confidence") >= F.col("threshold"), F.lit(False))
+    broader = F.get(F.filter("ancestors", _reaches_threshold), 0)
+    answered = joined.withColumns(
+        {
+            "is_clustered": is_clustered,
+            "error": error,
+            "broader": F.when(is_allowed & ~is_sure, broader),
+            "is_answered": is_allowed & is_sure,
+        }
+    )
+    decision = F.when(F.col("is_answered") | F.col("broader").isNotNull(), ANSWERED)
+    label = F.coalesce("broader.label", "predicted_label")
+    has_paths = bool(list_depths(classifier.labels))
+    return answered.select(
+        *("day", "image_id", "path"),
+        label.alias("predicted_label"),
+        F.coalesce("broader.confidence", "confidence").alias("confidence"),
+        "probabilities",
+        decision.when(F.col("confidence").isNotNull(), REVIEW).otherwise(REJECTED).alias("decision"),
+        "error",
         F.lit(classifier.version).alias("classifier"),
         F.lit(classifier.backbone).alias("backbone"),
-        *("quality_flags", "threshold", "day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level"),
+        "quality_flags",
+        F.coalesce(F.col("ancestor_thresholds")[F.col("broader.depth")], "threshold").alias("threshold"),
+        *("day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level", "is_clustered"),
+        (F.size(F.split(label, SEPARATOR)) if has_paths else F.lit(None)).cast("int").alias("level"),
     ).to(parse_schema(SCHEMA))
+
+
+def _reaches_threshold(ancestor: Column) -> Column:
+    return ancestor["confidence"] >= F.col("ancestor_thresholds")[ancestor["depth"]]
 
 
 def _calibrations(image_features: DataFrame, classifier: Classifier, difficulties: DataFrame | None) -> DataFrame:
@@ -104,7 +129,7 @@ def _calibrations(image_features: DataFrame, classifier: Classifier, difficultie
         neutral = {"temperature": F.lit(temperature), "threshold": F.lit(threshold).cast("double")}
         difficulties = days.withColumns({**unknown, **neutral})
     return difficulties.select(
-        *("day", "temperature", "threshold"),
+        *("day", "temperature", "threshold", "ancestor_thresholds"),
         F.col("accuracy").alias("day_accuracy"),
         F.col("accuracy_low").alias("day_accuracy_low"),
         F.col("accuracy_high").alias("day_accuracy_high"),
@@ -152,8 +177,7 @@ def _report(summary: Row, outcomes: Sequence[Row], labels: Sequence[Row], tiles:
         numbers["mean_confidence"] = summary["mean_confidence"]
         if summary["expected_precision"] is not None:
             numbers["expected_precision"] = summary["expected_precision"]
-    shown = [[row["predicted_label"], row["count"]] for row in labels[:SHOWN_LABELS]]
-    table = markdown_table(["predicted label", "files"], shown)
+    table = markdown_table(["predicted label", "files"], [[row["predicted_label"], row["count"]] for row in labels])
     return Report(
         numbers,
         texts={"classifier": summary["classifier"], "promise": _describe_promise(summary, numbers.get("coverage", 0))},

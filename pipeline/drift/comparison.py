@@ -21,21 +21,27 @@ from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
     day date comment 'the day that was compared, from predictions.day',
-    comparison string comment 'images (their embeddings) or labels (shares of the predicted labels)',
+    comparison string comment 'images (embeddings of the day), week (embeddings of the day and the six days before) or
+        labels (shares of the predicted labels)',
     classifier string comment 'version that predicted the labels, from predictions.classifier; null for images',
-    image_count bigint comment 'images of the day that were compared; near-duplicate images count once',
+    image_count bigint comment 'images that were compared; near-duplicate images count once',
     p_value double comment 'share of random permutations that differ as much; null where nothing was compared',
     distance double comment 'distance of the images from the training set in standard deviations; null for labels',
     moved_share double comment 'share of predictions whose label would have to change, 0 to 1; null for images',
     is_alarm boolean comment 'true where the day differs by more than chance and enough to act upon',
     summary string comment 'the result in plain English, or why nothing was compared',
     examples array<struct<image_id: string, day_share: double>> comment 'images that differ most, the first most,
-        from image_features.image_id; day_share is the share of the same day among the 20 nearest images'
+        from image_features.image_id; day_share is the share of the same day among the 20 nearest images',
+    cluster_count int comment 'images of the same day among the 60 nearest from which an image belongs to a cluster of
+        its own; null unless an alarm of the images found one',
+    cluster_share double comment 'share of the compared images that belong to a cluster, 0 to 1; null without one'
 """
 IMAGES: Final = "images"
+WEEK: Final = "week"
 LABELS: Final = "labels"
-IMAGE_ALARM_AT: Final = 0.0075  # highest p-value of an alarm; together the two comparisons raise 1 % false alarms
-LABEL_ALARM_AT: Final = 0.0025
+ALARM_AT: Final = {IMAGES: 0.005, WEEK: 0.0025, LABELS: 0.0025}
+"""Highest p-value of an alarm; together the comparisons raise at most 1 % false alarms a day."""
+
 MIN_MOVED_SHARE: Final = 0.1  # of an alarm of the labels; smaller shifts are normal day-to-day variation
 MIN_COMPARED: Final = 20  # images
 
@@ -54,17 +60,18 @@ class Comparison:
     moved_share: float | None = None
     is_alarm: bool = False
     examples: Sequence[tuple[str, float]] = ()
+    cluster_count: int | None = None
+    cluster_share: float | None = None
 
     @property
     def message(self) -> str:
         """The summary with the p-value and the limits of an alarm."""
         if self.p_value is None:
             return self.summary
-        tested = f"{self.summary}: p = {self.p_value:.4f}"
+        tested = f"{self.summary}: p = {self.p_value:.4f} (alarm at {ALARM_AT[self.comparison]})"
         if self.moved_share is None:
-            return f"{tested} (alarm at {IMAGE_ALARM_AT})"
-        moved = f"{self.moved_share:.0%} moved (alarm from {MIN_MOVED_SHARE:.0%})"
-        return f"{tested} (alarm at {LABEL_ALARM_AT}); {moved}"
+            return tested
+        return f"{tested}; {self.moved_share:.0%} moved (alarm from {MIN_MOVED_SHARE:.0%})"
 
     @property
     def numbers(self) -> dict[str, float | int]:
@@ -76,16 +83,23 @@ class Comparison:
 
 def store_comparisons(spark: SparkSession, comparisons: Sequence[Comparison]) -> DataFrame:
     """Makes the rows of the table, in the columns of `SCHEMA`."""
-    schema = parse_schema(SCHEMA)
-    records = [asdict(each) | {"examples": list(each.examples)} for each in comparisons]  # Spark Connect takes no tuple
-    rows = [tuple(record[name] for name in schema.names) for record in records]
-    return spark.createDataFrame(rows, schema).coalesce(1)
+    return spark.createDataFrame([make_row(each) for each in comparisons], parse_schema(SCHEMA)).coalesce(1)
+
+
+def make_row(comparison: Comparison) -> tuple[object, ...]:
+    """Makes one row of the table, in the order of `SCHEMA`."""
+    record = asdict(comparison) | {"examples": list(comparison.examples)}  # Spark Connect takes no tuple
+    return tuple(record[name] for name in parse_schema(SCHEMA).names)
 
 
 def read_comparisons(drift: DataFrame) -> list[Comparison]:
     """Collects the rows of the table by day, the comparison of its images first."""
-    rows = drift.orderBy("day", "comparison", "classifier").collect()
-    return [Comparison(**(row.asDict() | {"examples": tuple(map(tuple, row["examples"]))})) for row in rows]
+    return [read_comparison(row) for row in drift.orderBy("day", "comparison", "classifier").collect()]
+
+
+def read_comparison(row: Row) -> Comparison:
+    """Reads one row of the table."""
+    return Comparison(**(row.asDict() | {"examples": tuple(map(tuple, row["examples"]))}))
 
 
 def describe_drift(
@@ -103,7 +117,7 @@ def describe_drift(
         for day in dict.fromkeys(each.day for each in comparisons):
             found = [each for each in comparisons if each.day == day]
             numbers: dict[str, float | int] = {"alarm_count": sum(each.is_alarm for each in found)}
-            for kind in (IMAGES, LABELS):
+            for kind in ALARM_AT:
                 least_likely = find_least_likely([each for each in found if each.comparison == kind])
                 numbers |= {f"{kind}_{name}": value for name, value in least_likely.items()}
             sheet = {"examples": sheets[day]} if day in sheets else {}
@@ -117,9 +131,7 @@ def describe_check(comparisons: Sequence[Comparison]) -> Report:
     """Describes the limits of an alarm, the day that differs most, and all days as a table."""
     numbers: dict[str, float | int] = {"alarm_count": sum(each.is_alarm for each in comparisons)}
     if any(each.comparison == LABELS for each in comparisons):
-        numbers |= {"alarm_at": LABEL_ALARM_AT, "min_moved_share": MIN_MOVED_SHARE}
-    else:
-        numbers["alarm_at"] = IMAGE_ALARM_AT
+        numbers["min_moved_share"] = MIN_MOVED_SHARE
     tables = {"days": _write_table(comparisons, "day")} if comparisons else {}
     return Report(numbers | find_least_likely(comparisons), tables=tables)
 

@@ -23,9 +23,14 @@ class EmbeddingSpace:
     axes: np.ndarray  # float32 `[dimension, axes]`
     class_scores: np.ndarray  # float32 `[dimension, classes]`
 
+    @property
+    def weights(self) -> np.ndarray:
+        """The projection as one matrix, float32 `[dimension, axes + classes]`."""
+        return np.hstack([self.axes, self.class_scores])
+
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """Projects vectors, float32 `[n, dimension]` of length 1, to coordinates `[n, axes + classes]`."""
-        return vectors @ np.hstack([self.axes, self.class_scores])
+        return np.asarray(vectors @ self.weights)
 
     def select_axes(self, coordinates: np.ndarray) -> np.ndarray:
         """Selects the coordinates on the principal axes, which use no labels."""

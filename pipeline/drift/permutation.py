@@ -20,6 +20,7 @@ SEED: Final = 20260101
 MEAN_DIMENSIONS: Final = 128
 NEIGHBOUR_COUNTS: Final = (20, 60)
 CLUSTER_SHARE: Final = 0.05
+CLUSTER_CHANCE: Final = 0.002  # share of the vectors of a random sample that seem to belong to a cluster
 NEAR_DUPLICATE_RATIO: Final = 0.5
 """Ratio of the median distance to the nearest vector, up to which two vectors of a sample are near-duplicates. They
 count as one: a burst of photos is no drift, and only independent vectors may be permuted."""
@@ -37,6 +38,9 @@ class Difference:
             for near-duplicates, which count once.
         expected_share: this share if the samples had the same distribution.
         order: indices into the second sample, the vectors that contribute most first; without near-duplicates.
+        cluster_count: number of its own sample among the 60 nearest from which a vector belongs to a cluster: in the
+            permutations `CLUSTER_CHANCE` of the vectors have so many.
+        cluster_share: share of the second sample that belongs to one, 0 to 1.
     """
 
     p_value: float
@@ -45,6 +49,8 @@ class Difference:
     own_share: np.ndarray
     expected_share: float
     order: np.ndarray
+    cluster_count: int
+    cluster_share: float
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def prepare_sample(vectors: np.ndarray, labels: Sequence[str], space: EmbeddingS
         space: fitted to other vectors than these and those that they will be compared with.
     """
     radius = NEAR_DUPLICATE_RATIO * float(np.median(find_nearest(vectors, 1).distances))
-    kept = ~_find_repeats(vectors, radius)
+    kept = ~find_repeats(vectors, radius)
     if np.count_nonzero(kept) == 1:
         kept[:] = True  # without variance, nothing is a near-duplicate
     points = vectors[kept]
@@ -108,7 +114,7 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
         second: float32 `[m, dimension]` of length 1, finite; at least two, and not more than the first.
         seed: seed of the permutations.
     """
-    kept = np.flatnonzero(~_find_repeats(second, first.radius))
+    kept = np.flatnonzero(~find_repeats(second, first.radius))
     points = np.concatenate([first.points, (second[kept] - first.centre) @ first.axes])
     rotated, variances = principal.rotate(principal.compress(points, len(kept)), MEAN_DIMENSIONS)
     spread = rotated / variances**0.25
@@ -130,6 +136,7 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
     pulls = own @ (own.mean(axis=0) - spread[: len(first.points)].mean(axis=0))
     order = np.lexsort((-pulls, -weighted[strongest - 1][0])) if strongest else np.argsort(-pulls, kind="stable")
     own_share = np.full(len(second), np.nan)
+    cluster_count = int(np.quantile(counts[-1][1:], 1 - CLUSTER_CHANCE, method="higher")) + 1
     own_share[kept] = counts[0][0] / min(NEIGHBOUR_COUNTS[0], nearest.shape[1])
     return Difference(
         p_value=p_value,
@@ -138,11 +145,13 @@ def compare_samples(first: Sample, second: np.ndarray, seed: int = SEED) -> Diff
         own_share=own_share,
         expected_share=(len(kept) - 1) / (len(points) - 1),
         order=kept[order],
+        cluster_count=cluster_count,
+        cluster_share=float(np.mean(counts[-1][0] >= cluster_count)),
     )
 
 
-def _find_repeats(points: np.ndarray, radius: float) -> np.ndarray:
-    """Finds the points that lie within the radius of a point before them."""
+def find_repeats(points: np.ndarray, radius: float) -> np.ndarray:
+    """Finds the points that lie within the radius of a point before them, bool `[n]`."""
     repeats = np.zeros(len(points), bool)
     for start in range(0, len(points), BLOCK_ROWS):
         squares = squared_distances(points[start : start + BLOCK_ROWS], points)

@@ -13,10 +13,11 @@ from typing import Final
 import numpy as np
 
 from pipeline.evaluation.calibration import Calibration, calibrate, keep_promise, soften_predictions
+from pipeline.evaluation.hierarchy import choose_ancestor_thresholds, list_depths
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
-RESERVE: Final = 0.35  # share of the allowed errors; docs/difficulty.md has the measurements
+RESERVE: Final = 0.3  # share of the allowed errors; docs/difficulty.md has the measurements
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,29 @@ def calibrate_mixture(
     """
     answers, weights = weigh(levels, mixture)
     accuracy = float(np.average(answers.is_right, weights=weights)) if len(answers) else 0.0
-    found = calibrate(answers, target_precision, weights, RESERVE * min(1.0, mixture.hardness))
+    found = calibrate(answers, target_precision, weights, _reserve(mixture))
     return (replace(found, threshold=None, coverage=0.0) if mixture.is_beyond else found), accuracy
+
+
+def choose_broader(
+    levels: Sequence[LabelledPredictions], mixture: Mixture, calibration: Calibration
+) -> dict[int, float]:
+    """Chooses the thresholds of answers with an ancestor, by depth; none for flat labels.
+
+    Args:
+        levels: answers of the cross-fits, not calibrated, the easiest first.
+        mixture: the mixture that stands for the images.
+        calibration: result of `calibrate_mixture`.
+    """
+    if mixture.is_beyond or not list_depths(levels[0].classes):
+        return {}
+    answers, weights = weigh(levels, mixture)
+    softened, reserve = soften_predictions(answers, calibration.temperature), _reserve(mixture)
+    return choose_ancestor_thresholds(softened, calibration.threshold, calibration.target_precision, weights, reserve)
+
+
+def _reserve(mixture: Mixture) -> float:
+    return RESERVE * min(1.0, mixture.hardness)
 
 
 def calibrate_on(

@@ -9,6 +9,7 @@ from typing import Final
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.evaluation.hierarchy import is_right
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Number, Report
 from pipeline.reviews.audit import Stratum, estimate_accuracy
@@ -60,7 +61,7 @@ def describe_accuracy(reviews: DataFrame, review_queue: DataFrame) -> Report:
 def _collect_audits(reviews: DataFrame, review_queue: DataFrame) -> list[_Audit]:
     """Collects one audit per day and classifier; a day's images are divided in proportion to the answers."""
     answers = reviews.where("problem is null and audit_weight is not null").groupBy("day", "classifier")
-    is_correct = F.col("label").eqNullSafe(F.col("predicted_label"))
+    is_correct = is_right(F.col("label"), F.col("predicted_label"))
     counted = answers.agg(F.count("*").alias("answered"), F.count_if(is_correct).alias("correct"))
     samples = review_queue.where(F.col("audit_weight").isNotNull()).groupBy("day")
     drawn = samples.agg(F.count("*").alias("drawn"), F.sum("audit_weight").alias("images"))

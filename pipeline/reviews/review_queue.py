@@ -43,7 +43,8 @@ def queue_for_review(
     others can have an `audit_weight` too.
 
     Args:
-        predictions: predictions of one or more days; without `quality_flags` if an earlier version made them.
+        predictions: predictions of one or more days; without `quality_flags` and `is_clustered` if an earlier version
+            made them.
         similarities: rows in the columns of `novelty.SCHEMA` for the same days.
         novel_below: similarity below which an image is novel.
         audit_size: size of each day's sample.
@@ -54,8 +55,11 @@ def queue_for_review(
     candidates = draw_audit(distinct, audit_size).join(similarities, ["day", "image_id"], "left")
     if "quality_flags" not in candidates.columns:
         candidates = candidates.withColumn("quality_flags", F.lit(None).cast("array<string>"))
+    if "is_clustered" not in candidates.columns:
+        candidates = candidates.withColumn("is_clustered", F.lit(False))
     is_poor, is_uncertain = F.size("quality_flags") > 0, F.col("decision") == REVIEW
-    reason = F.when(is_poor, LOW_QUALITY).when(is_uncertain, UNCERTAIN).when(F.col("similarity") < novel_below, NOVEL)
+    reason = F.when(is_poor, LOW_QUALITY).when(F.col("is_clustered"), NOVEL).when(is_uncertain, UNCERTAIN)
+    reason = reason.when(F.col("similarity") < novel_below, NOVEL)
     reasoned = candidates.withColumn("reason", reason.when(F.col("audit_weight").isNotNull(), AUDIT))
     queued = reasoned.where(F.col("reason").isNotNull()).to(parse_schema(SCHEMA))
     return queued.coalesce(1).sortWithinPartitions("day", "confidence")

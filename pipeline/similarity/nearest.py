@@ -27,7 +27,7 @@ def find_nearest(points: np.ndarray, count: int) -> Nearest:
         squares = squared_distances(points[start : start + BLOCK_ROWS], points)
         rows = np.arange(len(squares))
         squares[rows, start + rows] = np.inf
-        found = _find_smallest(squares, count)
+        found = find_smallest(squares, count)
         indices.append(found)
         distances.append(np.sqrt(np.take_along_axis(squares, found, axis=1)))
     return Nearest(np.concatenate(indices), np.concatenate(distances))
@@ -44,8 +44,8 @@ def add_points(points: np.ndarray, nearest: Nearest, more: np.ndarray) -> np.nda
     squares[new, len(points) + new] = np.inf
     distances = np.hstack([nearest.distances, np.sqrt(squares[:, : len(points)].T)])
     indices = np.hstack([nearest.indices, np.broadcast_to(len(points) + new, (len(points), len(more)))])
-    old = np.take_along_axis(indices, _find_smallest(distances, count), axis=1)
-    return np.concatenate([old, _find_smallest(squares, count)])
+    old = np.take_along_axis(indices, find_smallest(distances, count), axis=1)
+    return np.concatenate([old, find_smallest(squares, count)])
 
 
 def normalise(vectors: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def max_similarity(vectors: np.ndarray, reference: np.ndarray, first_index: int 
     return np.asarray(similarities.max(axis=1))
 
 
-def _find_smallest(rows: np.ndarray, count: int) -> np.ndarray:
+def find_smallest(rows: np.ndarray, count: int) -> np.ndarray:
     """Finds the columns `[n, count]` of the smallest values of each row, the smallest first."""
     # `partition` is several times as fast as `argpartition`, which is left for rows with ties.
     is_small = rows <= np.partition(rows, count - 1, axis=1)[:, count - 1 : count]

@@ -7,6 +7,8 @@ from typing import Final
 
 import dagster as dg
 
+from resources.instance.day_tags import read_ends
+
 RUNS: Final = 25  # of a look
 EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
@@ -41,9 +43,7 @@ class EndedRun:
     @property
     def days(self) -> str:
         """The day or the range of days of the run; empty if it has none."""
-        tags = self.run.tags
-        first = tags.get("dagster/asset_partition_range_start", tags.get("dagster/partition", ""))
-        last = tags.get("dagster/asset_partition_range_end", first)
+        first, last = read_ends(self.run.tags)
         return first if first == last else f"{first} to {last}"
 
     @property

@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from resources.instance.passes import OBSERVED, Pass, is_complete, list_range, plan_next
+from resources.instance.day_tags import list_range
+from resources.instance.passes import OBSERVED, Pass, is_complete, plan_next
 from resources.instance.private import narrow_plan
 from resources.instance.red_run import explain_failures, keep_last_words_short
 
@@ -33,7 +34,7 @@ class _Executor(dg.Executor):
         return self._inner.step_dependency_config
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        days = list_range(plan_context.dagster_run)
+        days = list_range(plan_context.dagster_run.tags)
         waiting = [Pass(days, frozenset(execution_plan.step_keys_to_execute))]
         observed: list[dg.DagsterEvent] = []
         good: set[str] = set()

@@ -6,7 +6,6 @@ neighbours with it; so the steps that it stopped are executed again for the days
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Final
 
 import dagster as dg
@@ -37,16 +36,6 @@ class Pass:
 def name_bad_days(days: Iterable[str]) -> dict[str, dg.MetadataValue]:
     """Makes the metadata with which a failed step or blocking check says that only these days are bad."""
     return {BAD_DAYS: dg.MetadataValue.json(sorted(days))}
-
-
-def list_range(run: dg.DagsterRun) -> tuple[str, ...]:
-    """Lists the days of a run of many days; none if it has one day or none."""
-    first = run.tags.get("dagster/asset_partition_range_start")
-    last = run.tags.get("dagster/asset_partition_range_end")
-    if not first or not last or first == last:
-        return ()
-    start, end = date.fromisoformat(first), date.fromisoformat(last)
-    return tuple(str(start + timedelta(days=ago)) for ago in range((end - start).days + 1))
 
 
 def is_complete(events: Iterable[dg.DagsterEvent]) -> bool:

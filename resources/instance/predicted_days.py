@@ -5,6 +5,8 @@ from datetime import date
 
 import dagster as dg
 
+from resources.instance.day_tags import FIRST, LAST, PARTITION
+
 PREDICTIONS = dg.AssetKey("predictions")
 
 
@@ -22,8 +24,11 @@ def find_materialization(instance: dg.DagsterInstance, asset: dg.AssetKey, day: 
 
 def describe_attempt(instance: dg.DagsterInstance, day: str) -> str:
     """Describes the last run that names the day, alone or as an end of its range: "no run", "a run that failed"."""
-    tags = ("dagster/partition", "dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-    runs = [run for tag in tags for run in instance.get_run_records(dg.RunsFilter(tags={tag: day}), limit=1)]
+    runs = [
+        run
+        for tag in (PARTITION, FIRST, LAST)
+        for run in instance.get_run_records(dg.RunsFilter(tags={tag: day}), limit=1)
+    ]
     if not runs:
         return "no run"
     newest = max(runs, key=lambda record: record.storage_id).dagster_run

@@ -12,6 +12,8 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.system_config.objects import ResolvedRunConfig
 
+from resources.instance.day_tags import tag_days
+
 DAGSTER_VERSION: Final = "1.13.27"  # that this file was checked against
 
 
@@ -51,14 +53,10 @@ def narrow_plan(
 ) -> PlanOrchestrationContext:
     """Narrows the plan of a run of many days to some of its steps and adjacent days; the run stays the same."""
     job, run, plan = plan_context.job.get_definition(), plan_context.dagster_run, plan_context.execution_plan
-    tags = {
-        "dagster/asset_partition_range_start": days[0],
-        "dagster/asset_partition_range_end": days[-1],
-    }
     in_order = [step for step in plan.step_keys_to_execute if step in steps]
     config = ResolvedRunConfig.build(job, plan_context.run_config)
     data = plan_context.plan_data._replace(
-        dagster_run=run.with_tags({**run.tags, **tags}),
+        dagster_run=run.with_tags({**run.tags, **tag_days(days)}),
         execution_plan=plan.build_subset_plan(in_order, job, config),
     )
     return PlanOrchestrationContext(data, plan_context.log, plan_context.executor, plan_context.output_capture)

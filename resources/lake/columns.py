@@ -19,7 +19,11 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
         "day_accuracy_low",
         "day_accuracy_high",
         "day_level",
+        "is_clustered",
+        "level",
     ),
+    "difficulty": ("ancestor_thresholds", "comparisons"),
+    "drift": ("cluster_count", "cluster_share"),
     "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags"),
 }
 """Columns that tables of earlier versions lack. They are added at the next write, null in existing rows."""

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 import dagster as dg
 import pyarrow as pa
 from pydantic import Field
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty import (
@@ -17,7 +18,13 @@ from pipeline.daily.difficulty import (
     select_audit,
 )
 from pipeline.daily.difficulty_table import SCHEMA, Difficulty, read_difficulties
+from pipeline.drift.clusters import find_clustered
+from pipeline.drift.comparison import Comparison
+from pipeline.drift.image_drift import Reference, compare_images, find_neighbourhoods, list_week, read_reference
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
+from pipeline.images.features import TRAINING_SCHEMA
+from pipeline.images.split import SCHEMA as SPLIT_SCHEMA
+from pipeline.images.split import join_split
 from pipeline.reviews.reviews import SCHEMA as REVIEWS_SCHEMA
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
@@ -42,9 +49,11 @@ class Difficulties(dg.ConfigurableResource):
             (F.col("backbone") == classifier.backbone) & (F.coalesce("decoder", F.lit("")) == classifier.decoder)
         )
         measured, levels = measure_confidence(known, classifier), self.store.read_cross_fits(classifier.version)
-        audits = self._read_audits(classifier)
+        audits, compared = self._read_audits(classifier), self._compare_images(days)
         return [
-            estimate_difficulty(day, row_counts, measured, classifier, levels, select_audit(audits, day))
+            estimate_difficulty(
+                *(day, row_counts, measured, classifier, levels, select_audit(audits, day), compared[day])
+            )
             for day in wanted
         ]
 
@@ -62,6 +71,28 @@ class Difficulties(dg.ConfigurableResource):
         found |= {str(each.day): each for each in (self.estimate(missing, classifier) if missing else ())}
         return [found[day] for day in days]
 
+    def find_clustered(self, difficulties: Sequence[Difficulty]) -> DataFrame:
+        """Finds, lazily, the images of these days that belong to a cluster unlike the training set."""
+        comparisons = [comparison for each in difficulties for comparison in each.comparisons]
+        days = sorted({each.day for each in comparisons if each.cluster_count is not None})
+        features = self._read_features(days).frame
+        return find_clustered(features, find_neighbourhoods(comparisons, features, self._reference) if days else {})
+
+    def _compare_images(self, days: Sequence[str]) -> dict[date, list[Comparison]]:
+        weeks = sorted({date.fromisoformat(each) for day in days for each in list_week(day)})
+        found: dict[date, list[Comparison]] = {date.fromisoformat(day): [] for day in days}
+        for each in compare_images(days, self._read_features(weeks).frame, self._reference):
+            found[each.day].append(each)
+        return found
+
+    @property
+    def _reference(self) -> Reference:
+        """The sample of the training set, in the tables as they are now."""
+        session = self.store.spark.spark_session
+        schemas = {"training_features": TRAINING_SCHEMA, "training_split": SPLIT_SCHEMA}
+        tables = (self.lake.read_known(session, name, parse_schema(ddl), None).frame for name, ddl in schemas.items())
+        return read_reference(join_split(*tables))
+
     def _read_audits(self, classifier: Classifier) -> pa.Table:
         """Reads the labels that people gave to the audit samples of this classifier."""
         reviews = self.lake.read_known(
@@ -69,8 +100,9 @@ class Difficulties(dg.ConfigurableResource):
         ).frame
         audited = reviews.where("problem is null and audit_weight is not null and confidence is not null")
         own = audited.where(F.col("classifier") == classifier.version)
+        labelled = own.where(F.col("predicted_label").isin(classifier.labels))  # no ancestors, with other thresholds
         is_right = (F.col("label") == F.col("predicted_label")).alias("is_right")
-        return own.select("day", "confidence", is_right).toArrow()
+        return labelled.select("day", "confidence", is_right).toArrow()
 
     def _read_features(self, days: Sequence[date]) -> StoredRows:
         spark = self.store.spark.spark_session

@@ -28,11 +28,11 @@ ALONE = {
     "end_to_end",
     "explain",
     "fits",
-    "many_labels",
     "mutations",
     "neighbours",
     "passes",
     "planted",
+    "promise",
     "quality",
 }
 
@@ -138,17 +138,16 @@ def test_fits_are_timed() -> None:
     assert "the driver takes" in output
 
 
-def test_many_labels_are_compared_with_few() -> None:
-    sizes = ["--labels", 210, "--few", 3, "--per-label", 15, "--dimension", 16, "--day", 60]
-    output = run("many_labels", *sizes)
-    assert output.count("| train |") == output.count("| day |") == 2
-    assert "times the CPU-seconds" in output
-    assert "scikit-learn" in output
-
-
 def test_drift_is_judged(tmp_path: Path, make_photo: MakePhoto, tiny_backbone: Backbone) -> None:
     photos = lay_out(tmp_path, make_photo, 300)  # its days have up to 500 images
     assert "| the same photos |" in run("drift", photos, tiny_backbone.path)
+
+
+def test_the_promise_is_judged_on_every_kind_of_day(photos: Path, tiny_backbone: Backbone) -> None:
+    output = run("promise", photos, tiny_backbone.path, "--size", 30, "--count", 2, "--unseen", "red")
+    kinds = [line.split(" | ")[0] for line in output.splitlines() if line.startswith("| ")]
+    assert kinds[1:3] == ["| calm", "| half of the classes"]
+    assert kinds[-1] == "| 20% red, never seen"
 
 
 def test_planted_near_duplicates_and_flips_are_counted(photos: Path, tiny_backbone: Backbone) -> None:

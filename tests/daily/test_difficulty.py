@@ -1,6 +1,6 @@
 """The difficulty of a day: small days are pooled, hard days need more confidence, and the unknown is not answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, cast
@@ -30,6 +30,7 @@ from pipeline.daily.difficulty_table import (
     read_difficulties,
     store_difficulties,
 )
+from pipeline.drift.comparison import IMAGES, WEEK, Comparison
 from pipeline.evaluation.calibration import UNCALIBRATED
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.training.classifier import Classifier
@@ -57,9 +58,11 @@ def measure(mean: float, count: int = 300) -> Confidence:
     return Confidence(count, count * mean, count * (mean**2 + 0.01))
 
 
-def estimate(measured: Mapping[date, Confidence], audit: Audit = NO_AUDIT) -> Difficulty:
+def estimate(
+    measured: Mapping[date, Confidence], audit: Audit = NO_AUDIT, comparisons: Sequence[Comparison] = ()
+) -> Difficulty:
     counts = {day: each.count for day, each in measured.items()}
-    return estimate_difficulty(DAY, counts, measured, CLASSIFIER, LEVELS, audit)
+    return estimate_difficulty(DAY, counts, measured, CLASSIFIER, LEVELS, audit, comparisons)
 
 
 def test_a_day_with_enough_images_stands_alone() -> None:
@@ -170,3 +173,39 @@ def test_only_labels_of_the_four_weeks_before_count() -> None:
     audits = pa.table({"day": days, "confidence": [0.1, 0.2, 0.3, 0.4], "is_right": [True, False, True, True]})
     assert select_audit(audits, DAY).confidence.tolist() == [0.2, 0.3]
     assert select_audit(audits, DAY).is_right.tolist() == [False, True]
+
+
+def test_images_of_a_cluster_are_taken_for_wrong_and_the_sentence_names_them() -> None:
+    calm = estimate({DAY: measure(0.87)})
+    cluster = Comparison(DAY, IMAGES, "some images", 300, p_value=0.001, cluster_count=17, cluster_share=0.2)
+    row = estimate({DAY: measure(0.87)}, comparisons=[cluster])
+    assert row.accuracy == pytest.approx(0.8 * cast("float", calm.accuracy))
+    assert row.threshold == calm.threshold
+    assert "20% of the images resemble each other more than the training set, perhaps a class never seen" in row.summary
+
+
+def test_a_cluster_of_the_week_alone_is_mentioned_and_changes_no_number() -> None:
+    calm = estimate({DAY: measure(0.87)})
+    week = Comparison(DAY, WEEK, "the week differs in some images", 900, p_value=0.001, cluster_share=0.1)
+    row = estimate({DAY: measure(0.87)}, comparisons=[week])
+    assert (row.accuracy, row.threshold) == (calm.accuracy, calm.threshold)
+    assert row.summary == f"{calm.summary}. The week differs in some images, perhaps a class never seen"
+
+
+def test_comparisons_are_read_as_they_were_stored(spark: SparkSession) -> None:
+    compared = (
+        Comparison(DAY, IMAGES, "some", 30, p_value=0.001, examples=(("a", 0.5),), cluster_count=17),
+        Comparison(DAY, WEEK, "not compared", 3),
+    )
+    row = Difficulty(DAY, "v1", 30, 30, 30, DAY, comparisons=compared)
+    assert read_difficulties(store_difficulties(spark, [row])) == [row]
+
+
+def test_a_day_too_hard_for_labels_is_answered_with_what_stands_above_them() -> None:
+    count, classes = 2_000, ("cat/black", "cat/red", "dog/pug")
+    labels = np.array(classes, object)[np.where(np.arange(count) % 50 == 0, 2, np.arange(count) % 2)]
+    shares = np.tile([0.38, 0.6, 0.02], (count, 1))  # a cat, but which one?
+    level = LabelledPredictions(LEVELS[0].image_ids, labels, np.full(count, "cat/red", object), classes, shares)
+    row = estimate_difficulty(DAY, {DAY: 300}, {DAY: measure(0.66)}, CLASSIFIER, [level])
+    assert (row.state, row.threshold, list(row.ancestor_thresholds)) == (ESTIMATED, None, [1])
+    assert row.summary.endswith("images are answered with what stands above their label where that is sure enough")

@@ -2,6 +2,7 @@ import hashlib
 import io
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MakePhoto
@@ -12,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from pipeline.daily import predictions
+from pipeline.daily.difficulty_table import Difficulty, store_difficulties
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
 from pipeline.embed.backbone import Backbone
@@ -29,7 +31,6 @@ from pipeline.storage.files import list_files
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import Classifier, fit_classifier
 from pipeline.training.fitting import ClassifierParams
-from pipeline.training.many_labels import OTHERS
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 HOSTILE = [
@@ -303,6 +304,58 @@ def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_revie
         assert decisions == {row["path"]: row["decision"] for row in predicted.collect() if row["day"] == FRIDAY}
 
 
+def test_images_of_a_cluster_go_to_review_as_novel_however_confident_they_are(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame, similarities: DataFrame
+) -> None:
+    clustered = image_features.where(f"day = '{SATURDAY}' and error is null").select("day", "image_id")
+    found = predict_images(images, image_features, classifier, clustered=clustered).cache()
+    (row,) = found.where(F.col("day") == SATURDAY).collect()
+    assert (row["decision"], row["is_clustered"]) == ("review", True)
+    assert row["confidence"] >= classifier.calibration.threshold
+    others = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
+    assert others == {row["path"]: row["decision"] for row in predicted.collect() if row["day"] == FRIDAY}
+    queued = queue_for_review(found, similarities, 0.0, NO_AUDIT).where(F.col("day") == SATURDAY).collect()
+    assert [each["reason"] for each in queued] == ["novel"]
+    former = queue_for_review(found.drop("is_clustered"), similarities, 0.0, NO_AUDIT)
+    assert [each["reason"] for each in former.where(F.col("day") == SATURDAY).collect()] == ["uncertain"]
+
+
+def test_an_image_not_sure_of_its_label_is_answered_with_an_ancestor(
+    spark: SparkSession, training_folder: Path, tiny_backbone: Backbone, images: DataFrame, image_features: DataFrame
+) -> None:
+    training_images = read_training_images(spark, list_training_files(str(training_folder)))
+    features = label_features(extract_features(training_images, tiny_backbone), training_images)
+    kind = F.when(F.col("label") == "red", "warm/").otherwise("cold/")
+    below = features.withColumn("label", F.concat(kind, "label"))
+    classifier = fit_classifier(below, ClassifierParams("naive_bayes", "none", {"smoothing": 0.1}))
+    assert classifier.labels == ["cold/blue", "cold/green", "warm/red"]
+
+    def predict(**difficulty: Any) -> dict[str, Row]:
+        days = [Difficulty(day, classifier.version, 1, 1, 1, day, **difficulty) for day in (FRIDAY, SATURDAY)]
+        found = predict_images(images, image_features, classifier, store_difficulties(spark, days))
+        return {row["path"]: row for row in found.where(F.col("day") == FRIDAY).collect()}
+
+    sure = predict(threshold=0.0)
+    assert (sure["red.jpg"]["predicted_label"], sure["red.jpg"]["level"]) == ("warm/red", 2)
+    broad = predict(threshold=1.1, ancestor_thresholds={1: 0.5})
+    row = broad["red.jpg"]
+    assert (row["predicted_label"], row["level"], row["decision"], row["threshold"]) == ("warm", 1, "answered", 0.5)
+    assert row["confidence"] == pytest.approx(row["probabilities"]["warm/red"])
+    green = broad[HOSTILE[0]]
+    shares = green["probabilities"]
+    assert (green["predicted_label"], green["confidence"]) == (
+        "cold",
+        pytest.approx(shares["cold/blue"] + shares["cold/green"]),
+    )
+    none = predict(threshold=1.1, ancestor_thresholds={1: 1.1})
+    assert (none["red.jpg"]["predicted_label"], none["red.jpg"]["decision"]) == ("warm/red", "review")
+    assert (none["empty.jpg"]["decision"], none["empty.jpg"]["level"]) == ("rejected", None)
+
+
+def test_flat_labels_have_no_level(rows: dict[tuple[date, str], Row]) -> None:
+    assert {row["level"] for row in rows.values()} == {None}
+
+
 def test_features_of_an_earlier_version_have_no_quality_flags(
     images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
 ) -> None:
@@ -406,22 +459,3 @@ def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: S
         *(("novel", f"{rank:03}") for rank in range(11)),
         *(("audit", f"{rank:03}") for rank in range(3)),
     ]
-
-
-def test_a_prediction_lists_the_most_probable_labels_and_the_sum_of_the_others(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier, rows: dict[tuple[date, str], Row]
-) -> None:
-    short = {
-        (row["day"], row["path"]): row
-        for row in predict_images(images, image_features, classifier, top_labels=2).collect()
-    }
-    for key, row in rows.items():
-        if row["probabilities"] is None:
-            assert short[key] == row
-            continue
-        first, second, third = sorted(row["probabilities"], key=lambda label: -row["probabilities"][label])
-        shares = row["probabilities"]
-        assert short[key]["probabilities"] == pytest.approx(
-            {first: shares[first], second: shares[second], OTHERS: shares[third]}
-        )
-        assert (short[key]["predicted_label"], short[key]["confidence"]) == (first, shares[first])

@@ -19,7 +19,11 @@ from pyspark.sql import DataFrame, SparkSession
 from assets.daily import drift
 from assets.definitions import build_definitions
 from pipeline.daily import predictions
+from pipeline.daily.difficulty_table import Difficulty, store_difficulties
+from pipeline.drift import image_drift
+from pipeline.drift.clusters import find_clustered
 from pipeline.drift.comparison import (
+    ALARM_AT,
     SCHEMA,
     Comparison,
     describe_check,
@@ -29,7 +33,7 @@ from pipeline.drift.comparison import (
     store_comparisons,
 )
 from pipeline.drift.embedding_space import fit_embedding_space
-from pipeline.drift.image_drift import Reference, compare_images, read_reference
+from pipeline.drift.image_drift import Reference, compare_images, find_neighbourhoods, read_reference
 from pipeline.drift.label_shift import compare_label_counts, count_holdout_predictions
 from pipeline.drift.permutation import Sample, compare_samples, prepare_sample
 from pipeline.images import features, split
@@ -192,7 +196,7 @@ def test_an_untrusted_label_is_not_markdown() -> None:
     assert "](" not in shift.message + describe_check([shift]).tables["days"]
 
 
-NO_DIFFICULTY = (None,) * 5  # columns of predictions
+NO_DIFFICULTY = (None,) * 7  # columns of predictions
 
 
 @pytest.fixture(scope="module")
@@ -232,9 +236,20 @@ def lake(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, DataFrame])
     lake = Lake(root=str(tmp_path_factory.mktemp("lake")))
     for name, frame in tables.items():
         lake.write(name, frame, None if name.startswith("training_") else [CALM, NOVEL, SMALL])
+    write_difficulty(lake, tables, read_reference(join_split(tables["training_features"], tables["training_split"])))
     evaluation = {"confusion": {"hat": {"hat": 30}, "shoes": {"shoes": 60, "hat": 10}}}
     lake.models.write_note(lake.models.folder / "classifier" / "v" / "evaluation.json", json.dumps(evaluation))
     return lake
+
+
+def write_difficulty(lake: Lake, tables: dict[str, DataFrame], reference: Reference, *days: str) -> None:
+    """Writes the comparisons of days as the asset `difficulty` does."""
+    found: dict[date, list[Comparison]] = {}
+    for each in compare_images(days or [CALM, NOVEL, SMALL], tables["image_features"], reference):
+        found.setdefault(each.day, []).append(each)
+    rows = [Difficulty(day, "v", 0, 0, 0, day, comparisons=compared) for day, compared in found.items()]
+    frame = store_difficulties(tables["image_features"].sparkSession, rows)
+    lake.write("difficulty", frame, [str(day) for day in found])
 
 
 Run = Callable[..., dg.ExecuteInProcessResult]
@@ -279,14 +294,16 @@ def test_every_day_has_a_row_for_its_images_and_one_for_its_labels(
         (CALM, "labels", "v", True),
         (NOVEL, "images", None, True),
         (NOVEL, "labels", "v", True),
+        (NOVEL, "week", None, True),
         (SMALL, "images", None, False),
         (SMALL, "labels", "v", False),
+        (SMALL, "week", None, True),
     ]
-    (novel,) = [each for each in rows if each.examples]
+    (novel,) = [each for each in rows if each.examples and each.comparison == "images"]
     assert str(novel.day) == NOVEL
     assert len(novel.examples) == 12
     assert all(0 < share <= 1 for _, share in novel.examples)
-    assert rows[4] == Comparison(
+    assert rows[5] == Comparison(
         date.fromisoformat(SMALL), "images", "not compared, the day has fewer than 20 images", 3
     )
 
@@ -295,8 +312,8 @@ def test_the_page_of_a_day_has_its_numbers_and_shows_its_examples(
     stored: dict[str, dict[str, dg.MetadataValue]], instance: dg.DagsterInstance
 ) -> None:
     page = {name: value.value for name, value in stored[NOVEL].items()}
-    assert page["alarm_count"] == 2
-    assert page["images_p_value"] <= 0.0075
+    assert page["alarm_count"] == 3
+    assert page["images_p_value"] <= 0.005
     assert page["labels_moved_share"] == 0.6
     assert "| images | 100 |" in page["comparisons"]
     *folders, extension = page["examples"].removesuffix(")").split("/logs/")[1].split("/")
@@ -306,7 +323,7 @@ def test_the_page_of_a_day_has_its_numbers_and_shows_its_examples(
     assert "images_p_value" not in stored[SMALL], "the day is too small"
 
 
-def test_the_check_warns_of_the_novel_day_alone(
+def test_the_check_warns_of_the_novel_day_and_its_weeks_alone(
     judged: dict[str, dg.AssetCheckEvaluation],
 ) -> None:
     found = judged["images_resemble_the_training_set"]
@@ -315,8 +332,8 @@ def test_the_check_warns_of_the_novel_day_alone(
     assert found.description.startswith(f"{NOVEL} the day differs from the training set")
     assert CALM not in found.description
     metadata = {name: value.value for name, value in found.metadata.items()}
-    assert metadata["p_value"] <= metadata["alarm_at"]
-    assert metadata["alarm_count"] == 1
+    assert metadata["p_value"] <= ALARM_AT["images"]
+    assert metadata["alarm_count"] == 3
     assert f"| {SMALL} | 3 |  |  | not compared, the day has fewer than 20 images |" in metadata["days"]
     assert "| the day differs from the training set in some images that resemble each other |" in metadata["days"]
 
@@ -336,6 +353,12 @@ def test_without_a_training_set_and_a_classifier_nothing_is_compared_and_nothing
     lake = Lake(root=str(tmp_path))
     for name in ("images", "image_features", "predictions"):
         lake.write(name, tables[name].where(f"day = '{CALM}'"), [CALM])
+    write_difficulty(
+        lake,
+        tables,
+        read_reference(tables["training_features"].join(tables["training_split"], "image_id").limit(0)),
+        CALM,
+    )
     run(lake, CALM)
     found = {each.check_name: each for each in run(lake).get_asset_check_evaluations()}
     assert all(each.passed for each in found.values())
@@ -402,6 +425,80 @@ def test_a_day_of_another_backbone_is_not_compared(tables: dict[str, DataFrame],
     assert "p_value" not in describe_check([found]).numbers
 
 
+@pytest.fixture(scope="module")
+def week(spark: SparkSession, draw: Draw) -> DataFrame:
+    """Seven days of sixty images, three of them of a kind never seen."""
+    rows = [
+        (date(2026, 11, 1 + day), f"{day:032x}{number:032x}", vector.tolist(), BACKBONE)
+        for day in range(7)
+        for number, vector in enumerate(draw(60, 50 + day, novel=3))
+    ]
+    return spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string")
+
+
+def test_a_new_kind_too_rare_for_a_day_is_detected_within_a_week(
+    week: DataFrame, draw: Draw, train: np.ndarray
+) -> None:
+    aside = draw(150, 9)
+    space = fit_embedding_space(aside, name_kinds(aside), train)
+    reference = Reference(BACKBONE, train, name_kinds(train), space)
+    days = [f"2026-11-{1 + day:02}" for day in range(7)]
+    found = list(compare_images(days, week, reference))
+    assert not any(each.is_alarm for each in found if each.comparison == "images")
+    last = found[-1]
+    assert (last.comparison, last.is_alarm, last.image_count) == ("week", True, 420)
+    novel = [image_id for image_id, _ in last.examples if int(image_id[32:], 16) >= 57]
+    assert len(novel) >= 2, "the examples are images of the day itself"
+    assert all(image_id.startswith(f"{6:032x}") for image_id, _ in last.examples)
+
+
+def test_a_day_without_days_before_it_has_no_week(week: DataFrame, train: np.ndarray) -> None:
+    assert [each.comparison for each in compare_images(["2026-11-01"], week, compare_with(train))] == ["images"]
+
+
+@pytest.fixture(scope="module")
+def clustered_day(spark: SparkSession, draw: Draw) -> DataFrame:
+    """A calm day, and one whose last thirty of 150 images are of a kind never seen."""
+    rows = [
+        (date.fromisoformat(day), f"{day}{number:054x}", vector.tolist(), BACKBONE)
+        for day, vectors in ((CALM, draw(150, 30)), (NOVEL, draw(150, 31, novel=30)))
+        for number, vector in enumerate(vectors)
+    ]
+    return spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string").cache()
+
+
+NEW_IMAGES = set(range(120, 150))
+
+
+def list_clustered(features: DataFrame, tables: dict[str, DataFrame]) -> tuple[set[int], Comparison]:
+    """Numbers of the clustered images, and the comparison of the day that has them."""
+    reference = read_reference(join_split(tables["training_features"], tables["training_split"]))
+    compared = list(compare_images([CALM, NOVEL], features, reference))
+    found = find_clustered(features, find_neighbourhoods(compared, features, reference)).collect()
+    assert {str(row["day"]) for row in found} == {NOVEL}, "the calm day has no cluster"
+    (comparison,) = [each for each in compared if each.cluster_count]
+    return {int(row["image_id"][10:], 16) for row in found}, comparison
+
+
+def test_the_images_of_a_cluster_are_found_and_others_are_not(
+    clustered_day: DataFrame, tables: dict[str, DataFrame]
+) -> None:
+    numbers, comparison = list_clustered(clustered_day, tables)
+    assert len(numbers & NEW_IMAGES) >= 28, "of thirty"
+    assert len(numbers - NEW_IMAGES) <= 5
+    assert comparison.cluster_share == pytest.approx(len(numbers) / comparison.image_count, abs=0.01)
+
+
+def test_images_outside_the_sample_of_a_large_day_belong_to_its_cluster_too(
+    clustered_day: DataFrame, tables: dict[str, DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_drift, "DAY_LIMIT", 110)
+    numbers, comparison = list_clustered(clustered_day, tables)
+    assert comparison.image_count <= 110
+    assert len(numbers & NEW_IMAGES) >= 26
+    assert len(numbers - NEW_IMAGES) <= 8
+
+
 def test_vectors_with_nan_are_left_out(spark: SparkSession, train: np.ndarray) -> None:
     day = date.fromisoformat(CALM)
     rows = [(day, f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
@@ -409,20 +506,3 @@ def test_vectors_with_nan_are_left_out(spark: SparkSession, train: np.ndarray) -
     (found,) = compare_images([CALM], frame, compare_with(train))
     assert found.message == "not compared, the day has fewer than 20 images"
     assert found.image_count == 0
-
-
-def test_thousands_of_labels_are_compared_in_groups() -> None:
-    generator = np.random.default_rng(0)
-    labels, shares = [f"label {number:04}" for number in range(3_000)], generator.dirichlet(np.ones(3_000))
-
-    def draw(count: int, drawn_shares: np.ndarray) -> dict[str, int]:
-        counts = generator.multinomial(count, drawn_shares)
-        return {label: int(count) for label, count in zip(labels, counts, strict=True) if count}
-
-    holdout = draw(12_000, shares)
-    calm = compare_label_counts(CALM, draw(10_000, shares), holdout)
-    assert not calm.is_alarm
-    assert calm.p_value is not None
-    moved = shares.copy()
-    moved[:600] *= 3
-    assert compare_label_counts(CALM, draw(10_000, moved / moved.sum()), holdout).is_alarm

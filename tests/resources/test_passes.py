@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import dagster as dg
 import pytest
 
-from assets.daily.partitions import tag_days
+from resources.instance.day_tags import tag_days
 from resources.instance.executor import run_executor
 from resources.instance.passes import name_bad_days
 

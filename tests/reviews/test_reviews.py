@@ -63,7 +63,7 @@ def queue(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
 
 
-NO_DIFFICULTY = (None,) * 5  # columns of predictions
+NO_DIFFICULTY = (None,) * 7  # columns of predictions
 
 
 @pytest.fixture(scope="module")
