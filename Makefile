@@ -4,6 +4,13 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 PORT ?= 3000
 READ_ONLY_PORT ?= 3001
+REVIEW_PORT ?= 3002
+DAYS ?=
+FORMAT ?=
+OUT ?=
+FILE ?=
+REVIEWER ?=
+HOST_NAME ?=
 PREFIX ?=
 LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
 # After `make … &` the shell has SIGINT ignored, and then Dagster would ignore every signal.
@@ -15,7 +22,7 @@ export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup heic demo dev ui-read-only explain forget bench test test-all test-faults test-ui check docs-configuration format lock
+.PHONY: help setup heic demo dev ui-read-only explain forget similar review review-export review-import bench test test-all test-faults test-ui check docs-configuration format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -59,6 +66,18 @@ explain: setup ## explain the prediction of an image: make explain IMAGE=<path o
 forget: setup ## show what is stored about an image, and erase it: make forget IMAGE=<path or image_id> [YES=1]
 	@$(BIN)/python -m assets.commands.forget $(if $(YES),--yes) $(if $(IMAGE),-- "$$IMAGE",--help)
 
+similar: setup ## find the images most like one: make similar IMAGE=<path or image_id> [DAYS=<day>,<day>]
+	@$(BIN)/python -m assets.commands.similar $(if $(DAYS),--days "$(DAYS)") $(if $(IMAGE),-- "$$IMAGE",--help)
+
+review: setup ## label the images of the review queues on http://127.0.0.1:3002: make review [DAYS=<day>,<day>] [READ_ONLY=1]
+	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/python -m assets.commands.review --port $(REVIEW_PORT) --prefix "$(PREFIX)" --days "$(DAYS)" $(if $(READ_ONLY),--read-only) $(foreach name,$(HOST_NAME),--host-name $(name))
+
+review-export: setup ## export the queue: make review-export FORMAT=fiftyone|label-studio OUT=<new folder> [DAYS=<day>,<day>]
+	@$(BIN)/python -m assets.commands.exchange --format "$(FORMAT)" --out "$(OUT)" --days "$(DAYS)"
+
+review-import: setup ## import answers from FiftyOne or Label Studio: make review-import FILE=<json> [REVIEWER=<name>]
+	@$(BIN)/python -m assets.commands.exchange --import "$(FILE)" --reviewer "$(REVIEWER)"
+
 bench: setup .venv-bench/installed ## run the benchmarks, for hours: make bench BENCH="--help" lists the options
 	@$(BIN)/python -m benchmarks $(BENCH)
 	@$(BIN)/python -m benchmarks.tables
@@ -82,8 +101,14 @@ test-all: setup .venv-bench/installed .heic/installed ## all tests but the fault
 test-faults: setup .node/installed ## inject real faults: signals, full disks, a cluster, object stores (docs/reliability.md)
 	@$(BIN)/python -m pytest -m faults $(TWO_AT_A_TIME)
 
-test-ui: setup ## drive a live Dagster with a browser, screenshots in screenshots/; needs Chromium
+test-ui: setup .node/ui/installed ## drive Dagster and the review page with a browser, screenshots in screenshots/; needs Chromium and npm
 	@$(BIN)/python -m pytest -m ui
+
+.node/ui/installed: tests/ui/package-lock.json
+	@command -v npm > /dev/null || { echo "make test-ui needs npm for the rules of accessibility: install Node.js 22 or newer"; exit 1; }
+	@mkdir -p .node/ui && cp tests/ui/package.json tests/ui/package-lock.json .node/ui/
+	@npm ci --prefix .node/ui --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
 
 .node/installed: tests/faults/package-lock.json
 	@command -v npm > /dev/null || { echo "make test-faults needs npm for the Azure emulator: install Node.js 22 or newer"; exit 1; }

@@ -89,6 +89,10 @@ class Settings(BaseSettings):
     notify_format: NotifyFormat = _setting("auto", "Shape of the messages for a webhook; `auto`: by its host.")
     ui_url: Url = _setting("http://127.0.0.1:3000", "Address of Dagster's UI, for the links in messages.")
     review_days: Days = _setting(7, "Days until an alert that a review queue has no answer; 0: never.")
+    review_url: Url = _setting("http://127.0.0.1:3002", "Address of the page of `make review`, for the links to it.")
+    review_token: SecretStr = _setting(
+        SecretStr(""), "Token of the page of `make review`; empty: a new one at each start."
+    )
     spark_master: str = _setting("local[*]", "Spark master: `local[*]`, `spark://host:7077`, or `sc://host` (Connect).")
     accuracy_floor: Share = _setting(0.8, "Minimum accuracy of a candidate on the holdout.")
     recall_floor: Share = _setting(0.5, "Minimum recall of every class on the holdout.")

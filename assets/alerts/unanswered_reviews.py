@@ -5,6 +5,7 @@ from typing import Final
 
 import dagster as dg
 
+from pipeline.reviews.answer_files import read_answers, tabulate
 from pipeline.reviews.filled_forms import NO_FORMS, read_forms
 from resources.instance.alerts import Alerts
 from resources.landing import LandingZone
@@ -26,7 +27,8 @@ def report_unanswered_reviews(
     made = list_forms(context.instance, now - patience - LOOK_BACK)
     overdue = {day: form for day, form in made.items() if form[0] <= now - patience}
     folder = landing_zone.review_folder() if overdue else None
-    answered = set((read_forms(folder) if folder else NO_FORMS).days)
+    forms = read_forms(folder) if folder else NO_FORMS
+    answered = set(forms.with_more(tabulate(read_answers(settings.lake).standing())).days) if overdue else set()
     unanswered = {day: form for day, form in overdue.items() if day not in answered}
     for day, (moment, count) in unanswered.items():
         Alerts(context.instance, settings).post(
@@ -36,7 +38,7 @@ def report_unanswered_reviews(
             what=f"{count} images have waited for a label since {moment:%Y-%m-%d}",
             when=now,
             day=day,
-            cure=f"Fill in the form and put it into {landing_zone.landing}/reviews; docs/reviews.md explains it",
+            cure=f"Run make review, or put a filled form into {landing_zone.landing}/reviews (docs/reviews.md)",
             page=f"assets/review_form?view=partitions&partition={day}",
         )
     return dg.SkipReason(f"{len(unanswered)} queues are unanswered after {settings.review_days} days")

@@ -34,14 +34,17 @@ def review_queue(
 
 
 @daily_asset(kinds={"csv"})
-def review_form(context: dg.AssetExecutionContext, review_queue: DataFrame, lake: Lake) -> None:
+def review_form(
+    context: dg.AssetExecutionContext, review_queue: DataFrame, lake: Lake, settings: dg.ResourceParam[Settings]
+) -> None:
     """The day's queue as a CSV file in the lake. Fill in its last column and put it into reviews/, next to days/.
 
-    Running the day again replaces this form, but never a filled one.
+    The page of `make review` needs no form. Running the day again replaces this form, but never a filled one.
     """
     for day, form in make_forms(review_queue, context.partition_keys).items():
         metadata = {
             "form": dg.MetadataValue.path(lake.write_form(day, form.text)),
+            "page": dg.MetadataValue.url(f"{settings.review_url}/?day={day}"),  # while make review runs
             "dagster/partition_row_count": form.row_count,
             "left_out_count": form.left_out_count,
         }

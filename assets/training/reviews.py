@@ -1,4 +1,4 @@
-"""Human answers to review forms, and the production accuracy."""
+"""Human answers from the page and from forms, and the production accuracy."""
 
 import dagster as dg
 from pyspark.sql import DataFrame
@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pipeline.daily import predictions
 from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews import review_queue
+from pipeline.reviews.answer_files import read_answers, tabulate
 from pipeline.reviews.filled_forms import NO_FORMS, read_forms
 from pipeline.reviews.reviews import describe_reviews, list_problems, match_answers
 from pipeline.storage.schema import parse_schema
@@ -16,18 +17,19 @@ from resources.spark.session import POOL, SparkResource
 
 @dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
 def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: Lake, spark: SparkResource) -> Table:
-    """Human answers to review forms, one row per image and day, and the production accuracy.
+    """Human answers, one row per image and day, and the production accuracy.
 
-    Filled forms are read from reviews/ in the landing zone and joined with stored predictions and review_queue. These
-    are not declared as sources, because they depend on the training in turn.
+    They come from the page of `make review` and from filled forms in reviews/ in the landing zone, and are joined with
+    stored predictions and review_queue. These are not declared as sources, because they depend on the training in turn.
     """
     session, folder = spark.spark_session, landing_zone.review_folder()
     queue = lake.read_known(session, "review_queue", parse_schema(review_queue.SCHEMA), None).frame
     forms = read_forms(folder) if folder else NO_FORMS
     for path in forms.ignored:
         context.log.warning(f"{path!r} in {folder} was ignored: it is not a .csv file")
-    predicted = lake.read_known(session, "predictions", parse_schema(predictions.SCHEMA), forms.days).frame
-    return Table(match_answers(forms.answers, predicted, queue), describe_whole(describe_reviews(queue)))
+    answers = forms.with_more(tabulate(read_answers(lake.root).standing()))
+    predicted = lake.read_known(session, "predictions", parse_schema(predictions.SCHEMA), answers.days).frame
+    return Table(match_answers(answers.answers, predicted, queue), describe_whole(describe_reviews(queue)))
 
 
 @dg.asset_check(pool=POOL, asset="reviews")

@@ -6,7 +6,10 @@ from pyspark.sql import DataFrame
 
 from pipeline.images.split import split_images
 from pipeline.reports.report import Table, describe_whole
+from pipeline.reviews.reviews import SCHEMA as REVIEWS_SCHEMA
+from pipeline.reviews.settled_labels import find_settled
 from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
+from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.spark.session import POOL
@@ -31,11 +34,12 @@ def training_split(
     """Label, leakage group and split of every distinct labelled image.
 
     An image keeps its split when others arrive, and a leakage group never lies in both: where it would, its train
-    images are left out. Equal images filed under two labels lose their label, since one of the two is wrong.
+    images are left out. Equal images filed under two labels lose their label, since one of the two is wrong. A label
+    that a person settled on the page of `make review` replaces that of the file.
     """
     former = None if config.split_anew else lake.find(training_images.sparkSession, "training_split")
     members = group_images(near_duplicates, training_images)
     groups = split_groups(training_images, members, former.frame if former else None)
+    settled = find_settled(lake.read_known(training_images.sparkSession, "reviews", parse_schema(REVIEWS_SCHEMA), None))
     describe = describe_whole(describe_groups(training_images, settings.limits))
-    describe = describe_whole(describe_groups(training_images, settings.limits))
-    return Table(split_images(training_images, groups), describe)
+    return Table(split_images(training_images, groups, settled), describe)

@@ -14,7 +14,7 @@ SPLIT_FOLDERS: Final = {"train": TRAIN, "validation": HOLDOUT, "test": HOLDOUT, 
 HOLDOUT_PERCENT: Final = 20
 SCHEMA: Final = """
     image_id string comment 'SHA-256 of the bytes, from training_images.image_id',
-    label string comment 'from training_images.label; null where equal images have different labels',
+    label string comment 'from training_images.label or reviews.label; null if left out or equal images differ in it',
     group string comment 'smallest image_id in it, from near_duplicates.near_duplicate_id or training_images.group',
     split string comment 'split of the leakage group, from training_images.split_said; null where it is left out',
     split_alone string comment 'split without groups, from training_images.split; holdout if equal images are in both'
@@ -27,7 +27,9 @@ def split_by_digest(image_id: Column) -> Column:
     return F.when(share < HOLDOUT_PERCENT, HOLDOUT).otherwise(TRAIN)
 
 
-def split_images(training_images: DataFrame, groups: DataFrame | None = None) -> DataFrame:
+def split_images(
+    training_images: DataFrame, groups: DataFrame | None = None, settled: DataFrame | None = None
+) -> DataFrame:
     """Gives every distinct image one label and one split, in the columns of `SCHEMA`.
 
     Equal images with different labels get none, since one of the labels is wrong. Equal images of both splits go to the
@@ -36,10 +38,15 @@ def split_images(training_images: DataFrame, groups: DataFrame | None = None) ->
     Args:
         training_images: with `image_id`, `label` and `split`.
         groups: result of `leakage_groups.split_groups`; None if every image is its own group.
+        settled: `image_id` and `settled_label` of images whose label a person settled; null drops the image.
     """
     label = F.when(F.count_distinct("label") == 1, F.min("label")).alias("label")
     known = training_images.where(F.col("image_id").isNotNull())
     images = known.groupBy("image_id").agg(label, F.min("split").alias("split_alone"))
+    if settled is not None:
+        is_settled = F.broadcast(settled.withColumn("is_settled", F.lit(True)))
+        label = F.when(F.col("is_settled"), F.col("settled_label")).otherwise(F.col("label"))
+        images = images.join(is_settled, "image_id", "left").withColumn("label", label)
     if groups is None:
         split = images.withColumns({"split": F.col("split_alone"), "group": F.col("image_id")})
     else:

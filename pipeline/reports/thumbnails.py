@@ -1,7 +1,7 @@
 """Thumbnails of chosen images, drawn by the workers; the driver never holds the bytes of an image."""
 
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -37,7 +37,7 @@ def draw_thumbnails(
 
     def draw(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in decode(batches):
-            thumbnails = pa.array([_draw(row, side) for row in batch.to_pylist()], pa.binary())
+            thumbnails = pa.array([draw_jpeg(row, side) for row in batch.to_pylist()], pa.binary())
             yield pa.RecordBatch.from_arrays([batch["image_id"], thumbnails], ["image_id", "thumbnail"])
 
     drawn = select_images(images, image_ids).mapInArrow(draw, "image_id string, thumbnail binary").collect()
@@ -62,8 +62,8 @@ def select_images(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
     return with_bytes.join(F.broadcast(wanted), "image_id", "left_semi")
 
 
-def _draw(row: dict[str, Any], side: int) -> bytes:
-    """Crops the padding of a letterboxed image and returns a JPEG."""
+def draw_jpeg(row: Mapping[str, Any], side: int) -> bytes:
+    """Crops the padding of a letterboxed image, a row of `pixels`, `width` and `height`; returns a JPEG."""
     width, height = fit(row["width"], row["height"], side)
     left, top = (side - width) // 2, (side - height) // 2
     file = io.BytesIO()

@@ -5,7 +5,7 @@ An unreadable file is an error, never an empty form.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from pipeline.images.places import clean_label
 from pipeline.images.sidecar_files import is_sidecar
+from pipeline.reviews.answers import MAX_LABEL
 from pipeline.reviews.review_form import unguard
 from pipeline.storage.files import list_files, open_folder
 from pipeline.storage.text_tables import TextTableError, read_text_table, strip_cell
@@ -22,11 +23,13 @@ COLUMNS: Final = pa.schema(
     {
         "file": pa.string(),
         "line": pa.int64(),
-        "days": pa.list_(pa.date32()),  # every reading of the date, which a spreadsheet may have reformatted
+        "days": pa.list_(pa.date32()),  # every reading of the date, which a spreadsheet may have reformatted; or null
         "image_id": pa.string(),
         "label": pa.string(),
         "form_label": pa.string(),
         "form_classifier": pa.string(),
+        "reviewer": pa.string(),  # null in a form
+        "answered_at": pa.timestamp("us", tz="UTC"),  # null in a form
     }
 )
 """Columns of an answered line."""
@@ -34,7 +37,6 @@ COLUMNS: Final = pa.schema(
 REQUIRED: Final = ("day", "image_id", "label")
 OPTIONAL: Final = ("predicted_label", "classifier")
 MAX_BYTES: Final = 8 * 2**20  # of a form; one of `FORM_ROWS` images has about half a megabyte
-MAX_LABEL: Final = 200  # characters
 DAY_PATTERNS: Final = (
     *("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y"),
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y"),
@@ -56,7 +58,11 @@ class FilledForms:
     @property
     def days(self) -> list[str]:
         """Every day that an answer may refer to, sorted."""
-        return sorted({str(day) for days in self.answers["days"].to_pylist() for day in days})
+        return sorted({str(day) for days in self.answers["days"].to_pylist() for day in days if day})
+
+    def with_more(self, answers: pa.Table) -> "FilledForms":
+        """Adds answers from elsewhere, in `COLUMNS`."""
+        return replace(self, answers=pa.concat_tables([self.answers, answers]))
 
 
 NO_FORMS: Final = FilledForms(COLUMNS.empty_table(), 0, [])

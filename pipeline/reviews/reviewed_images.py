@@ -17,7 +17,7 @@ from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
 from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.labels import SCHEMA
 from pipeline.images.split import split_by_digest
-from pipeline.reviews.reviews import NONE
+from pipeline.reviews.answers import NONE
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
@@ -32,7 +32,9 @@ def list_reviewed(reviews: StoredRows) -> pa.Table:
     """
     if not reviews.files:
         return LABELS.empty_table()
-    used = reviews.frame.where(F.col("problem").isNull() & F.col("label").isNotNull() & (F.col("label") != NONE))
+    used = reviews.frame.where("problem is null and day is not null and label is not null").where(
+        F.col("label") != NONE
+    )
     first = [F.min_by(name, "day").alias(name) for name in ("label", "origin")]
     table = used.groupBy("image_id").agg(F.min("day").alias("day"), *first).toArrow()
     return table.select(LABELS.names).cast(LABELS)

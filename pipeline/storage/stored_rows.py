@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -77,16 +78,9 @@ class StoredRows:
             keep: maps about `LOOKUP_ROWS` rows of these columns to a mask of the wanted ones.
             among: numbers of the rows to consider in a file, sorted, by its path; all rows of other files.
         """
-        among = among or {}
         types = to_arrow_schema(self.schema, timezone="UTC")
-        places = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
-        schema = pa.schema([*(types.field(name) for name in columns), *(pa.field(*place) for place in places)])
-        found = [schema.empty_table()]
-        files_to_read = [file for file in self.files if len(among.get(file.path, _ALL))]
-        for files in group_files(files_to_read, LOOKUP_ROWS):
-            rows = pa.concat_tables(_read_places(self.folder, file, columns, among.get(file.path)) for file in files)
-            found.append(rows.filter(keep(rows)).cast(schema))
-        return pa.concat_tables(found)
+        fields = [types.field(name) for name in columns]
+        return locate_rows(self.folder, self.files, fields, keep, among or {})
 
     def _frame_without_connector(self) -> DataFrame:
         """All rows, read by Python workers, which always read all columns."""
@@ -104,6 +98,23 @@ class StoredRows:
 
         files = self.spark.createDataFrame(pa.table(listed)).repartitionById(max(tasks) + 1, "task")
         return select_columns(files.mapInArrow(read, self.schema), self.schema)
+
+
+def locate_rows(
+    folder: str,
+    files: Sequence[StoredFile],
+    columns: Sequence[pa.Field],
+    keep: Callable[[pa.Table], pa.ChunkedArray],
+    among: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> pa.Table:
+    """Finds rows of files below a folder, without Spark; arguments and result as of `StoredRows.locate`."""
+    places = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
+    schema = pa.schema([*columns, *(pa.field(*place) for place in places)])
+    names, found = [field.name for field in columns], [schema.empty_table()]
+    for together in group_files([file for file in files if len(among.get(file.path, _ALL))], LOOKUP_ROWS):
+        rows = pa.concat_tables(_read_places(folder, file, names, among.get(file.path)) for file in together)
+        found.append(rows.filter(keep(rows)).cast(schema))
+    return pa.concat_tables(found)
 
 
 def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> DataFrame:

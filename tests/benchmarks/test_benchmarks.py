@@ -34,6 +34,7 @@ ALONE = {
     "planted",
     "promise",
     "quality",
+    "similar",
 }
 
 
@@ -170,3 +171,9 @@ def test_every_mutated_file_has_a_row(photos: Path, tiny_backbone: Backbone) -> 
 
 def test_neighbours_are_timed() -> None:
     assert "CPU-seconds grow with" in run("neighbours", 200, 400)
+
+
+def test_similar_images_are_found_and_timed() -> None:
+    output = run("similar", "--count", 2500, "--dimension", 16, "--queries", 2)
+    assert "recall 1.0000" in output
+    assert "peak memory" in output

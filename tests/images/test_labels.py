@@ -326,7 +326,7 @@ def test_an_unusable_pattern_is_an_error_with_the_cure(tmp_path: Path, pattern: 
 # Identical images
 
 
-def test_identical_images_have_at_most_one_label_and_one_split(spark: SparkSession) -> None:
+def test_identical_images_have_at_most_one_label_and_one_split_unless_a_person_settles_it(spark: SparkSession) -> None:
     training_images = spark.createDataFrame(
         [
             ("agreed", "cat", TRAIN),
@@ -352,6 +352,17 @@ def test_identical_images_have_at_most_one_label_and_one_split(spark: SparkSessi
         "both splits": ("dog", HOLDOUT),
         "alone": ("dog", HOLDOUT),
     }
+    settled = [("agreed", "dog"), ("contradicted", "cat"), ("alone", None), ("elsewhere", "cat")]
+    frame = spark.createDataFrame(settled, "image_id string, settled_label string")
+    again = split_images(training_images, settled=frame)
+    assert again.schema == split.schema
+    assert {row["image_id"]: (row["label"], row["split"]) for row in again.collect()} == {
+        "agreed": ("dog", TRAIN),
+        "contradicted": ("cat", TRAIN),
+        "both splits": ("dog", HOLDOUT),
+        "alone": (None, HOLDOUT),
+        "without features": ("dog", TRAIN),
+    }, "a label that a person settled replaces that of the files, and null drops the image"
     assert labelled.count() == 4
     assert labelled.columns == [*features.columns, "label", "group", "split", "split_alone"]
     expected = StructType.fromDDL(SPLIT_SCHEMA)

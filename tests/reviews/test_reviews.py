@@ -1,6 +1,6 @@
 """Reviews join answers with stored predictions, and estimate the accuracy from the audit alone."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
@@ -8,10 +8,10 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from pipeline.daily import predictions
 from pipeline.reviews import review_queue
+from pipeline.reviews.answers import BAD_IMAGE, CANNOT_TELL, NONE
 from pipeline.reviews.filled_forms import COLUMNS, NO_FORMS
 from pipeline.reviews.reviews import (
     CONTRADICTORY,
-    NONE,
     SCHEMA,
     UNKNOWN,
     describe_reviews,
@@ -21,6 +21,7 @@ from pipeline.reviews.reviews import (
 from pipeline.storage.schema import parse_schema
 
 MONDAY, APRIL, MARCH = date(2026, 11, 16), date(2026, 4, 3), date(2026, 3, 4)
+NOON, EVENING = (datetime(2026, 11, 30, hour, tzinfo=UTC) for hour in (12, 18))
 
 
 def answer(image: str, label: str, file: str = "a.csv", **changes: object) -> dict:
@@ -42,6 +43,13 @@ ANSWERS = [
     answer("i", "red", "b.csv"),
     answer("i", "red", "a.csv"),
     answer("j", "red"),
+    answer("k", CANNOT_TELL),
+    answer("k", "red", "page", reviewer="anna"),
+    answer("l", CANNOT_TELL),
+    answer("m", BAD_IMAGE),
+    answer("o", "red", "page", reviewer="anna", days=[None]),
+    answer("p", "red", "page", reviewer="anna", answered_at=NOON),
+    answer("p", "blue", "page", reviewer="ben", line=1001, answered_at=EVENING),
 ]
 
 
@@ -68,7 +76,7 @@ NO_DIFFICULTY = (None,) * 7  # columns of predictions
 
 @pytest.fixture(scope="module")
 def matched(spark: SparkSession, queue: DataFrame) -> DataFrame:
-    known = [(MONDAY, image) for image in "abcdehij"] + [(APRIL, "e"), (APRIL, "g")]
+    known = [(MONDAY, image) for image in "abcdehijklmp"] + [(APRIL, "e"), (APRIL, "g")]
     rows = [
         (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone", [], *NO_DIFFICULTY)
         for day, image in known
@@ -84,7 +92,7 @@ def rows(matched: DataFrame) -> dict[tuple[date, str], Row]:
 
 
 def test_every_answered_image_and_day_is_one_row(matched: DataFrame, rows: dict[tuple[date, str], Row]) -> None:
-    assert rows.keys() == {(MONDAY, image) for image in "abcdefhij"} | {(APRIL, "e"), (APRIL, "g")}
+    assert rows.keys() == {(MONDAY, image) for image in "abcdefhijklmp"} | {(APRIL, "e"), (APRIL, "g"), (None, "o")}
     assert matched.count() == len(rows)
     assert matched.schema == parse_schema(SCHEMA)
 
@@ -123,6 +131,31 @@ def test_equal_answers_in_two_files_are_one(rows: dict[tuple[date, str], Row]) -
     assert (row["label"], row["problem"], row["origin"]) == ("red", None, "a.csv")
 
 
+def test_who_cannot_tell_contradicts_nobody_and_leaves_no_label(rows: dict[tuple[date, str], Row]) -> None:
+    assert (rows[MONDAY, "k"]["label"], rows[MONDAY, "k"]["problem"]) == ("red", None)
+    assert (rows[MONDAY, "l"]["label"], rows[MONDAY, "l"]["problem"]) == (None, "cannot tell")
+
+
+def test_a_bad_image_is_neither_used_nor_counted_nor_a_warning(
+    matched: DataFrame, rows: dict[tuple[date, str], Row]
+) -> None:
+    assert (rows[MONDAY, "m"]["label"], rows[MONDAY, "m"]["problem"]) == (None, "bad image")
+    assert not any("bad image" in problem for problem in list_problems(matched))
+
+
+def test_an_answer_about_a_labelled_image_has_no_day_and_is_used(rows: dict[tuple[date | None, str], Row]) -> None:
+    assert (rows[None, "o"]["label"], rows[None, "o"]["problem"], rows[None, "o"]["reviewer"]) == ("red", None, "anna")
+
+
+def test_a_disagreement_says_who_said_what_and_when(rows: dict[tuple[date, str], Row]) -> None:
+    row = rows[MONDAY, "p"]
+    assert (row["problem"], row["label"], row["reviewer"]) == (CONTRADICTORY, None, "anna, ben")
+    assert row["disagreement"] == "anna: red; ben: blue"
+    assert row["answered_at"].replace(tzinfo=None) == EVENING.replace(tzinfo=None)
+    assert rows[MONDAY, "d"]["disagreement"] == "a.csv: red; b.csv: blue"
+    assert rows[MONDAY, "a"]["disagreement"] is None
+
+
 def test_an_image_without_a_prediction_is_reported_as_unknown(rows: dict[tuple[date, str], Row]) -> None:
     assert (rows[MONDAY, "f"]["problem"], rows[MONDAY, "f"]["path"]) == (UNKNOWN, None)
 
@@ -138,8 +171,8 @@ def test_the_accuracy_is_estimated_from_the_audit_alone(matched: DataFrame, queu
     numbers = {name: report.numbers[name] for name in ("production_accuracy", "audited_count", "response_share")}
     assert numbers == {"production_accuracy": 0.0, "audited_count": 3, "response_share": 3 / 5}
     assert (report.numbers["audited_day_count"], report.numbers["unanswered_day_count"]) == (1, 1)
-    counts = {name: report.numbers[f"{name}_count"] for name in ("answer", "unknown", "contradictory")}
-    assert counts == {"answer": 11, "unknown": 1, "contradictory": 3}
+    counts = {name: report.numbers[f"{name}_count"] for name in ("answer", "unknown", "contradictory", "set_aside")}
+    assert counts == {"answer": 16, "unknown": 1, "contradictory": 4, "set_aside": 2}
     assert report.numbers["production_accuracy_low"] <= 0 < report.numbers["production_accuracy_high"] < 0.6
     assert report.tables["accuracy_by_day"].splitlines()[2].startswith("| 2026-11-16 | 100 | 5 | 3 | 0.0% |")
     versions = {line.split("|")[1].strip() for line in report.tables["accuracy_by_classifier"].splitlines()[2:]}
@@ -148,7 +181,7 @@ def test_the_accuracy_is_estimated_from_the_audit_alone(matched: DataFrame, queu
 
 def test_problems_are_described_with_a_file(matched: DataFrame) -> None:
     contradictory, unknown = list_problems(matched)
-    assert contradictory == f"{CONTRADICTORY}: 3 answers, for example e of 2026-04-03 in 'a.csv'"
+    assert contradictory == f"{CONTRADICTORY}: 4 answers, for example e of 2026-04-03 in 'a.csv'"
     assert unknown == f"{UNKNOWN}: 1 answers, for example f of 2026-11-16 in 'a.csv'"
 
 
