@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import onnx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import MakePhoto
@@ -23,6 +24,7 @@ from pipeline.images.cache_lookup import Sources, find_images
 from pipeline.images.embedding_costs import describe_embedded
 from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, embed_with_cache
 from pipeline.images.features import embed_stored, extract_features
+from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.rows import Appended, LazyRows
 from pipeline.storage.rows import rows_of as lazy_rows
 from pipeline.storage.schema import parse_schema
@@ -30,6 +32,7 @@ from pipeline.storage.stored_rows import StoredRows
 from resources.lake.commits import make_nullable
 from resources.lake.feature_cache import TABLE, CachedFeatures, FeatureCache
 from resources.lake.lake import Lake
+from resources.lake.maintenance import compact_lake
 from resources.settings import Settings
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
@@ -292,6 +295,34 @@ def test_concurrent_runs_of_the_same_images_lose_and_duplicate_no_rows(
     assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 6
     later = serve_only(cache, make_images(*photos), tiny_backbone)
     assert rows_of(later.rows.frame) == rows_of(extract_features(make_images(*photos).frame, tiny_backbone))
+
+
+def test_rows_that_compaction_moves_while_a_run_embeds_are_served_and_embedded_once(
+    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    class CompactedTable(CachedFeatures):
+        """The table is compacted and indexed before a run has looked up its rows, and again once it has added some."""
+
+        def find_rows(self, rows: StoredRows, ids: pa.ChunkedArray) -> RowNumbers:
+            assert compact_lake(self.lake) == []
+            return super().find_rows(rows, ids)
+
+        def append(self, rows: LazyRows) -> Appended:
+            appended = super().append(rows)
+            assert compact_lake(self.lake) == []
+            assert not {*appended.files} & {*self.read().files}
+            return appended
+
+    for photo in photos[:2]:
+        cache.embed(make_images(photo), tiny_backbone)
+    images = make_images(*photos)
+    table = cache.open_table(images.spark, tiny_backbone)
+    compacted = CompactedTable(**{field.name: getattr(table, field.name) for field in fields(table)})
+    embedded = embed_with_cache(images, tiny_backbone, compacted)
+    assert (embedded.hit_count, embedded.miss_count) == (2, 2)
+    assert rows_of(embedded.rows.frame) == rows_of(extract_features(images.frame, tiny_backbone))
+    assert DeltaTable(cache.lake.folder(TABLE)).to_pyarrow_table().num_rows == 4
+    assert rows_of(serve_only(cache, make_images(*photos), tiny_backbone).rows.frame) == rows_of(embedded.rows.frame)
 
 
 def test_a_run_killed_between_writing_and_committing_leaves_the_cache_unchanged(

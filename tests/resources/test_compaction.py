@@ -1,7 +1,9 @@
 """Compaction moves rows to fewer files, and neither a reader nor a writer notices."""
 
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -9,19 +11,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from deltalake import DeltaTable, Schema
+from pyspark.sql import DataFrame, Row, SparkSession
 
-from pipeline.storage.rows import rows_of
+from pipeline.storage.cpu_timer import CpuTimer
+from pipeline.storage.parquet_writer import write_batches
+from pipeline.storage.rows import Appended, rows_of
 from resources.lake import compaction
 from resources.lake.appended_table import AppendedTable
-from resources.lake.commits import LakeError, is_purged, version_of
+from resources.lake.commits import LakeError, append_rows, create_table, is_purged, replace_rows, version_of
 from resources.lake.compaction import compact_table
 from resources.lake.lake import Lake
 from resources.lake.purge import purge_days
 
 DAYS = ("2026-11-20", "2026-11-21")
 COLUMNS = "image_id string, features array<float>, width int, backbone string"
+
+ROUNDS = 25
 
 Interfere = Callable[[Callable[[], object]], None]
 
@@ -244,3 +250,57 @@ def test_tables_without_days_and_no_tables_are_left_alone(lake: Lake, frame: Cal
     assert compact_table(lake.folder("numbers")) == 0
     shutil.rmtree(lake.folder("numbers"))
     assert compact_table(lake.folder("numbers")) == 0
+
+
+def test_readers_and_writers_at_full_speed_lose_and_double_nothing(tmp_path: Path) -> None:
+    """Two writers replace days, one appends, two compact and one reads, at once and without Spark."""
+    schema = pa.schema({"day": pa.date32(), "number": pa.int64()})
+    folder = str(tmp_path / "numbers")
+    create_table(folder, Schema.from_arrow(schema), "day")
+    days = [date(2026, 11, number) for number in (1, 2, 3)]
+
+    def write_files(day: date, number: int) -> list[Row]:
+        rows = pa.table({"day": [day] * 6, "number": range(6 * number, 6 * number + 6)}, schema)
+        parts = [rows.slice(begin, 2).to_batches() for begin in (0, 2, 4)]
+        return [Row(**file) for part in parts for file in write_batches(part, schema, folder, "day", CpuTimer())]
+
+    def replace_days(day: date) -> None:
+        for number in range(ROUNDS):
+            before = version_of(DeltaTable(folder), str(day))
+            replace_rows(folder, write_files(day, number), {str(day): before})
+
+    def append_days() -> None:
+        for number in range(ROUNDS):
+            append_rows(folder, write_files(days[2], number), {"day": str(days[2])}, Appended((), 6, 0.0, {}))
+
+    def compact() -> int:
+        return sum(compact_table(folder) for _ in range(ROUNDS))
+
+    def read() -> None:
+        appended_count = 0
+        while not ended.is_set():
+            rows = DeltaTable(folder).to_pyarrow_table().to_pylist()
+            numbers = {day: sorted(row["number"] for row in rows if row["day"] == day) for day in days}
+            for day in days[:2]:
+                first = numbers[day][0] if numbers[day] else 0
+                assert numbers[day] in ([], list(range(first, first + 6))), "a day of one run"
+            assert numbers[days[2]] == list(range(len(numbers[days[2]])))
+            assert len(numbers[days[2]]) >= appended_count
+            appended_count = len(numbers[days[2]])
+
+    ended = threading.Event()
+    with ThreadPoolExecutor(6) as pool:
+        reader = pool.submit(read)
+        compactions = [pool.submit(compact) for _ in range(2)]
+        writers = [pool.submit(replace_days, day) for day in days[:2]] + [pool.submit(append_days)]
+        for work in writers + compactions:
+            work.result(600)
+        ended.set()
+        reader.result(600)
+    assert sum(work.result() for work in compactions) > 0
+    compact_table(folder)
+    rows = DeltaTable(folder).to_pyarrow_table().to_pylist()
+    assert len(DeltaTable(folder).file_uris()) == 3
+    assert sorted(row["number"] for row in rows if row["day"] == days[2]) == list(range(6 * ROUNDS))
+    last = list(range(6 * ROUNDS - 6, 6 * ROUNDS))
+    assert [sorted(row["number"] for row in rows if row["day"] == day) for day in days[:2]] == [last, last]
