@@ -19,6 +19,7 @@ from pipeline.daily.due_days import DueDays, parse_quiet_days
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.quality import FLAGS, parse_flags
 from pipeline.evaluation.gate_rules import Thresholds
+from pipeline.evaluation.ranked import TOP_LABELS
 from pipeline.reviews.audit import AuditSize
 from resources.notify.receiver import Receiver, parse_receiver
 from resources.setting_types import (
@@ -110,6 +111,9 @@ class Settings(BaseSettings):
     max_rejected_share: Share = _setting(0.05, "Maximum share of rejected files of a day.")
     review_flags: Flags = _setting(
         "", f"Quality flags whose images go to review instead of being answered, of {', '.join(FLAGS)}."
+    )
+    top_labels: Size = _setting(
+        TOP_LABELS, "Labels in `predictions.probabilities`, the most probable ones; `*` has the sum of the others."
     )
     audit_share: Share = _setting(AuditSize.share, "Share of a day's predicted images drawn at random for review.")
     audit_min: Count = _setting(AuditSize.min_count, "Minimum number of images drawn a day.")

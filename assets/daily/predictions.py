@@ -43,8 +43,8 @@ def predictions(
     days = store_difficulties(spark.spark_session, found)
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
-    clustered = difficulties.find_clustered(found)
-    rows = predict_images(images, image_features, classifier, days, settings.review_flag_names, clustered)
+    clustered, flags = difficulties.find_clustered(found), settings.review_flag_names
+    rows = predict_images(images, image_features, classifier, days, flags, clustered, settings.top_labels)
     return Table(rows, describe)
 
 

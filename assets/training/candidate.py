@@ -7,6 +7,7 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 
 from pipeline.embed.backbone import Backbone
+from pipeline.evaluation.ranked import MANY
 from pipeline.images.split import join_split
 from pipeline.reports.report import Report
 from pipeline.storage.stored_rows import StoredRows
@@ -26,7 +27,11 @@ from resources.spark.session import POOL
 class TrainingConfig(dg.Config):
     """Settings of one training."""
 
-    head: HeadName = Field(default="logistic_regression", description="MLlib classifier to fit on the features.")
+    head: HeadName = Field(
+        default="auto",
+        description="MLlib classifier to fit on the features; auto: logistic_regression, or linear_discriminant for"
+        f" more than {MANY} labels.",
+    )
     normalization: Normalization = Field(
         default="l2", description="Normalization of the features: l2, standard (zero mean, unit deviation) or none."
     )

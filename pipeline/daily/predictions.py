@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
+from pipeline.evaluation.ranked import TOP_LABELS
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.markdown import markdown_table
@@ -43,6 +44,7 @@ REVIEW: Final = "review"
 REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"  # the file arrived after the features of its day were made
 SHEET_SIZE: Final = 24  # images on a contact sheet
+SHOWN_LABELS: Final = 100  # most frequent ones on a page
 _PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 
 
@@ -53,6 +55,7 @@ def predict_images(
     difficulties: DataFrame | None = None,
     review_flags: Sequence[str] = (),
     clustered: DataFrame | None = None,
+    top_labels: int = TOP_LABELS,
 ) -> DataFrame:
     """Predicts every file, lazily, in the columns of `SCHEMA`.
 
@@ -64,6 +67,7 @@ def predict_images(
             default all days have those of the classifier.
         review_flags: an image with one of these quality flags is not answered, however confident its prediction.
         clustered: images that are not answered either, in the columns of `clusters.SCHEMA`.
+        top_labels: labels that `probabilities` lists, the most probable ones; the key `*` has the sum of the others.
 
     Raises:
         SparkRuntimeException: when Spark runs it, if the features come from another backbone or decoder.
@@ -71,7 +75,9 @@ def predict_images(
     files = images.select("day", "image_id", "path", "read_error")
     days = F.broadcast(_calibrations(image_features, classifier, difficulties))
     tempered = image_features.join(days.select("day", "temperature"), "day")
-    predicted = predict_at(tempered, classifier, F.col("temperature")).select("day", "image_id", *_PREDICTED)
+    predicted = predict_at(tempered, classifier, F.col("temperature"), top_labels).select(
+        "day", "image_id", *_PREDICTED
+    )
     flags = F.col("quality_flags") if "quality_flags" in image_features.columns else F.lit(None)
     decoded = image_features.select(
         "day", "image_id", F.col("error").alias("decode_error"), flags.cast("array<string>").alias("quality_flags")
@@ -177,7 +183,8 @@ def _report(summary: Row, outcomes: Sequence[Row], labels: Sequence[Row], tiles:
         numbers["mean_confidence"] = summary["mean_confidence"]
         if summary["expected_precision"] is not None:
             numbers["expected_precision"] = summary["expected_precision"]
-    table = markdown_table(["predicted label", "files"], [[row["predicted_label"], row["count"]] for row in labels])
+    shown = [[row["predicted_label"], row["count"]] for row in labels[:SHOWN_LABELS]]
+    table = markdown_table(["predicted label", "files"], shown)
     return Report(
         numbers,
         texts={"classifier": summary["classifier"], "promise": _describe_promise(summary, numbers.get("coverage", 0))},

@@ -17,6 +17,7 @@ from pipeline.reports.markdown import escape_markdown
 
 PERMUTATION_COUNT: Final = 9_999
 SEED: Final = 20260101
+MAX_LABELS: Final = 200  # cells of the test; of more labels, the rare ones are pooled
 
 
 def compare_labels(
@@ -89,9 +90,28 @@ def compare_label_counts(
     grown = int((shares - expected_shares).argmax())
     share, usual = f"{shares[grown]:.0%} of the predictions", f"{expected_shares[grown]:.0%} on the holdout"
     summary = f"{escape_markdown(labels[grown])} is {share}, {usual}"
-    p_value, moved_share = _compute_p_value(found, before, seed), float(np.abs(shares - expected_shares).sum() / 2)
+    found, before = _pool(found, before)
+    p_value, moved_share = _compute_p_value(found, before, seed), _measure_moved(found / count, before / before_count)
     is_alarm = p_value <= ALARM_AT[LABELS] and moved_share >= MIN_MOVED_SHARE
     return Comparison(when, LABELS, summary, count, classifier, p_value, moved_share=moved_share, is_alarm=is_alarm)
+
+
+def _measure_moved(shares: np.ndarray, expected_shares: np.ndarray) -> float:
+    return float(np.abs(shares - expected_shares).sum() / 2)
+
+
+def _pool(found: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of more than `MAX_LABELS` labels, keeps half as many of the most frequent, and deals the others to groups.
+
+    Rare labels say nothing one by one, and the permutations of 5,000 labels would take 400 MB.
+    """
+    if len(found) <= MAX_LABELS:
+        return found, before
+    falling = np.argsort(-(found + before), kind="stable")
+    groups = np.empty(len(found), np.int64)
+    groups[falling] = np.minimum(np.arange(len(found)), MAX_LABELS // 2 + np.arange(len(found)) % (MAX_LABELS // 2))
+    pooled, pooled_before = (np.bincount(groups, each, MAX_LABELS).astype(np.int64) for each in (found, before))
+    return pooled, pooled_before
 
 
 def _compute_p_value(found: np.ndarray, before: np.ndarray, seed: int) -> float:

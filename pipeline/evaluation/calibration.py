@@ -17,6 +17,7 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
 TEMPERATURES: Final = (0.05, 20.0)  # search range; if every prediction is correct, the likelihood has no maximum
 THRESHOLD_COUNT: Final = 50  # thresholds to try
+SAMPLED: Final = 20_000  # images that the searches read, of more than `MANY` classes
 STEP_COUNT: Final = 60  # steps of a search; each golden-section step leaves 0.62 of the range
 MIN_PROBABILITY: Final = 1e-12  # lower bound in the search; it bounds the loss of one image
 ROUNDING: Final = 1e-9  # of sums of weights
@@ -67,10 +68,12 @@ def calibrate(
         return replace(UNCALIBRATED, threshold=None, target_precision=target_precision)
     each = np.ones(len(predictions)) if weights is None else weights
     total, is_right = each.sum(), predictions.is_right
-    fitted = fit_temperature(predictions.probabilities, predictions.label_index, each)
+    sample = slice(None) if predictions.sizes is None else slice(None, None, 1 + len(predictions) // SAMPLED)
+    probabilities, label_index = predictions.probabilities[sample], predictions.label_index[sample]
+    fitted = fit_temperature(probabilities, label_index, each[sample], predictions.sizes)
     max_confidence = (each[is_right].sum() + 1) / (total + 2)
-    temperature = dampen(predictions.probabilities, fitted, max_confidence, each)
-    confidence = soften(predictions.probabilities, temperature).max(axis=1)
+    temperature = dampen(probabilities, fitted, max_confidence, each[sample], predictions.sizes)
+    confidence = soften(predictions.probabilities, temperature, predictions.sizes).max(axis=1)
     threshold = choose_threshold(confidence, is_right, target_precision, each, reserve)
     is_accepted = confidence >= threshold if threshold is not None else np.zeros(len(predictions), bool)
     accepted = each[is_accepted].sum()
@@ -106,13 +109,19 @@ def keep_promise(calibration: Calibration, predictions: LabelledPredictions) -> 
     return replace(calibration, threshold=threshold, expected_precision=expected, coverage=float(kept.mean()))
 
 
-def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray, weights: np.ndarray | None = None) -> float:
+def fit_temperature(
+    probabilities: np.ndarray,
+    label_index: np.ndarray,
+    weights: np.ndarray | None = None,
+    sizes: np.ndarray | None = None,
+) -> float:
     """Finds the temperature with the lowest negative log-likelihood (Guo et al. 2017, arXiv:1706.04599).
 
     Args:
         probabilities: float64 `[n, k]`.
         label_index: int `[n]`; images with -1, whose label is not a class, are ignored.
         weights: weight of each image, float64 `[n]`; by default all count the same.
+        sizes: number of classes that each column stands for, float64 `[k]`; by default one each.
     """
     is_known = label_index >= 0
     logits, places = np.log(np.maximum(probabilities[is_known], MIN_PROBABILITY)), label_index[is_known]
@@ -123,7 +132,7 @@ def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray, weights:
     def cost(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
         scaled -= scaled.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(places)), places]
+        losses = np.log(_sum_columns(np.exp(scaled), sizes)) - scaled[np.arange(len(places)), places]
         return float(np.average(losses, weights=known_weights))
 
     low, high = np.log(TEMPERATURES)
@@ -135,7 +144,11 @@ def fit_temperature(probabilities: np.ndarray, label_index: np.ndarray, weights:
 
 
 def dampen(
-    probabilities: np.ndarray, temperature: float, max_confidence: float, weights: np.ndarray | None = None
+    probabilities: np.ndarray,
+    temperature: float,
+    max_confidence: float,
+    weights: np.ndarray | None = None,
+    sizes: np.ndarray | None = None,
 ) -> float:
     """Raises the temperature until the mean confidence is at most `max_confidence`.
 
@@ -144,7 +157,7 @@ def dampen(
     """
 
     def is_enough(log_temperature: float) -> bool:
-        confidence = soften(probabilities, float(np.exp(log_temperature))).max(axis=1)
+        confidence = soften(probabilities, float(np.exp(log_temperature)), sizes).max(axis=1)
         return bool(np.average(confidence, weights=weights) <= max_confidence)
 
     low, high = np.log(temperature), np.log(TEMPERATURES[1])
@@ -185,15 +198,22 @@ def choose_threshold(
     return float(thresholds[kept][-1]) if kept.any() else None
 
 
-def soften(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Rescales probabilities by a temperature: softmax(log p / T), float64 `[n, k]`."""
+def soften(probabilities: np.ndarray, temperature: float | np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
+    """Rescales probabilities by a temperature: softmax(log p / T), float64 `[n, k]`; `sizes`: `fit_temperature`.
+
+    The temperature is one for all images, or float64 `[n, 1]`.
+    """
     powers = np.maximum(probabilities, TINY) ** (1 / temperature)
-    return powers / powers.sum(axis=1, keepdims=True)
+    return powers / _sum_columns(powers, sizes)[:, None]
+
+
+def _sum_columns(powers: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
+    return np.asarray(powers.sum(axis=1) if sizes is None else powers @ sizes)
 
 
 def soften_predictions(predictions: LabelledPredictions, temperature: float) -> LabelledPredictions:
     """Rescales the probabilities of predictions by a temperature."""
-    return replace(predictions, probabilities=soften(predictions.probabilities, temperature))
+    return replace(predictions, probabilities=soften(predictions.probabilities, temperature, predictions.sizes))
 
 
 def soften_column(probabilities: Column, temperature: float | Column) -> Column:

@@ -18,6 +18,7 @@ MIN_CLASS_IMAGES: Final = 10  # images of a class below which its recall is not 
 MIN_HOLDOUT_IMAGES: Final = 50  # below which a failed calibration is probably bad luck
 MIN_TRAIN_IMAGES: Final = 10  # of a label on average, below which a low accuracy is no surprise
 SHOWN_LABELS: Final = 10  # in a message
+SHOWN_FAULTS: Final = 30
 MIN_KEPT_SHARE: Final = 0.5  # of the previous holdout images that must still be in the holdout
 MAX_RELABELLED_SHARE: Final = 0.1  # of the kept images with another label than before
 NO_CLASSIFIER: Final = "no classifier in use yet"
@@ -128,8 +129,8 @@ def judge_holdout(candidate: Candidate, former: Mapping[str, str], accept_new: b
 def judge_classes(candidate: Candidate, present: Candidate | None, floor: float) -> Verdict:
     """Requires a minimum recall of every class, and no significant loss of recall."""
     predictions = candidate.predictions
-    labels, counts = np.unique(predictions.labels, return_counts=True)
-    recalls = {label: float(predictions.is_right[predictions.labels == label].mean()) for label in labels}
+    labels, members, counts = np.unique(predictions.labels, return_inverse=True, return_counts=True)
+    recalls = dict(zip(labels, (np.bincount(members, predictions.is_right) / counts).tolist(), strict=True))
     faults = [
         f"recall of {label} {recalls[label]:.2f} on {count} images, minimum {floor:.2f}"
         for label, count in zip(labels, counts, strict=True)
@@ -138,7 +139,7 @@ def judge_classes(candidate: Candidate, present: Candidate | None, floor: float)
     if present is not None and present.version != candidate.version:
         faults += _find_losses(predictions, present.predictions)
     worst = min(recalls, key=lambda label: recalls[label])
-    message = "; ".join(faults) if faults else f"lowest recall {recalls[worst]:.2f} ({worst})"
+    message = _join(faults) if faults else f"lowest recall {recalls[worst]:.2f} ({worst})"
     small_count = sum(count < MIN_CLASS_IMAGES for count in counts)
     if small_count:
         message += f"; {small_count} classes have fewer than {MIN_CLASS_IMAGES} images"
@@ -230,11 +231,19 @@ def _pair(ours: LabelledPredictions, theirs: LabelledPredictions) -> tuple[np.nd
 def _find_losses(ours: LabelledPredictions, theirs: LabelledPredictions) -> list[str]:
     """Describes the classes whose recall fell significantly, with a Bonferroni correction."""
     labels, is_right, was_right = _pair(ours, theirs)
-    found = []
-    for label in np.unique(labels):
-        own = labels == label
-        fixed, broken = int((is_right & ~was_right & own).sum()), int((was_right & ~is_right & own).sum())
-        if broken > fixed and sign_test(broken, fixed) <= SIGNIFICANCE / len(np.unique(labels)):
-            now, before = is_right[own].mean(), was_right[own].mean()
-            found.append(f"recall of {label} fell from {before:.2f} to {now:.2f}: {fixed} fixed, {broken} broken")
-    return found
+    names, members = np.unique(labels, return_inverse=True)
+    counts, fixed, broken, right, before = (
+        np.bincount(members, each, len(names))
+        for each in (np.ones(len(labels)), is_right & ~was_right, was_right & ~is_right, is_right, was_right)
+    )
+    return [
+        f"recall of {names[n]} fell from {before[n] / counts[n]:.2f} to {right[n] / counts[n]:.2f}:"
+        f" {fixed[n]:.0f} fixed, {broken[n]:.0f} broken"
+        for n in np.flatnonzero(broken > fixed)
+        if sign_test(int(broken[n]), int(fixed[n])) <= SIGNIFICANCE / len(names)
+    ]
+
+
+def _join(faults: Sequence[str]) -> str:
+    more = len(faults) - SHOWN_FAULTS
+    return "; ".join(faults[:SHOWN_FAULTS]) + (f"; and {more:,} more" if more > 0 else "")

@@ -85,15 +85,38 @@ def choose_ancestor_thresholds(
     is_open = predictions.confidence < (np.inf if threshold is None else threshold)
     thresholds = {}
     for depth in list_depths(predictions.classes):
-        sums = sum_members(predictions.probabilities, depth)
+        best, confidence = _find_best(predictions, depth)
         truth = np.array([cut_label(label, depth.depth) for label in predictions.labels], object)
-        right = np.array(depth.ancestors, object)[sums.argmax(axis=1)] == truth
-        confidence = sums.max(axis=1)
+        right = np.array(depth.ancestors, object)[best] == truth
         found = choose_threshold(confidence[is_open], right[is_open], target_precision, weights[is_open], reserve)
         if found is not None:
             thresholds[depth.depth] = found
             is_open &= confidence < found
     return thresholds
+
+
+def _find_best(predictions: LabelledPredictions, depth: Depth) -> tuple[np.ndarray, np.ndarray]:
+    if predictions.places is not None:
+        return find_best_of_top(predictions.probabilities, predictions.places, depth)
+    sums = sum_members(predictions.probabilities, depth)
+    return sums.argmax(axis=1), sums.max(axis=1)
+
+
+def find_best_of_top(probabilities: np.ndarray, places: np.ndarray, depth: Depth) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the most probable ancestor of the most probable of many labels; the others do not count.
+
+    Args:
+        probabilities: the largest ones first, float64 `[n, at least t]`.
+        places: labels of the first t, int `[n, t]`.
+        depth: the ancestors.
+
+    Returns:
+        Its index, int64 `[n]`, and its probability, float64 `[n]`.
+    """
+    members, top = depth.members[places], probabilities[:, : places.shape[1]]
+    sums = np.where(members[:, :, None] == members[:, None, :], top[:, None, :], 0).sum(axis=2)
+    rows, best = np.arange(len(sums)), sums.argmax(axis=1)
+    return members[rows, best], sums[rows, best]
 
 
 def find_ancestors(probabilities: Column, labels: Sequence[str]) -> Column:

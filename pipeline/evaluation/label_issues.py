@@ -85,7 +85,7 @@ def _compute_margins(predictions: LabelledPredictions) -> pa.Table:
     others = shares.copy()
     others[rows[is_known], index[is_known]] = -1
     best = others.argmax(axis=1) if len(predictions) else np.empty(0, int)
-    suggested = [predictions.classes[place] for place in best]
+    suggested = predictions.class_of(best)
     schema = pa.schema({"image_id": pa.string(), "suggested_label": pa.string(), "margin": pa.float64()})
     return pa.table([predictions.image_ids, suggested, own - others[rows, best]], schema)
 

@@ -18,6 +18,8 @@ Interval = tuple[float, float]
 
 MAX_WRONG_COUNT: Final = 24
 RESAMPLE_COUNT: Final = 1000  # bootstrap resamples
+RESAMPLED_CELLS: Final = 2**22  # of the confusion matrix, in all resamples that are in memory at a time: 100 MB
+SHOWN_LABELS: Final = 30  # rows of a table on a page
 
 
 @dataclass(frozen=True)
@@ -117,19 +119,22 @@ def score(counts: Mapping[tuple[str, str], int]) -> Scores:
 
     A label that is never predicted has precision 0, and a label without images has recall 0.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support  # slow; a day imports no scikit-learn
+    from sklearn.metrics import precision_recall_fscore_support  # slow; a day imports no scikit-learn
 
     support = sum(counts.values())
     if support == 0:
         raise ValueError("there is no holdout image to evaluate on")
     labels = sorted({label for pair in counts for label in pair})
+    places = {label: place for place, label in enumerate(labels)}
     pairs, weights = list(zip(*counts, strict=True)), {"labels": labels, "sample_weight": list(counts.values())}
-    matrix = confusion_matrix(*pairs, **weights)
     precision, recall, f1, _ = precision_recall_fscore_support(*pairs, **weights, zero_division=0.0)
-    accuracy = float(matrix.trace() / support)
-    shares, shape = matrix.ravel() / support, (RESAMPLE_COUNT, *matrix.shape)
-    resamples = np.random.default_rng(0).multinomial(support, shares, RESAMPLE_COUNT).reshape(shape)
-    low, high = np.quantile(_compute_f1(resamples).mean(axis=1), (0.025, 0.975))
+    cells = np.array(sorted((places[label], places[predicted], count) for (label, predicted), count in counts.items()))
+    own, predicted_counts = (np.bincount(cells[:, axis], cells[:, 2], len(labels)).astype(int) for axis in (0, 1))
+    accuracy = float(cells[cells[:, 0] == cells[:, 1], 2].sum() / support)
+    low, high = np.quantile(_resample_macro_f1(cells, len(labels)), (0.025, 0.975))
+    confusion: dict[str, dict[str, int]] = {label: {} for label in labels}
+    for place, predicted, count in cells.tolist():
+        confusion[labels[place]][labels[predicted]] = count
     return Scores(
         accuracy=accuracy,
         accuracy_interval=interval_of_share(accuracy, support),
@@ -139,30 +144,58 @@ def score(counts: Mapping[tuple[str, str], int]) -> Scores:
         classes={
             label: ClassScore(
                 precision=float(precision[place]),
-                precision_interval=interval_of_share(float(precision[place]), int(matrix[:, place].sum())),
+                precision_interval=interval_of_share(float(precision[place]), int(predicted_counts[place])),
                 recall=float(recall[place]),
-                recall_interval=interval_of_share(float(recall[place]), int(matrix[place].sum())),
+                recall_interval=interval_of_share(float(recall[place]), int(own[place])),
                 f1=float(f1[place]),
-                support=int(matrix[place].sum()),
+                support=int(own[place]),
             )
             for place, label in enumerate(labels)
         },
-        confusion={
-            label: {predicted: counts[label, predicted] for predicted in labels if counts.get((label, predicted))}
-            for label in labels
-        },
+        confusion=confusion,
     )
 
 
 def confusion_table(confusion: Mapping[str, Mapping[str, int]]) -> str:
-    """Writes the confusion matrix as a Markdown table: a row for each label, a column for each predicted label."""
+    """Writes the confusion matrix as a Markdown table: a row for each label, a column for each predicted label.
+
+    Of more than `SHOWN_LABELS` labels, it lists the most frequent errors, a row for each.
+    """
     labels = list(confusion)
-    rows = [[label, *(confusion[label].get(predicted) or "·" for predicted in labels)] for label in labels]
-    return markdown_table(["label ↓ predicted →", *map(escape_markdown, labels)], rows)
+    if len(labels) <= SHOWN_LABELS:
+        rows = [[label, *(confusion[label].get(predicted) or "·" for predicted in labels)] for label in labels]
+        return markdown_table(["label ↓ predicted →", *map(escape_markdown, labels)], rows)
+    errors = ((n, one, other) for one, found in confusion.items() for other, n in found.items() if one != other)
+    worst = sorted(errors, key=lambda each: (-each[0], each[1], each[2]))[:SHOWN_LABELS]
+    return markdown_table(["label", "predicted", "images"], [[one, other, count] for count, one, other in worst])
 
 
-def _compute_f1(matrices: np.ndarray) -> np.ndarray:
-    """Computes the F1 of each label of many confusion matrices `[..., labels, predicted]`; 0 for an absent label."""
-    correct = np.diagonal(matrices, axis1=-2, axis2=-1)
-    both = matrices.sum(axis=-1) + matrices.sum(axis=-2)
-    return np.divide(2 * correct, both, out=np.zeros(correct.shape), where=both > 0)
+def choose_worst(classes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Chooses the labels to show: all in their order, or of more than `SHOWN_LABELS` those with the lowest F1."""
+    if len(classes) <= SHOWN_LABELS:
+        return list(classes)
+    return sorted(classes, key=lambda label: (classes[label]["f1"], -classes[label]["support"], label))[:SHOWN_LABELS]
+
+
+def _resample_macro_f1(cells: np.ndarray, label_count: int) -> np.ndarray:
+    """Bootstraps the macro F1, float64 `[RESAMPLE_COUNT]`; memory grows with the cells, not with the square of labels.
+
+    Args:
+        cells: row, column and count of each cell of the confusion matrix that is not zero, in order, int `[cells, 3]`.
+        label_count: number of labels.
+    """
+    if tuple(cells[-1, :2]) != (label_count - 1, label_count - 1):
+        cells = np.vstack([cells, [label_count - 1, label_count - 1, 0]])  # the last cell draws what the others left
+    rows, columns, counts = cells.T
+    random, shares, support = np.random.default_rng(0), counts / counts.sum(), counts.sum()
+    scores = []
+    for start in range(0, RESAMPLE_COUNT, step := max(1, RESAMPLED_CELLS // len(cells))):
+        draws = random.multinomial(support, shares, min(step, RESAMPLE_COUNT - start))
+        correct, both = np.zeros((2, len(draws), label_count))
+        is_correct = rows == columns
+        correct[:, rows[is_correct]] = draws[:, is_correct]
+        for places in (rows, columns):
+            for number, draw in enumerate(draws):
+                both[number] += np.bincount(places, draw, label_count)
+        scores.append(np.divide(2 * correct, both, out=np.zeros(correct.shape), where=both > 0).mean(axis=1))
+    return np.concatenate(scores)

@@ -30,6 +30,7 @@ SCHEMA: Final = f"""
 """
 SHOWN_ORIGINS: Final = 10
 SHOWN_FILES: Final = 5
+SHOWN_LABELS: Final = 100  # on the page; of more, those with the fewest images
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
         labels = sorted({label for label, _ in counts})
         origins = count_by(training_images, "origin")
         rows = [[label, counts.get((label, TRAIN), 0), counts.get((label, HOLDOUT), 0)] for label in labels]
+        fewest = sorted(rows, key=lambda row: row[1:])[:SHOWN_LABELS] if len(rows) > SHOWN_LABELS else rows
         own_origins = files.labelled["origin"].unique().to_pylist()
         stored_count = sum(row["count"] for row in origins if row["origin"] in own_origins)
         return Report(
@@ -124,7 +126,7 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
             },
             texts=_list_doubts(files, labels),
             tables={
-                "labels": markdown_table(["label", TRAIN, HOLDOUT], rows),
+                "labels": markdown_table(["label", TRAIN, HOLDOUT], fewest),
                 "origins": markdown_table(
                     ["origin", "images"], [[row["origin"], row["count"]] for row in origins[:SHOWN_ORIGINS]]
                 ),

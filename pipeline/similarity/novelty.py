@@ -4,26 +4,21 @@ A classifier may be confident about an image of no known kind; a person should s
 images.
 """
 
-import atexit
-import hashlib
 import math
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from pyspark import SparkFiles
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.images.split import TRAIN
 from pipeline.similarity.nearest import max_similarity, normalise
 from pipeline.similarity.samples import sample_vectors
 from pipeline.storage.counting import only_row
+from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
@@ -92,10 +87,10 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
     is_other = F.col("backbone") != reference.backbone
     checked = F.when(is_other, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
     readable = features.where(F.col("features").isNotNull())
-    name = _send(spark, reference.vectors)
+    name = send_array(spark, reference.vectors.astype(np.float32))
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        vectors = np.load(SparkFiles.get(name), mmap_mode="r")
+        vectors = open_sent(name)
         for batch in batches:
             for start in range(0, batch.num_rows, BLOCK_ROWS):
                 rows = batch.slice(start, BLOCK_ROWS)
@@ -104,24 +99,3 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
                 yield pa.RecordBatch.from_arrays(arrays, ["day", "image_id", "similarity"])
 
     return readable.select("day", "image_id", checked.alias("features")).mapInArrow(compare, SCHEMA)
-
-
-def _send(spark: SparkSession, vectors: np.ndarray) -> str:
-    """Sends vectors to the workers and returns the file name there: their digest, since Spark sends no name twice.
-
-    The file stays until the driver ends, because executors fetch it when they start.
-    """
-    name = f"reference-{hashlib.sha256(np.ascontiguousarray(vectors).data).hexdigest()[:32]}.npy"
-    path = _folder() / name
-    if not path.exists():
-        np.save(path, vectors.astype(np.float32), allow_pickle=False)
-    spark.addArtifacts(str(path), file=True)
-    return name
-
-
-@cache
-def _folder() -> Path:
-    """Creates one folder for this process: Spark refuses a file of the same name from another folder."""
-    folder = tempfile.TemporaryDirectory(prefix="daylight-novelty-")
-    atexit.register(folder.cleanup)
-    return Path(folder.name)

@@ -18,8 +18,8 @@ from pipeline.images.split import TRAIN
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.training.classifier import fit_uncalibrated
 from pipeline.training.contenders import Contender
-from pipeline.training.fitting import ClassifierParams
-from pipeline.training.training_set import identify, select_labelled
+from pipeline.training.fitting import ClassifierParams, settle_head
+from pipeline.training.training_set import check_trainable, identify, select_labelled
 
 SAMPLE_COUNT: Final = 48  # images on which speed is measured
 SAMPLE_BYTES: Final = 2**27  # of all sampled images, which the driver holds
@@ -51,10 +51,12 @@ def judge_backbones(
     contenders = []
     for backbone in backbones:
         features = embed(backbone)
-        training = identify(select_labelled(features), backbone.digest, params)
+        labelled = select_labelled(features)
+        settled = settle_head(params, len(check_trainable(labelled, features)["labels"]))
+        training = identify(labelled, backbone.digest, settled)
         contender, source = recall(training), "from an earlier bake-off"
         if contender is None:
-            contender, source = _measure(backbone, features, contents, params, training, limits), "new"
+            contender, source = _measure(backbone, features, contents, settled, training, limits), "new"
             keep(contender)
         log(
             f"{contender.name}: accuracy {contender.accuracy:.3f},"

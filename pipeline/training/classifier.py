@@ -10,30 +10,33 @@ from typing import Any, Final
 
 import pyarrow as pa
 from pyspark.ml import PipelineModel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.embed.file_kinds import DECODER, DECODING_PACKAGES
 from pipeline.evaluation.calibration import UNCALIBRATED, Calibration, soften_predictions
-from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.mixture import calibrate_on
+from pipeline.evaluation.ranked import MANY
 from pipeline.evaluation.scores import evaluate
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.training.cross_fit import cross_fit, describe_levels, shelf_counts_of
 from pipeline.training.fitting import (
     ClassifierParams,
+    collect_features,
     count_fits,
     fit_pipeline,
     labels_of,
     predict_features,
     resolve_params,
+    settle_head,
 )
 from pipeline.training.training_set import check_trainable, identify, select_labelled
 
 PREDICTION_COLUMNS: Final = """
     predicted_label string comment 'most probable label, from image_features.features; null where there are none',
     confidence double comment 'calibrated probability of that label, 0 to 1, from image_features.features',
-    probabilities map<string, double> comment 'probability of every label, from image_features.features; they sum to 1'
+    probabilities map<string, double> comment 'of the likeliest labels, the rest under *; from image_features.features'
 """
 
 EARLIER: Final = "an earlier version"
@@ -82,7 +85,8 @@ class Classifier:
 def identify_training(features: DataFrame, params: ClassifierParams) -> str:
     """Computes the version of the classifier that `fit_classifier` would fit, with its arguments and errors."""
     labelled = select_labelled(features)
-    return identify(labelled, check_trainable(labelled, features)["backbones"][0], params)
+    found = check_trainable(labelled, features)
+    return identify(labelled, found["backbones"][0], settle_head(params, len(found["labels"])))
 
 
 def fit_classifier(
@@ -101,10 +105,12 @@ def fit_classifier(
     """
     labelled = select_labelled(features).cache()
     try:
+        found = check_trainable(labelled, features)
+        params = settle_head(params, len(found["labels"]))
         searched = count_fits(params)
         folds = params.calibration_folds * (1 + len(shelf_counts_of(params)))
         fits = searched + folds + 1  # the last by `_evaluate_ungrouped`
-        uncalibrated = _fit(labelled, features, params)
+        uncalibrated = _fit(labelled, found, params)
         report_progress(searched, fits)
         best = dict(uncalibrated.report["chosen"].get("best", {}))
         best.pop("accuracy", None)
@@ -127,7 +133,7 @@ def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifie
     """Fits and evaluates without calibration, if only the predicted labels matter."""
     labelled = select_labelled(features).cache()
     try:
-        fitted = _fit(labelled, features, params)
+        fitted = _fit(labelled, check_trainable(labelled, features), params)
         return replace(
             fitted, report={**fitted.report, **_evaluate(predict_holdout(labelled, fitted), fitted.calibration)}
         )
@@ -138,7 +144,8 @@ def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifie
 def predict_holdout(features: DataFrame, classifier: Classifier) -> LabelledPredictions:
     """Predicts the labelled holdout of these features; errors are those of `predict`."""
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
-    return collect_predictions(predict(holdout, classifier), classifier.labels)
+    checked, temperature = _check_origin(holdout, classifier), classifier.calibration.temperature
+    return collect_features(checked, classifier.model, classifier.labels, temperature)
 
 
 def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
@@ -154,11 +161,20 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
     return predict_at(features, classifier, classifier.calibration.temperature)
 
 
-def predict_at(features: DataFrame, classifier: Classifier, temperature: float | Column) -> DataFrame:
-    """Like `predict`, by another temperature than its own, or by one for each row; 1 leaves probabilities as fitted."""
+def predict_at(
+    features: DataFrame, classifier: Classifier, temperature: float | Column, top_count: int = MANY
+) -> DataFrame:
+    """Like `predict`, by another temperature than its own, or by one for each row; 1 leaves probabilities as fitted.
+
+    `probabilities` has the `top_count` largest, and the sum of the others, if there are any, under `OTHERS`.
+    """
+    return predict_features(_check_origin(features, classifier), classifier.model, temperature, top_count)
+
+
+def _check_origin(features: DataFrame, classifier: Classifier) -> DataFrame:
+    """Keeps rows with features; one of another backbone or decoder than the classifier's raises an error when read."""
     answerable = features.where(F.col("features").isNotNull())
-    checked = answerable.withColumn("features", _refuse_foreign(answerable.columns, classifier))
-    return predict_features(checked, classifier.model, temperature)
+    return answerable.withColumn("features", _refuse_foreign(answerable.columns, classifier))
 
 
 def _refuse_foreign(columns: Sequence[str], classifier: Classifier) -> Column:
@@ -181,8 +197,7 @@ def _refuse_foreign(columns: Sequence[str], classifier: Classifier) -> Column:
     return checked.otherwise(F.col("features"))
 
 
-def _fit(labelled: DataFrame, features: DataFrame, params: ClassifierParams) -> Classifier:
-    found = check_trainable(labelled, features)
+def _fit(labelled: DataFrame, found: Row, params: ClassifierParams) -> Classifier:
     backbone = found["backbones"][0]
     model, chosen = fit_pipeline(labelled.where(F.col("split") == TRAIN), params)
     version_ = identify(labelled, backbone, params)
@@ -213,6 +228,5 @@ def _evaluate_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[s
         return None
     alone = labelled.withColumn("split", F.col("split_alone"))
     model, _ = fit_pipeline(alone.where(F.col("split") == TRAIN), params)
-    holdout = predict_features(alone.where(F.col("split") == HOLDOUT), model)
-    predictions = collect_predictions(holdout, labels_of(model))
+    predictions = collect_features(alone.where(F.col("split") == HOLDOUT), model, labels_of(model))
     return {"accuracy": float(predictions.is_right.mean()), "support": len(predictions)}

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.plots import draw_accuracies, draw_reliability
-from pipeline.evaluation.scores import confusion_table
+from pipeline.evaluation.scores import choose_worst, confusion_table
 from pipeline.reports.contact_sheet import TILE, Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
@@ -26,7 +26,7 @@ def describe_classifier(classifier: Classifier) -> Report:
     reliability = report["reliability"]
     scores = [
         [label, _share(each, "precision"), _share(each, "recall"), f"{each['f1']:.3f}", each["support"]]
-        for label, each in report["classes"].items()
+        for label, each in ((label, report["classes"][label]) for label in choose_worst(report["classes"]))
     ]
     return Report(
         numbers={

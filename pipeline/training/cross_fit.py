@@ -5,7 +5,7 @@ keep the shelf-mates of an image out of its training, and stand for days from el
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -13,32 +13,26 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, join_predictions
+from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
+from pipeline.evaluation.ranked import MANY
 from pipeline.storage.vectors import to_matrix
-from pipeline.training.fitting import ClassifierParams, fit_pipeline, predict_features
-from pipeline.training.heads import head_params
+from pipeline.training.fitting import ClassifierParams, collect_features, fit_pipeline
+from pipeline.training.fold_fits import (
+    Images,
+    PredictFold,
+    fit_from_sums,
+    fit_on_driver,
+    no_predictions,
+    take_vectors,
+)
 from pipeline.training.shelves import deal_shelves
-from pipeline.training.softmax_regression import fit_softmax
 
 SHELF_COUNTS: Final = (25, 10, 5)  # per label, of the harder cross-fits
 SHELF_COUNTS_OF_MLLIB: Final = (10,)  # of heads that only MLlib fits, since each cross-fit costs as much as a training
 MAX_IMAGES: Final = 200_000  # of the groups with the smallest hashes; the driver holds 100 + 8 k bytes for each
 MAX_VALUES: Final = 2**25  # features of a cross-fit on the driver, which holds up to 24 bytes for each
-MLLIB_TOLERANCE: Final = 1e-6  # its default
-
-PredictFold = Callable[[int], LabelledPredictions]
-"""Fits on all other folds, which have at least two labels, and predicts the images of a fold."""
-
-
-@dataclass(frozen=True)
-class _Images:
-    """Images on the driver, in the order of their digests."""
-
-    ids: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-    folds: np.ndarray
-    features: np.ndarray  # float32
+MAX_VALUES_OF_SUMS: Final = 2**27  # of a head that is fitted from sums: up to 12 bytes for each
+MAX_RANKED: Final = 20_000  # images of more than `MANY` labels that a harder level predicts, the smallest digests
 
 
 def cross_fit(
@@ -66,17 +60,20 @@ def cross_fit(
     rows = folded.groupBy("fold").agg(*collected).collect()
     classes = sorted(set[str]().union(*(row["labels"] for row in rows)))
     value_count = sum(row["values"] for row in rows)
-    images, done = _collect(folded, value_count), 0
+    images, done = _collect(folded, value_count, max_values := max_values_of(params)), 0
     levels = []
     for shelf_count in (0, *(shelf_counts_of(params) if shelf_counts is None else shelf_counts)):
-        if shelf_count == 0 and (value_count > MAX_VALUES or not fits_on_driver(params)):
+        is_asked = np.ones(len(images.ids), bool)
+        if shelf_count and len(classes) > MANY:
+            is_asked[MAX_RANKED:] = False
+        if shelf_count == 0 and (value_count > max_values or not fits_on_driver(params)):
             labels = {row["fold"]: set(row["labels"]) for row in rows}
             predict_fold = _fit_with_mllib(folded, params, classes)
         else:
             folds = _deal(images, shelf_count, params) if shelf_count else images.folds
             labels = {int(fold): set(images.labels[folds == fold]) for fold in np.unique(folds)}
-            predict_fold = _fit_folds(folded, images, folds, params, classes)
-        parts = [_empty(classes)]
+            predict_fold = _fit_folds(folded, images, folds, is_asked, params, classes)
+        parts = [no_predictions(classes)]
         for fold in sorted(labels):
             seen = set[str]().union(*(there for other, there in labels.items() if other != fold))
             done += 1
@@ -107,43 +104,49 @@ def shelf_counts_of(params: ClassifierParams) -> tuple[int, ...]:
 
 
 def fits_on_driver(params: ClassifierParams) -> bool:
-    """Whether `softmax_regression.py` fits what these parameters ask of MLlib."""
+    """Whether `softmax_regression.py` or `linear_discriminant.py` fits what these parameters ask of MLlib."""
+    if is_fitted_from_sums(params):
+        return params.normalization != "standard"
     return params.head == "logistic_regression" and params.params.keys() <= {"regParam", "maxIter", "tol"}
 
 
-def _collect(folded: DataFrame, value_count: int) -> _Images:
-    if value_count > MAX_VALUES:
+def is_fitted_from_sums(params: ClassifierParams) -> bool:
+    """Whether the head needs sums over the images only."""
+    return params.head == "linear_discriminant"
+
+
+def max_values_of(params: ClassifierParams) -> int:
+    """Features of a cross-fit on the driver."""
+    return MAX_VALUES_OF_SUMS if is_fitted_from_sums(params) else MAX_VALUES
+
+
+def _collect(folded: DataFrame, value_count: int, max_values: int) -> Images:
+    if value_count > max_values:
         count = folded.count()
         first = folded.orderBy(F.xxhash64("group", F.lit("fold")), "image_id")
-        folded = first.limit(MAX_VALUES * count // value_count)
+        folded = first.limit(max_values * count // value_count)
     rows = folded.select("image_id", "label", "group", "fold", "features").toArrow().sort_by("image_id")
     ids, labels, groups = (np.array(rows[name].to_pylist(), object) for name in ("image_id", "label", "group"))
-    return _Images(ids, labels, groups, rows["fold"].to_numpy(), to_matrix(rows["features"]))
+    return Images(ids, labels, groups, rows["fold"].to_numpy(), to_matrix(rows["features"]))
 
 
-def _deal(images: _Images, shelf_count: int, params: ClassifierParams) -> np.ndarray:
-    vectors = _take_vectors(images, np.ones(len(images.ids), bool), params).astype(np.float32)
+def _deal(images: Images, shelf_count: int, params: ClassifierParams) -> np.ndarray:
+    vectors = take_vectors(images, np.ones(len(images.ids), bool), params).astype(np.float32)
     return deal_shelves(vectors, images.labels, images.groups, shelf_count, params.calibration_folds, params.seed)
 
 
-def _take_vectors(images: _Images, chosen: np.ndarray, params: ClassifierParams) -> np.ndarray:
-    vectors = images.features[chosen].astype(np.float64)
-    if params.normalization == "l2":
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors /= np.where(lengths > 0, lengths, 1)
-    return vectors
-
-
-def _empty(classes: Sequence[str]) -> LabelledPredictions:
-    nothing = np.empty(0, object)
-    return LabelledPredictions(nothing, nothing, nothing, tuple(classes), np.empty((0, len(classes))))
-
-
 def _fit_folds(
-    folded: DataFrame, images: _Images, folds: np.ndarray, params: ClassifierParams, classes: Sequence[str]
+    folded: DataFrame,
+    images: Images,
+    folds: np.ndarray,
+    is_asked: np.ndarray,
+    params: ClassifierParams,
+    classes: Sequence[str],
 ) -> PredictFold:
+    """Chooses who fits the folds; the images that are not asked for are fitted on, and not predicted."""
     if fits_on_driver(params):
-        return _fit_on_driver(images, folds, params, classes)
+        fit = fit_from_sums if is_fitted_from_sums(params) else fit_on_driver
+        return fit(images, folds, is_asked, params, classes)
     columns = {"image_id": pa.array(images.ids.tolist(), pa.string()), "fold": pa.array(folds, pa.int32())}
     dealt = folded.sparkSession.createDataFrame(pa.table(columns))
     return _fit_with_mllib(folded.drop("fold").join(F.broadcast(dealt), "image_id"), params, classes)
@@ -156,23 +159,6 @@ def _fit_with_mllib(folded: DataFrame, params: ClassifierParams, classes: Sequen
         others, own = folded.where(F.col("fold") != fold), folded.where(F.col("fold") == fold)
         model, _ = fit_pipeline(others, replace(params, grid={}))
         first = own.orderBy(*few).limit(MAX_IMAGES // params.calibration_folds)
-        return collect_predictions(predict_features(first, model), classes)
-
-    return predict_fold
-
-
-def _fit_on_driver(images: _Images, folds: np.ndarray, params: ClassifierParams, classes: Sequence[str]) -> PredictFold:
-    settings = {"tol": MLLIB_TOLERANCE, **head_params(params.head, params.params)}
-
-    def predict_fold(fold: int) -> LabelledPredictions:
-        own = folds == fold
-        seen, label_index = np.unique(images.labels[~own], return_inverse=True)
-        vectors = _take_vectors(images, ~own, params)
-        regression = fit_softmax(vectors, label_index, settings["regParam"], int(settings["maxIter"]), settings["tol"])
-        shares = regression.predict(_take_vectors(images, own, params))
-        probabilities = np.zeros((len(shares), len(classes)))
-        probabilities[:, np.searchsorted(np.array(classes, object), seen)] = shares
-        predicted = seen[shares.argmax(axis=1)]
-        return LabelledPredictions(images.ids[own], images.labels[own], predicted, tuple(classes), probabilities)
+        return collect_features(first, model, classes)
 
     return predict_fold

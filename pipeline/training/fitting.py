@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
@@ -24,8 +24,11 @@ from pyspark.sql import functions as F
 
 from pipeline.evaluation.calibration import soften_column
 from pipeline.evaluation.hierarchy import find_ancestors
+from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, rank_predictions
+from pipeline.evaluation.ranked import MANY
 from pipeline.storage.counting import only_row
-from pipeline.training.heads import Head, Normalization, Number, build_head, head_params
+from pipeline.training.heads import AUTO, Head, Normalization, Number, build_head, head_params
+from pipeline.training.many_labels import OTHERS, collect_ranked, find_many_labels, predict_top
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class ClassifierParams:
     """Parameters of a training.
 
     Attributes:
-        head: one of `heads.HeadName`.
+        head: one of `heads.HeadName`; `settle_head` replaces `auto`.
         normalization: normalization of the vector before the head.
         params: MLlib parameters of the head by name, which override its defaults.
         grid: values by parameter; cross-validation tries every combination, and the best one is fitted on all rows.
@@ -51,6 +54,13 @@ class ClassifierParams:
     seed: int = 20260101
     target_precision: float = 0.95
     calibration_folds: int = 5
+
+
+def settle_head(params: ClassifierParams, label_count: int) -> ClassifierParams:
+    """Chooses the head for `auto`: in closed form for more than `MANY` labels, whose cost hardly grows with them."""
+    if params.head != AUTO:
+        return params
+    return replace(params, head="logistic_regression" if label_count <= MANY else "linear_discriminant")
 
 
 def resolve_params(params: ClassifierParams) -> dict[str, Any]:
@@ -116,11 +126,16 @@ def labels_of(model: PipelineModel) -> list[str]:
     return list(cast("IndexToString", model.stages[-1]).getLabels())
 
 
-def predict_features(features: DataFrame, model: PipelineModel, temperature: float | Column = 1.0) -> DataFrame:
+def predict_features(
+    features: DataFrame, model: PipelineModel, temperature: float | Column = 1.0, top_count: int = MANY
+) -> DataFrame:
     """Predicts rows that all have features, lazily.
 
     Appends the columns of `classifier.PREDICTION_COLUMNS`, and `ancestors` as `find_ancestors` returns them.
+    `probabilities` has the `top_count` largest, and the sum of the others, if there are any, under `OTHERS`.
     """
+    if many := find_many_labels(model):
+        return predict_top(features, many, temperature, top_count)
     labels = labels_of(model)
     size = {"ml_attr": {"num_attrs": _dimension(model)}}  # else MLlib reads the first row, and fails without one
     predicted = model.transform(
@@ -131,9 +146,33 @@ def predict_features(features: DataFrame, model: PipelineModel, temperature: flo
         *features.columns,
         "predicted_label",
         F.array_max("probability").alias("confidence"),
-        F.map_from_arrays(F.array(*map(F.lit, labels)), F.col("probability")).alias("probabilities"),
+        _map_labels(labels, F.col("probability"), top_count).alias("probabilities"),
         find_ancestors(F.col("probability"), labels).alias("ancestors"),
     )
+
+
+def _map_labels(labels: Sequence[str], probabilities: Column, top_count: int) -> Column:
+    names = F.array(*map(F.lit, labels))
+    if len(labels) <= top_count:
+        return F.map_from_arrays(names, probabilities)
+    falling = F.array_sort(F.transform(probabilities, lambda share, n: F.struct((-share).alias("less"), n.alias("n"))))
+    top = F.slice(falling, 1, top_count)
+    keys = F.transform(top, lambda each: F.element_at(names, each["n"] + 1))
+    shares = F.transform(top, lambda each: -each["less"])
+    rest = F.greatest(F.lit(0.0), 1 - F.aggregate(shares, F.lit(0.0), lambda sum_, share: sum_ + share))
+    return F.map_from_arrays(F.concat(keys, F.array(F.lit(OTHERS))), F.concat(shares, F.array(rest)))
+
+
+def collect_features(
+    labelled: DataFrame, model: PipelineModel, classes: Sequence[str], temperature: float = 1.0
+) -> LabelledPredictions:
+    """Predicts labelled rows that all have features, on the driver, in the order of their digests.
+
+    Probabilities of more than `MANY` classes are ranked. The classes are those of the result.
+    """
+    if many := find_many_labels(model):
+        return collect_ranked(labelled, many, classes, temperature)
+    return rank_predictions(collect_predictions(predict_features(labelled, model, temperature, len(classes)), classes))
 
 
 def _dimension(model: PipelineModel) -> int:

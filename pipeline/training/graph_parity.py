@@ -1,13 +1,16 @@
 """Parity of the end-to-end graph: compares its predictions with those of its classifier on the whole holdout."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.backbone import Backbone, open_session
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
@@ -17,12 +20,15 @@ from pipeline.images.features import COLUMNS, embed_stored
 from pipeline.images.split import HOLDOUT
 from pipeline.reports.thumbnails import read_pixels
 from pipeline.storage.counting import only_row
+from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
+from pipeline.storage.vectors import to_matrix
 from pipeline.training.classifier import Classifier, predict
 from pipeline.training.head_graph import LABEL
 
 MAX_DIFFERENCE: Final = 1e-5  # of a probability, from float32 and the order of additions
 MAX_EXAMPLES: Final = 64  # images, one per label, whose output `label` the driver compares
+_COMPARED: Final = "whole_count long, max_difference double, other_count long"
 
 
 @dataclass(frozen=True)
@@ -115,19 +121,32 @@ def measure_graph_parity(
 
 
 def _compare_shares(joined: DataFrame, labels: Sequence[str]) -> Row:
-    """Compares the `shares` of a graph with `probabilities` and `predicted_label` of the classifier."""
-    names, shares = F.array(*map(F.lit, labels)), F.col("shares")
-    expected = F.transform(names, lambda name: F.element_at("probabilities", name))
-    differences = F.zip_with(expected, shares, lambda one, other: F.abs(one - other))
-    is_whole = F.coalesce(F.size(shares) == len(labels), F.lit(False))
-    own_share = F.get(shares, F.array_position(names, F.col("predicted_label")).cast("int") - 1)
-    return only_row(
-        joined.select(
-            F.count_if(is_whole).alias("whole_count"),
-            F.max(F.when(is_whole, F.array_max(differences))).alias("max_difference"),
-            F.count_if(is_whole & (own_share < F.array_max(shares))).alias("other_count"),
-        )
-    )
+    """Compares the `shares` of a graph with `probabilities` and `predicted_label` of the classifier.
+
+    Of many labels, those that `probabilities` lists are compared.
+    """
+    names, schema = pa.array(labels), to_arrow_schema(parse_schema(_COMPARED))
+
+    def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            lengths = pc.fill_null(pc.list_value_length(batch["shares"]), 0).to_numpy(zero_copy_only=False)
+            whole = batch.filter(pa.array(lengths == len(names)))
+            shares = to_matrix(whole["shares"], np.float64).reshape(whole.num_rows, len(names))
+            listed, rows = whole["probabilities"], np.arange(whole.num_rows)
+            places = pc.fill_null(pc.index_in(listed.keys, names), -1).to_numpy(zero_copy_only=False)
+            owners = np.repeat(rows, np.diff(listed.offsets.to_numpy()))
+            differences = np.abs(listed.items.to_numpy() - shares[owners, places])[places >= 0]
+            own = shares[rows, pc.index_in(whole["predicted_label"], names).to_numpy()]
+            found = {
+                "whole_count": [whole.num_rows],
+                "max_difference": [float(differences.max()) if len(differences) else None],
+                "other_count": [int((own < shares.max(axis=1, initial=0)).sum())],
+            }
+            yield pa.RecordBatch.from_pydict(found, schema)
+
+    compared = joined.select("shares", "probabilities", "predicted_label").mapInArrow(compare, _COMPARED)
+    sums = (F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("whole_count", "other_count"))
+    return only_row(compared.select(*sums, F.max("max_difference").alias("max_difference")))
 
 
 def label_images(graph: Backbone, images: Mapping[str, np.ndarray]) -> dict[str, str]:

@@ -16,8 +16,12 @@ from pyspark.ml.classification import (
 )
 from pyspark.ml.param import Param
 
+from pipeline.training.discriminant_head import LinearDiscriminant
+
 HeadName = Literal[
+    "auto",
     "logistic_regression",
+    "linear_discriminant",
     "random_forest",
     "gradient_boosted_trees",
     "linear_svc",
@@ -26,6 +30,7 @@ HeadName = Literal[
 ]
 Normalization = Literal["l2", "standard", "none"]
 Number = float | int
+AUTO: Final = "auto"
 HIDDEN: Final = "hidden"
 
 
@@ -75,6 +80,7 @@ class _Kind:
 
 _KINDS: Final[dict[str, _Kind]] = {
     "logistic_regression": _Kind(LogisticRegression, {"regParam": 0.05, "maxIter": 50}),
+    "linear_discriminant": _Kind(LinearDiscriminant, {"shrinkage": 0.3}),
     "random_forest": _Kind(RandomForestClassifier, {"numTrees": 200, "maxDepth": 10}),
     "gradient_boosted_trees": _Kind(GBTClassifier, {"maxIter": 20, "maxDepth": 4, "stepSize": 0.2}, one_vs_rest=True),
     "linear_svc": _Kind(LinearSVC, {"regParam": 0.1, "maxIter": 50}, one_vs_rest=True),

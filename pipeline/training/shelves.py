@@ -25,19 +25,19 @@ def deal_shelves(
         seed: seed of the first centres.
     """
     folds = np.zeros(len(labels), np.int64)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
+    _, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    for own in np.split(np.argsort(numbers, kind="stable"), np.cumsum(counts)[:-1]):
         _, members = np.unique(groups[own], return_inverse=True)
         sizes = np.bincount(members)
         centres = np.zeros((len(sizes), vectors.shape[1]))
         np.add.at(centres, members, vectors[own])
         shelves = cluster((centres / sizes[:, None]).astype(np.float32), shelf_count, seed)[members]
         filled = np.zeros(fold_count, np.int64)
-        counts = np.bincount(shelves)
-        for shelf in np.argsort(-counts, kind="stable"):
+        image_counts = np.bincount(shelves)
+        for shelf in np.argsort(-image_counts, kind="stable"):
             fold = int(filled.argmin())
             folds[own[shelves == shelf]] = fold
-            filled[fold] += counts[shelf]
+            filled[fold] += image_counts[shelf]
     return folds
 
 

@@ -28,6 +28,7 @@ ALONE = {
     "end_to_end",
     "explain",
     "fits",
+    "many_labels",
     "mutations",
     "neighbours",
     "passes",
@@ -137,6 +138,14 @@ def test_fits_are_timed() -> None:
     output = run("fits", *sizes)
     assert "120 x 16 features" in output
     assert "the driver takes" in output
+
+
+def test_many_labels_are_compared_with_few() -> None:
+    sizes = ["--labels", 210, "--few", 3, "--per-label", 15, "--dimension", 16, "--day", 60]
+    output = run("many_labels", *sizes)
+    assert output.count("| train |") == output.count("| day |") == 2
+    assert "times the CPU-seconds" in output
+    assert "scikit-learn" in output
 
 
 def test_drift_is_judged(tmp_path: Path, make_photo: MakePhoto, tiny_backbone: Backbone) -> None:

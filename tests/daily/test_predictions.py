@@ -31,6 +31,7 @@ from pipeline.storage.files import list_files
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import Classifier, fit_classifier
 from pipeline.training.fitting import ClassifierParams
+from pipeline.training.many_labels import OTHERS
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 HOSTILE = [
@@ -459,3 +460,22 @@ def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: S
         *(("novel", f"{rank:03}") for rank in range(11)),
         *(("audit", f"{rank:03}") for rank in range(3)),
     ]
+
+
+def test_a_prediction_lists_the_most_probable_labels_and_the_sum_of_the_others(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier, rows: dict[tuple[date, str], Row]
+) -> None:
+    short = {
+        (row["day"], row["path"]): row
+        for row in predict_images(images, image_features, classifier, top_labels=2).collect()
+    }
+    for key, row in rows.items():
+        if row["probabilities"] is None:
+            assert short[key] == row
+            continue
+        first, second, third = sorted(row["probabilities"], key=lambda label: -row["probabilities"][label])
+        shares = row["probabilities"]
+        assert short[key]["probabilities"] == pytest.approx(
+            {first: shares[first], second: shares[second], OTHERS: shares[third]}
+        )
+        assert (short[key]["predicted_label"], short[key]["confidence"]) == (first, shares[first])

@@ -506,3 +506,20 @@ def test_vectors_with_nan_are_left_out(spark: SparkSession, train: np.ndarray) -
     (found,) = compare_images([CALM], frame, compare_with(train))
     assert found.message == "not compared, the day has fewer than 20 images"
     assert found.image_count == 0
+
+
+def test_thousands_of_labels_are_compared_in_groups() -> None:
+    generator = np.random.default_rng(0)
+    labels, shares = [f"label {number:04}" for number in range(3_000)], generator.dirichlet(np.ones(3_000))
+
+    def draw(count: int, drawn_shares: np.ndarray) -> dict[str, int]:
+        counts = generator.multinomial(count, drawn_shares)
+        return {label: int(count) for label, count in zip(labels, counts, strict=True) if count}
+
+    holdout = draw(12_000, shares)
+    calm = compare_label_counts(CALM, draw(10_000, shares), holdout)
+    assert not calm.is_alarm
+    assert calm.p_value is not None
+    moved = shares.copy()
+    moved[:600] *= 3
+    assert compare_label_counts(CALM, draw(10_000, moved / moved.sum()), holdout).is_alarm

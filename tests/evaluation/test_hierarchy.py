@@ -5,7 +5,14 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.evaluation.hierarchy import choose_ancestor_thresholds, find_ancestors, is_right, list_depths, sum_members
+from pipeline.evaluation.hierarchy import (
+    choose_ancestor_thresholds,
+    find_ancestors,
+    find_best_of_top,
+    is_right,
+    list_depths,
+    sum_members,
+)
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 
 FRUIT = ("fruit/apple/gala", "fruit/apple/pink", "fruit/pear", "veg/leek", "veg/kale/red")
@@ -76,3 +83,16 @@ def test_an_ancestor_that_is_often_wrong_has_no_threshold(doubtful: LabelledPred
         doubtful.image_ids, labels, doubtful.predicted, doubtful.classes, doubtful.probabilities
     )
     assert choose_ancestor_thresholds(mixed, 0.9, 0.95, np.ones(len(mixed))) == {}
+
+
+def test_the_ancestor_of_the_most_probable_labels_is_that_of_all_if_they_have_all_probability() -> None:
+    labels = [f"{kind}/{number}" for kind in ("apple", "pear", "plum") for number in range(5)]
+    (depth,) = list_depths(labels)
+    shares = np.random.default_rng(0).dirichlet(np.full(len(labels), 0.2), 40)
+    places = np.argsort(-shares, axis=1)
+    best, confidence = find_best_of_top(np.take_along_axis(shares, places, axis=1), places, depth)
+    sums = sum_members(shares, depth)
+    np.testing.assert_array_equal(best, sums.argmax(axis=1))
+    np.testing.assert_allclose(confidence, sums.max(axis=1))
+    few, _ = find_best_of_top(np.take_along_axis(shares, places, axis=1), places[:, :1], depth)
+    np.testing.assert_array_equal(few, depth.members[places[:, 0]])

@@ -184,9 +184,16 @@ def test_the_pixels_of_a_pair_are_compared_once_until_the_decoder_or_the_alignme
         is_pair = (F.col("image_id") == pair[0]) & (F.col("near_duplicate_id") == pair[1])
         return stored.withColumn(column, F.when(is_pair, value).otherwise(F.col(column)))
 
-    remembered = compare_pairs(features, images, plant(first, "correlation", 0.25))
+    unchanged = plant(first, "correlation", 0.25).where(F.col("image_id") != second[0])
+    found = pairs_of(select_near_duplicates(compare_pairs(features, images, unchanged)))
+    assert found == {third}, "the same images are not searched again"
+    moved = stored.withColumn("search", F.lit("of fewer images"))
+    changed = moved.withColumn(
+        "correlation", F.when(F.col("image_id") == first[0], 0.25).otherwise(F.col("correlation"))
+    )
+    remembered = compare_pairs(features, images, changed)
     assert pairs_of(select_near_duplicates(remembered)) == {second, third}, "the stored correlation counts"
-    without = stored.where(F.col("image_id") != second[0])
+    without = moved.where(F.col("image_id") != second[0])
     assert pairs_of(select_near_duplicates(compare_pairs(features, images, without))) == {first, second, third}
     outdated = plant(first, "correlation", 0.25).withColumn("comparison", F.lit("alignment 0"))
     assert pairs_of(select_near_duplicates(compare_pairs(features, images, outdated))) == {first, second, third}

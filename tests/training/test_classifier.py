@@ -47,6 +47,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing
 TWO = {"calibration_folds": 2}
 HEADS = {
     "logistic_regression": ClassifierParams(params={"maxIter": 5}),
+    "linear_discriminant": ClassifierParams("linear_discriminant", "l2", {"shrinkage": 0.5}, **TWO),
     "random_forest": ClassifierParams("random_forest", "standard", {"numTrees": 5, "maxDepth": 3}, **TWO),
     "gradient_boosted_trees": ClassifierParams("gradient_boosted_trees", "l2", {"maxIter": 1, "maxDepth": 2}, **TWO),
     "linear_svc": ClassifierParams("linear_svc", "none", {"maxIter": 2}, **TWO),
@@ -238,9 +239,8 @@ def test_the_hidden_layer_lies_between_the_features_and_the_labels(spark: SparkS
 
 
 def test_an_unknown_head_is_refused_with_the_available_names(features: DataFrame) -> None:
-    with pytest.raises(
-        HeadError, match=r"no head 'oracle'; the heads are logistic_regression, random_forest, .*perceptron"
-    ):
+    heads = "logistic_regression, linear_discriminant, random_forest, .*perceptron"
+    with pytest.raises(HeadError, match=f"no head 'oracle'; the heads are {heads}"):
         fit_classifier(features, ClassifierParams("oracle"))
 
 

@@ -50,6 +50,8 @@ CASES = {
     "ten labels, none": (10, ClassifierParams(LOGISTIC, "none", {"maxIter": 5})),
     "naive bayes": (3, ClassifierParams("naive_bayes")),
     "multilayer perceptron": (3, ClassifierParams("multilayer_perceptron", "l2", {"hidden": 5, "maxIter": 60})),
+    "linear discriminant": (3, ClassifierParams("linear_discriminant", "standard", {"shrinkage": 0.5})),
+    "two labels by discriminant": (2, ClassifierParams("linear_discriminant", "l2", {"shrinkage": 0.5})),
     "linear svc": (3, ClassifierParams("linear_svc", "none", {"maxIter": 3})),
 }
 
