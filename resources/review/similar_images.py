@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.reviews.answers import AnswerBook, AnswerError, Key
 from pipeline.similarity.exact_search import BestMatches
 from pipeline.storage.files import open_folder
-from pipeline.storage.vectors import to_matrix
+from pipeline.storage.vectors import to_matrix, view_matrices
 from resources.lake.commits import list_files, open_table
 
 COUNT: Final = 24  # images found
@@ -45,8 +46,9 @@ class Part:
                 rows = file.read_row_group(number, COLUMNS, use_threads=False)
                 is_kept = pc.and_(rows["features"].is_valid(), pc.equal(rows["backbone"], backbone))
                 rows = rows if pc.all(is_kept).as_py() else rows.filter(is_kept)
-                if rows.num_rows:
-                    best.add(to_matrix(rows["features"]), rows["image_id"].to_pylist())
+                ids = iter(rows["image_id"].to_pylist())
+                for vectors in view_matrices(rows["features"]):
+                    best.add(vectors, list(islice(ids, len(vectors))))
         return best
 
 
