@@ -90,8 +90,8 @@ def main() -> None:
     print("| day | right | estimated | answered (oracle) | right among answers | worst day | within .05 | clustered |")
     print("|---|---|---|---|---|---|---|---|")
     report("calm", model, [(arriving, options.size)])
-    half = generator.permutation(np.unique(known.labels))[: len(np.unique(known.labels)) // 2]
-    report("half of the classes", model, [(arriving.take(np.isin(arriving.labels, half)), options.size)])
+    halves = [draw([(keep_half(arriving, generator), options.size)], generator) for _ in range(options.count)]
+    print(judge(spark, "half of the classes", model, halves), flush=True)
     for name, images in shifted.items():
         report(name, model, [(images, options.size)])
     unseen_count = round(UNSEEN_SHARE * options.size)
@@ -146,6 +146,12 @@ def draw(pools: Sequence[tuple[Images, int]], generator: np.random.Generator) ->
     """Draws a day: a number of images of each pool, or all of them."""
     parts = [pool.take(generator.permutation(len(pool.labels))[:count]) for pool, count in pools]
     return Images(np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts]))
+
+
+def keep_half(images: Images, generator: np.random.Generator) -> Images:
+    """Keeps the images of a random half of the classes."""
+    names = generator.permutation(np.unique(images.labels))
+    return images.take(np.isin(images.labels, names[: len(names) // 2]))
 
 
 def judge(spark: SparkSession, kind: str, model: Model, days: Sequence[Images]) -> str:

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.drift.comparison import ALARM_AT, LABELS, MIN_COMPARED, MIN_MOVED_SHARE, Comparison
+from pipeline.evaluation.ranked import OTHERS
 from pipeline.reports.markdown import escape_markdown
 
 PERMUTATION_COUNT: Final = 9_999
@@ -42,7 +43,8 @@ def _count_predictions(predictions: DataFrame) -> dict[tuple[str, str], dict[str
     """Counts distinct images by day and version of the classifier, then by the most probable label."""
     predicted = predictions.where(F.col("predicted_label").isNotNull())
     if "level" in predicted.columns:  # predictions of an earlier version lack it
-        entries = F.transform(F.map_entries("probabilities"), lambda each: F.struct(each["value"], each["key"]))
+        named = F.filter(F.map_entries("probabilities"), lambda each: each["key"] != OTHERS)
+        entries = F.transform(named, lambda each: F.struct(each["value"], each["key"]))
         label = F.when(F.col("level").isNull(), F.col("predicted_label")).otherwise(F.array_max(entries)["key"])
         predicted = predicted.withColumn("predicted_label", label)
     rows = predicted.groupBy("day", "classifier", "predicted_label").agg(F.count_distinct("image_id").alias("count"))

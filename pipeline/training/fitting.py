@@ -25,10 +25,10 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.calibration import soften_column
 from pipeline.evaluation.hierarchy import find_ancestors
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, rank_predictions
-from pipeline.evaluation.ranked import MANY
+from pipeline.evaluation.ranked import MANY, OTHERS
 from pipeline.storage.counting import only_row
 from pipeline.training.heads import AUTO, Head, Normalization, Number, build_head, head_params
-from pipeline.training.many_labels import OTHERS, collect_ranked, find_many_labels, predict_top
+from pipeline.training.many_labels import collect_ranked, find_many_labels, predict_top
 
 
 @dataclass(frozen=True)

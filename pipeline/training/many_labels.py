@@ -21,13 +21,12 @@ from pyspark.sql.types import StructType
 from pipeline.evaluation.calibration import soften
 from pipeline.evaluation.hierarchy import Depth, find_best_of_top, list_depths
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, from_table, index_labels
-from pipeline.evaluation.ranked import MANY, TOP, rank, top_places
+from pipeline.evaluation.ranked import MANY, OTHERS, TOP, rank, top_places
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.softmax_regression import SoftmaxRegression
 
-OTHERS: Final = "*"  # key of the sum of the probabilities that are not listed
 BLOCK_ROWS: Final = 256  # images whose probabilities are in memory at a time: 10 MB of 5,000 labels
 _ANCESTORS: Final = "array<struct<depth: int, label: string, confidence: double>>"
 _ANCESTOR: Final = pa.struct({"depth": pa.int32(), "label": pa.string(), "confidence": pa.float64()})

@@ -17,6 +17,7 @@ from pipeline.daily.difficulty_table import Difficulty, store_difficulties
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
 from pipeline.embed.backbone import Backbone
+from pipeline.evaluation.ranked import OTHERS
 from pipeline.images.features import extract_features
 from pipeline.images.image_files import TOO_MANY_BYTES, VANISHED, read_days
 from pipeline.images.labels import list_training_files, read_training_images
@@ -31,7 +32,6 @@ from pipeline.storage.files import list_files
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import Classifier, fit_classifier
 from pipeline.training.fitting import ClassifierParams
-from pipeline.training.many_labels import OTHERS
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 HOSTILE = [

@@ -34,7 +34,7 @@ from pipeline.drift.comparison import (
 )
 from pipeline.drift.embedding_space import fit_embedding_space
 from pipeline.drift.image_drift import Reference, compare_images, find_neighbourhoods, read_reference
-from pipeline.drift.label_shift import compare_label_counts, count_holdout_predictions
+from pipeline.drift.label_shift import compare_label_counts, compare_labels, count_holdout_predictions
 from pipeline.drift.permutation import Sample, compare_samples, prepare_sample
 from pipeline.images import features, split
 from pipeline.images import image_files as images
@@ -189,6 +189,18 @@ def test_of_two_classifiers_of_a_day_the_less_likely_one_counts() -> None:
 def test_expected_counts_are_predictions_for_the_holdout() -> None:
     confusion = {"hat": {"hat": 8, "shoes": 2}, "shoes": {"shoes": 9, "hat": 1}}
     assert count_holdout_predictions({"confusion": confusion}) == {"hat": 9, "shoes": 11}
+
+
+def test_answers_with_an_ancestor_count_for_their_most_probable_label(spark: SparkSession) -> None:
+    day = date.fromisoformat(CALM)
+    rows = [(day, str(number), "v", "cat", {"cat/red": 0.4, "dog": 0.1, "*": 0.5}, 1) for number in range(40)]
+    frame = spark.createDataFrame(
+        rows,
+        "day date, image_id string, classifier string, predicted_label string, probabilities map<string, double>,"
+        " level int",
+    )
+    (found,) = compare_labels([CALM], frame, lambda version: {"confusion": {"cat/red": {"cat/red": 40}}})
+    assert (found.moved_share, found.is_alarm) == (0.0, False)
 
 
 def test_an_untrusted_label_is_not_markdown() -> None:

@@ -13,13 +13,12 @@ from pyspark.sql import functions as F
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from pipeline.embed.file_kinds import DECODER
-from pipeline.evaluation.ranked import MANY
+from pipeline.evaluation.ranked import MANY, OTHERS
 from pipeline.training.classifier import Classifier, fit_classifier, predict, predict_at, predict_holdout
 from pipeline.training.classifier_report import describe_classifier
 from pipeline.training.fitting import ClassifierParams, settle_head
 from pipeline.training.graph_parity import _compare_shares
 from pipeline.training.linear_discriminant import add_vectors, fit_discriminant, no_moments
-from pipeline.training.many_labels import OTHERS
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
 from resources.spark.session import SparkResource
