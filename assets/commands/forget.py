@@ -25,6 +25,7 @@ from resources.lake.commits import LakeError
 from resources.lake.documents import forget_in_documents
 from resources.lake.forgetting import forget_in_tables
 from resources.lake.lake import Lake
+from resources.review.answer_log import erase_answers
 from resources.settings import SettingError, Settings, read_settings
 
 EPILOG: Final = """\
@@ -83,7 +84,7 @@ def propose(settings: Settings, trace: Trace) -> Iterator[str]:
     sheets = "all pages" if is_labelled(trace) else f"the pages of {days}"
     yield ""
     yield "WOULD BE ERASED (nothing is yet: make forget IMAGE=… YES=1)"
-    yield f"  all rows above, in all versions of all tables; lines of review forms; reports of {days};"
+    yield f"  all rows above, in all versions of all tables; lines of review forms and answers; reports of {days};"
     yield f"  contact sheets on {sheets};"
     yield "  the id and the paths in training sets of classifiers and in events and logs of runs"
     yield from describe_rest(settings, trace)
@@ -103,7 +104,7 @@ def forget(settings: Settings, trace: Trace) -> Iterator[str]:
             raise LakeError(f"{len(unended)} runs are in progress, such as {unended[0]}: wait for them or cancel them")
         sheet_count = delete_sheets(instance, None if is_labelled(trace) else days)
         text_count = erase_texts(instance, [image_id, *(path for path in list_paths(trace) if {".", "/"} & {*path})])
-    documents = forget_in_documents(lake, image_id, days)
+    documents = [*forget_in_documents(lake, image_id, days), *erase_answers(settings.lake, image_id)]
     deleted = forget_in_tables(lake, image_id)
     yield ""
     yield "ERASED"

@@ -117,12 +117,16 @@ def parse_name(text: str) -> str:
 
 
 def parse_lines(content: bytes) -> Iterator[Answer]:
-    """Parses a log. What follows its last line end was cut off while it was written, so nobody was told it is stored.
+    """Parses a log; blank lines were erased.
+
+    What follows the last line end was cut off while it was written, so nobody was told that it is stored.
 
     Raises:
         AnswerError: if a complete line is not an answer.
     """
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
+        if line.isspace():
+            continue
         try:
             fields = json.loads(line)
             day = fields["day"] and date.fromisoformat(fields["day"])

@@ -13,12 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.reviews.answers import BAD_IMAGE, CANNOT_TELL, NONE, Answer, AnswerBook, AnswerError, Key
-from pipeline.reviews.enough import Progress, measure_progress
+from pipeline.reviews.enough import Progress, measure_progress, pool_progress
 from pipeline.reviews.groups import WINDOW, group_alike, suggest_label
 from pipeline.reviews.items import SHOWN_LABELS, Item, show_item
 from pipeline.reviews.queue_order import order_items
 
 MAX_BATCH: Final = 500  # images that one answer may name
+ALL_DAYS: Final = "all days"
 AHEAD: Final = 12  # single images that the page gets at once, to load the next ones early
 
 LoadFeatures = Callable[[Sequence[Key]], np.ndarray]
@@ -123,8 +124,11 @@ class Desk:
         return total - sum(self._is_done(key, view) for key in answered if view.day in (None, key.day))
 
     def progress(self) -> dict[str, Progress]:
-        """How far the audit of each day is."""
-        return {str(day): self._measure(day) for day in sorted(self._audits, key=str)}
+        """How far the audit of each day is, and of several days together."""
+        days = {str(day): self._measure(day) for day in sorted(self._audits, key=str)}
+        weights = {str(day): sum(item.weight for item in items) for day, items in self._audits.items()}
+        pooled = pool_progress([(each, weights[day]) for day, each in days.items()])
+        return days | ({ALL_DAYS: pooled} if len(days) > 1 else {})
 
     def prepare_groups(self) -> None:
         """Groups the front of the queue; takes a second, so the server runs it beside others."""

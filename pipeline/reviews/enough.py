@@ -1,10 +1,12 @@
 """How much is enough: how well the answered audit knows the accuracy of a day, and what 20 more answers would add."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.evaluation.intervals import interval_of_share
+from pipeline.reviews.audit import Stratum, estimate_accuracy
 
 STEP: Final = 20  # answers after which the estimate is shown anew: single answers must not reveal predictions
 KNOWN_REACH: Final = 0.05  # half the width of the interval at which the precision of a day counts as known
@@ -50,6 +52,22 @@ def measure_progress(are_right: Sequence[bool], drawn_count: int) -> Progress:
         return Progress(count, drawn_count, 0, None, 0.5, _reach(expected, STEP))
     share = sum(are_right[:counted]) / counted
     return Progress(count, drawn_count, counted, share, _reach(share, counted), _reach(share, counted + STEP))
+
+
+def pool_progress(days: Sequence[tuple[Progress, float]]) -> Progress:
+    """The progress of several audits as one, by the estimator of the production accuracy.
+
+    Args:
+        days: the progress of each day, and the images that its sample represents.
+    """
+    answered, drawn = (sum(getattr(each, name) for each, _ in days) for name in ("answered_count", "drawn_count"))
+    known = [(each, image_count) for each, image_count in days if each.share is not None]
+    strata = [Stratum(images, each.counted, round((each.share or 0) * each.counted)) for each, images in known]
+    accuracy, counted = estimate_accuracy(strata), sum(each.counted for each, _ in known)
+    if accuracy is None:
+        return replace(measure_progress([], drawn), answered_count=answered)
+    reach = (accuracy.high - accuracy.low) / 2
+    return Progress(answered, drawn, counted, accuracy.share, reach, reach * math.sqrt(counted / (counted + STEP)))
 
 
 def _reach(share: float, support: float) -> float:

@@ -35,6 +35,7 @@ class Item:
             place of an issue or an example, else the confidence.
         note: why a label issue is one, in words.
         other_id: near-duplicate under another label, of a label issue.
+        weight: images of the day that it represents in the audit; 0 outside.
     """
 
     key: Key
@@ -47,6 +48,7 @@ class Item:
     rank: float = 0.0
     note: str = ""
     other_id: str | None = None
+    weight: float = 0.0
 
     @property
     def is_blind(self) -> bool:

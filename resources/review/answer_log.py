@@ -10,10 +10,44 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from pyarrow import fs
+
 from pipeline.reviews.answer_files import FOLDER
 from pipeline.reviews.answers import Answer
-from pipeline.storage.files import open_folder
+from pipeline.storage.files import list_files, open_folder
 from pipeline.storage.object_stores import is_uri
+
+
+def erase_answers(lake: str, image_id: str) -> list[str]:
+    """Erases what was said about an image; returns the files. Lines turn blank in place, since a server may append."""
+    folder = f"{lake}/{FOLDER}"
+    filesystem, root = open_folder(folder)
+    if filesystem.get_file_info(root).type != fs.FileType.Directory:
+        return []
+    erased = []
+    for file in list_files(folder).to_pylist():
+        with filesystem.open_input_stream(file["location"]) as stream:
+            lines = bytes(stream.read()).splitlines(keepends=True)
+        is_about = [image_id.encode() in line for line in lines]
+        if any(is_about):
+            blank = [
+                b" " * (len(line) - 1) + b"\n" if is_it else line for line, is_it in zip(lines, is_about, strict=True)
+            ]
+            _overwrite(filesystem, file["location"], b"".join(blank))
+            erased.append(f"{FOLDER}/{file['path']}")
+    return erased
+
+
+def _overwrite(filesystem: fs.FileSystem, location: bytes, content: bytes) -> None:
+    """Replaces the first bytes of a file, never its length; in an object store, the whole object."""
+    if isinstance(filesystem, fs.LocalFileSystem):
+        with Path(os.fsdecode(location)).open("r+b") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    else:
+        with filesystem.open_output_stream(location) as stream:
+            stream.write(content)
 
 
 class AnswerLog:

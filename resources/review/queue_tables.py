@@ -196,8 +196,9 @@ def _to_item(key: Key, row: Mapping[str, Any], predictions: Mapping[Key, Predict
     found = predictions.get(key)
     reason = AUDIT if row["audit_weight"] is not None else row["reason"]
     rank = row["similarity"] if reason == NOVEL else row["confidence"]
-    likely = found.likely if found else ()
-    return Item(key, row["path"], reason, likely, row["predicted_label"], row["classifier"], rank=rank or 0.0)
+    likely, weight = found.likely if found else (), row["audit_weight"] or 0.0
+    shown = (key, row["path"], reason, likely, row["predicted_label"], row["classifier"])
+    return Item(*shown, rank=rank or 0.0, weight=weight)
 
 
 def _to_example(key: Key, rank: int, predictions: Mapping[Key, Prediction]) -> Item:

@@ -18,9 +18,9 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from assets.commands import forget
-from assets.daily.partitions import tag_days
 from assets.definitions import build_definitions
 from pipeline.reports.markdown import escape_markdown
+from resources.instance.day_tags import tag_days
 from resources.lake.lake import Lake
 from resources.lake.maintenance import compact_lake
 from resources.settings import Settings, read_settings

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.reviews.answers import CANNOT_TELL, AnswerBook, AnswerError, Key
 from pipeline.reviews.desk import AHEAD, MAX_BATCH, Desk, View
-from pipeline.reviews.enough import STEP, measure_progress
+from pipeline.reviews.enough import STEP, measure_progress, pool_progress
 from pipeline.reviews.items import AUDIT, LABEL_ISSUE, Item
 
 DAY, NOW = date(2026, 11, 27), datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -21,7 +21,7 @@ def item(
     number: int, reason: str = "uncertain", label: str = "apple", share: float = 0.6, day: date | None = DAY
 ) -> Item:
     likely = ((label, share), ("melon" if label != "melon" else "pear", 1 - share))
-    return Item(Key(day, f"{number:064x}"), f"{number}.jpg", reason, likely, label, "v1", rank=number)
+    return Item(Key(day, f"{number:064x}"), f"{number}.jpg", reason, likely, label, "v1", rank=number, weight=1.0)
 
 
 def load_features(keys: Sequence[Key]) -> np.ndarray:
@@ -133,6 +133,14 @@ def test_twenty_more_answers_narrow_the_interval_and_a_finished_audit_is_known()
     assert 0.05 < progress.next_reach < progress.reach < 0.1
     assert not progress.is_known
     assert measure_progress([True] * 10, 10).is_known
+
+
+def test_several_days_count_by_their_images_and_narrow_the_estimate() -> None:
+    right, half = measure_progress([True] * 10, 10), measure_progress([True] * 5 + [False] * 5, 10)
+    pooled = pool_progress([(right, 300.0), (half, 100.0)])
+    assert (pooled.share, pooled.counted, pooled.drawn_count) == (pytest.approx(0.875), 20, 20)
+    assert pooled.next_reach < pooled.reach < half.reach
+    assert pool_progress([(measure_progress([True] * 5, 10), 100.0)]).share is None
 
 
 def test_who_cannot_tell_is_not_counted_as_wrong() -> None:

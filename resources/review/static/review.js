@@ -42,8 +42,11 @@ function showProgress(progress) {
   const lines = Object.entries(progress).map(([day, audit]) => {
     const done = `${day}: ${audit.answered_count} of ${audit.drawn_count} of the audit`;
     const known = audit.share === null ? "" : `, ${percent(audit.share)} right ${points(audit.reach)}`;
-    const gain = audit.share === null ? `; 20 answers tell it to about ${points(audit.next_reach)}` : `; 20 more: ${points(audit.next_reach)}`;
-    const isAll = audit.answered_count >= audit.drawn_count;
+    const gain =
+      audit.share === null
+        ? `; 20 answers tell it to about ${points(audit.next_reach)}`
+        : `; 20 more: ${points(audit.next_reach)}`;
+    const isAll = audit.answered_count >= audit.drawn_count && day !== "all days";
     return make("p", {}, done + known + (isAll ? "; all are answered" : audit.is_known ? "; enough" : gain));
   });
   find("progress-days").replaceChildren(...lines);
