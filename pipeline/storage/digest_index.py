@@ -131,4 +131,6 @@ class DigestIndex:
 
     def _read_keys(self, path: str) -> np.ndarray:
         filesystem, root = open_folder(self.table)
-        return keys_of(pq.read_table(f"{root}/{path}", columns=[self.column], filesystem=filesystem)[self.column])
+        with pq.ParquetFile(filesystem.open_input_file(f"{root}/{path}")) as file:
+            keys = [keys_of(batch[self.column]) for batch in file.iter_batches(columns=[self.column])]
+        return np.concatenate([np.empty(0, np.uint64), *keys])
