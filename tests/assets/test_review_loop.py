@@ -1,9 +1,11 @@
 """A review through real jobs: queue, form, filled form, training rows, accuracy."""
 
 import csv
+import hashlib
 import io
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -15,7 +17,9 @@ from PIL import Image
 from pyspark.sql import SparkSession
 
 from assets.definitions import build_definitions
+from pipeline.reviews.answers import BAD_IMAGE, Answer, Key
 from resources.instance.day_tags import tag_days
+from resources.review.answer_log import AnswerLog
 from resources.settings import Settings, read_settings
 
 pytestmark = pytest.mark.slow
@@ -23,6 +27,8 @@ pytestmark = pytest.mark.slow
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
 HOSTILE, STRANGE = "=1+1;@SUM(1)|'x.jpg", "half yellow, half black.png"
 NEW_LABEL, WRONG = "stripes", "violet"
+SETTLED = {"red/1.jpg": BAD_IMAGE, "green/1.jpg": "blue", "blue/1.jpg": "blue"}
+"""What a person said on the page about labelled images: one is dropped, one changed, one kept."""
 
 
 class Deployment:
@@ -74,12 +80,17 @@ class Deployment:
 
 
 def fill_in(deployment: Deployment) -> None:
-    """Fills Monday's form except for one audited image; contradicts all of Tuesday's predictions, as Excel saves it."""
+    """Fills Monday's form except for one audited image, contradicts Tuesday's predictions, and settles three labels."""
     monday, tuesday = deployment.form(MONDAY), deployment.form(TUESDAY)
     for line in monday[1:]:
         line["label"] = NEW_LABEL if line["path"] == STRANGE else line["predicted_label"]
     for line in tuesday:
         line |= {"label": WRONG, "day": "17.11.2026", "confidence": line["confidence"].replace(".", ",")}
+    log = AnswerLog(deployment.settings.lake)
+    for name, label in SETTLED.items():
+        image_id = hashlib.sha256(Path(deployment.settings.training, name).read_bytes()).hexdigest()
+        log.append([Answer(Key(None, image_id), label, "anna", datetime.now(UTC), name)])
+    log.close()
     deployment.send("monday.csv", monday)
     deployment.send("anna/tuesday.CSV", tuesday, ";", "\ufeff")
 
@@ -163,6 +174,15 @@ def test_reviewed_images_are_training_rows_even_without_their_files(
     assert all((int(row["image_id"][:8], 16) % 100 < 20) == (row["split"] == "holdout") for row in reviewed.values())
     others = [row for row in deployment.rows("training_images") if row["origin"] == "folder"]
     assert sorted(map(str, others)) == sorted(map(str, deployment.first["training_images"]))
+
+
+def test_a_label_settled_on_the_page_replaces_that_of_the_file_in_the_split(deployment: Deployment) -> None:
+    split = {row["image_id"]: row["label"] for row in deployment.rows("training_split")}
+    files = {row["path"]: row["image_id"] for row in deployment.rows("training_images")}
+    settled = {name: split[files[name]] for name in SETTLED}
+    assert settled == {"red/1.jpg": None, "green/1.jpg": "blue", "blue/1.jpg": "blue"}
+    answered = {(row["reviewer"], row["origin"]) for row in deployment.rows("reviews") if row["day"] is None}
+    assert answered == {("anna", "review page")}
 
 
 def test_the_production_accuracy_is_that_of_the_audit(deployment: Deployment) -> None:
