@@ -139,10 +139,12 @@ class Desk:
         self._followers = {item.key for group in self._groups for item in group[1:]}
         self._is_ordered = False
 
-    @property
-    def has_groups(self) -> bool:
-        """Whether a group with an image that waits is left."""
-        return any(not self.book.of(item.key) for group in self._groups for item in group)
+    def take_done_window(self) -> bool:
+        """Whether the grouped front of the queue is answered; says so once, so that one caller groups the next one."""
+        is_done = bool(self._groups) and all(self.book.of(item.key) for group in self._groups for item in group)
+        if is_done:
+            self._groups = []
+        return is_done
 
     def _next_group(self, view: View) -> list[Item]:
         """The group to show: what is left of one that was begun, else that of the next image; empty for a single."""

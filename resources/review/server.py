@@ -135,6 +135,8 @@ class Pages:
         except OSError as error:
             raise HTTPException(507, f"the answer could not be stored: {error.strerror or error}") from error
         self.desk.add(answers)
+        if self.desk.take_done_window():
+            group_beside(self.desk)
         return JSONResponse(self._show(view) | {"stored": len(answers)})
 
     def _show(self, view: View) -> dict[str, Any]:

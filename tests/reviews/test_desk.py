@@ -85,6 +85,20 @@ def test_images_alike_are_one_group_and_what_is_left_of_it_comes_next() -> None:
     assert [image["key"] for image in rest["images"]] == [image["key"] for image in card["images"][7:]]
 
 
+def test_the_next_window_is_grouped_once_the_first_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.reviews.desk.WINDOW", 10)
+    desk = desk_of([item(number) for number in range(25)])
+    desk.prepare_groups()
+    sizes = []
+    while cards := desk.next_cards(View("anna", is_grouped=True)):
+        sizes.append(len(cards[0]["images"]))
+        answer(desk, [key for key in desk.items if str(key) in {image["key"] for image in cards[0]["images"]}])
+        if desk.take_done_window():
+            assert not desk.take_done_window(), "only one caller groups the next window"
+            desk.prepare_groups()
+    assert sizes == [10, 10, 5]
+
+
 def test_without_groups_one_image_of_each_group_comes_first() -> None:
     desk = desk_of([item(number) for number in range(20)])
     desk.prepare_groups()
