@@ -60,6 +60,7 @@ class Desk:
                 self._audits[item.key.day].append(item)
         self._order: list[Item] = []
         self._groups: list[list[Item]] = []
+        self._group_of: dict[Key, list[Item]] = {}
         self._followers: set[Key] = set()
         self._known: dict[date | None, bool] | None = None
         self._behind: set[Key] = set()
@@ -77,14 +78,25 @@ class Desk:
         return sorted({key.day for key in self.items if key.day})
 
     def next_cards(self, view: View) -> list[dict[str, Any]]:
-        """The next cards for a reviewer: single images in advance, or one group."""
-        if view.is_grouped and (group := self._next_group(view)):
-            choices = suggest_label([item.likely for item in group])[:SHOWN_LABELS]
-            shown = [{"label": label, "probability": round(share, 4)} for label, share in choices]
-            return [{"images": [show_item(item, self._labels) for item in group], "choices": shown}]
-        count = 1 if view.is_grouped and self._groups else AHEAD
-        cards = [show_item(item, self._labels) for item in islice(self._waiting(view), count)]
-        return [{"images": [card], "choices": card["choices"]} for card in cards]
+        """The next card for a reviewer, and those that follow, so that the page can load their images in advance."""
+        begun = self._begun_group(view) if view.is_grouped else []
+        groups, seen, count = ([begun] if begun else []), {item.key for item in begun}, 0
+        for item in self._waiting(view):
+            if count >= AHEAD:
+                break
+            if item.key not in seen:
+                group = self._group_with(item, view)
+                groups.append(group)
+                seen |= {each.key for each in group}
+                count += len(group)
+        return [self._show(group) for group in groups]
+
+    def _show(self, group: Sequence[Item]) -> dict[str, Any]:
+        images = [show_item(item, self._labels) for item in group]
+        if len(group) == 1:
+            return {"images": images, "choices": images[0]["choices"]}
+        choices = suggest_label([item.likely for item in group])[:SHOWN_LABELS]
+        return {"images": images, "choices": [{"label": label, "probability": round(p, 4)} for label, p in choices]}
 
     def answer(self, keys: Sequence[Key], label: str, reviewer: str, at: datetime, batch: str) -> list[Answer]:
         """Makes the answers of one action; `add` them once they are stored.
@@ -136,6 +148,7 @@ class Desk:
         window = list(islice((item for item in waiting if not self.book.of(item.key)), WINDOW))
         groups = group_alike(self._load_features([item.key for item in window]), [item.likely for item in window])
         self._groups = [[window[place] for place in group] for group in groups]
+        self._group_of = {item.key: group for group in self._groups for item in group}
         self._followers = {item.key for group in self._groups for item in group[1:]}
         self._is_ordered = False
 
@@ -146,15 +159,26 @@ class Desk:
             self._groups = []
         return is_done
 
-    def _next_group(self, view: View) -> list[Item]:
-        """The group to show: what is left of one that was begun, else that of the next image; empty for a single."""
-        first = next(self._waiting(view), None)
+    def _begun_group(self, view: View) -> list[Item]:
+        """What is left of a group that the reviewer answered in part; empty if there is none."""
         for group in self._groups:
-            left = [item for item in group if self._waits(item, view) and item.key not in self._skipped[view.reviewer]]
-            is_begun = len(left) < len(group) and any(view.reviewer in self.book.of(item.key) for item in group)
-            if len(left) > 1 and (is_begun or left[0] is first):
-                return left
+            if any(view.reviewer in self.book.of(item.key) for item in group):
+                left = [item for item in group if self._waits(item, view) and not self._is_skipped(item, view)]
+                if len(left) > 1:
+                    return left
         return []
+
+    def _group_with(self, item: Item, view: View) -> list[Item]:
+        """The item, with those of its group that wait too."""
+        if not view.is_grouped or self._is_skipped(item, view):
+            return [item]
+        group = self._group_of.get(item.key, [item])
+        return [
+            each for each in group if each is item or (self._waits(each, view) and not self._is_skipped(each, view))
+        ]
+
+    def _is_skipped(self, item: Item, view: View) -> bool:
+        return item.key in self._skipped[view.reviewer]
 
     def _waits(self, item: Item, view: View) -> bool:
         return view.day in (None, item.key.day) and not self._is_done(item.key, view)
