@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 MANY: Final = 200  # classes; of more, probabilities are ranked
-TOP_LABELS: Final = 20  # labels that a stored prediction lists, unless a setting says otherwise
+TOP_LABELS: Final = 16  # labels that a stored prediction lists, unless a setting says otherwise
 OTHERS: Final = "*"  # key of the sum of the probabilities that are not listed
 TOP: Final = 16  # probabilities that are kept one by one; the groups have 16, 32, 64, ... of the others
 

@@ -59,7 +59,7 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         "max_memory_bytes": 2**30,
         "commit_seconds": 60.0,
         "max_rejected_share": 0.05,
-        "top_labels": 20,
+        "top_labels": 16,
         "audit_share": 0.02,
         "audit_min": 10,
         "audit_max": 100,
