@@ -42,7 +42,7 @@ def daily_report(
     tables = DayTables(history.frame, predictions, review_queue, images, drift, difficulty.frame)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     for report in make_reports(days, tables, model_store.read_evaluation, cost, settings.limits):
-        page = render_page(report)
+        page = render_page(report, settings.review_url)
         metadata = {
             "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),
             **show_numbers({"kilobytes": len(page.encode()) / 1000} | report.numbers),

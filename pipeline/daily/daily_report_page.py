@@ -20,14 +20,15 @@ POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 COLOURS: Final = ("text", "muted", "pale", "bar", "good", "doubtful", "bad")
 
 
-def render_page(report: DayReport) -> str:
-    """Renders the page of a day."""
+def render_page(report: DayReport, review_url: str = "") -> str:
+    """Renders the page of a day, with a link to the page that labels its images if it has an address."""
     counts, usual = report.counts, report.usual_label_shares()
     shares = {label: count / counts.predicted_count for label, count in counts.labels.items()}
     order = sorted(shares | usual, key=lambda label: (-shares.get(label, 0.0), -usual.get(label, 0.0), label))
     labels = order[:SHOWN_LABELS]
     return _ENVIRONMENT.get_template("daily_report.html.j2").render(
         report=report,
+        review_url=review_url,
         counts=counts,
         labels=labels,
         more_label_count=len(order) - len(labels),

@@ -180,6 +180,12 @@ def test_a_page_shows_the_classifier_the_cost_and_the_drift(page: str) -> None:
     assert "Sunday, 22 November 2026" in text
 
 
+def test_the_report_links_to_the_page_that_labels_its_images(reports: dict[date, DayReport]) -> None:
+    page = Elements(render_page(reports[SUNDAY], "http://127.0.0.1:3002"))
+    assert [each["href"] for tag, each in page.found if tag == "a"] == [f"http://127.0.0.1:3002/?day={SUNDAY}"]
+    assert not [tag for tag, _ in Elements(render_page(reports[SUNDAY])).found if tag == "a"]
+
+
 def test_a_label_shift_is_an_alarm_at_the_top(reports: dict[date, DayReport]) -> None:
     report = reports[SUNDAY]
     assert report.alarms == []
