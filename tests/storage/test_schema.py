@@ -36,7 +36,13 @@ SCHEMAS = {
     "training_images": labels.SCHEMA,
     "training_split": split.SCHEMA,
 }
-OWN = {("label_issues", "reason"), ("training_images", "image_id"), ("training_images", "path")}
+OWN = {
+    ("drift", "image_count"),
+    ("drift", "summary"),
+    ("label_issues", "reason"),
+    ("training_images", "image_id"),
+    ("training_images", "path"),
+}
 """Columns of the name of one upstream that come from elsewhere: most of these files are no reviewed ones."""
 
 PREDICTION = {"predicted_label", "confidence"}

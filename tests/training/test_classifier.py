@@ -145,7 +145,7 @@ def test_every_head_fits_and_predicts_probabilities(fit: Fit, features: DataFram
 
 def test_predictions_are_appended_to_the_input_columns(features: DataFrame, classifier: Classifier) -> None:
     predictions = predict(features, classifier)
-    assert predictions.columns == [*features.columns, "predicted_label", "confidence", "probabilities"]
+    assert predictions.columns == [*features.columns, "predicted_label", "confidence", "probabilities", "ancestors"]
     unlabelled = features.drop("label", "split")
     expected = predictions_by_id(predictions)
     found = predictions_by_id(predict(unlabelled, classifier))
