@@ -1,10 +1,8 @@
 """The asset `difficulty`: how hard a day is for the classifier, and the threshold that follows."""
 
-from typing import Final
-
 import dagster as dg
 
-from assets.daily.partitions import daily_asset, list_days
+from assets.daily.partitions import daily_asset, list_judged
 from pipeline.daily.difficulty import POOLED_DAYS
 from pipeline.daily.difficulty_table import describe_difficulty, read_difficulties, store_difficulties
 from pipeline.reports.report import Table
@@ -13,7 +11,6 @@ from resources.lake.lake import Lake
 from resources.models.difficulties import Difficulties
 from resources.spark.session import POOL, SparkResource
 
-NEWEST_DAYS: Final = 30
 POOLED: dg.PartitionMapping = dg.TimeWindowPartitionMapping(
     start_offset=1 - POOLED_DAYS, allow_nonexistent_upstream_partitions=True
 )
@@ -44,7 +41,7 @@ def days_are_as_easy_as_the_training_set(
 
     On a harder day fewer predictions are answered. Run by itself, it covers the newest 30 days.
     """
-    days = list_days(context) or lake.list_days("difficulty")[-NEWEST_DAYS:]
+    days = list_judged(context, lake, "difficulty")
     found = read_difficulties(lake.read(spark.spark_session, "difficulty", days).frame) if days else []
     hard = [f"{each.day}: {each.summary}" for each in found if each.is_hard]
     return dg.AssetCheckResult(

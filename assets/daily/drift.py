@@ -1,11 +1,9 @@
 """How far a day differs from what the classifier learned from, as a table; two checks read it and only warn."""
 
-from typing import Final
-
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.daily.partitions import daily_asset, list_days
+from assets.daily.partitions import daily_asset, list_judged
 from pipeline.daily.difficulty_table import read_difficulties
 from pipeline.drift.comparison import (
     IMAGES,
@@ -23,8 +21,6 @@ from resources.lake.lake import Lake
 from resources.models.store import ModelStore
 from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
-
-NEWEST_DAYS: Final = 30
 
 
 @daily_asset(kinds={"spark", "deltalake"})
@@ -77,7 +73,7 @@ def labels_are_distributed_as_on_the_holdout(
 def _judge(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, *comparisons: str
 ) -> dg.AssetCheckResult:
-    days = list_days(context) or lake.list_days("drift")[-NEWEST_DAYS:]
+    days = list_judged(context, lake, "drift")
     stored = read_comparisons(lake.read(spark.spark_session, "drift", days).frame) if days else []
     found = [each for each in stored if each.comparison in comparisons]
     alarms = [f"{each.day} {each.message}" for each in found if each.is_alarm]

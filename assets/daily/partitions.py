@@ -2,11 +2,15 @@
 
 from datetime import date
 from functools import partial
+from typing import Final
 
 import dagster as dg
 
+from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.spark.session import POOL
+
+NEWEST_DAYS: Final = 30  # judged by a check that runs on its own
 
 
 def days_since(start: date, time_zone: str = "UTC") -> dg.DailyPartitionsDefinition:
@@ -18,6 +22,11 @@ def list_days(context: dg.AssetCheckExecutionContext) -> list[str]:
     """Lists the days of the run; none if the check runs on its own."""
     has_days = context.has_partition_key or context.has_partition_key_range
     return list(context.partition_keys) if has_days else []
+
+
+def list_judged(context: dg.AssetCheckExecutionContext, lake: Lake, table: str) -> list[str]:
+    """Lists the days that a check judges: those of the run, or the newest of the table if it runs on its own."""
+    return list_days(context) or lake.list_days(table)[-NEWEST_DAYS:]
 
 
 daily_asset = partial(

@@ -119,7 +119,7 @@ def parse_name(text: str) -> str:
 def parse_lines(content: bytes) -> Iterator[Answer]:
     """Parses a log; blank lines were erased.
 
-    What follows the last line end was cut off while it was written, so nobody was told that it is stored.
+    What follows the last line end was cut off while it was written, so its storage was never confirmed.
 
     Raises:
         AnswerError: if a complete line is not an answer.
@@ -158,7 +158,7 @@ class AnswerBook:
         for answer in answers:
             standing = self._standing[answer.key]
             if answer.settles:
-                standing.clear()  # settled anew, never undone
+                standing.clear()  # settled again, never undone
             else:
                 self._remember(standing.get(answer.reviewer), answer)
             standing.pop(answer.reviewer, None)

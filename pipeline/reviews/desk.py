@@ -193,7 +193,7 @@ class Desk:
         yield from (self.items[key] for key in list(skipped) if self._waits(self.items[key], view))
 
     def _ordered(self) -> list[Item]:
-        """The queue, ordered anew whenever a day's precision becomes known."""
+        """The queue, reordered whenever a day's precision becomes known."""
         if not self._is_ordered:
             known = {day: self._measure(day).is_known for day in self._audits}
             if known != self._known or self._followers != self._behind:

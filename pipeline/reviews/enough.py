@@ -8,7 +8,7 @@ from typing import Final
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.reviews.audit import Stratum, estimate_accuracy
 
-STEP: Final = 20  # answers after which the estimate is shown anew: single answers must not reveal predictions
+STEP: Final = 20  # answers after which the estimate is updated: single answers must not reveal predictions
 KNOWN_REACH: Final = 0.05  # half the width of the interval at which the precision of a day counts as known
 
 

@@ -51,7 +51,7 @@ class ImageReader:
         self._sandbox.close()
 
     def _read(self, key: Key) -> bytes | None:
-        """Reads the bytes; looks for the place anew if the day was written again meanwhile."""
+        """Reads the bytes; looks the place up again if the day was written again meanwhile."""
         for is_cached in (True, False):
             if not is_cached:
                 self._places.pop(key.day, None)
