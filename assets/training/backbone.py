@@ -4,8 +4,7 @@ import dagster as dg
 
 from pipeline.embed.backbone import Backbone
 from pipeline.networks.export import describe_backbone
-from pipeline.networks.known_photos import classify_known_photos, decode_known_photos
-from pipeline.networks.parity import MAX_SCALED_DIFFERENCE, MIN_CORRECT_SHARE, MIN_COSINE, measure_parity
+from pipeline.networks.parity import MAX_SCALED_DIFFERENCE, MIN_CORRECT_SHARE, MIN_COSINE
 from pipeline.training.precision import MAX_LOSS, describe_precision, loses_little
 from resources.instance.pages import show_numbers, show_report
 from resources.models.catalogue import BackboneCatalogue
@@ -29,7 +28,7 @@ def backbone(catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[
     mix.
     """
     made, choice = precisions.choose()
-    parity = measure_parity(catalogue.open().embed, made, decode_known_photos(made.size))
+    parity = catalogue.examine(made).parity
     metadata = show_report(describe_backbone(made, parity)) | show_report(describe_precision(choice))
     return dg.Output(made, data_version=dg.DataVersion(made.digest), metadata=metadata)
 
@@ -40,7 +39,7 @@ def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogu
 
     In int8 the cosine between both vectors of every photo is at least 0.9.
     """
-    parity = measure_parity(catalogue.open().embed, backbone, decode_known_photos(backbone.size))
+    parity = catalogue.examine(backbone).parity
     allowed, least = MAX_SCALED_DIFFERENCE[backbone.precision], MIN_COSINE[backbone.precision]
     return dg.AssetCheckResult(
         passed=parity.is_within(backbone.precision),
@@ -64,13 +63,12 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
 
     Only a warning if the weights came without that classifier.
     """
-    last_layer = catalogue.open().last_layer
-    if last_layer is None:
+    examined = catalogue.examine(backbone)
+    right_share = examined.right_share
+    if examined.is_correct is None or right_share is None:
         description = "the weights came without ImageNet's classifier, so the photos cannot be named"
         return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=description)
-    is_correct = classify_known_photos(backbone, last_layer)
-    right_share = sum(is_correct.values()) / len(is_correct)
-    wrong = [name for name, each in is_correct.items() if not each]
+    wrong = [name for name, each in examined.is_correct.items() if not each]
     return dg.AssetCheckResult(
         passed=right_share >= MIN_CORRECT_SHARE,
         description=f"{right_share:.0%} of the known photos named correctly, minimum {MIN_CORRECT_SHARE:.0%}",

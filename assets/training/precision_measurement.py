@@ -9,7 +9,6 @@ from pyspark.sql import DataFrame
 from pipeline.embed.backbone import Backbone
 from pipeline.images.split import label_features
 from pipeline.networks.int8.quantization import QuantizationError
-from pipeline.networks.parity import explain_failure
 from pipeline.training.bake_off import SAMPLE_COUNT, sample_images
 from pipeline.training.precision import (
     PrecisionChoice,
@@ -72,4 +71,4 @@ def _measure(
         costs = measure_costs(fp32, int8, embed, contents, precisions.settings.limits)
     except (QuantizationError, TrainingError) as error:
         return PrecisionChoice("fp32", f"fp32: int8 could not be measured: {error}")
-    return choose_precision(costs, explain_failure(int8, catalogue.open()))
+    return choose_precision(costs, catalogue.examine(int8).explain_failure(int8.precision))

@@ -53,19 +53,44 @@ def compare_features(expected: np.ndarray, actual: np.ndarray) -> Parity:
     )
 
 
-def explain_failure(backbone: Backbone, pretrained: Pretrained) -> str | None:
-    """Describes why a graph fails parity or the known photos; None if it passes.
+@dataclass(frozen=True)
+class Examination:
+    """What a graph gives for the known photos.
 
-    An int8 graph may fail if its calibration images are unlike photos: its activation ranges do not suit them.
+    Attributes:
+        parity: difference from its network.
+        is_correct: whether ImageNet's classifier names each photo correctly from its features, by name of the photo;
+            None if the weights came without that classifier.
     """
-    parity = measure_parity(pretrained.embed, backbone, decode_known_photos(backbone.size))
-    if not parity.is_within(backbone.precision):
-        return (
-            f"its features of the known photos differ from those of the network (cosine {parity.smallest_cosine:.3f},"
-            f" minimum {MIN_COSINE[backbone.precision]}; difference {parity.scaled_difference:.3f} of their scale)"
-        )
-    if pretrained.last_layer is None:
+
+    parity: Parity
+    is_correct: Mapping[str, bool] | None
+
+    @property
+    def right_share(self) -> float | None:
+        """Share of the photos that are named correctly, 0 to 1; None without ImageNet's classifier."""
+        return sum(self.is_correct.values()) / len(self.is_correct) if self.is_correct else None
+
+    def explain_failure(self, precision: str) -> str | None:
+        """Describes why a graph of this precision fails; None if it passes.
+
+        An int8 graph may fail if its calibration images are unlike photos: its activation ranges do not suit them.
+        """
+        if not self.parity.is_within(precision):
+            return (
+                "its features of the known photos differ from those of the network (cosine"
+                f" {self.parity.smallest_cosine:.3f}, minimum {MIN_COSINE[precision]}; difference"
+                f" {self.parity.scaled_difference:.3f} of their scale)"
+            )
+        if self.right_share is not None and self.right_share < MIN_CORRECT_SHARE:
+            return f"it classifies only {self.right_share:.0%} of the known photos correctly"
         return None
-    is_correct = classify_known_photos(backbone, pretrained.last_layer)
-    share = sum(is_correct.values()) / len(is_correct)
-    return f"it classifies only {share:.0%} of the known photos correctly" if share < MIN_CORRECT_SHARE else None
+
+
+def examine(backbone: Backbone, pretrained: Pretrained) -> Examination:
+    """Compares a graph with the network that it was exported from, on the known photos."""
+    last_layer = pretrained.last_layer
+    return Examination(
+        measure_parity(pretrained.embed, backbone, decode_known_photos(backbone.size)),
+        classify_known_photos(backbone, last_layer) if last_layer else None,
+    )

@@ -25,7 +25,8 @@ SCHEMA: Final = """
     similarity double comment 'nearest cosine, from image_features.features and training_features.features; or null',
     audit_weight double comment 'images of the day that this one represents in the audit; null outside the sample',
     classifier string comment 'version of the classifier, from predictions.classifier',
-    quality_flags array<string> comment 'what is wrong with the image, from predictions.quality_flags'
+    quality_flags array<string> comment 'what is wrong with the image, from predictions.quality_flags',
+    nearest_image_id string comment 'the most similar training image, from training_features.image_id; or null'
 """
 LOW_QUALITY: Final = "low quality"
 UNCERTAIN: Final = "uncertain"

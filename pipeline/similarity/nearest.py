@@ -60,8 +60,10 @@ def squared_distances(some: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.maximum(lengths - 2 * some @ points.T, 0)
 
 
-def max_similarity(vectors: np.ndarray, reference: np.ndarray, first_index: int | None = None) -> np.ndarray:
-    """Finds the largest cosine `[n]` of each vector with any vector of the reference.
+def find_most_similar(
+    vectors: np.ndarray, reference: np.ndarray, first_index: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the vector of the reference with the largest cosine: its row `[n]` and the cosine `[n]`.
 
     Args:
         vectors: float32 `[n, dimension]`, rows of length 1 or 0.
@@ -73,7 +75,8 @@ def max_similarity(vectors: np.ndarray, reference: np.ndarray, first_index: int 
     if first_index is not None:
         rows = np.arange(len(vectors))
         similarities[rows, first_index + rows] = -np.inf
-    return np.asarray(similarities.max(axis=1))
+    nearest = similarities.argmax(axis=1)
+    return nearest, np.take_along_axis(similarities, nearest[:, None], axis=1)[:, 0]
 
 
 def find_smallest(rows: np.ndarray, count: int) -> np.ndarray:

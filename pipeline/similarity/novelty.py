@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.images.split import TRAIN
-from pipeline.similarity.nearest import max_similarity, normalise
+from pipeline.similarity.nearest import find_most_similar, normalise
 from pipeline.similarity.samples import sample_vectors
 from pipeline.storage.counting import only_row
 from pipeline.storage.sent_arrays import open_sent, send_array
@@ -24,7 +24,8 @@ from pipeline.storage.vectors import to_matrix
 SCHEMA: Final = """
     day date comment 'the day on which the image arrived, from image_features.day',
     image_id string comment 'SHA-256 of the bytes, from image_features.image_id',
-    similarity float comment 'cosine of the embedding and that of the most similar training image, -1 to 1'
+    similarity float comment 'cosine of the embedding and that of the most similar training image, -1 to 1',
+    nearest_image_id string comment 'the most similar training image, from training_features.image_id'
 """
 REFERENCE_LIMIT: Final = 20_000  # images: 102 MB of 1,280 features, shared by a machine's workers; 0.4 CPU-ms per image
 THRESHOLD_IMAGES: Final = 2_000  # images of the reference that determine the threshold, in 0.8 CPU-seconds at most
@@ -39,6 +40,7 @@ BLOCK_ROWS: Final = 256  # images compared at once: 20 MB of similarities
 class Reference:
     """Training images that a day is compared with."""
 
+    ids: np.ndarray  # `image_id`, bytes `[n]`
     vectors: np.ndarray  # float32 `[n, dimension]`, rows of length 1
     threshold: float  # similarity below which an image is novel; minus infinity with fewer than two training images
     backbone: str  # digest of the graph that computed the vectors
@@ -47,9 +49,9 @@ class Reference:
 def choose_reference(training_features: DataFrame) -> Reference:
     """Collects at most `REFERENCE_LIMIT` embeddings of the train split on the driver, the same ones at every run."""
     train = training_features.where(F.col("split") == TRAIN)
-    _, vectors = sample_vectors(train, REFERENCE_LIMIT)
+    ids, vectors = sample_vectors(train, REFERENCE_LIMIT)
     backbone = only_row(training_features.select(F.max("backbone").alias("backbone")))["backbone"] or ""
-    return Reference(vectors, novelty_threshold(vectors), backbone)
+    return Reference(np.array(ids, np.bytes_), vectors, novelty_threshold(vectors), backbone)
 
 
 def novelty_threshold(vectors: np.ndarray) -> float:
@@ -62,8 +64,8 @@ def novelty_threshold(vectors: np.ndarray) -> float:
         return -math.inf
     chosen = vectors[:THRESHOLD_IMAGES]
     starts = range(0, len(chosen), BLOCK_ROWS)
-    nearest = [max_similarity(chosen[start : start + BLOCK_ROWS], vectors, start) for start in starts]
-    return float(np.quantile(np.concatenate(nearest), NOVEL_QUANTILE))
+    nearest = [find_most_similar(chosen[start : start + BLOCK_ROWS], vectors, start) for start in starts]
+    return float(np.quantile(np.concatenate([similarities for _, similarities in nearest]), NOVEL_QUANTILE))
 
 
 def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
@@ -87,15 +89,16 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
     is_other = F.col("backbone") != reference.backbone
     checked = F.when(is_other, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
     readable = features.where(F.col("features").isNotNull())
-    name = send_array(spark, reference.vectors.astype(np.float32))
+    names = send_array(spark, reference.ids), send_array(spark, reference.vectors.astype(np.float32))
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        vectors = open_sent(name)
+        ids, vectors = map(open_sent, names)
         for batch in batches:
             for start in range(0, batch.num_rows, BLOCK_ROWS):
                 rows = batch.slice(start, BLOCK_ROWS)
-                nearest = max_similarity(normalise(to_matrix(rows["features"])), vectors)
-                arrays = [rows["day"], rows["image_id"], pa.array(nearest, pa.float32())]
-                yield pa.RecordBatch.from_arrays(arrays, ["day", "image_id", "similarity"])
+                nearest, similarities = find_most_similar(normalise(to_matrix(rows["features"])), vectors)
+                found = [pa.array(similarities, pa.float32()), pa.array(ids[nearest].astype(str), pa.string())]
+                arrays = [rows["day"], rows["image_id"], *found]
+                yield pa.RecordBatch.from_arrays(arrays, ["day", "image_id", "similarity", "nearest_image_id"])
 
     return readable.select("day", "image_id", checked.alias("features")).mapInArrow(compare, SCHEMA)

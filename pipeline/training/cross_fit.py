@@ -4,7 +4,9 @@ These predictions calibrate confidences and reveal doubtful labels without setti
 keep the shelf-mates of an image out of its training, and stand for days from elsewhere (`evaluation/mixture.py`).
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
@@ -30,7 +32,7 @@ from pipeline.training.shelves import deal_shelves
 SHELF_COUNTS: Final = (25, 10, 5)  # per label, of the harder cross-fits
 SHELF_COUNTS_OF_MLLIB: Final = (10,)  # of heads that only MLlib fits, since each cross-fit costs as much as a training
 MAX_IMAGES: Final = 200_000  # of the groups with the smallest hashes; the driver holds 100 + 8 k bytes for each
-MAX_VALUES: Final = 2**25  # features of a cross-fit on the driver, which holds up to 24 bytes for each
+MAX_VALUES: Final = 2**25  # features of all fits on the driver at a time, which hold up to 24 bytes for each
 MAX_VALUES_OF_SUMS: Final = 2**27  # of a head that is fitted from sums: up to 12 bytes for each
 MAX_RANKED: Final = 20_000  # images of more than `MANY` labels that a harder level predicts, the smallest digests
 
@@ -66,7 +68,9 @@ def cross_fit(
         is_asked = np.ones(len(images.ids), bool)
         if shelf_count and len(classes) > MANY:
             is_asked[MAX_RANKED:] = False
+        threads = _count_threads(images.features.size) if fits_on_driver(params) else 1
         if shelf_count == 0 and (value_count > max_values or not fits_on_driver(params)):
+            threads = 1
             labels = {row["fold"]: set(row["labels"]) for row in rows}
             predict_fold = _fit_with_mllib(folded, params, classes)
         else:
@@ -74,15 +78,31 @@ def cross_fit(
             labels = {int(fold): set(images.labels[folds == fold]) for fold in np.unique(folds)}
             predict_fold = _fit_folds(folded, images, folds, is_asked, params, classes)
         parts = [no_predictions(classes)]
-        for fold in sorted(labels):
-            seen = set[str]().union(*(there for other, there in labels.items() if other != fold))
+        for part in _predict_folds(predict_fold, _list_fittable(labels), threads):
+            parts.append(part)
             done += 1
-            if len(seen) < 2:
-                continue  # nothing can be fitted on one label
-            parts.append(predict_fold(fold))
             report_progress(done)
         levels.append(join_predictions(parts))
     return (levels[0], *(level for level in levels[1:] if len(level)))
+
+
+def _list_fittable(labels: Mapping[int, set[str]]) -> list[int]:
+    """Lists the folds beside which there are at least two labels; nothing can be fitted on one."""
+    others = {fold: set[str]().union(*(labels[each] for each in labels if each != fold)) for fold in sorted(labels)}
+    return [fold for fold, seen in others.items() if len(seen) > 1]
+
+
+def _predict_folds(predict_fold: PredictFold, folds: Sequence[int], threads: int) -> Iterator[LabelledPredictions]:
+    if threads == 1:
+        yield from map(predict_fold, folds)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(predict_fold, folds)
+
+
+def _count_threads(value_count: int) -> int:
+    """Counts the fits that may run at once: as many as there are cores, within the memory of `MAX_VALUES` features."""
+    return max(1, min(os.cpu_count() or 1, MAX_VALUES // max(1, value_count)))
 
 
 def describe_levels(levels: Sequence[LabelledPredictions], params: ClassifierParams) -> list[dict[str, float]]:

@@ -25,7 +25,7 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "difficulty": ("ancestor_thresholds", "comparisons"),
     "drift": ("cluster_count", "cluster_share"),
     "reviews": ("reviewer", "answered_at", "disagreement"),
-    "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags"),
+    "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags", "nearest_image_id"),
 }
 """Columns that tables of earlier versions lack. They are added at the next write, null in existing rows."""
 

@@ -5,7 +5,9 @@ nothing, and another machine reuses the same graph.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,7 @@ from pydantic import Field
 
 from pipeline.embed.backbone import Backbone, BackboneError, load_backbone, open_backbone
 from pipeline.embed.batch_size import measure_batch_costs, read_batch_costs, sidecar
+from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.golden_set import TOLERANCES
 from pipeline.embed.int8_support import refuse_int8
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
@@ -22,6 +25,7 @@ from pipeline.networks.export import export_backbone
 from pipeline.networks.int8.quantization import QUANTIZER, QuantizationError, quantize_backbone
 from pipeline.networks.known_photos import decode_known_photos
 from pipeline.networks.loader import identify_recipe, open_pretrained
+from pipeline.networks.parity import Examination, Parity, examine
 from pipeline.networks.pretrained import Pretrained, PretrainedError
 from resources.lake.lake import Lake
 from resources.lake.model_files import ModelFiles
@@ -79,6 +83,16 @@ class BackboneCatalogue(dg.ConfigurableResource):
     def find_int8(self, fp32: Backbone) -> Backbone | None:
         """Finds the int8 variant of a graph, if it is stored and works on this machine."""
         return self._find(_int8_recipe(fp32))
+
+    def examine(self, backbone: Backbone) -> Examination:
+        """Compares a graph of the configured network with that network, once: opening it takes seconds."""
+        examined = f"{identify_recipe(*self._options(''))} {DECODER} {backbone.digest}"
+        file = self._folder / "examinations" / f"{hashlib.sha256(examined.encode()).hexdigest()}.json"
+        if found := self._files.read_json(file):
+            return Examination(Parity(**found["parity"]), found["is_correct"])
+        made = examine(backbone, self.open())
+        self._files.write_note(file, json.dumps(asdict(made), indent=2))
+        return made
 
     def export_all(
         self,

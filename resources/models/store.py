@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from pyspark.ml import PipelineModel
 
 from pipeline.embed.backbone import Backbone, open_backbone
@@ -32,6 +32,8 @@ class ModelStore(dg.ConfigurableResource):
 
     lake: Lake = Field(description="Lake with the models.")
     spark: SparkResource = Field(description="Session that reads and writes MLlib models.")
+
+    _pipelines: dict[str, PipelineModel] = PrivateAttr(default_factory=dict)  # by path, of the classifiers opened here
 
     def save(self, asset: str, model: Backbone | Classifier) -> None:
         """Stores a model, unless it is stored already, and makes it the current one of the asset."""
@@ -167,7 +169,9 @@ class ModelStore(dg.ConfigurableResource):
         self.spark.spark_session  # noqa: B018 MLlib loads into the active session
         with self._beside(version).explain_damage():
             path = self._spark_folder(version) or self._fetch_pipeline(version)
-            return Classifier(version, report["backbone"], PipelineModel.load(path), report)
+            if path not in self._pipelines:
+                self._pipelines[path] = PipelineModel.load(path)
+            return Classifier(version, report["backbone"], self._pipelines[path], report)
 
     def _beside(self, version: str) -> FilesBeside:
         return FilesBeside(self._files, version)

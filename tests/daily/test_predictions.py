@@ -386,7 +386,8 @@ def similarities(predicted: DataFrame) -> DataFrame:
     """Every image is similar to a training image, except the red one of Friday."""
     similarity = F.expr(f"if(predicted_label = 'red' and day = '{FRIDAY}', 0.1, 0.9)").cast("float")
     distinct = predicted.where("predicted_label is not null").dropDuplicates(["day", "image_id"])
-    return distinct.select("day", "image_id", similarity.alias("similarity"))
+    nearest = F.lit("nearest").alias("nearest_image_id")
+    return distinct.select("day", "image_id", similarity.alias("similarity"), nearest)
 
 
 def test_the_queue_has_each_uncertain_image_once_by_rising_confidence(
@@ -450,7 +451,7 @@ def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: M
 def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: SparkSession) -> None:
     counts = {"uncertain": 100, "novel": 12, "audit": 3}
     rows = [
-        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v", [])
+        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v", [], None)
         for reason, count in counts.items()
         for number in range(count)
     ]

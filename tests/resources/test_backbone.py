@@ -1,6 +1,7 @@
 """The backbone of a deployment: one setting changes it, invalid input never does, and the UI marks stale assets."""
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,6 +165,21 @@ def test_a_graph_is_exported_once_and_reused(settings: Settings, networks: dict[
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
     assert first.export() == exported
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "models" / "backbone").glob("*.onnx")}
+
+
+def test_a_graph_is_compared_with_its_network_once_and_again_after_a_change_of_the_network(
+    networks: dict[str, str], tmp_path: Path
+) -> None:
+    unit, caffe = (
+        BackboneCatalogue(name=networks["fields"], pixel_scaling=scaling, lake=Lake(root=str(tmp_path)))
+        for scaling in ("unit", "caffe")
+    )
+    backbone = unit.export()
+    assert unit.examine(backbone).parity.is_within("fp32")
+    (note,) = (tmp_path / "models" / "backbone" / "examinations").iterdir()
+    note.write_text(re.sub('"smallest_cosine": [^,}]*', '"smallest_cosine": 0.5', note.read_text()))
+    assert not unit.examine(backbone).parity.is_within("fp32")
+    assert caffe.examine(caffe.export()).parity.is_within("fp32")
 
 
 def test_a_damaged_graph_or_one_that_fails_its_golden_set_is_exported_again(

@@ -101,6 +101,7 @@ def test_every_day_has_a_form_of_limited_length_with_the_audit_first(
             2.0 if number == 4 else None,
             "v",
             [],
+            None,
         )
         for number in range(5)
     ]

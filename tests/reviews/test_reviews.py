@@ -65,9 +65,10 @@ def queue(spark: SparkSession) -> DataFrame:
         ("z", "audit", 20.0),
     ]
     rows = [
-        (MONDAY, image, f"{image}.jpg", "red", 0.9, reason, 0.8, weight, "new", []) for image, reason, weight in queued
+        (MONDAY, image, f"{image}.jpg", "red", 0.9, reason, 0.8, weight, "new", [], None)
+        for image, reason, weight in queued
     ]
-    rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new", [])]
+    rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new", [], None)]
     return spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
 
 

@@ -85,6 +85,17 @@ def test_a_training_image_has_similarity_one_and_is_not_novel(
     assert similarities[FRIDAY, "known"] > reference.threshold
 
 
+def test_every_image_names_the_training_image_that_is_most_like_it(
+    day_features: DataFrame, training_features: DataFrame, reference: Reference
+) -> None:
+    train = training_features.where("split = 'train'")
+    found = measure_similarity(day_features, reference).where("image_id = 'known'").collect()
+    known = day_features.where("image_id = 'known'").first()
+    assert known is not None
+    same = {row["image_id"] for row in train.collect() if np.allclose(row["features"], known["features"], atol=1e-4)}
+    assert [row["nearest_image_id"] for row in found] == [*same]
+
+
 def test_few_new_images_like_the_training_set_are_novel(
     similarities: dict[tuple[date, str], float], reference: Reference
 ) -> None:
