@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
-from types import TracebackType
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +25,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.processes import run_command
-from benchmarks.sampler import list_descendants
+from benchmarks.sampler import MemoryOfAll
 from pipeline.daily.daily_report import DayTables, make_reports
 from pipeline.daily.daily_report_page import render_page
 from pipeline.daily.difficulty import estimate_difficulty, measure_confidence
@@ -54,7 +52,6 @@ NOISE: Final = 4.0
 
 HOLDOUT_EVERY: Final = 5
 LIMIT_SECONDS: Final = 7200.0
-PERIOD_SECONDS: Final = 0.5
 ROW_GROUP: Final = 4096
 
 
@@ -117,40 +114,6 @@ def run_step(step: str, label_count: int, options: argparse.Namespace, root: Pat
     cells = [step, f"{label_count:,}", *(f"{value:,.1f}" for value in costs.values()), more]
     print(f"| {' | '.join(cells)} |", flush=True)
     return {**costs, **found}
-
-
-class MemoryOfAll:
-    """A thread that samples the memory of all descendants, shared pages counted once, as a context manager."""
-
-    def __init__(self) -> None:
-        """Samples nothing yet."""
-        self.peak_mebibytes = 0.0
-        self._stop = Event()
-        self._thread = Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> "MemoryOfAll":
-        """Starts sampling."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops sampling."""
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._stop.wait(PERIOD_SECONDS):
-            self.peak_mebibytes = max(self.peak_mebibytes, sum(map(_proportional, list_descendants(os.getpid()))))
-
-
-def _proportional(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final
 
 PERIOD_SECONDS: Final = 0.25
+PROPORTIONAL_SECONDS: Final = 0.5  # the kernel walks all pages of a process to count the shared ones once
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 SPARK_DAEMON: Final = "daemon\0pyspark.worker"
@@ -85,6 +86,40 @@ class Sampler:
             return  # ended meanwhile
         peak = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
         self.peak_mebibytes[kind] = max(self.peak_mebibytes.get(kind, 0.0), peak)
+
+
+class MemoryOfAll:
+    """A thread that samples the memory of all descendants, shared pages counted once, as a context manager."""
+
+    def __init__(self) -> None:
+        """Samples nothing yet."""
+        self.peak_mebibytes = 0.0
+        self._stop = Event()
+        self._thread = Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> "MemoryOfAll":
+        """Starts sampling."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops sampling."""
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(PROPORTIONAL_SECONDS):
+            self.peak_mebibytes = max(self.peak_mebibytes, sum(map(_proportional, list_descendants(os.getpid()))))
+
+
+def _proportional(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def list_descendants(ancestor: int) -> dict[int, list[str]]:

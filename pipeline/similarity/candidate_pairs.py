@@ -1,18 +1,20 @@
 """Candidate pairs: images that may be near-duplicates, by the similarity of their whitened embeddings.
 
-Whitening keeps the differences between images and removes what all have in common. All images are compared with all,
-block by block on the executors; the driver holds a sample of the embeddings only.
+Whitening keeps the differences between images and removes what all have in common. Up to `EXACT_COUNT` images are
+compared with all, block by block on the executors; more only with those in nearby cells (`cells.py`). The driver holds
+a sample of the embeddings only.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.similarity.axes import Whitening, fit_whitening
+from pipeline.similarity.block_pairs import BLOCK_ROWS, NEIGHBOUR_COUNT, Minima, compare_blocks, compare_guests
+from pipeline.similarity.cells import Cells, fit_cells
 from pipeline.similarity.samples import sample_vectors
 from pipeline.storage.vectors import to_matrix
 
@@ -24,22 +26,28 @@ SCHEMA: Final = """
 MIN_SIMILARITY: Final = 0.55  # of images whose pixels are compared
 MIN_NEAREST_SIMILARITY: Final = 0.3  # of an image and its nearest neighbour; a crop of 15 % may be no more similar
 FEW_IMAGES: Final = 64  # up to which nearest neighbours are compared at any similarity
-_PAIRS: Final = pa.schema({"image_id": pa.string(), "near_duplicate_id": pa.string(), "similarity": pa.float64()})
 SAMPLE_COUNT: Final = 8192
-BLOCK_ROWS: Final = 4096
-NEIGHBOUR_COUNT: Final = 8
+EXACT_COUNT: Final = 100_000
+VISIT_COUNT: Final = 8  # cells that an image visits: of real photos' near-duplicates, four find 99.8 % already
+MIN_SAMPLED: Final = 8  # images of the sample for each cell
 
 
-def find_candidate_pairs(features: DataFrame) -> DataFrame:
+def find_candidate_pairs(features: DataFrame, exact_count: int = EXACT_COUNT) -> DataFrame:
     """Finds pairs of images with similar embeddings, lazily, in the columns of `SCHEMA`.
 
     Each image is paired with its nearest neighbour, if that is not far away; and among the similar ones with its
     `NEIGHBOUR_COUNT` nearest and the one with the smallest digest, which connects a cluster of similar images although
-    not all its pairs are kept. Bound: the driver holds `SAMPLE_COUNT` embeddings, 42 MB of 1,280 numbers; a task holds
-    two blocks and their similarities, 100 MB. Time grows with the square of the number of images.
+    not all its pairs are kept. Bound: the driver holds `SAMPLE_COUNT` embeddings, 42 MB of 1,280 numbers. A task holds
+    two blocks and their similarities, 100 MB; beyond `exact_count`, a block, `VISIT_COUNT` blocks of guests and the
+    similarities of one of them, 200 MB.
+
+    Time grows with the square of the number of images up to `exact_count`. Beyond, it grows in proportion up to four
+    million images, and cells of more than `BLOCK_ROWS` images then. An image meets those that live in the cells that it
+    visits; a cell of very many images that all resemble each other still costs their square.
 
     Args:
         features: distinct images, with `image_id` and `features`; read three times at most.
+        exact_count: images that are all compared with all.
     """
     readable = features.where(F.col("features").isNotNull()).select("image_id", "features")
     ids, vectors = sample_vectors(readable, SAMPLE_COUNT)
@@ -47,59 +55,67 @@ def find_candidate_pairs(features: DataFrame) -> DataFrame:
     if count == 0:
         return features.sparkSession.createDataFrame([], SCHEMA)
     whitening = fit_whitening(vectors)
+    minima = Minima(MIN_SIMILARITY, MIN_NEAREST_SIMILARITY) if count > FEW_IMAGES else Minima(-1.0, -1.0)
+    if count > exact_count:
+        cell_count = max(1, min(count // BLOCK_ROWS, len(vectors) // MIN_SAMPLED))
+        cells = fit_cells(whitening.apply(vectors).astype("float32"), cell_count)
+        similar = _compare_cells(readable, whitening, cells, count, minima)
+    else:
+        similar = _compare_all(readable, whitening, count, minima)
+    return _keep_nearest(similar, minima.similar)
+
+
+def _compare_all(readable: DataFrame, whitening: Whitening, count: int, minima: Minima) -> DataFrame:
+    """Compares every block with every other and with itself."""
     block_count = -(-count // BLOCK_ROWS)
-    minima = (MIN_SIMILARITY, MIN_NEAREST_SIMILARITY) if count > FEW_IMAGES else (-1.0, -1.0)
     block = F.pmod(F.xxhash64("image_id"), F.lit(block_count)).cast("int")
     other = F.explode(F.sequence(F.lit(0), F.lit(block_count - 1)))
     whitened = readable.mapInArrow(_whiten(whitening), "image_id string, vector binary")
     met = whitened.withColumn("block", block).withColumn("other", other)
     met = met.withColumns({"low": F.least("block", "other"), "high": F.greatest("block", "other")}).drop("other")
-    similar = met.groupBy("low", "high").applyInArrow(_compare_blocks(*minima), SCHEMA)
-    return _keep_nearest(similar, minima[0])
+    return met.groupBy("low", "high").applyInArrow(compare_blocks(minima), SCHEMA)
 
 
-def _whiten(whitening: Whitening) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _compare_cells(readable: DataFrame, whitening: Whitening, cells: Cells, count: int, minima: Minima) -> DataFrame:
+    """Compares the residents of every cell with its guests; the sample tells how many blocks a cell is divided into."""
+    block_counts = [max(1, round(share * count / BLOCK_ROWS)) for share in cells.shares.tolist()]
+    schema = "image_id string, vector binary, cells array<int>"
+    whitened = readable.mapInArrow(_whiten(whitening, cells), schema)
+    # the first cell comes twice: an image is a resident there, and a guest of its neighbours
+    cells_of_image = F.concat(F.slice("cells", 1, 1), F.col("cells"))
+    visits = whitened.select("image_id", "vector", F.posexplode(cells_of_image).alias("visit", "cell"))
+    block_count = F.get(F.lit(block_counts), F.col("cell"))
+    own = F.pmod(F.xxhash64("image_id"), block_count).cast("int")
+    each = F.explode(F.sequence(F.lit(0), block_count - 1))
+    met = visits.select("*", own.alias("own"), each.alias("each"), (F.col("visit") > 0).alias("is_guest"))
+    met = met.withColumns(
+        {
+            "residents": F.when(F.col("is_guest"), F.col("each")).otherwise(F.col("own")),
+            "guests": F.when(F.col("is_guest"), F.col("own")).otherwise(F.col("each")),
+        }
+    )
+    columns = "cell", "residents", "guests", "image_id", "vector", "is_guest"
+    return met.select(*columns).groupBy(*columns[:3]).applyInArrow(compare_guests(minima), SCHEMA)
+
+
+def _whiten(
+    whitening: Whitening, cells: Cells | None = None
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def whiten(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if batch.num_rows:
                 rows = whitening.apply(to_matrix(batch["features"]))
-                vectors = pa.array([row.tobytes() for row in rows], pa.binary())
-                yield pa.RecordBatch.from_arrays([batch["image_id"], vectors], ["image_id", "vector"])
+                columns = {
+                    "image_id": batch["image_id"],
+                    "vector": pa.array([row.tobytes() for row in rows], pa.binary()),
+                }
+                if cells is not None:
+                    columns["cells"] = pa.array(
+                        list(cells.rank(rows.astype("float32"), VISIT_COUNT)), pa.list_(pa.int32())
+                    )
+                yield pa.RecordBatch.from_pydict(columns)
 
     return whiten
-
-
-def _compare_blocks(minimum: float, nearest_minimum: float) -> Callable[[pa.Table], pa.Table]:
-    """Finds the nearest neighbours of each image of a block in the other block, or in the same one."""
-
-    def compare(rows: pa.Table) -> pa.Table:
-        rows = rows.sort_by("image_id")
-        ids, blocks = rows["image_id"].to_numpy(), rows["block"].to_numpy()
-        vectors = np.frombuffer(b"".join(rows["vector"].to_pylist()), np.float16).reshape(len(ids), -1)
-        low, high = (np.flatnonzero(blocks == rows[block][0].as_py()) for block in ("low", "high"))
-        similarities = vectors[low].astype(np.float32) @ vectors[high].astype(np.float32).T
-        similarities[low[:, None] == high] = -np.inf
-        sides = (ids[low], ids[high], similarities), (ids[high], ids[low], similarities.T)
-        return pa.concat_tables([_pair(*side, minimum, nearest_minimum) for side in sides])
-
-    return compare
-
-
-def _pair(
-    ids: np.ndarray, other_ids: np.ndarray, similarities: np.ndarray, minimum: float, nearest_minimum: float
-) -> pa.Table:
-    """Finds the nearest neighbours of each row, and its first similar one; columns are in the order of the digests."""
-    count = min(NEIGHBOUR_COUNT, similarities.shape[1])
-    if not similarities.size:
-        return _PAIRS.empty_table()
-    nearest = np.argpartition(similarities, -count, axis=1)[:, -count:]
-    columns = np.hstack([nearest, np.argmax(similarities >= minimum, axis=1)[:, None]])
-    rows = np.repeat(np.arange(len(ids)), count + 1)
-    values = np.take_along_axis(similarities, columns, axis=1)
-    is_nearest = values == values.max(axis=1, keepdims=True)
-    similar = np.flatnonzero(values >= np.where(is_nearest, nearest_minimum, minimum))
-    arrays = [ids[rows[similar]], other_ids[columns.ravel()[similar]], values.ravel()[similar].astype(np.float64)]
-    return pa.table(arrays, schema=_PAIRS)
 
 
 def _keep_nearest(similar: DataFrame, minimum: float) -> DataFrame:

@@ -16,10 +16,11 @@ from pipeline.embed.decode import load
 from pipeline.embed.letterbox import squash
 from pipeline.images.features import extract_features
 from pipeline.networks.known_photos import load_known_photos
-from pipeline.similarity import candidate_pairs
+from pipeline.similarity import block_pairs, candidate_pairs
 from pipeline.similarity.alignment import SIDE, correlate_images
 from pipeline.similarity.axes import fit_whitening
-from pipeline.similarity.candidate_pairs import MIN_SIMILARITY, NEIGHBOUR_COUNT, find_candidate_pairs
+from pipeline.similarity.block_pairs import NEIGHBOUR_COUNT
+from pipeline.similarity.candidate_pairs import MIN_SIMILARITY, find_candidate_pairs
 from pipeline.similarity.near_duplicates import (
     MIN_CORRELATION,
     SCHEMA,
@@ -133,6 +134,39 @@ def test_a_cluster_of_similar_images_keeps_few_pairs_and_stays_connected(spark: 
     cluster = sorted(row["image_id"] for row in features.collect()[100:])
     found = pairs_of(find_candidate_pairs(features))
     assert len(found) <= 400 * (NEIGHBOUR_COUNT + 1)
+    assert {(cluster[0], other) for other in cluster[1:]} <= found
+
+
+def test_images_that_meet_in_cells_give_nearly_the_pairs_of_all_images(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    kinds = random.normal(scale=0.6, size=(60, 32))
+    vectors = (kinds[np.arange(2400) % 60] + random.normal(size=(2400, 32))).astype(np.float32)
+    vectors[1800:] = vectors[:600] + random.normal(scale=0.3, size=(600, 32))
+    features = scatter(spark, vectors)
+    exact = pairs_of(find_candidate_pairs(features))
+    monkeypatch.setattr(candidate_pairs, "BLOCK_ROWS", 60)
+    monkeypatch.setattr(block_pairs, "BLOCK_ROWS", 50)
+    found = find_candidate_pairs(features, exact_count=2000).collect()
+    pairs = {(row["image_id"], row["near_duplicate_id"]) for row in found}
+    assert len(pairs) == len(found), "every pair once"
+    assert len(exact & pairs) >= 0.95 * len(exact)
+    ids = [row["image_id"] for row in features.collect()]
+    planted = {tuple(sorted((ids[n], ids[1800 + n]))) for n in range(600)}
+    assert len(planted & pairs) >= 0.99 * len(planted & exact)
+
+
+def test_a_cell_of_very_many_similar_images_is_divided_and_stays_connected(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(1)
+    vectors = random.normal(size=(400, 32)).astype(np.float32)
+    vectors[100:] = random.normal(size=32) + random.normal(scale=0.001, size=(300, 32))
+    features = scatter(spark, vectors)
+    cluster = sorted(row["image_id"] for row in features.collect()[100:])
+    monkeypatch.setattr(candidate_pairs, "BLOCK_ROWS", 70)
+    found = pairs_of(find_candidate_pairs(features, exact_count=0))
     assert {(cluster[0], other) for other in cluster[1:]} <= found
 
 
