@@ -30,26 +30,32 @@ def main() -> None:
     parser.add_argument("lake")
     parser.add_argument("--cores", type=int, required=True)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--store-bytes", choices=("days", "never"), default="days")
     options = parser.parse_args()
     spark = SparkResource(master=f"local[{options.cores}]").spark_session
     backbone, lake = open_backbone(options.graph), Lake(root=options.lake)
-    facts = _embed_day(spark, lake, backbone, options.folder, FIRST_DAY)
+    facts = _embed_day(spark, lake, backbone, options.folder, FIRST_DAY, options.store_bytes == "days")
     if options.again:
-        again = _embed_day(spark, lake, backbone, options.folder, FIRST_DAY + timedelta(days=1))
+        again = _embed_day(
+            spark, lake, backbone, options.folder, FIRST_DAY + timedelta(days=1), options.store_bytes == "days"
+        )
         facts |= {f"again_{name}": value for name, value in again.items()}
     spark.stop()
     print(json.dumps({**facts, "batch_size": backbone.batch_size}))
 
 
-def _embed_day(spark: SparkSession, lake: Lake, backbone: Backbone, folder: str, day: date) -> dict[str, float]:
+def _embed_day(
+    spark: SparkSession, lake: Lake, backbone: Backbone, folder: str, day: date, is_stored: bool
+) -> dict[str, float]:
     days = [day.isoformat()]
-    lake.write("images", read_days(spark, {day: folder}), days)
+    lake.write("images", read_days(spark, {day: folder}, is_stored=is_stored), days)
     started = time.monotonic()
     embedded = FeatureCache(lake=lake, settings=Settings()).embed(lake.read(spark, "images", days), backbone)
     lake.write("image_features", embedded.rows, days)
     return {
         "featurization_seconds": time.monotonic() - started,
         "miss_count": embedded.miss_count,
+        "images_bytes": _measure_bytes(f"{lake.folder('images')}/day={day.isoformat()}"),
         "features_bytes": _measure_bytes(f"{lake.folder('image_features')}/day={day.isoformat()}"),
         "cache_bytes": _measure_bytes(lake.folder("feature_cache")),
     }

@@ -69,6 +69,7 @@ SIZES: Final[Mapping[str, tuple[int, ...]]] = {
     "cores": (1_000, 4_000),
     "growth": (1_000, 10_000, 100_000),
     "again": (10_000,),
+    "bytes": (1_000,),
     "original": (100, 1_200),
 }
 
@@ -104,6 +105,11 @@ EXPERIMENTS: Final = (
         tuple(Candidate("daylight", graph, cores) for graph in (FP32, INT8) for cores in (1, 2)),
     ),
     Experiment("again", "The same images on a second day", (Candidate("daylight", INT8, arguments=("--again",)),)),
+    Experiment(
+        "bytes",
+        "Image bytes in the lake, and read from their files again",
+        tuple(Candidate("daylight", INT8, arguments=("--store-bytes", each)) for each in ("days", "never")),
+    ),
     Experiment(
         "original",
         "The original notebook, both with ResNet50",

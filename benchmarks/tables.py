@@ -102,6 +102,8 @@ def _list_facts(run: Measured) -> str:
     facts, details = run["facts"], []
     if "features_bytes" in facts:
         details.append(f"{facts['features_bytes'] / run['images']:,.0f} bytes per image")
+    if "images_bytes" in facts:
+        details.append(f"{facts['images_bytes'] / run['images']:,.0f} in `images`")
     if "batch_size" in facts:
         details.append(f"batches of {facts['batch_size']}")
     if "again_featurization_seconds" in facts:

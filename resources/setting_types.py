@@ -86,6 +86,7 @@ Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Days = Annotated[int, Field(ge=0, le=36_524)]
 Memory = Annotated[int, Field(ge=1, le=2**40 - 1)]
 Precision = Literal["auto", "fp32", "int8"]
+StoreBytes = Literal["days", "never"]
 NotifyFormat = Literal["auto", "json", "slack", "teams"]
 PixelScaling = Literal[("", *SCALINGS)]  # type: ignore[valid-type]
 

@@ -40,6 +40,7 @@ from resources.setting_types import (
     ReceiverText,
     Share,
     Size,
+    StoreBytes,
     TimeZone,
     Url,
     describe_bounds,
@@ -119,6 +120,10 @@ class Settings(BaseSettings):
     audit_min: Count = _setting(AuditSize.min_count, "Minimum number of images drawn a day.")
     audit_max: Count = _setting(AuditSize.max_count, "Maximum number of images drawn a day.")
     keep_runs_days: Days = _setting(0, "Days until `housekeeping` deletes runs that no page needs; 0: never.")
+    store_bytes: StoreBytes = _setting(
+        "days",
+        "Image bytes that the lake stores: those of all `days`, or `never` any; then files are read again.",
+    )
     keep_images_days: Days = _setting(0, "Days until `housekeeping` purges image bytes from `images`; 0: never.")
 
     @model_validator(mode="after")

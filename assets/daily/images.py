@@ -20,9 +20,11 @@ def images(
     settings: dg.ResourceParam[Settings],
     spark: SparkResource,
 ) -> Table:
-    """One row, bytes included, for each file that arrived on the day, whatever its name and contents."""
+    """One row for each file that arrived on the day, with its bytes or its location, whatever its name and contents."""
     try:
         folders = landing_zone.day_folders(context.partition_keys, lake.list_days("images"))
     except LandingError as error:
         raise dg.Failure(str(error), name_bad_days(error.days)) from error
-    return Table(read_days(spark.spark_session, folders, settings.max_bytes), describe_images)
+    return Table(
+        read_days(spark.spark_session, folders, settings.max_bytes, settings.store_bytes == "days"), describe_images
+    )

@@ -18,7 +18,7 @@ from resources.spark.session import POOL, SparkResource
 def training_images(
     landing_zone: LandingZone, settings: dg.ResourceParam[Settings], lake: Lake, spark: SparkResource
 ) -> Table:
-    """Labelled images, one row per file or reviewed image, bytes included.
+    """Labelled images, one row per file or reviewed image, with its bytes or its location.
 
     The label comes from the folder, from `manifest.csv`, from a pattern or from a review. A folder `train`,
     `validation` or `test` above the label sets the split; otherwise the digest of the bytes decides it for good. The
@@ -26,7 +26,7 @@ def training_images(
     """
     session = spark.spark_session
     files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)
-    labelled = read_training_images(session, files, settings.max_bytes)
+    labelled = read_training_images(session, files, settings.max_bytes, settings.store_bytes == "days")
     reviewed = list_reviewed(lake.read_known(session, "reviews", parse_schema(reviews.SCHEMA), None))
     if reviewed.num_rows:
         stored = lake.read_known(session, "images", parse_schema(IMAGES_SCHEMA), list_days(reviewed))

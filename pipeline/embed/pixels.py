@@ -5,12 +5,14 @@ Nothing else in Daylight decodes bytes that users handed in.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.embed.attempt import LOADED, Attempt, Fit, columns_of, load_each
+from pipeline.embed.contents import read_contents
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import open_sandbox
@@ -60,13 +62,13 @@ def as_pixels(data: bytes, size: int) -> np.ndarray:
 
 
 def decode_batches(decoding: Decoding) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for `mapInArrow` from `image_id` and `content` to `PIXELS_SCHEMA`, without images that fail."""
+    """A function for `mapInArrow` from `contents.COLUMNS` to `PIXELS_SCHEMA`, without images that fail."""
 
     def decode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
+        for read in chain.from_iterable(map(read_contents, batches)):
             start = 0
-            for decoded in _decode(batch["content"], decoding):
-                ids = batch["image_id"].slice(start, decoded.num_rows)
+            for decoded in _decode(read.bytes, decoding):
+                ids = read.rows["image_id"].slice(start, decoded.num_rows)
                 start += decoded.num_rows
                 columns = [ids, *(decoded[name] for name in ("pixels", "width", "height"))]
                 rows = pa.RecordBatch.from_arrays(columns, ["image_id", "pixels", "width", "height"])

@@ -1,4 +1,4 @@
-"""Reasons: every text of the column `error`, and its exception. Tables store the texts, so they never change."""
+"""Reasons: every text of `error` and `read_error`, and the exception. Tables store the texts, so they never change."""
 
 from typing import Final
 
@@ -14,6 +14,13 @@ CRASHED: Final = "crashed the decoder"
 CRASHED_BACKBONE: Final = "crashed the backbone"
 TIMED_OUT: Final = "timed out"
 OUT_OF_MEMORY: Final = "out of memory"
+
+# Of a file rather than of its bytes.
+VANISHED: Final = "vanished"
+TOO_MANY_BYTES: Final = "too many bytes"
+UNREADABLE: Final = "unreadable"
+CHANGED: Final = "changed"  # after it was listed: it was still arriving, or was replaced
+PURGED: Final = "purged"
 
 LASTING_REASONS: Final = (
     *(EMPTY, NOT_AN_IMAGE, UNSUPPORTED, TRUNCATED, DAMAGED, NOTHING_VISIBLE),

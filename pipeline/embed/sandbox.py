@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from types import MappingProxyType
 from typing import Any, Final
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ from pipeline.storage.cpu_timer import CpuTimer
 
 START_SECONDS: Final = 300.0  # limit for a child to read a request and open the graph; generous, for busy machines
 LOOK_SECONDS: Final = 1.0  # interval in which a worker looks at a silent child
+NO_REASONS: Final[Mapping[int, str]] = MappingProxyType({})
 MAX_STARTS: Final = 3  # children that may die before their first image
 
 
@@ -42,8 +44,13 @@ class Sandbox:
         self.work = work
         self._child: _Child | None = None
 
-    def run(self, contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
+    def run(self, contents: pa.Array, cpu_timer: CpuTimer, known: Mapping[int, str] = NO_REASONS) -> pa.RecordBatch:
         """Lets the child work on images; an image that kills it gets a reason instead of a result.
+
+        Args:
+            contents: bytes of the images.
+            cpu_timer: gets the CPU-seconds of the child, by stage.
+            known: reasons of images without bytes, by their numbers.
 
         Returns:
             The columns of the work's schema, one row per image.
@@ -51,7 +58,7 @@ class Sandbox:
         Raises:
             SandboxError: if the child cannot start to work, or fails regardless of the images.
         """
-        reasons: dict[int, str] = {}
+        reasons = dict(known)
         alone: set[int] = set()
         starts = 0
         while True:

@@ -30,7 +30,7 @@ from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
-from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
+from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
 
 CACHE_SCHEMA: Final = COLUMNS
 
@@ -100,7 +100,7 @@ def embed_with_cache(
     bytes per image of the run. Workers read the bytes of misses only.
 
     Args:
-        images: with `image_id`, `length`, `content` and optionally `day`.
+        images: with the columns of `contents.COLUMNS` and optionally `day`.
         backbone: the graph; its file is not opened if every image is a hit.
         cache: the cached rows of this backbone.
         limits: limits for one image.
@@ -162,19 +162,10 @@ def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbo
 
     def copy_portions(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
-            rows = read_portion(folder, portion, stored)
-            constants = {
-                "day": portion["day"],
-                "backbone": digest,
-            }  # and null where a file of an older version has none
-            columns = [
-                rows[field.name]
-                if field.name in rows.column_names
-                else pa.repeat(pa.scalar(constants.get(field.name), field.type), len(rows))
-                for field in arrow_schema
-            ]
+            constants = {"day": portion["day"], "backbone": digest}
+            rows = complete_rows(read_portion(folder, portion, stored), constants, arrow_schema)
             cpu_timer.lap("read")
-            yield from pa.table(columns, schema=arrow_schema).combine_chunks().to_batches()
+            yield from rows.combine_chunks().to_batches()
 
     weights = [ROW_BYTES] * places.num_rows
     return rows_in_arrow(share_rows(cached.spark, places, weights, TASK_BYTES), copy_portions, struct)

@@ -1,7 +1,7 @@
 """Features: one row per distinct image, with its embedding or the reason why there is none."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,8 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
+from pipeline.embed.contents import COLUMNS as CONTENT_COLUMNS
+from pipeline.embed.contents import Contents, choose_columns, read_contents
 from pipeline.embed.embedding import Embedding
 from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
@@ -47,7 +49,7 @@ def extract_features(images: DataFrame, backbone: Backbone, limits: Limits = DEF
     """Embeds every distinct image lazily, per day if the images have a `day`.
 
     Args:
-        images: with `image_id`, `path` and `content`; rows without content are skipped.
+        images: with `path` and the columns of `contents.COLUMNS`.
         backbone: the graph; its file is sent to the executors.
         limits: limits for one image.
 
@@ -60,8 +62,8 @@ def extract_features(images: DataFrame, backbone: Backbone, limits: Limits = DEF
 
     def embed_batches(batches: Iterator[pd.DataFrame], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            contents = pa.array(batch["content"], pa.binary())
-            yield embed_batch({name: pa.array(batch[name]) for name in key}, contents, cpu_timer)
+            for read in read_contents(pa.RecordBatch.from_pandas(batch, preserve_index=False)):
+                yield embed_batch(read, key, cpu_timer)
 
     return rows_in_pandas(distinct_images(images, key), embed_batches, schema).frame
 
@@ -85,9 +87,9 @@ def embed_stored(
 
     def embed_portions(portions: Iterator[pd.DataFrame], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(each.to_dict("records") for each in portions):
-            rows = read_portion(folder, portion, ["image_id", "content"])
-            ids, contents = rows["image_id"].combine_chunks(), rows["content"].combine_chunks()
-            yield embed_batch({"image_id": ids}, contents, cpu_timer)
+            for rows in read_portion(folder, portion, CONTENT_COLUMNS).combine_chunks().to_batches():
+                for read in read_contents(rows):
+                    yield embed_batch(read, ["image_id"], cpu_timer)
 
     return rows_in_pandas(share_rows(images.spark, places, weights, TASK_BYTES), embed_portions, struct)
 
@@ -125,25 +127,27 @@ def _report_counts(counts: list[Row]) -> Report:
 
 
 def distinct_images(images: DataFrame, key: list[str]) -> DataFrame:
-    """Keeps the first file by path of each image; reads bytes once and moves none between executors."""
-    first_paths = images.where(F.col("image_id").isNotNull()).groupBy(*key).agg(F.min("path").alias("path"))
-    readable = images.where(F.col("content").isNotNull()).select(*key, "path", "content")
-    return readable.join(F.broadcast(first_paths), [*key, "path"], "left_semi")
+    """Keeps the first file by path of each image, with what its bytes are read from; moves none between executors."""
+    readable = images.where(F.col("image_id").isNotNull())
+    first_paths = readable.groupBy(*key).agg(F.min("path").alias("path"))
+    columns = [*key, "path", *(name for name in choose_columns(images.columns) if name not in key)]
+    return readable.select(*columns).join(F.broadcast(first_paths), [*key, "path"], "left_semi")
 
 
 def _batch_embedder(
     spark: SparkSession, backbone: Backbone, limits: Limits, columns: list[str]
-) -> Callable[[Mapping[str, pa.Array], pa.Array, CpuTimer], pa.RecordBatch]:
-    """Sends the graph to the workers; returns their function from keys and contents to rows of features."""
+) -> Callable[[Contents, list[str], CpuTimer], pa.RecordBatch]:
+    """Sends the graph to the workers; returns their function from contents and key columns to rows of features."""
     spark.addArtifacts(backbone.path, file=True)
     file_name, size, batch_size = Path(backbone.path).name, backbone.size, backbone.batch_size
     constants = {"backbone": backbone.digest, "decoder": DECODER}
 
-    def embed_batch(keys: Mapping[str, pa.Array], contents: pa.Array, cpu_timer: CpuTimer) -> pa.RecordBatch:
+    def embed_batch(read: Contents, key: list[str], cpu_timer: CpuTimer) -> pa.RecordBatch:
         cpu_timer.lap("read")
         sandbox = open_sandbox(Embedding(SparkFiles.get(file_name), size, batch_size, limits))
-        embedded = sandbox.run(contents, cpu_timer)
+        embedded = sandbox.run(read.bytes, cpu_timer, read.reasons)
         repeated = {name: pa.repeat(value, embedded.num_rows) for name, value in constants.items()}
+        keys = {name: read.rows[name] for name in key}
         arrays = {**keys, **repeated, **dict(zip(embedded.schema.names, embedded.columns, strict=True))}
         return pa.RecordBatch.from_arrays([arrays[name] for name in columns], columns)
 

@@ -1,4 +1,4 @@
-"""Image files: from a folder of files to one row per file, bytes included.
+"""Image files: from a folder of files to one row per file, with its bytes or the place where they are.
 
 The driver lists the folder and spreads the list; executors read the bytes, locally and from object stores alike.
 """
@@ -7,21 +7,22 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
-from functools import cache
 from typing import Final
 
 import pyarrow as pa
-from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from pipeline.embed.contents import explain_error
 from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.reasons import CHANGED, TOO_MANY_BYTES
 from pipeline.images.sidecar_files import SIDECAR, START_BYTES, is_below_sidecar_folder, is_sidecar, is_sidecar_path
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
-from pipeline.storage.files import LISTING, list_files, open_folder, time_of
+from pipeline.storage.files import LISTING, list_files, time_of
+from pipeline.storage.locations import is_local, locate_file, open_location
 from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import assign_tasks
@@ -31,15 +32,11 @@ FILE_COLUMNS: Final = """
     path string comment 'path of the file below the folder that was read; bytes that are not UTF-8 are escaped',
     length long comment 'size of the file in bytes when it was listed',
     modified_at timestamp comment 'when the file was last changed, UTC',
-    content binary comment 'bytes of the file; null if it could not be read',
-    read_error string comment 'why there are no bytes, such as vanished or sidecar file; null if there are'
+    content binary comment 'bytes of the file; null if it could not be read, or if they are not stored',
+    read_error string comment 'why there are no bytes, such as vanished or sidecar file; null if there are',
+    location binary comment 'path or URI of the file that has the bytes, where they are not stored; null if they are'
 """
 SCHEMA: Final = f"day date comment 'day on which the image arrived', {FILE_COLUMNS}"
-
-VANISHED: Final = "vanished"
-TOO_MANY_BYTES: Final = "too many bytes"
-UNREADABLE: Final = "unreadable"
-CHANGED: Final = "changed"  # after it was listed: it was still arriving, or was replaced
 
 TASK_BYTES: Final = 32 * 2**20
 OPENING_BYTES: Final = 2**16  # cost of opening a file, expressed as bytes; bounds the number of small files in a task
@@ -56,9 +53,14 @@ def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMIT
 
 
 def read_days(
-    spark: SparkSession, folders: Mapping[date, str | None], max_bytes: int = DEFAULT_LIMITS.bytes
+    spark: SparkSession,
+    folders: Mapping[date, str | None],
+    max_bytes: int = DEFAULT_LIMITS.bytes,
+    is_stored: bool = True,
 ) -> LazyRows:
     """Reads the folders of several days lazily, in the columns of `SCHEMA`; a day without a folder has no rows.
+
+    Other arguments are those of `read_files`.
 
     Raises:
         FileNotFoundError: immediately, if one of the folders does not exist.
@@ -67,10 +69,16 @@ def read_days(
     for day, folder in folders.items():
         files = list_files(folder) if folder else LISTING.empty_table()
         listings.append(files.append_column("day", pa.array([day] * files.num_rows, pa.date32())))
-    return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes)
+    return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes, is_stored)
 
 
-def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> LazyRows:
+def read_files(
+    spark: SparkSession,
+    files: pa.Table,
+    schema: str,
+    max_bytes: int = DEFAULT_LIMITS.bytes,
+    is_stored: bool = True,
+) -> LazyRows:
     """Reads the bytes of listed files in the executors, lazily, in tasks of similar size.
 
     Args:
@@ -78,6 +86,7 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
         files: result of `list_files`; it may have further columns.
         schema: DDL of the result: the columns of `FILE_COLUMNS` and any others of `files`.
         max_bytes: maximum size of a file; a larger one is not read.
+        is_stored: whether the rows have the bytes of their files; else their location.
     """
     struct = parse_schema(schema)
     if files.num_rows == 0:
@@ -89,7 +98,7 @@ def read_files(spark: SparkSession, files: pa.Table, schema: str, max_bytes: int
 
     def read_batches(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for listed in batches:
-            for batch in _read_batch(listed, arrow_schema, max_bytes):
+            for batch in _read_batch(listed, arrow_schema, max_bytes, is_stored):
                 cpu_timer.lap("read")
                 yield batch
 
@@ -108,13 +117,20 @@ def describe_images(images: DataFrame) -> dict[Day, Report]:
     return {row.pop("day"): Report(row) for row in rows}
 
 
-def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int) -> Iterator[pa.RecordBatch]:
+def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int, is_stored: bool) -> Iterator[pa.RecordBatch]:
     rows: list[dict[str, object]] = []
     size = 0
     for row in batch.to_pylist():
-        row |= _read_file(row["folder"], row["location"], row["path"], row["length"], row["modified_at"], max_bytes)
+        location = locate_file(row["folder"], row["location"])
+        content, read_error = _read_file(location, row["path"], row["length"], row["modified_at"], max_bytes)
+        row |= {
+            "image_id": None if content is None else hashlib.sha256(content).hexdigest(),
+            "content": content if is_stored else None,
+            "location": None if is_stored or content is None else location,
+            "read_error": read_error,
+        }
         rows.append(row)
-        size += row["length"]
+        size += len(row["content"] or b"")
         if size >= BATCH_BYTES:
             yield pa.RecordBatch.from_pylist(rows, schema)
             rows, size = [], 0
@@ -123,36 +139,23 @@ def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int) -> Ite
 
 
 def _read_file(
-    folder: str, location: bytes, path: str, length: int, modified_at: datetime, max_bytes: int
-) -> dict[str, str | bytes | None]:
+    location: bytes, path: str, length: int, modified_at: datetime, max_bytes: int
+) -> tuple[bytes | None, str | None]:
+    """Reads the bytes of a file; returns them, or the reason why there are none."""
     if is_below_sidecar_folder(path):
-        return _no_content(SIDECAR)
+        return None, SIDECAR
     is_too_large = length > max_bytes
     if is_too_large and not is_sidecar(path, b""):
-        return _no_content(TOO_MANY_BYTES)
-    filesystem = _filesystem(folder)
+        return None, TOO_MANY_BYTES
     try:
-        with filesystem.open_input_stream(location) as stream:
+        with open_location(location) as stream:
             # one byte more than listed, but not all, if the file has grown
             content = stream.read(START_BYTES if is_too_large else length + 1)
-        is_unchanged = not isinstance(filesystem, fs.LocalFileSystem) or time_of(os.stat(location)) == modified_at
+        is_unchanged = not is_local(location) or time_of(os.stat(location)) == modified_at
     except OSError as error:
-        reason = VANISHED if isinstance(error, FileNotFoundError) else UNREADABLE
-        return _no_content(SIDECAR if is_sidecar_path(path) else reason)
+        return None, SIDECAR if is_sidecar_path(path) else explain_error(error)
     if is_sidecar(path, content[:START_BYTES]):
-        return _no_content(SIDECAR)
+        return None, SIDECAR
     if is_too_large:
-        return _no_content(TOO_MANY_BYTES)
-    if len(content) != length or not is_unchanged:
-        return _no_content(CHANGED)
-    return {"image_id": hashlib.sha256(content).hexdigest(), "content": content, "read_error": None}
-
-
-def _no_content(read_error: str) -> dict[str, str | bytes | None]:
-    return {"image_id": None, "content": None, "read_error": read_error}
-
-
-@cache
-def _filesystem(folder: str) -> fs.FileSystem:
-    """Opens a file system once per worker: an object store may need a request for the region of the bucket."""
-    return open_folder(folder)[0]
+        return None, TOO_MANY_BYTES
+    return (content, None) if len(content) == length and is_unchanged else (None, CHANGED)

@@ -95,12 +95,15 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled, sidecars)
 
 
-def read_training_images(spark: SparkSession, files: TrainingFiles, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
+def read_training_images(
+    spark: SparkSession, files: TrainingFiles, max_bytes: int = DEFAULT_LIMITS.bytes, is_stored: bool = True
+) -> DataFrame:
     """Reads labelled images lazily, one row per file that is no sidecar, in the columns of `SCHEMA`.
 
     Without a given split the digest of the bytes decides, so an image never changes its split when others arrive.
+    Other arguments are those of `read_files`.
     """
-    images = read_files(spark, files.labelled, SCHEMA, max_bytes).frame
+    images = read_files(spark, files.labelled, SCHEMA, max_bytes, is_stored).frame
     images = images.where(~F.col("read_error").eqNullSafe(SIDECAR))
     images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
     return images.to(parse_schema(SCHEMA))

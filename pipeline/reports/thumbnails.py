@@ -10,6 +10,7 @@ from PIL import Image
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.embed.contents import choose_columns
 from pipeline.embed.letterbox import fit
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import PIXELS_SCHEMA, Decoding, as_pixels, decode_batches
@@ -23,13 +24,13 @@ def draw_thumbnails(
     """Draws thumbnails of up to thousands of images.
 
     Args:
-        images: with `image_id` and `content`.
+        images: with the columns of `contents.COLUMNS`.
         image_ids: images to draw.
         side: side of the square that a thumbnail fits, in pixels.
         limits: limits for one image.
 
     Returns:
-        JPEGs by `image_id`; purged images, and those that cannot be decoded, are missing.
+        JPEGs by `image_id`; images that were purged, whose file has changed or that cannot be decoded are missing.
     """
     if not image_ids:
         return {}
@@ -53,13 +54,12 @@ def read_pixels(images: DataFrame, image_ids: Collection[str], decoding: Decodin
 
 
 def select_images(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
-    """Selects `image_id` and `content` of the unpurged rows of at least one image.
+    """Selects the rows of at least one image, with what its bytes are read from.
 
     Spark Connect cannot create an empty frame, and `isin` would create a JVM object for each id.
     """
     wanted = images.sparkSession.createDataFrame(pa.table({"image_id": pa.array(image_ids, pa.string())}))
-    with_bytes = images.where(F.col("content").isNotNull()).select("image_id", "content")
-    return with_bytes.join(F.broadcast(wanted), "image_id", "left_semi")
+    return images.select(*choose_columns(images.columns)).join(F.broadcast(wanted), "image_id", "left_semi")
 
 
 def draw_jpeg(row: Mapping[str, Any], side: int) -> bytes:

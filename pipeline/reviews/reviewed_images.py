@@ -1,6 +1,6 @@
 """Reviewed images: images with a human label, as rows of `training_images`.
 
-Their bytes come from the lake, because the landing zone may have been cleared.
+Their bytes come from the lake if they are stored there, because the landing zone may have been cleared.
 """
 
 from collections.abc import Iterator
@@ -13,13 +13,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from pipeline.embed.contents import HAS_BYTES
 from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
 from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.labels import SCHEMA
 from pipeline.images.split import split_by_digest
 from pipeline.reviews.answers import NONE
 from pipeline.storage.schema import parse_schema
-from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
+from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
 
 FOLDER: Final = "reviews"  # first part of a reviewed image's path
 LABELS: Final = pa.schema({"image_id": pa.string(), "day": pa.date32(), "label": pa.string(), "origin": pa.string()})
@@ -57,7 +58,7 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
     if not places.num_rows:
         return images.spark.createDataFrame([], parse_schema(SCHEMA))
     places = places.take(pc.index_in(places["image_id"].unique(), places["image_id"]))
-    unpurged = _read_places(images, places).where(F.col("content").isNotNull())
+    unpurged = _read_places(images, places).where(HAS_BYTES)
     frame = unpurged.join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
     path = F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path")
     described = frame.withColumns({"path": path, "split": split_by_digest(F.col("image_id"))})
@@ -71,9 +72,8 @@ def _read_places(images: StoredRows, places: pa.Table) -> DataFrame:
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
-            rows = read_portion(folder, portion, stored)
-            days = pa.repeat(pa.scalar(portion["day"], pa.date32()), rows.num_rows)
-            yield from rows.append_column("day", days).select(schema.names).cast(schema).combine_chunks().to_batches()
+            rows = complete_rows(read_portion(folder, portion, stored), {"day": portion["day"]}, schema)
+            yield from rows.combine_chunks().to_batches()
 
     weights = [length + OPENING_BYTES for length in places["length"].to_pylist()]
     return share_rows(images.spark, places, weights, TASK_BYTES).mapInArrow(read, struct)

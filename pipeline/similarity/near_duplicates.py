@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from pipeline.embed.contents import choose_columns
 from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.letterbox import squash
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
@@ -63,7 +64,7 @@ def compare_pairs(
 
     Args:
         features: distinct images, with `image_id` and `features`.
-        images: with `image_id`, `path` and `content`; only images in new candidate pairs are decoded.
+        images: with `path` and the columns of `contents.COLUMNS`; only images in new candidate pairs are decoded.
         compared: result of an earlier call, of any images; None without one.
         limits: limits for one image.
     """
@@ -110,7 +111,7 @@ def _compare_pixels(pairs: DataFrame, images: DataFrame, limits: Limits) -> Data
         F.broadcast(either.select(F.col("either").alias("image_id")).distinct()), "image_id", "left_semi"
     )
     decode = decode_batches(Decoding(SIDE, limits, squash))
-    decoded = wanted.select("image_id", "content").mapInArrow(decode, PIXELS_SCHEMA)
+    decoded = wanted.select(*choose_columns(wanted.columns)).mapInArrow(decode, PIXELS_SCHEMA)
     shrunk = decoded.select(F.col("image_id").alias("either"), "pixels")
     met = either.join(shrunk, "either").groupBy(*PAIR, "similarity")
     both = met.agg(F.sort_array(F.collect_list("pixels")).alias("pixels")).where(F.size("pixels") == 2)

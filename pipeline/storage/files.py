@@ -5,7 +5,6 @@ Spark's own listing silently drops names such as `_DSC0001.JPG`, and `pyarrow.fs
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,11 +48,6 @@ def replace_file(filesystem: fs.FileSystem, path: str) -> Iterator[pa.NativeFile
         yield sink
     if draft != path:
         filesystem.move(draft, path)
-
-
-def spark_path(path: str) -> str:
-    """Escapes a path for Spark, which treats brackets as a glob pattern."""
-    return re.sub(r"([][{}*?])", r"\\\1", path)
 
 
 def list_files(folder: str) -> pa.Table:

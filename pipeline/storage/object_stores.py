@@ -9,9 +9,6 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from pyarrow import fs
-from pyspark.sql import SparkSession
-
-from pipeline.storage.private import has_filesystem
 
 AZURE_SCHEMES: Final = ("abfs", "abfss", "az")
 VARIABLES: Final = ("AWS_", "AZURE_", "GOOGLE_")
@@ -76,20 +73,6 @@ def storage_options(folder: str) -> dict[str, str] | None:
     if any(value.startswith("http://") for name, value in options.items() if "ENDPOINT" in name):
         options |= {"AWS_ALLOW_HTTP": "true", "AZURE_ALLOW_HTTP": "true"}
     return options
-
-
-def spark_uri(uri: str) -> str:
-    """Converts a URI to Hadoop's scheme; a path becomes one of this machine, whatever Hadoop's default is."""
-    if uri.startswith("/"):
-        return f"file://{uri}"  # Hadoop decodes no %20
-    return uri.replace("s3://", "s3a://", 1) if uri.startswith("s3://") else uri
-
-
-def spark_reads(spark: SparkSession, folder: str) -> bool:
-    """Whether Spark itself can read the folder; for an object store, whether the connector's jars are installed."""
-    if not is_uri(folder):
-        return True
-    return has_filesystem(spark, urlsplit(spark_uri(folder)).scheme)
 
 
 def _open_azure(parts: SplitResult) -> tuple[fs.FileSystem, str]:

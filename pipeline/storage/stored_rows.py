@@ -21,9 +21,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from pipeline.storage.files import open_folder, spark_path
-from pipeline.storage.object_stores import spark_reads, spark_uri
+from pipeline.storage.files import open_folder
 from pipeline.storage.schema import select_columns
+from pipeline.storage.spark_paths import spark_path, spark_reads, spark_uri
 
 LOOKUP_ROWS: Final = 2**20  # maximum that `locate` holds at once; their ids take 70 MB
 TASK_ROWS: Final = 2**13  # approximate, of a task that reads a table without Spark's connector
@@ -148,15 +148,19 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
 
 
 def read_rows(folder: str, path: str, constants: Mapping[str, object], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Reads a file by row groups; adds partition columns, and nulls for columns that it was written without."""
+    """Reads a file by row groups, completed by `complete_rows`."""
     with _open(folder, path) as file:
         for number in range(file.num_row_groups):
-            group = file.read_row_group(number, use_threads=False)
-            for field in schema:
-                if field.name not in group.column_names:
-                    value = pa.scalar(constants.get(field.name), field.type)
-                    group = group.append_column(field.name, pa.repeat(value, group.num_rows))
-            yield from group.select(schema.names).cast(schema).to_batches()
+            yield from complete_rows(file.read_row_group(number, use_threads=False), constants, schema).to_batches()
+
+
+def complete_rows(rows: pa.Table, constants: Mapping[str, object], schema: pa.Schema) -> pa.Table:
+    """Adds partition columns, and nulls for columns that the file of the rows was written without."""
+    for field in schema:
+        if field.name not in rows.column_names:
+            value = pa.scalar(constants.get(field.name), field.type)
+            rows = rows.append_column(field.name, pa.repeat(value, rows.num_rows))
+    return rows.select(schema.names).cast(schema)
 
 
 def _open(folder: str, path: str) -> pq.ParquetFile:

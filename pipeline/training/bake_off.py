@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
+from pipeline.embed.contents import CONTENTS_SCHEMA, choose_columns, fill_contents
 from pipeline.embed.embedding import Embedding
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import Sandbox
@@ -89,12 +90,14 @@ def measure_cpu_seconds(
 def sample_images(training_images: DataFrame, count: int) -> list[bytes]:
     """Reads the bytes of `count` images of the train split, those with the smallest digests.
 
-    Images above `SAMPLE_BYTES / count` are passed over, so the sample takes at most `SAMPLE_BYTES` of memory.
+    Images above `SAMPLE_BYTES / count` are passed over, so the sample takes at most `SAMPLE_BYTES` of memory. Images
+    whose file has changed are missing.
     """
-    is_sampled = (F.col("split") == TRAIN) & F.col("content").isNotNull() & (F.col("length") <= SAMPLE_BYTES // count)
+    is_sampled = (F.col("split") == TRAIN) & F.col("image_id").isNotNull() & (F.col("length") <= SAMPLE_BYTES // count)
     train = training_images.where(is_sampled)
     chosen = [row["image_id"] for row in train.select("image_id").distinct().orderBy("image_id").limit(count).collect()]
-    contents = train.where(F.col("image_id").isin(chosen)).dropDuplicates(["image_id"]).select("image_id", "content")
+    rows = train.where(F.col("image_id").isin(chosen)).dropDuplicates(["image_id"])
+    contents = rows.select(*choose_columns(rows.columns)).mapInArrow(fill_contents, CONTENTS_SCHEMA)
     return [bytes(row["content"]) for row in sorted(contents.toLocalIterator(), key=lambda row: row["image_id"])]
 
 

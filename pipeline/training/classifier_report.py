@@ -58,7 +58,7 @@ def draw_errors(classifier: Classifier, images: DataFrame, limits: Limits = DEFA
 
     Args:
         classifier: a classifier.
-        images: labelled images, with `image_id` and `content`.
+        images: labelled images, with the columns of `contents.COLUMNS`.
         limits: limits for one image.
     """
     errors = classifier.report["mistakes"]

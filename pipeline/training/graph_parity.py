@@ -17,6 +17,7 @@ from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import Decoding
 from pipeline.images.cache_lookup import find_images
 from pipeline.images.features import COLUMNS, embed_stored
+from pipeline.images.lost_files import list_lost
 from pipeline.images.split import HOLDOUT
 from pipeline.reports.thumbnails import read_pixels
 from pipeline.storage.counting import only_row
@@ -43,6 +44,7 @@ class GraphParity:
         other_count: images whose predicted label is not the graph's most probable one.
         example_count: images whose output `label` was compared, one per predicted label.
         other_examples: labels that the classifier predicted for these images and the graph did not.
+        lost_count: holdout images left out because their files are gone or have changed.
     """
 
     source: str
@@ -52,6 +54,7 @@ class GraphParity:
     other_count: int
     example_count: int
     other_examples: Sequence[str]
+    lost_count: int = 0
 
     @property
     def holds(self) -> bool:
@@ -67,6 +70,7 @@ class GraphParity:
             f" {self.max_difference:.1e} ({MAX_DIFFERENCE:.0e} allowed), {self.other_count} images have another label,"
             f" {self.missing_count} no prediction; {len(self.other_examples)} of {self.example_count} sample images got"
             " a different label"
+            + (f"; {self.lost_count} were left out, whose files are gone or have changed" if self.lost_count else "")
         )
 
 
@@ -88,12 +92,14 @@ def measure_graph_parity(
         graph: end-to-end graph, opened like a backbone.
         classifier: classifier in the graph.
         backbone: backbone in the graph.
-        images: labelled images, with `image_id`, `length` and `content`.
+        images: labelled images, with the columns of `contents.COLUMNS`.
         features: features of the same images, with `image_id`, `split`, `features` and `backbone`.
         limits: limits of an image.
     """
-    holdout = features.where((F.col("split") == HOLDOUT) & F.col("features").isNotNull())
-    ids = holdout.select("image_id").toArrow()["image_id"].to_pylist()
+    whole = features.where((F.col("split") == HOLDOUT) & F.col("features").isNotNull())
+    whole_ids, lost = whole.select("image_id").toArrow()["image_id"].to_pylist(), list_lost(images)
+    ids = sorted(set(whole_ids) - set(lost))
+    holdout = whole.where(~F.col("image_id").isin(lost)) if lost else whole
     places = find_images(images, ids)
     outputs = embed_stored(images, places, graph, COLUMNS, limits).frame
     shares = outputs.select("image_id", F.col("features").alias("shares"))
@@ -112,6 +118,7 @@ def measure_graph_parity(
             other_count=found["other_count"],
             example_count=len(examples),
             other_examples=others,
+            lost_count=len(whole_ids) - len(ids),
         )
 
     parity = compare("stored features", holdout)

@@ -7,7 +7,8 @@ from deltalake import Schema
 from deltalake.schema import Field
 
 ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
-    "training_images": ("split_said", "group", "origin"),
+    "images": ("location",),
+    "training_images": ("split_said", "group", "origin", "location"),
     "training_split": ("group", "split_alone"),
     "training_features": ("quality_flags", "decoder"),
     "image_features": ("quality_flags", "decoder"),

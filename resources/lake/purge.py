@@ -1,4 +1,4 @@
-"""Purging: deletes the image bytes of old days; all rows, and everything derived from them, stay.
+"""Purging: deletes the image bytes of old days, or their locations; all rows, and all derived from them, stay.
 
 One commit replaces the day; the old files become orphans. The log of the table records that a day has no bytes, until
 the day is read from the landing zone again.
@@ -15,7 +15,7 @@ from pyspark.sql import Row
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import open_folder
 from pipeline.storage.parquet_writer import write_batches
-from pipeline.storage.stored_rows import StoredFile
+from pipeline.storage.stored_rows import StoredFile, complete_rows
 from resources.lake.commits import (
     arrow_schema_of,
     check_files,
@@ -28,7 +28,7 @@ from resources.lake.commits import (
 from resources.lake.lake import Lake
 
 IMAGES = "images"
-CONTENT = "content"
+BYTES = ("content", "location")
 
 
 def purge_days(lake: Lake, before: str) -> list[str]:
@@ -68,15 +68,14 @@ def _read_purged(
 ) -> Iterator[pa.RecordBatch]:
     """Reads files by row groups, and bytes only of groups that contain an image to keep."""
     filesystem, root = open_folder(folder)
-    others = [name for name in schema.names if name not in ("day", CONTENT)]
+    others = [name for name in schema.names if name not in ("day", *BYTES)]
     for file in files:
         with pq.ParquetFile(f"{root}/{file.path}", filesystem=filesystem) as opened:
             for group in range(opened.num_row_groups):
                 rows = opened.read_row_group(group, others)
                 is_kept = pc.is_in(rows["image_id"], kept_ids)
-                contents = pa.nulls(rows.num_rows, pa.binary())
                 if pc.any(is_kept).as_py():
-                    contents = pc.if_else(is_kept, opened.read_row_group(group, [CONTENT])[CONTENT], contents)
-                days = pa.repeat(pa.scalar(file.day, pa.date32()), rows.num_rows)
-                table = rows.append_column(CONTENT, contents).append_column("day", days)
-                yield from table.select(schema.names).cast(schema).combine_chunks().to_batches()
+                    stored = opened.read_row_group(group, BYTES)
+                    for name in stored.column_names:
+                        rows = rows.append_column(name, pc.if_else(is_kept, stored[name], pa.scalar(None, pa.binary())))
+                yield from complete_rows(rows, {"day": file.day}, schema).combine_chunks().to_batches()

@@ -15,7 +15,8 @@ from pyspark.ml import PipelineModel
 from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.embed.batch_size import sidecar
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.storage.object_stores import is_uri, spark_reads, spark_uri
+from pipeline.storage.object_stores import is_uri
+from pipeline.storage.spark_paths import spark_reads, spark_uri
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
 from resources.lake.model_files import EVALUATION, ModelFiles, draft_name, settle

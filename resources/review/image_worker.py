@@ -1,7 +1,7 @@
-"""The image worker: a process that reads the bytes of an image from the lake and returns a JPEG drawn in the sandbox.
+"""The image worker: a process that reads the bytes of an image and returns a JPEG drawn in the sandbox.
 
 The server never holds untrusted bytes. One request is a line of JSON on standard input, one response a length and that
-many bytes; no bytes: there is no such image, it was purged, or it cannot be decoded. It ends with the server.
+many bytes; no bytes: there is no such image, its bytes are gone or cannot be decoded. It ends with the server.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.embed.contents import COLUMNS, read_contents
 from pipeline.embed.limits import Limits
 from pipeline.embed.pixels import Decoding
 from pipeline.embed.sandbox import Sandbox
@@ -61,10 +62,11 @@ class ImageReader:
                 continue
             place = places.slice(row, 1).to_pylist()[0]
             try:
-                content = read_portion(self._folder(key), {**place, "rows": [place["row"]]}, ["content"])["content"][0]
+                rows = read_portion(self._folder(key), {**place, "rows": [place["row"]]}, COLUMNS)
             except FileNotFoundError:
                 continue
-            return content.as_py()
+            (read,) = read_contents(rows.combine_chunks().to_batches()[0])
+            return read.bytes[0].as_py()
         return None
 
     def _locate(self, day: date | None) -> pa.Table:

@@ -17,9 +17,10 @@ from pipeline.daily.difficulty_table import Difficulty, store_difficulties
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
 from pipeline.embed.backbone import Backbone
+from pipeline.embed.reasons import TOO_MANY_BYTES, VANISHED
 from pipeline.evaluation.ranked import OTHERS
 from pipeline.images.features import extract_features
-from pipeline.images.image_files import TOO_MANY_BYTES, VANISHED, read_days
+from pipeline.images.image_files import read_days
 from pipeline.images.labels import list_training_files, read_training_images
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.images.split import label_features
@@ -73,8 +74,8 @@ def images(spark: SparkSession, landing: Path) -> DataFrame:
     """All files of both days, and two unreadable ones of Friday."""
     found = read_days(spark, {day: str(landing / str(day)) for day in (FRIDAY, SATURDAY)}).frame
     rows = [
-        Row(FRIDAY, None, "gone.jpg", 9, None, None, VANISHED),
-        Row(FRIDAY, None, "film.jpg", 2**40, None, None, TOO_MANY_BYTES),
+        Row(FRIDAY, None, "gone.jpg", 9, None, None, VANISHED, None),
+        Row(FRIDAY, None, "film.jpg", 2**40, None, None, TOO_MANY_BYTES, None),
     ]
     return found.union(spark.createDataFrame(rows, found.schema)).cache()
 
@@ -242,8 +243,8 @@ def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame,
 def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
     spark: SparkSession, image_features: DataFrame, images: DataFrame, classifier: Classifier
 ) -> None:
-    sidecars = [Row(FRIDAY, None, f"{place}/.DS_Store", 9, None, None, SIDECAR) for place in range(5)]
-    sidecars.append(Row(SATURDAY, None, ".DS_Store", 9, None, None, SIDECAR))
+    sidecars = [Row(FRIDAY, None, f"{place}/.DS_Store", 9, None, None, SIDECAR, None) for place in range(5)]
+    sidecars.append(Row(SATURDAY, None, ".DS_Store", 9, None, None, SIDECAR, None))
     copied = images.union(spark.createDataFrame(sidecars, images.schema))
     predicted = predict_images(copied, image_features, classifier).cache()
     found = predicted.where(F.col("error") == SIDECAR).select("decision", "image_id", "predicted_label").collect()

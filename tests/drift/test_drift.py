@@ -227,7 +227,7 @@ def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakeP
         arrived = date.fromisoformat(day)
         for number, vector in enumerate(vectors):
             image_id, path = f"{day}{number:054x}", f"{number}.jpg"
-            rows["images"].append((arrived, image_id, path, len(content), None, content, None))
+            rows["images"].append((arrived, image_id, path, len(content), None, content, None, None))
             rows["image_features"].append((arrived, image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE, [], None))
             rows["predictions"].append(
                 (arrived, image_id, path, "hat", 0.9, {"hat": 0.9}, "answered", None, "v", BACKBONE, [], *NO_DIFFICULTY)

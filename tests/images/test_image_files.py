@@ -11,17 +11,8 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import StructType
 
-from pipeline.images.image_files import (
-    BATCH_BYTES,
-    CHANGED,
-    FILE_COLUMNS,
-    SCHEMA,
-    TOO_MANY_BYTES,
-    UNREADABLE,
-    VANISHED,
-    read_days,
-    read_images,
-)
+from pipeline.embed.reasons import CHANGED, TOO_MANY_BYTES, UNREADABLE, VANISHED
+from pipeline.images.image_files import BATCH_BYTES, FILE_COLUMNS, SCHEMA, read_days, read_images
 from pipeline.storage.files import list_files
 
 ODD_NAMES = [

@@ -8,7 +8,8 @@ from conftest import MakePhoto
 from pyspark.sql import SparkSession
 from sidecars import APPLE_DOUBLE, DESKTOP_INI, DS_STORE, THUMBS_DB
 
-from pipeline.images.image_files import TOO_MANY_BYTES, describe_images, read_days, read_images
+from pipeline.embed.reasons import TOO_MANY_BYTES
+from pipeline.images.image_files import describe_images, read_days, read_images
 from pipeline.images.late_files import compare_files
 from pipeline.images.sidecar_files import SIDECAR, is_sidecar, is_sidecar_path
 from pipeline.storage.files import list_files

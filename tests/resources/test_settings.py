@@ -65,6 +65,7 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         "audit_max": 100,
         "review_flags": "",
         "keep_runs_days": 0,
+        "store_bytes": "days",
         "keep_images_days": 0,
     }
     assert settings.limits == Limits(bytes=2**27, pixels=89_478_485, seconds=30.0, memory_bytes=2**30)
@@ -117,6 +118,7 @@ VALUES = {
     "audit_max": "7",
     "review_flags": "dark,tiny",
     "keep_runs_days": "90",
+    "store_bytes": "never",
     "keep_images_days": "30",
 }
 
@@ -173,6 +175,7 @@ def assert_all_are_read(folder: Path) -> None:
         "audit_max": 7,
         "review_flags": "dark,tiny",
         "keep_runs_days": 90,
+        "store_bytes": "never",
         "keep_images_days": 30,
     }
     assert settings.limits == Limits(bytes=1000, pixels=2000, seconds=0.5, memory_bytes=3000)

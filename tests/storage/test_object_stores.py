@@ -5,7 +5,8 @@ from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from pipeline.storage.files import open_folder
-from pipeline.storage.object_stores import StoreError, spark_reads, spark_uri, storage_options
+from pipeline.storage.object_stores import StoreError, storage_options
+from pipeline.storage.spark_paths import spark_reads, spark_uri
 
 SECRET = "bWFkZSB1cA"
 

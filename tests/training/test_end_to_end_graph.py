@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -242,6 +243,26 @@ def test_the_graph_and_the_classifier_agree_on_the_whole_holdout(
     assert parity.example_count == len(COLOURS)
     assert parity.max_difference <= 1e-6
     assert "compared with stored features" in parity.message
+
+
+def test_holdout_images_whose_files_are_gone_or_changed_are_left_out_and_counted(
+    spark: SparkSession, classifier: Classifier, tiny_backbone: Backbone, training_folder: Path, tmp_path: Path
+) -> None:
+    folder, lake = shutil.copytree(training_folder, tmp_path / "training"), Lake(root=str(tmp_path / "lake"))
+    rows = read_training_images(spark, list_training_files(str(folder)), is_stored=False)
+    lake.write("training_images", rows, None)
+    images = lake.read(spark, "training_images", None)
+    features = label_features(extract_features(images.frame, tiny_backbone), images.frame).cache()
+    features.count()
+    holdout = [row["path"] for row in images.frame.where("split = 'holdout'").orderBy("path").collect()]
+    (folder / holdout[0]).unlink()
+    (folder / holdout[1]).write_bytes((folder / holdout[2]).read_bytes())
+    path = tmp_path / f"{hashlib.sha256(classifier.graph).hexdigest()}.onnx"
+    path.write_bytes(classifier.graph)
+    parity = measure_graph_parity(open_backbone(path), classifier, tiny_backbone, images, features)
+    assert parity.holds, parity.message
+    assert (parity.compared_count, parity.lost_count) == (len(holdout) - 2, 2)
+    assert "2 were left out" in parity.message
 
 
 def test_features_rounded_differently_by_another_machine_are_recomputed(

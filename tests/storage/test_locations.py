@@ -1,0 +1,50 @@
+"""Locations: every listed file is opened again by its location alone, whatever its name."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage.files import list_files
+from pipeline.storage.locations import is_local, locate_file, open_location
+
+
+def locate_all(folder: str) -> list[bytes]:
+    return [locate_file(row["folder"], row["location"]) for row in list_files(folder).to_pylist()]
+
+
+def test_a_listed_file_is_opened_by_its_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [b"a b%20c#d?.jpg", b"caf\xe9.jpg", "写真.jpg".encode(), b"sub/back\\slash\nline.jpg"]
+    (tmp_path / "sub").mkdir()
+    for name in names:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
+    for folder in (str(tmp_path), tmp_path.as_uri(), "."):
+        monkeypatch.chdir(tmp_path)
+        found = locate_all(folder)
+        monkeypatch.chdir("/")
+        assert all(map(is_local, found))
+        assert {open_location(location).read() for location in found} == set(names), folder
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "location"),
+    [
+        ("s3://photos/landing/days", b"photos/landing/days/a#%20b.jpg", b"s3://photos/landing/days/a#%20b.jpg"),
+        ("gs://photos", b"photos/a.jpg", b"gs://photos/a.jpg"),
+        ("az://photos/days", b"photos/days/a.jpg", b"az://photos/days/a.jpg"),
+        (
+            "abfss://photos@account.dfs.core.windows.net/days",
+            b"photos/days/a.jpg",
+            b"abfss://photos@account.dfs.core.windows.net/days/a.jpg",
+        ),
+    ],
+)
+def test_the_location_of_an_object_names_its_store(folder: str, name: bytes, location: bytes) -> None:
+    assert locate_file(folder, name) == location
+    assert not is_local(location)
+
+
+@pytest.mark.parametrize("location", [b"", b"a.jpg", b"/there/is/no/file.jpg", b"s3://photos"])
+def test_what_is_no_file_is_not_found(location: bytes) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_location(location)
