@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from conftest import MakePhoto
 from deltalake import DeltaTable
 from deployment import DAY, NEXT_DAY, PROJECT, TABLES, Deployment
 from pyarrow import fs
 from servers import free_port
 
+from pipeline.embed.contents import COLUMNS, read_contents
+from pipeline.embed.reasons import CHANGED, VANISHED
 from pipeline.storage.files import list_files
+from pipeline.storage.locations import open_location
 from pipeline.storage.object_stores import open_store, storage_options
 from resources.landing import LandingError, LandingZone
 
@@ -145,6 +150,31 @@ def test_a_day_run_again_on_other_machines_is_replaced_and_not_duplicated(
         assert run.is_good or "another run wrote" in run.text, run.text
         assert store.secret not in run.text
     assert rows_in(store, "predictions", DAY) == expected[DAY]["predictions"]
+
+
+def test_bytes_that_are_not_stored_are_read_from_the_store_again(
+    store: Store, stored: Deployment, make_photo: MakePhoto
+) -> None:
+    day, photos = "2026-11-22", {f"{seed} 100%25#é.jpg": make_photo("red", 7000 + seed) for seed in range(6)}
+    filesystem, root = open_store(f"{store.root}/landing/days/{day}")
+    filesystem.create_dir(root)
+    for name, photo in photos.items():
+        with filesystem.open_output_stream(f"{root}/{name}") as sink:
+            sink.write(photo)
+    run = stored.run("daily", day, DAYLIGHT_STORE_BYTES="never")
+    assert run.is_good, run.text
+    images = rows_in(store, "images", day)
+    assert {row["path"]: row["content"] for row in images} == dict.fromkeys(photos)
+    for row in images:
+        assert row["location"].decode() == f"{store.root}/landing/days/{day}/{row['path']}"
+        assert open_location(row["location"]).read() == photos[row["path"]]
+    assert [row["error"] for row in rows_in(store, "image_features", day)] == [None] * len(photos)
+    with filesystem.open_output_stream(images[0]["location"].decode().replace(store.root, root.split("/")[0])) as sink:
+        sink.write(b"another image")
+    (read,) = read_contents(pa.RecordBatch.from_pylist(images).select(COLUMNS))
+    assert read.reasons == {0: CHANGED}
+    filesystem.delete_dir(root)
+    assert {reason for read in read_contents(read.rows) for reason in read.reasons.values()} == {VANISHED}
 
 
 def test_no_key_is_found_in_any_file_or_log(store: Store, stored: Deployment) -> None:
