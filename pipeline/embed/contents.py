@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from pipeline.embed.reasons import CHANGED, PURGED, UNREADABLE, VANISHED
-from pipeline.storage.locations import open_location
+from pipeline.storage.locations import open_location, read_in_groups
 
 COLUMNS: Final = ("image_id", "length", "content", "location")
 HAS_BYTES: Final = "content is not null or location is not null"
@@ -41,22 +41,18 @@ def choose_columns(names: Collection[str]) -> list[str]:
 
 
 def read_contents(rows: pa.RecordBatch) -> Iterator[Contents]:
-    """Reads the bytes of rows with `choose_columns`, in their order; files in slices of about `SLICE_BYTES`."""
+    """Reads the bytes of rows with `choose_columns`, in their order; slices of about `SLICE_BYTES` at once."""
     if rows.num_rows and rows["content"].null_count == 0:
         yield Contents(rows, rows["content"])
         return
-    contents: list[bytes | None] = []
-    reasons: dict[int, str] = {}
-    start, size = 0, 0
-    for number, row in enumerate(rows.to_pylist()):
-        content, reason = _read_row(row)
-        contents.append(content)
-        if reason:
-            reasons[number - start] = reason
-        size += len(content or b"")
-        if size >= SLICE_BYTES or number == rows.num_rows - 1:
-            yield Contents(rows.slice(start, len(contents)), pa.array(contents, pa.binary()), reasons)
-            start, size, contents, reasons = number + 1, 0, [], {}
+    whole = [{"location": None, "length": 0} | row for row in rows.to_pylist()]
+    for start, found in read_in_groups(whole, _read_row, SLICE_BYTES):
+        contents, reasons = zip(*found, strict=True)
+        yield Contents(
+            rows.slice(start, len(found)),
+            pa.array(contents, pa.binary()),
+            {number: reason for number, reason in enumerate(reasons) if reason},
+        )
 
 
 def fill_contents(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -76,7 +72,7 @@ def _read_row(row: Mapping[str, Any]) -> tuple[bytes | None, str | None]:
     """Reads the bytes of a row; returns them, or the reason why there are none."""
     if row["content"] is not None:
         return row["content"], None
-    if row.get("location") is None:
+    if row["location"] is None:
         return None, PURGED
     try:
         with open_location(row["location"]) as stream:

@@ -6,8 +6,8 @@ The driver lists the folder and spreads the list; executors read the bytes, loca
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
-from typing import Final
+from datetime import date
+from typing import Any, Final
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -22,7 +22,7 @@ from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import LISTING, list_files, time_of
-from pipeline.storage.locations import is_local, locate_file, open_location
+from pipeline.storage.locations import is_local, locate_file, open_location, read_in_groups
 from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import assign_tasks
@@ -118,30 +118,24 @@ def describe_images(images: DataFrame) -> dict[Day, Report]:
 
 
 def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int, is_stored: bool) -> Iterator[pa.RecordBatch]:
-    rows: list[dict[str, object]] = []
-    size = 0
-    for row in batch.to_pylist():
-        location = locate_file(row["folder"], row["location"])
-        content, read_error = _read_file(location, row["path"], row["length"], row["modified_at"], max_bytes)
-        row |= {
-            "image_id": None if content is None else hashlib.sha256(content).hexdigest(),
-            "content": content if is_stored else None,
-            "location": None if is_stored or content is None else location,
-            "read_error": read_error,
-        }
-        rows.append(row)
-        size += len(row["content"] or b"")
-        if size >= BATCH_BYTES:
-            yield pa.RecordBatch.from_pylist(rows, schema)
-            rows, size = [], 0
-    if rows:
-        yield pa.RecordBatch.from_pylist(rows, schema)
+    rows = [row | {"location": locate_file(row["folder"], row["location"])} for row in batch.to_pylist()]
+    for start, found in read_in_groups(rows, lambda row: _read_file(row, max_bytes), BATCH_BYTES):
+        read = [
+            row
+            | {
+                "image_id": None if content is None else hashlib.sha256(content).hexdigest(),
+                "content": content if is_stored else None,
+                "location": None if is_stored or content is None else row["location"],
+                "read_error": read_error,
+            }
+            for row, (content, read_error) in zip(rows[start : start + len(found)], found, strict=True)
+        ]
+        yield pa.RecordBatch.from_pylist(read, schema)
 
 
-def _read_file(
-    location: bytes, path: str, length: int, modified_at: datetime, max_bytes: int
-) -> tuple[bytes | None, str | None]:
-    """Reads the bytes of a file; returns them, or the reason why there are none."""
+def _read_file(listed: Mapping[str, Any], max_bytes: int) -> tuple[bytes | None, str | None]:
+    """Reads the bytes of a listed file; returns them, or the reason why there are none."""
+    location, path, length = listed["location"], listed["path"], listed["length"]
     if is_below_sidecar_folder(path):
         return None, SIDECAR
     is_too_large = length > max_bytes
@@ -151,7 +145,7 @@ def _read_file(
         with open_location(location) as stream:
             # one byte more than listed, but not all, if the file has grown
             content = stream.read(START_BYTES if is_too_large else length + 1)
-        is_unchanged = not is_local(location) or time_of(os.stat(location)) == modified_at
+        is_unchanged = not is_local(location) or time_of(os.stat(location)) == listed["modified_at"]
     except OSError as error:
         return None, SIDECAR if is_sidecar_path(path) else explain_error(error)
     if is_sidecar(path, content[:START_BYTES]):

@@ -4,8 +4,10 @@ A location is an absolute path, or `<scheme>://<bucket>/<key>` in an object stor
 """
 
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -13,6 +15,8 @@ from pyarrow import fs
 
 from pipeline.storage.object_stores import open_store
 
+READERS: Final = 8  # objects that a worker reads at once: each waits for the network longer than it takes to embed
+Result = TypeVar("Result")
 URI: Final = re.compile(rb"(\w+://[^/]+)/(.+)", re.DOTALL)
 
 
@@ -47,6 +51,34 @@ def open_location(location: bytes) -> pa.NativeFile:
         raise FileNotFoundError(f"{location!r:.200} is not a location")
     filesystem, bucket = _open_bucket(found[1].decode())
     return filesystem.open_input_stream(f"{bucket}/{found[2].decode()}")
+
+
+def read_in_groups(
+    rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Result], group_bytes: int
+) -> Iterator[tuple[int, list[Result]]]:
+    """Reads the files of rows, in groups that bound the memory; of an object store several at once.
+
+    Args:
+        rows: with `location`, or null where there is nothing to read, and `length` in bytes.
+        read: reads the file of a row.
+        group_bytes: size at which a group is complete.
+
+    Yields:
+        For each group the number of its first row, and the results in the order of the rows.
+    """
+    start, size = 0, 0
+    for number, row in enumerate(rows):
+        size += row["length"]
+        if size >= group_bytes or number == len(rows) - 1:
+            group = rows[start : number + 1]
+            is_remote = any(each["location"] and not is_local(each["location"]) for each in group)
+            yield start, list(_open_readers().map(read, group) if is_remote else map(read, group))
+            start, size = number + 1, 0
+
+
+@cache
+def _open_readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(READERS)
 
 
 @cache

@@ -1,12 +1,14 @@
 """Locations: every listed file is opened again by its location alone, whatever its name."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Barrier, get_ident
 
 import pytest
 
 from pipeline.storage.files import list_files
-from pipeline.storage.locations import is_local, locate_file, open_location
+from pipeline.storage.locations import READERS, is_local, locate_file, open_location, read_in_groups
 
 
 def locate_all(folder: str) -> list[bytes]:
@@ -48,3 +50,20 @@ def test_the_location_of_an_object_names_its_store(folder: str, name: bytes, loc
 def test_what_is_no_file_is_not_found(location: bytes) -> None:
     with pytest.raises(FileNotFoundError):
         open_location(location)
+
+
+def read_all(read: Callable, *rows: tuple[bytes | None, int]) -> list[tuple[int, list]]:
+    return list(read_in_groups([dict(location=location, length=length) for location, length in rows], read, 100))
+
+
+def test_files_are_read_in_groups_of_bounded_size_and_in_their_order() -> None:
+    sizes = [60, 60, 250, 0, 99, 1, 5]
+    groups = read_all(lambda row: row["length"], *((b"/a", size) for size in sizes))
+    assert groups == [(0, [60, 60]), (2, [250]), (3, [0, 99, 1]), (6, [5])]
+    assert read_all(lambda row: row) == []
+
+
+def test_objects_of_a_store_are_read_at_once_and_files_one_after_another() -> None:
+    together = Barrier(READERS, timeout=30)
+    assert read_all(lambda row: together.wait() >= 0, *[(b"s3://bucket/a", 1)] * READERS) == [(0, [True] * READERS)]
+    assert read_all(lambda row: get_ident(), *[(b"/a", 1)] * 9, (None, 1)) == [(0, [get_ident()] * 10)]
