@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from conftest import COLOURS, MakePhoto
 from deltalake import DeltaTable
+from PIL import Image
 from pyspark.sql import SparkSession
 from sidecars import copy_from_a_mac
 
@@ -21,7 +22,7 @@ from resources.settings import Settings, read_settings
 
 DAILY_TABLES = {"images", "image_features", "predictions", "drift", "review_queue"}
 FULL, EMPTY, LAST = "2026-11-20", "2026-11-21", "2026-11-22"
-MAC, SIDECARS = "2026-11-23", "2026-11-24"
+MAC, SIDECARS, RESENT = "2026-11-23", "2026-11-24", "2026-11-25"
 ALONE = "2026-10-01"
 BROKEN = 3
 
@@ -279,6 +280,26 @@ def test_rerunning_a_day_replaces_only_that_day(
     late.unlink()
     assert deployment.run("daily", LAST).success
     assert len(deployment.rows("predictions", LAST)) == 3
+
+
+def test_an_image_that_was_sent_on_an_earlier_day_names_it_after_every_run_and_is_counted(
+    deployment: Deployment, predicted: dg.ExecuteInProcessResult, make_photo: MakePhoto
+) -> None:
+    folder = deployment.day_folder(RESENT)
+    folder.mkdir()
+    with Image.open(deployment.day_folder(FULL) / "red.jpg") as image:
+        image.save(folder / "as.png")
+        image.resize((96, 80)).save(folder / "larger.jpg", quality=70)
+    (folder / "new.jpg").write_bytes(make_photo("red", 4000))
+    (first,) = {row["image_id"] for row in deployment.rows("predictions", FULL) if row["path"] == "red.jpg"}
+    for _ in range(2):
+        result = deployment.run("daily", RESENT)
+        assert result.success, failures(result)
+        found = {row["path"]: row["near_duplicate_of"] for row in deployment.rows("predictions", RESENT)}
+        assert found == {"as.png": first, "larger.jpg": first, "new.jpg": None}
+        sentence = "2 files are images of this day or the 31 days before in another encoding or size"
+        assert metadata(result, "predictions", RESENT)["near_duplicates"].startswith(sentence)
+        assert sentence in Path(metadata(result, "daily_report", RESENT)["page"]).read_text()
 
 
 def test_retraining_on_the_same_images_changes_no_version(

@@ -9,11 +9,14 @@ from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_days
 from pipeline.daily.difficulty_table import store_difficulties
+from pipeline.daily.earlier_images import EARLIER_DAYS, find_earlier_images, list_earlier
 from pipeline.daily.label_history import describe_history
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import describe_rejected
 from pipeline.daily.row_conservation import DayOutcome, count_outcomes, outcome_table
+from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
 from pipeline.reports.report import Table, describe_all
+from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import Classifier
 from resources.instance.passes import name_bad_days
 from resources.lake.lake import Lake
@@ -21,12 +24,18 @@ from resources.models.difficulties import Difficulties
 from resources.settings import Settings
 from resources.spark.session import POOL, SparkResource
 
+EARLIER: dg.PartitionMapping = dg.TimeWindowPartitionMapping(
+    start_offset=-EARLIER_DAYS, allow_nonexistent_upstream_partitions=True
+)
+"""Images are compared with those of earlier days, which may have been sent in another encoding."""
 
-@daily_asset(kinds={"spark", "deltalake"}, deps=["difficulty"])
+
+@daily_asset(
+    kinds={"spark", "deltalake"}, deps=["difficulty", dg.AssetDep("image_features", partition_mapping=EARLIER)]
+)
 def predictions(
     context: dg.AssetExecutionContext,
     images: DataFrame,
-    image_features: DataFrame,
     classifier: Classifier,
     difficulties: Difficulties,
     lake: Lake,
@@ -37,14 +46,19 @@ def predictions(
 
     Files that cannot be decoded are rejected with a reason. Images with a flag of DAYLIGHT_REVIEW_FLAGS go to review.
     How hard the day is decides which confidence is enough for an answer. Images that resemble each other more than the
-    training set go to review.
+    training set go to review. An image that was sent before in another encoding or size names the first one.
     """
+    session, wanted = spark.spark_session, [date.fromisoformat(day) for day in context.partition_keys]
+    features = lake.read(session, "image_features", context.partition_keys).frame
+    compared = list(map(str, list_earlier(wanted)))
+    stored = lake.read_known(session, "image_features", parse_schema(FEATURES_SCHEMA), compared)
     found = difficulties.find(context.partition_keys, classifier)
-    days = store_difficulties(spark.spark_session, found)
+    days = store_difficulties(session, found)
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
     clustered, flags = difficulties.find_clustered(found), settings.review_flag_names
-    rows = predict_images(images, image_features, classifier, days, flags, clustered, settings.top_labels)
+    earlier = find_earlier_images(stored, wanted)
+    rows = predict_images(images, features, classifier, days, flags, clustered, settings.top_labels, earlier)
     return Table(rows, describe)
 
 

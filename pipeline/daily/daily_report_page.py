@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.daily.daily_report import DayReport
 from pipeline.daily.day_counts import USUAL_DAYS
-from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW
+from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW, describe_earlier
 from pipeline.reports import palette
 from pipeline.reports.markdown import escape_invisible
 
@@ -69,6 +69,7 @@ _ENVIRONMENT: Final = Environment(
 _ENVIRONMENT.filters |= {
     "base64": lambda content: b64encode(content).decode(),
     "commas": "{:,.0f}".format,
+    "earlier": describe_earlier,
     "length_percent": "{:.1%}".format,
     "percent": write_percent,
     "plural": _count,

@@ -36,6 +36,7 @@ class DayCounts:
     classifiers: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)  # quality flags of images with a prediction
     sidecar_count: int = 0
+    near_duplicate_count: int = 0  # files whose image was sent before in another encoding or size
 
     @property
     def file_count(self) -> int:
@@ -57,7 +58,10 @@ def with_days_before(days: Sequence[str]) -> list[str]:
 def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
     """Counts the files of each day in one Spark job."""
     counts: dict[date, DayCounts] = {}
-    for row in predictions.groupBy(*_COUNTED).count().collect():
+    counted = predictions.groupBy(*_COUNTED).agg(
+        F.count("*").alias("count"), F.count("near_duplicate_of").alias("near_duplicate_count")
+    )
+    for row in counted.collect():
         day = counts.setdefault(row["day"], DayCounts())
         if row["error"] == SIDECAR:
             day.sidecar_count += row["count"]
@@ -66,6 +70,7 @@ def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
         for counter, name in counters:
             if row[name] is not None:
                 counter[row[name]] += row["count"]
+        day.near_duplicate_count += row["near_duplicate_count"]
         day.flags.update(dict.fromkeys(row["quality_flags"] or (), row["count"]))
         if row["decision"] == REJECTED:
             day.reasons[row["error"]] += row["count"]

@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
+from pipeline.daily.earlier_images import EARLIER_DAYS
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
@@ -37,7 +38,9 @@ SCHEMA: Final = f"""
     is_clustered boolean comment 'whether the image belongs to a cluster of the day unlike the training set, perhaps a
         class never seen, and is therefore not answered',
     level int comment 'number of names in predicted_label, for labels that are paths: an image that is not sure enough
-        for a label is answered with an ancestor; null for flat labels'
+        for a label is answered with an ancestor; null for flat labels',
+    near_duplicate_of string comment 'image_id of the first image that was the same shot in another encoding or size,
+        on this day or the 31 days before, from image_features.miniature; null where there was none'
 """
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
@@ -56,6 +59,7 @@ def predict_images(
     review_flags: Sequence[str] = (),
     clustered: DataFrame | None = None,
     top_labels: int = TOP_LABELS,
+    earlier: DataFrame | None = None,
 ) -> DataFrame:
     """Predicts every file, lazily, in the columns of `SCHEMA`.
 
@@ -68,6 +72,7 @@ def predict_images(
         review_flags: an image with one of these quality flags is not answered, however confident its prediction.
         clustered: images that are not answered either, in the columns of `clusters.SCHEMA`.
         top_labels: labels that `probabilities` lists, the most probable ones; the key `*` has the sum of the others.
+        earlier: images that were sent before, in the columns of `earlier_images.SCHEMA`.
 
     Raises:
         SparkRuntimeException: when Spark runs it, if the features come from another backbone or decoder.
@@ -90,6 +95,10 @@ def predict_images(
     if clustered is not None:
         joined = joined.join(clustered.withColumn("clustered", F.lit(True)), ["day", "image_id"], "left")
         is_clustered = F.coalesce("clustered", F.lit(False))
+    near_duplicate = F.lit(None).cast("string")
+    if earlier is not None:
+        joined = joined.join(earlier, ["day", "image_id"], "left")
+        near_duplicate = F.col("near_duplicate_of")
     is_poor = F.arrays_overlap("quality_flags", F.array(*map(F.lit, review_flags))) if review_flags else F.lit(False)
     is_allowed = ~is_clustered & ~F.coalesce(is_poor, F.lit(False))
     is_sure = F.coalesce(F.col("confidence") >= F.col("threshold"), F.lit(False))
@@ -118,6 +127,7 @@ def predict_images(
         F.coalesce(F.col("ancestor_thresholds")[F.col("broader.depth")], "threshold").alias("threshold"),
         *("day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level", "is_clustered"),
         (F.size(F.split(label, SEPARATOR)) if has_paths else F.lit(None)).cast("int").alias("level"),
+        near_duplicate.alias("near_duplicate_of"),
     ).to(parse_schema(SCHEMA))
 
 
@@ -157,6 +167,7 @@ def describe_predictions(
         summaries = predictions.groupBy("day").agg(
             F.any_value("classifier").alias("classifier"),
             F.any_value("day_accuracy").alias("day_accuracy"),
+            F.count("near_duplicate_of").alias("near_duplicate_count"),
             F.avg("confidence").alias("mean_confidence"),
             F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
         )
@@ -183,14 +194,24 @@ def _report(summary: Row, outcomes: Sequence[Row], labels: Sequence[Row], tiles:
         numbers["mean_confidence"] = summary["mean_confidence"]
         if summary["expected_precision"] is not None:
             numbers["expected_precision"] = summary["expected_precision"]
+    numbers["near_duplicate_count"] = summary["near_duplicate_count"]
+    texts = {"classifier": summary["classifier"], "promise": _describe_promise(summary, numbers.get("coverage", 0))}
+    if summary["near_duplicate_count"]:
+        texts["near_duplicates"] = f"{describe_earlier(summary['near_duplicate_count'])} (near_duplicate_of)"
     shown = [[row["predicted_label"], row["count"]] for row in labels[:SHOWN_LABELS]]
     table = markdown_table(["predicted label", "files"], shown)
     return Report(
         numbers,
-        texts={"classifier": summary["classifier"], "promise": _describe_promise(summary, numbers.get("coverage", 0))},
+        texts,
         tables={"labels": table} if labels else {},
         images={"contact_sheet": draw_contact_sheet(tiles)} if tiles else {},
     )
+
+
+def describe_earlier(count: int) -> str:
+    """Says how many files of a day show images that were sent before."""
+    files = "1 file is an image" if count == 1 else f"{count:,} files are images"
+    return f"{files} of this day or the {EARLIER_DAYS} days before in another encoding or size"
 
 
 def _describe_promise(summary: Row, coverage: Number) -> str:

@@ -20,11 +20,17 @@ INFER: Final = "infer"
 LOADED: Final = pa.schema({"width": pa.int32(), "height": pa.int32()} | dict.fromkeys(("format", "error"), pa.string()))
 """Columns of an image in every response: size and format of the original, or the reason why it was not decoded."""
 
+JUDGED: Final = pa.schema({"quality_flags": pa.list_(pa.string()), "miniature": pa.binary()})
+"""Columns of an image with features, from its decoded pixels."""
+
 Fit = Callable[[np.ndarray, int], np.ndarray]
 """Fits decoded pixels, as from `decode.load`, to a square of a side: uint8 RGB `[side, side, 3]`."""
 
 FindFlags = Callable[[np.ndarray, int, int], list[str]]
 """Finds what is wrong with decoded pixels of an original of a width and a height."""
+
+Shrink = Callable[[np.ndarray], bytes | None]
+"""Makes a miniature of decoded pixels."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class LoadedImage:
     format: str | None = None
     error: str | None = None
     quality_flags: list[str] | None = None
+    miniature: bytes | None = None
 
 
 def load_each(
@@ -65,6 +72,7 @@ def load_each(
     attempt: Attempt,
     cpu_timer: CpuTimer,
     find_flags: FindFlags = lambda pixels, width, height: [],
+    shrink: Shrink = lambda pixels: None,
 ) -> Iterator[LoadedImage]:
     """Decodes images one by one and fits each to a square.
 
@@ -76,9 +84,10 @@ def load_each(
         attempt: outcome of earlier attempts at the same images.
         cpu_timer: gets the laps decode and resize.
         find_flags: finds what is wrong with a decoded image.
+        shrink: makes its miniature.
 
     Raises:
-        Exception: of `fit` or `find_flags`, if it fails on plain pixels too: a bug is no fault of an image.
+        Exception: of `fit`, `find_flags` or `shrink`, if it fails on plain pixels too: a bug is no fault of an image.
     """
     for number, content in enumerate(contents):
         attempt.on_stage(DECODE, [number])
@@ -86,10 +95,10 @@ def load_each(
             if reason := attempt.reasons.get(number):
                 raise UnreadableImageError(reason)
             loaded = load(content, size, max_pixels)
-            flags = find_flags(loaded.pixels, loaded.width, loaded.height)
+            flags, miniature = find_flags(loaded.pixels, loaded.width, loaded.height), shrink(loaded.pixels)
             cpu_timer.lap("decode")
             pixels = fit(loaded.pixels, size)
-            image = LoadedImage(pixels, loaded.width, loaded.height, loaded.format, quality_flags=flags)
+            image = LoadedImage(pixels, loaded.width, loaded.height, loaded.format, None, flags, miniature)
             cpu_timer.lap("resize")
         except UnreadableImageError as error:
             width, height = error.shape
@@ -101,12 +110,13 @@ def load_each(
             plain = np.zeros((size, size, 4), np.uint8)
             fit(plain, size)
             find_flags(plain, size, size)
+            shrink(plain)
             image = LoadedImage(error=CRASHED)
             cpu_timer.lap("decode")
         yield image
 
 
 def columns_of(images: Sequence[LoadedImage], names: Sequence[str] = tuple(LOADED.names)) -> list[pa.Array]:
-    """The columns of `LOADED`, or those of these names among them and `quality_flags`."""
-    types = {**{field.name: field.type for field in LOADED}, "quality_flags": pa.list_(pa.string())}
+    """The columns of `LOADED`, or those of these names among them and `JUDGED`."""
+    types = {field.name: field.type for field in [*LOADED, *JUDGED]}
     return [pa.array([getattr(image, name) for image in images], types[name]) for name in names]

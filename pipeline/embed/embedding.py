@@ -7,17 +7,16 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.embed.attempt import FIRST_ATTEMPT, INFER, LOADED, Attempt, LoadedImage, columns_of, load_each
+from pipeline.embed.attempt import FIRST_ATTEMPT, INFER, JUDGED, LOADED, Attempt, LoadedImage, columns_of, load_each
 from pipeline.embed.backbone import Embed, load_backbone
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
+from pipeline.embed.miniature import make_miniature
 from pipeline.embed.quality import find_flags
 from pipeline.embed.reasons import CRASHED_BACKBONE
 from pipeline.storage.cpu_timer import CpuTimer
 
-EMBEDDED: Final = pa.schema(
-    [pa.field("features", pa.list_(pa.float32())), *LOADED, pa.field("quality_flags", pa.list_(pa.string()))]
-)
+EMBEDDED: Final = pa.schema([pa.field("features", pa.list_(pa.float32())), *LOADED, *JUDGED])
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ def embed_images(
             waiting.clear()
             cpu_timer.lap("infer")
 
-    for number, image in enumerate(load_each(contents, size, max_pixels, letterbox, attempt, cpu_timer, find_flags)):
+    loaded = load_each(contents, size, max_pixels, letterbox, attempt, cpu_timer, find_flags, make_miniature)
+    for number, image in enumerate(loaded):
         images.append(image)
         if image.error is not None:
             continue
@@ -114,7 +114,7 @@ def _embed_batch(images: Sequence[LoadedImage], embed: Embed, size: int) -> list
             vectors.append(embed(single[None]))
         except Exception:  # noqa: BLE001 the graph works, just not on this image
             image.error = CRASHED_BACKBONE
-            image.width = image.height = image.format = image.quality_flags = None
+            image.width = image.height = image.format = image.quality_flags = image.miniature = None
     return vectors
 
 

@@ -27,7 +27,7 @@ from pipeline.storage.rows import LazyRows, rows_in_pandas
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
-COLUMNS: Final = """
+_EMBEDDED: Final = """
     image_id string comment 'SHA-256 of the bytes, from images.image_id',
     features array<float> comment 'embedding by the backbone, from images.content; null if the image cannot be decoded',
     width int comment 'width of the upright image in pixels, from images.content',
@@ -38,7 +38,11 @@ COLUMNS: Final = """
     quality_flags array<string> comment 'what is wrong: blank, blurred, dark, light, tiny; null without features',
     decoder string comment 'version of the decoder and of the packages that decode'
 """
-TRAINING_SCHEMA: Final = COLUMNS.replace("images.", "training_images.")
+COLUMNS: Final = f"""{_EMBEDDED},
+    miniature binary comment '16 x 16 pixels of brightness and 4 x 4 of colour, from images.content; null without
+        features, or if an earlier version made them'
+"""
+TRAINING_SCHEMA: Final = _EMBEDDED.replace("images.", "training_images.")
 SCHEMA: Final = f"day date comment 'day on which the image arrived, from images.day', {COLUMNS}"
 
 IMAGE_BYTES: Final = 2**18  # cost of embedding an image beyond decoding it, expressed as bytes of file size

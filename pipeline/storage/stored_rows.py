@@ -107,12 +107,15 @@ def locate_rows(
     keep: Callable[[pa.Table], pa.ChunkedArray],
     among: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> pa.Table:
-    """Finds rows of files below a folder, without Spark; arguments and result as of `StoredRows.locate`."""
+    """Finds rows of files below a folder, without Spark; arguments and result as of `StoredRows.locate`.
+
+    Columns that a file lacks are null.
+    """
     places = zip(PLACE, (pa.date32(), pa.string(), pa.int32(), pa.int32()), strict=True)
     schema = pa.schema([*columns, *(pa.field(*place) for place in places)])
-    names, found = [field.name for field in columns], [schema.empty_table()]
+    found = [schema.empty_table()]
     for together in group_files([file for file in files if len(among.get(file.path, _ALL))], LOOKUP_ROWS):
-        rows = pa.concat_tables(_read_places(folder, file, names, among.get(file.path)) for file in together)
+        rows = pa.concat_tables(_read_places(folder, file, columns, among.get(file.path)) for file in together)
         found.append(rows.filter(keep(rows)).cast(schema))
     return pa.concat_tables(found)
 
@@ -182,12 +185,18 @@ def group_files(files: Sequence[StoredFile], max_rows: int) -> Iterator[list[Sto
         yield together
 
 
-def _read_places(folder: str, file: StoredFile, columns: Sequence[str], among: np.ndarray | None) -> pa.Table:
+def _read_places(folder: str, file: StoredFile, columns: Sequence[pa.Field], among: np.ndarray | None) -> pa.Table:
     with _open(folder, file.path) as parquet:
         counts = np.array([parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)])
         ends = np.cumsum(counts)
         read = np.arange(len(counts)) if among is None else np.unique(np.searchsorted(ends, among, "right"))
-        rows = parquet.read_row_groups(read.tolist(), columns).select(columns)
+        names = [field.name for field in columns]
+        stored = [name for name in names if name in parquet.schema_arrow.names]
+        rows = parquet.read_row_groups(read.tolist(), stored)
+    for field in columns:
+        if field.name not in stored:  # a file of an earlier version
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    rows = rows.select(names)
     paths = pa.DictionaryArray.from_arrays(np.zeros(rows.num_rows, np.int8), [file.path])
     numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts[read]] or [np.empty(0, np.int32)])
     groups = np.repeat(read.astype(np.int32), counts[read])

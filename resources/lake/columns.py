@@ -11,8 +11,8 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
     "training_images": ("split_said", "group", "origin", "location"),
     "training_split": ("group", "split_alone"),
     "training_features": ("quality_flags", "decoder"),
-    "image_features": ("quality_flags", "decoder"),
-    "feature_cache": ("quality_flags",),
+    "image_features": ("quality_flags", "decoder", "miniature"),
+    "feature_cache": ("quality_flags", "miniature"),
     "predictions": (
         "quality_flags",
         "threshold",
@@ -22,6 +22,7 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
         "day_level",
         "is_clustered",
         "level",
+        "near_duplicate_of",
     ),
     "difficulty": ("ancestor_thresholds", "comparisons"),
     "drift": ("cluster_count", "cluster_share"),

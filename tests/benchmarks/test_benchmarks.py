@@ -35,6 +35,7 @@ ALONE = {
     "planted",
     "promise",
     "quality",
+    "resent",
     "similar",
 }
 
@@ -180,6 +181,12 @@ def test_every_mutated_file_has_a_row(photos: Path, tiny_backbone: Backbone) -> 
 
 def test_neighbours_are_timed() -> None:
     assert "CPU-seconds grow with" in run("neighbours", 200, 400)
+
+
+def test_photos_sent_again_are_recognised(photos: Path) -> None:
+    output = run("resent", photos, "--count", 3, "--day", 40)
+    assert "| PNG | 1.0000 |" in output
+    assert "2 of 2 found" in output
 
 
 def test_similar_images_are_found_and_timed() -> None:

@@ -79,7 +79,8 @@ def frame(spark: SparkSession) -> Callable[[str, list[dict]], DataFrame]:
 @pytest.fixture(scope="module")
 def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto) -> dict[date, DayReport]:
     """Reports of a full day and of an empty one."""
-    full = [predict(SUNDAY, number, quality_flags=[]) for number in range(19)]
+    full = [predict(SUNDAY, 0, quality_flags=[], near_duplicate_of="16001")]
+    full += [predict(SUNDAY, number, quality_flags=[]) for number in range(1, 19)]
     full += [predict(SUNDAY, 19 + number, quality_flags=["blurred"]) for number in range(8)]
     full += [predict(SUNDAY, 27 + number, quality_flags=["dark"]) for number in range(3)]
     full += [predict(SUNDAY, 30 + n, predicted_label=HOSTILE, decision="review", confidence=0.3) for n in range(50)]
@@ -133,6 +134,14 @@ def test_images_of_low_quality_are_counted_by_fault(reports: dict[date, DayRepor
     assert "Low quality" in page
     good = replace(reports[SUNDAY].counts, flags=Counter())
     assert "Low quality" not in render_page(replace(reports[SUNDAY], counts=good))
+
+
+def test_the_page_counts_images_that_were_sent_before(reports: dict[date, DayReport], page: str) -> None:
+    assert reports[SUNDAY].counts.near_duplicate_count == 1
+    sentence = "file is an image of this day or the 31 days before in another encoding or size."
+    assert f"1 {sentence}" in page
+    none = replace(reports[SUNDAY].counts, near_duplicate_count=0)
+    assert sentence not in render_page(replace(reports[SUNDAY], counts=none))
 
 
 def test_a_report_reads_its_day_and_the_four_weeks_before() -> None:

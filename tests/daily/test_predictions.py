@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from pipeline.daily import predictions
+from pipeline.daily import earlier_images, predictions
 from pipeline.daily.difficulty_table import Difficulty, store_difficulties
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
@@ -236,7 +236,8 @@ def test_a_sheet_shows_each_image_once_and_fits_the_page(images: DataFrame, pred
 
 def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
     report = describe_predictions(images)(predicted.where("decision = 'rejected'"))[FRIDAY]
-    assert report.numbers == {"answered_count": 0, "review_count": 0, "rejected_count": 6, "sidecar_count": 0}
+    counts = ("answered", "review", "rejected", "sidecar", "near_duplicate")
+    assert report.numbers == {f"{name}_count": 6 * (name == "rejected") for name in counts}
     assert (report.images, report.tables) == ({}, {})
 
 
@@ -356,6 +357,24 @@ def test_an_image_not_sure_of_its_label_is_answered_with_an_ancestor(
 
 def test_flat_labels_have_no_level(rows: dict[tuple[date, str], Row]) -> None:
     assert {row["level"] for row in rows.values()} == {None}
+
+
+def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
+    spark: SparkSession, images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+) -> None:
+    image_id = images.where("path = 'red.jpg'").first()["image_id"]
+    earlier = spark.createDataFrame([(FRIDAY, image_id, "first")], earlier_images.SCHEMA)
+    found = predict_images(images, image_features, classifier, earlier=earlier).cache()
+    marked = {(row["day"], row["path"]) for row in found.where("near_duplicate_of = 'first'").collect()}
+    assert marked == {(FRIDAY, path) for path in ("red.jpg", "again.jpg", "shop/till/once more.jpg")}
+    assert sorted(found.drop("near_duplicate_of").collect(), key=str) == sorted(
+        predicted.drop("near_duplicate_of").collect(), key=str
+    )
+    pages = describe_predictions(images)(found)
+    assert pages[FRIDAY].numbers["near_duplicate_count"] == 3
+    assert pages[FRIDAY].texts["near_duplicates"].startswith("3 files are images of this day or the 31 days before")
+    assert pages[SATURDAY].numbers["near_duplicate_count"] == 0
+    assert "near_duplicates" not in pages[SATURDAY].texts
 
 
 def test_features_of_an_earlier_version_have_no_quality_flags(

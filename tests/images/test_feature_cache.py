@@ -212,9 +212,8 @@ def test_images_without_a_day_are_cached(
     embedded = cache.embed(make_images(*photos, day=None), tiny_backbone)
     assert embedded.sources == {None: Sources(1, 3)}
     assert embedded.rows.frame.schema == parse_schema(features.TRAINING_SCHEMA)
-    assert rows_of(embedded.rows.frame) == rows_of(
-        extract_features(make_images(*photos, day=None).frame, tiny_backbone)
-    )
+    extracted = extract_features(make_images(*photos, day=None).frame, tiny_backbone)
+    assert rows_of(embedded.rows.frame) == rows_of(extracted.drop("miniature"))
 
 
 def test_decoding_errors_are_cached(
@@ -254,16 +253,17 @@ def test_an_image_with_too_many_pixels_is_tried_again_when_the_limit_is_raised(
     assert rows_of(embedded.rows.frame) == rows_of(extract_features(make_images(photos[0]).frame, tiny_backbone))
 
 
-def test_rows_of_an_earlier_version_without_quality_flags_are_served_with_null(
-    cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
+@pytest.mark.parametrize("column", ["quality_flags", "miniature"])
+def test_rows_of_an_earlier_version_without_a_column_are_served_with_null(
+    column: str, cache: FeatureCache, make_images: MakeImages, photos: list[bytes], tiny_backbone: Backbone
 ) -> None:
     images = make_images(photos[0])
     made = extract_features(images.frame.drop("day"), tiny_backbone).withColumn("decoder", F.lit(DECODER))
-    append(cache, tiny_backbone, made.drop("quality_flags").coalesce(1))
+    append(cache, tiny_backbone, made.drop(column).coalesce(1))
     (row,) = serve_only(cache, images, tiny_backbone).rows.frame.collect()
-    assert (row["quality_flags"], len(row["features"])) == (None, tiny_backbone.dimension)
+    assert (row[column], len(row["features"])) == (None, tiny_backbone.dimension)
     embedded = cache.embed(make_images(*photos), tiny_backbone)
-    assert sorted(row["quality_flags"] is None for row in embedded.rows.frame.collect()) == [False] * 3 + [True]
+    assert sorted(row[column] is None for row in embedded.rows.frame.collect()) == [False] * 3 + [True]
 
 
 def test_an_empty_day_has_the_columns_and_no_rows(

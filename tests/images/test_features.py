@@ -47,6 +47,7 @@ def test_every_distinct_image_has_features_or_a_reason(
     assert sorted(row["error"] for row in rows if row["error"]) == ["empty", "truncated"]
     assert {row["backbone"] for row in rows} == {tiny_backbone.digest}
     assert all((row["quality_flags"] is None) == (row["features"] is None) for row in rows)
+    assert all((row["miniature"] is None) == (row["features"] is None) for row in rows)
 
 
 def test_images_of_low_quality_are_flagged_and_counted(

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 from sidecars import DS_STORE, THUMBS_DB, copy_from_a_mac
 
-from pipeline.images.features import COLUMNS
+from pipeline.images.features import TRAINING_SCHEMA
 from pipeline.images.labels import SCHEMA, describe_training_images, list_training_files, read_training_images
 from pipeline.images.manifest import MANIFEST
 from pipeline.images.places import LabelError
@@ -342,7 +342,7 @@ def test_identical_images_have_at_most_one_label_and_one_split_unless_a_person_s
     )
     digests = ["agreed", "contradicted", "both splits", "alone"]
     features = spark.createDataFrame(
-        [(digest, [1.0], 8, 8, "PNG", None, "b", None, None) for digest in digests], COLUMNS
+        [(digest, [1.0], 8, 8, "PNG", None, "b", None, None) for digest in digests], TRAINING_SCHEMA
     )
     split = split_images(training_images)
     labelled = join_split(features, split)

@@ -52,7 +52,7 @@ def images(spark: SparkSession) -> Callable[..., DataFrame]:
 def cache(lake: Lake, spark: SparkSession, tiny_backbone: Backbone) -> CachedFeatures:
     cache = FeatureCache(lake=lake, settings=Settings()).open_table(spark, tiny_backbone)
     for image_id in IDS:
-        row = (image_id, [0.5], 1, 1, "JPEG", None, cache.value, None, "decoder")
+        row = (image_id, [0.5], 1, 1, "JPEG", None, cache.value, None, "decoder", None)
         cache.append(rows_of(spark.createDataFrame([row], parse_schema(CACHE_SCHEMA))))
     return cache
 
@@ -111,6 +111,16 @@ def test_the_cache_and_its_index_forget(lake: Lake, cache: CachedFeatures) -> No
     assert files_with(lake, GONE) == []
     found = cache.find_rows(cache.read(), pa.chunked_array([IDS]))
     assert sorted(row for rows in found.values() for row in rows.tolist()) == [0, 1, 2]
+
+
+def test_a_later_image_of_the_same_shot_no_longer_names_it(lake: Lake, spark: SparkSession) -> None:
+    rows = [(date.fromisoformat(DAYS[1]), IDS[1], GONE), (date.fromisoformat(DAYS[1]), IDS[2], IDS[1])]
+    schema = "day date, image_id string, near_duplicate_of string"
+    lake.write("predictions", spark.createDataFrame(rows, schema), DAYS[1:])
+    forget_in_tables(lake, GONE)
+    assert files_with(lake, GONE) == []
+    stored = lake.read(spark, "predictions", DAYS[1:]).frame.collect()
+    assert {row["image_id"]: row["near_duplicate_of"] for row in stored} == {IDS[1]: None, IDS[2]: IDS[1]}
 
 
 def test_a_leakage_group_is_named_by_its_next_image(lake: Lake, spark: SparkSession) -> None:

@@ -51,7 +51,7 @@ def cache(lake: Lake, spark: SparkSession, tiny_backbone: Backbone) -> CachedFea
     cache = FeatureCache(lake=lake, settings=Settings()).open_table(spark, tiny_backbone)
     for run in range(3):
         rows = [
-            (sha256(f"{run} {row}".encode()).hexdigest(), [0.5], 1, 1, "JPEG", None, cache.value, None, "decoder")
+            (sha256(f"{run} {row}".encode()).hexdigest(), [0.5], 1, 1, "JPEG", None, cache.value, None, "decoder", None)
             for row in range(4)
         ]
         cache.append(rows_of(spark.createDataFrame(rows, parse_schema(CACHE_SCHEMA)).coalesce(1)))
