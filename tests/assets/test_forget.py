@@ -60,11 +60,18 @@ def content(make_photo: MakePhoto) -> bytes:
     return make_photo("red", 777)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["days", "never"])
 def site(
-    tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto, content: bytes, spark: SparkSession
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    make_photo: MakePhoto,
+    content: bytes,
+    spark: SparkSession,
 ) -> Iterator[Site]:
-    """Two trainings and three runs of two days: the image is labelled, arrives on both days, and is reviewed."""
+    """Two trainings and three runs of two days: the image is labelled, arrives on both days, and is reviewed.
+
+    Its bytes are in the lake, or in the landing zone alone.
+    """
     root = tmp_path_factory.mktemp("site")
     onnx.save(make_tiny_graph(), root / "tiny.onnx")
     with pytest.MonkeyPatch.context() as patch:
@@ -76,6 +83,7 @@ def site(
             "PIXEL_SCALING": "unit",
             "PRECISION": "fp32",
             "SPARK_MASTER": "local[2]",
+            "STORE_BYTES": request.param,
         }.items():
             patch.setenv(f"DAYLIGHT_{name}", value)
         (root / "instance").mkdir()

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import shutil
+import signal
 import threading
 import time
 
@@ -109,6 +110,29 @@ def test_files_that_come_go_and_change_while_a_day_is_read(deployment: Deploymen
     settled = deployment.run("daily", DAY)
     assert settled.is_good, settled.text
     assert sorted(row["path"] for row in deployment.rows("predictions", DAY)) == sorted(os.listdir(folder))
+
+
+def test_files_that_are_not_stored_and_change_before_they_are_embedded_are_reported(
+    deployment: Deployment, expected: dict
+) -> None:
+    replaced, deleted, *_ = sorted(deployment.folder(DAY).iterdir())
+    options = ("--kill", "resources.lake.feature_cache:embed_with_cache", "--signal", "SIGSTOP")
+    run = deployment.start("daily", DAY, *options, DAYLIGHT_STORE_BYTES="never")
+    run.wait_for_stop()
+    replaced.write_bytes(replaced.read_bytes() + b"x")
+    deleted.unlink()
+    run.process.send_signal(signal.SIGCONT)
+    run.wait()
+    assert run.is_good, run.text
+    predictions, usual = deployment.rows("predictions", DAY), expected[DAY]["predictions"]
+    assert predictions is not None
+    errors = {row["path"]: row["error"] for row in predictions if row["error"]}
+    assert errors == {replaced.name: "changed", deleted.name: "vanished"}
+    assert [row for row in predictions if not row["error"]] == [row for row in usual if row["path"] not in errors]
+    run = deployment.run("daily", DAY, DAYLIGHT_STORE_BYTES="never")
+    assert run.is_good, run.text
+    again = {row["path"]: row["error"] for row in deployment.rows("predictions", DAY) or ()}
+    assert again == {row["path"]: None for row in usual if row["path"] != deleted.name}
 
 
 def test_a_hundred_thousand_files_in_one_folder(deployment: Deployment) -> None:
