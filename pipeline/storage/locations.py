@@ -56,7 +56,9 @@ def open_location(location: bytes) -> pa.NativeFile:
 def read_in_groups(
     rows: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Result], group_bytes: int
 ) -> Iterator[tuple[int, list[Result]]]:
-    """Reads the files of rows, in groups that bound the memory; of an object store several at once.
+    """Reads the files of rows, in groups that bound the memory.
+
+    Of an object store several are read at once, and the next group while the caller works on one.
 
     Args:
         rows: with `location`, or null where there is nothing to read, and `length` in bytes.
@@ -66,14 +68,27 @@ def read_in_groups(
     Yields:
         For each group the number of its first row, and the results in the order of the rows.
     """
+    begun = ((start, _begin(group, read)) for start, group in _group(rows, group_bytes))
+    present = next(begun, None)
+    while present:
+        ahead = next(begun, None)
+        yield present[0], list(present[1])
+        present = ahead
+
+
+def _group(rows: Sequence[Mapping[str, Any]], group_bytes: int) -> Iterator[tuple[int, Sequence[Mapping[str, Any]]]]:
     start, size = 0, 0
     for number, row in enumerate(rows):
         size += row["length"]
         if size >= group_bytes or number == len(rows) - 1:
-            group = rows[start : number + 1]
-            is_remote = any(each["location"] and not is_local(each["location"]) for each in group)
-            yield start, list(_open_readers().map(read, group) if is_remote else map(read, group))
+            yield start, rows[start : number + 1]
             start, size = number + 1, 0
+
+
+def _begin(group: Sequence[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Result]) -> Iterator[Result]:
+    """Begins to read objects; files are read when their results are asked for."""
+    is_remote = any(row["location"] and not is_local(row["location"]) for row in group)
+    return _open_readers().map(read, group) if is_remote else map(read, group)
 
 
 @cache

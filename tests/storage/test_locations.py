@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import Barrier, get_ident
+from threading import Barrier, Event, get_ident
 
 import pytest
 
@@ -67,3 +67,13 @@ def test_objects_of_a_store_are_read_at_once_and_files_one_after_another() -> No
     together = Barrier(READERS, timeout=30)
     assert read_all(lambda row: together.wait() >= 0, *[(b"s3://bucket/a", 1)] * READERS) == [(0, [True] * READERS)]
     assert read_all(lambda row: get_ident(), *[(b"/a", 1)] * 9, (None, 1)) == [(0, [get_ident()] * 10)]
+
+
+def test_the_next_objects_are_read_while_the_caller_works_and_no_more() -> None:
+    begun = [Event() for _ in range(4)]
+    rows = [dict(location=b"s3://bucket/a", length=100, number=number) for number in range(4)]
+    groups = read_in_groups(rows, lambda row: begun[row["number"]].set(), 100)
+    next(groups)
+    assert begun[1].wait(timeout=30)
+    assert not begun[2].is_set()
+    assert len(list(groups)) == 3
