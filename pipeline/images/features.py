@@ -29,18 +29,18 @@ from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
 _EMBEDDED: Final = """
     image_id string comment 'SHA-256 of the bytes, from images.image_id',
-    features array<float> comment 'embedding by the backbone, from images.content; null if the image cannot be decoded',
-    width int comment 'width of the upright image in pixels, from images.content',
-    height int comment 'height of the upright image in pixels, from images.content',
-    format string comment 'format of the file, such as JPEG, from images.content',
-    error string comment 'why there are no features, from images.content; null if there are',
+    features array<float> comment 'embedding, from images.content or images.location; null if it cannot be decoded',
+    width int comment 'width of the upright image in pixels, from images.content or images.location',
+    height int comment 'height of the upright image in pixels, from images.content or images.location',
+    format string comment 'format of the file, such as JPEG, from images.content or images.location',
+    error string comment 'why there are no features, from images.content or images.location; null if there are',
     backbone string comment 'digest of the graph that computed the features',
     quality_flags array<string> comment 'what is wrong: blank, blurred, dark, light, tiny; null without features',
     decoder string comment 'version of the decoder and of the packages that decode'
 """
 COLUMNS: Final = f"""{_EMBEDDED},
-    miniature binary comment '16 x 16 pixels of brightness and 4 x 4 of colour, from images.content; null without
-        features, or if an earlier version made them'
+    miniature binary comment '16 x 16 pixels of brightness and 4 x 4 of colour,
+        from images.content or images.location; null without features, or if an earlier version made them'
 """
 TRAINING_SCHEMA: Final = _EMBEDDED.replace("images.", "training_images.")
 SCHEMA: Final = f"day date comment 'day on which the image arrived, from images.day', {COLUMNS}"

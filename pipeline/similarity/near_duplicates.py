@@ -28,7 +28,8 @@ from pipeline.storage.counting import only_row
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = f"""{CANDIDATES_SCHEMA},
-    correlation double comment 'of the fine structure of the aligned images, from training_images.content; at most 1'
+    correlation double comment 'of the fine structure of the aligned images,
+        from training_images.content or training_images.location; at most 1'
 """
 COMPARED_SCHEMA: Final = f"""{SCHEMA},
     comparison string comment 'version of the alignment and of the decoder',

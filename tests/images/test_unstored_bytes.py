@@ -152,6 +152,23 @@ def test_days_with_and_without_stored_bytes_are_embedded_and_shown_together(
     assert draw_thumbnails(again.frame, ids, 60).keys() == set(ids)
 
 
+def test_days_of_an_earlier_version_have_no_location_and_their_bytes(
+    read: Read, lake: Lake, cache: FeatureCache, landing: Path, spark: SparkSession, tiny_backbone: Backbone
+) -> None:
+    lake.write("images", read_days(spark, {DAY: str(landing)}).frame.drop("location"), [str(DAY)])
+    former = lake.read(spark, "images", [str(DAY)])
+    assert list_lost(former) == []
+    assert set(outcomes(former, cache, tiny_backbone).values()) == {None, "empty"}
+    ids = [row["image_id"] for row in read(NEXT_DAY).frame.collect()]
+    both = lake.read(spark, "images", [str(DAY), str(NEXT_DAY)])
+    for file in landing.iterdir():
+        file.unlink()
+    assert len(draw_thumbnails(both.frame, ids, 60)) == 6, "those of the former day are drawn from its bytes"
+    assert purge_days(lake, str(NEXT_DAY)) == [str(DAY)]
+    purged = lake.read(spark, "images", [str(DAY)]).frame
+    assert purged.where("content is null and location is null").count() == purged.count() == 8
+
+
 def test_pages_draw_from_files_and_leave_lost_ones_out(read: Read, landing: Path, make_photo: MakePhoto) -> None:
     images = read().frame
     ids = [id_of(make_photo("red", seed)) for seed in (1, 2, 3)]
