@@ -29,6 +29,7 @@ from pipeline.similarity.miniatures import are_equal, find_equal
 
 SIZE: Final = 224  # of the default backbone's input, which the decoder knows
 NOISE: Final = 3.0  # of generated miniatures, in brightness
+AGAIN: Final = 0.7  # deviation of those sent again, as of JPEGs of quality 30
 SEED: Final = 0
 
 Save = Callable[[Image.Image], bytes]
@@ -105,7 +106,7 @@ def measure_day(originals: np.ndarray, count: int, random: np.random.Generator) 
         mixed = (1 - share) * one + share * other + random.normal(0, NOISE, one.shape)
         made[start : start + count] = np.clip(mixed, 0, 255)
     again = random.integers(0, total - count, count // 20)
-    made[-len(again) :] = np.clip(made[again] + random.normal(0, 1, (len(again), BYTES)), 0, 255)
+    made[-len(again) :] = np.clip(np.rint(made[again] + random.normal(0, AGAIN, (len(again), BYTES))), 0, 255)
     first_day = date(2026, 11, 1)
     days = [first_day + timedelta(days=number) for number in range(EARLIER_DAYS + 1)]
     rows = pa.table(
