@@ -36,6 +36,7 @@ COLUMNS: Final = {
     "image_features": ("day", "image_id", "width", "height", "format", "error", "backbone"),
     "predictions": (
         *("day", "image_id", "path", "predicted_label", "confidence", "decision", "error", "classifier", "backbone"),
+        "near_duplicate_of",
     ),
     "review_queue": ("day", "image_id", "reason", "predicted_label", "confidence", "audit_weight", "classifier"),
     "reviews": ("day", "image_id", "label", "predicted_label", "origin", "problem"),

@@ -71,7 +71,11 @@ def _format_predictions(trace: Trace) -> list[str]:
     for row in trace.predictions:
         prediction = [row["predicted_label"], _share(row["confidence"]), row["decision"] + _bracket(row["error"])]
         rows.append([row["day"], *prediction, row["classifier"], _short(row["backbone"]), row["path"]])
-    return align(["day", "label", "confidence", "decision", "classifier", "backbone", "path"], rows)
+    earlier = sorted({row["near_duplicate_of"] for row in trace.predictions if row.get("near_duplicate_of")})
+    return [
+        *align(["day", "label", "confidence", "decision", "classifier", "backbone", "path"], rows),
+        *(f"sent before in another encoding or size: {image_id}" for image_id in earlier),
+    ]
 
 
 def _format_reviews(trace: Trace) -> list[str]:

@@ -71,8 +71,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days, two labelled images and their near-duplicates, and four classifiers, one of them deleted."""
     lake = tmp_path_factory.mktemp("lake")
     predictions = [
-        predict(FRIDAY, "cam1/coat.jpg", COAT),
-        predict(SATURDAY, "cam1/coat.jpg", SHOE, predicted_label="shoe", classifier=LOST),
+        predict(FRIDAY, "cam1/coat.jpg", COAT, near_duplicate_of=None),
+        predict(SATURDAY, "cam1/coat.jpg", SHOE, predicted_label="shoe", classifier=LOST, near_duplicate_of=COAT),
         predict(SATURDAY, "again/coat.jpg", COAT, decision="review", confidence=0.41, classifier=OLD),
         predict(
             SATURDAY, "gone.jpg", None, predicted_label=None, confidence=None, decision="rejected", error="vanished"
@@ -166,6 +166,12 @@ def test_a_trace_has_all_days_predictions_and_classifiers_of_an_image(lake: Path
     assert trace.training_row is not None
     assert trace.training_row["split"] == "train"
     assert "content" not in trace.arrivals[0]
+
+
+def test_a_trace_names_the_image_that_was_sent_before(lake: Path) -> None:
+    sentence = "sent before in another encoding or size:"
+    assert f"{sentence} {COAT}" in format_trace(ImageTraces(str(lake)).find(SHOE))
+    assert sentence not in format_trace(ImageTraces(str(lake)).find(COAT))
 
 
 def test_a_trace_names_the_classifiers_trained_on_the_image_or_its_near_duplicates(lake: Path) -> None:
