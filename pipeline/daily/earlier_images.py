@@ -25,7 +25,7 @@ SCHEMA: Final = """
     near_duplicate_of string comment 'the earlier image, from image_features.image_id'
 """
 EARLIER_DAYS: Final = 31
-DRIVER_ROWS: Final = 2**19  # images of all days; 250 MB
+DRIVER_ROWS: Final = 2**19  # images of all days; 400 MB
 BUCKET_ROWS: Final = 2**16  # approximate, of a task
 _FOUND: Final = "day date, image_id string, earlier_day date, near_duplicate_of string"
 _STORED: Final = "day date, image_id string, miniature binary"
@@ -39,7 +39,7 @@ def list_earlier(days: Collection[date]) -> list[date]:
 def find_earlier_images(features: StoredRows, days: Sequence[date]) -> DataFrame:
     """Finds, for each image of the days, the first equal one of the `EARLIER_DAYS` before, or of its own day.
 
-    Of images of one day, the one with the smallest digest is the first. The driver holds 500 bytes an image, up to
+    Of images of one day, the one with the smallest digest is the first. The driver holds 800 bytes an image, up to
     `DRIVER_ROWS`; a task of more holds about `BUCKET_ROWS`, unless most images look alike.
 
     Args:

@@ -21,7 +21,7 @@ MAX_QUARTER_DIFFERENCE: Final = 2.0  # of the mean brightness of a quarter
 
 FINEST: Final = 1.5  # deviation of a Gaussian in pixels; what is coarser is light rather than structure
 MIN_STRUCTURE: Final = 16.0  # root of the sum of squares; blank images resemble each other, and photos have 47
-STEP: Final = 8.0  # of keys, in brightness
+STEP: Final = 2 * MAX_QUARTER_DIFFERENCE  # of keys; the fewest pairs among images on one ground
 PAIRS_AT_ONCE: Final = 2**15  # 60 MB
 
 
@@ -68,7 +68,7 @@ def near_keys(quarters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _encode(steps: np.ndarray) -> np.ndarray:
-    return (steps.astype(np.int64) + 1) @ 64 ** np.arange(steps.shape[1])
+    return (steps.astype(np.int64) + 1) @ 128 ** np.arange(steps.shape[1])
 
 
 def find_equal(miniatures: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
