@@ -33,8 +33,9 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.images.labels import list_training_files
 from pipeline.similarity.nearest import normalise
 from pipeline.training.classifier import Classifier
-from pipeline.training.cross_fit import MLLIB_TOLERANCE, cross_fit
+from pipeline.training.cross_fit import cross_fit
 from pipeline.training.fitting import ClassifierParams
+from pipeline.training.fold_fits import MLLIB_TOLERANCE
 from pipeline.training.heads import head_params
 from pipeline.training.softmax_regression import SoftmaxRegression, fit_softmax
 from resources.spark.session import SparkResource

@@ -72,6 +72,14 @@ def _check_ui_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_interval(minutes: int) -> int:
+    if 1440 % minutes or (60 % minutes and minutes % 60):
+        raise ValueError(
+            f"{minutes} minutes divide neither an hour nor a day: write a number such as 15, 30, 60 or 120"
+        )
+    return minutes
+
+
 ReceiverText = Annotated[SecretStr, AfterValidator(_check_receiver)]
 Url = Annotated[str, AfterValidator(_check_ui_url)]
 ClockTime = Annotated[str, AfterValidator(_check_time)]
@@ -83,6 +91,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Interval = Annotated[int, Field(ge=1, le=720), AfterValidator(_check_interval)]
 Days = Annotated[int, Field(ge=0, le=36_524)]
 Memory = Annotated[int, Field(ge=1, le=2**40 - 1)]
 Precision = Literal["auto", "fp32", "int8"]

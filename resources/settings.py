@@ -30,6 +30,7 @@ from resources.setting_types import (
     File,
     Flags,
     Folder,
+    Interval,
     Memory,
     NameOrPath,
     NotifyFormat,
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     start_day: Day = _setting(date(2026, 1, 1), "First day of the daily partitions.")
     deadline: ClockTime = _setting("09:00", "Time of day at which the predictions of the day before are due.")
     time_zone: TimeZone = _setting("UTC", "Time zone of the days, of the deadline and of the schedule `every_morning`.")
+    open_day_minutes: Interval = _setting(60, "Minutes between the runs of `through_the_day` for the day that goes on.")
     quiet_days: QuietDaysText = _setting("", "Weekdays and days without images, such as `Sat, Sun, 2026-12-25`.")
     notify: ReceiverText = _setting(
         SecretStr(""), "Webhook URL or command that gets a message when something is wrong."

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -348,6 +348,34 @@ def test_a_day_without_a_folder_fails_and_names_the_folder_and_the_variable(
     (text,) = failures(result)
     assert str(deployment.day_folder("2026-11-19")) in text
     assert "DAYLIGHT_LANDING" in text
+
+
+def test_a_day_that_goes_on_is_extended_and_its_queue_only_grows(
+    deployment: Deployment, trained: dg.ExecuteInProcessResult, make_photo: MakePhoto
+) -> None:
+    today = str(datetime.now(UTC).date())
+    folder, images = deployment.day_folder(today), Path(deployment.settings.lake, "images")
+    folder.mkdir(parents=True)
+    stored, queued = set[str](), set[str]()
+    for photo_count in (4, 8, 20):
+        for number in range(photo_count):
+            file = folder / f"{number}.jpg"
+            if not file.exists():
+                file.write_bytes(make_photo(list(COLOURS)[number % len(COLOURS)], 9000 + number))
+        assert deployment.run("daily", today, audit_min=2).success
+        names = [row["path"] for row in deployment.rows("images", today)]
+        assert sorted(names) == sorted(file.name for file in folder.iterdir())
+        assert sorted(row["path"] for row in deployment.rows("predictions", today)) == sorted(names)
+        assert len(deployment.rows("image_features", today)) == photo_count
+        files = {uri for uri in DeltaTable(images).file_uris() if f"day={today}" in uri}
+        queue = {row["image_id"] for row in deployment.rows("review_queue", today)}
+        assert stored < files, "what was stored is not written again"
+        assert queued <= queue, "an image leaves no queue"
+        stored, queued = files, queue
+    (folder / "0.jpg").write_bytes(make_photo("green", 9999))
+    assert deployment.run("daily", today).success
+    assert len({row["image_id"] for row in deployment.rows("images", today)}) == 20, "a changed file is read again"
+    assert len(deployment.rows("predictions", today)) == len(deployment.rows("image_features", today)) == 20
 
 
 def test_predicting_without_a_classifier_fails(

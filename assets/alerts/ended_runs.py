@@ -1,13 +1,14 @@
 """The sensor `ended_runs`: finds red runs, failed checks and refused candidates in the runs that ended."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
 
 from resources.instance.alerts import Alerts
 from resources.instance.cures import find_cure
+from resources.instance.day_tags import read_ends
 from resources.instance.ended_runs import EndedRun, blocks, list_ended, read_ended
 from resources.instance.run_attempts import has_newer_attempt, root_of, will_be_retried
 from resources.notify.message import Kind
@@ -22,7 +23,8 @@ KINDS: Final = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS
 def report_ended_runs(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SensorResult:
     """Writes a message about each red run, failed check and refused candidate since the last tick.
 
-    A run that Dagster retries by itself is reported if the retry fails too, or never comes.
+    A run that Dagster retries by itself is reported if the retry fails too, or never comes. A run of a single day that
+    has not ended yet is not reported.
     """
     state, now = json.loads(context.cursor or "{}"), datetime.now(UTC)
     alerts, instance, awaited = Alerts(context.instance, settings), context.instance, state.get("awaited", [])
@@ -30,6 +32,8 @@ def report_ended_runs(context: dg.SensorEvaluationContext, settings: dg.Resource
     for kind in KINDS:
         found, after[kind.value] = list_ended(instance, kind, state.get(kind.value))
         for ended in found:
+            if is_open(ended, settings):
+                continue
             report_checks(alerts, ended)
             awaited += [ended.run.run_id] if will_be_retried(ended.run) else []
             if ended.is_red and not will_be_retried(ended.run):
@@ -43,6 +47,12 @@ def report_ended_runs(context: dg.SensorEvaluationContext, settings: dg.Resource
         else:
             report_failure(alerts, ended)
     return dg.SensorResult(skip_reason="no run to start", cursor=json.dumps({**after, "awaited": left}))
+
+
+def is_open(ended: EndedRun, settings: Settings) -> bool:
+    """Whether the day of a run had not ended by then; the run after its end is reported."""
+    first, last = read_ends(ended.run.tags)
+    return bool(first) and first == last and not settings.due_days.is_over(date.fromisoformat(first), ended.when)
 
 
 def report_checks(alerts: Alerts, ended: EndedRun) -> None:

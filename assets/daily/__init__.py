@@ -1,4 +1,4 @@
-"""The group `daily`: assets with days, their job and schedule, and the sensors for late files and missing days."""
+"""The group `daily`: assets with days, their job and schedules, and the sensors for late files and missing days."""
 
 import sys
 from datetime import timedelta
@@ -39,6 +39,7 @@ def build(settings: Settings) -> dg.Definitions:
     """Collects the assets and checks of this package, with the days that the settings name."""
     from assets.daily.late_files import late_files
     from assets.daily.missing_day import make_missing_day
+    from assets.daily.open_day import make_through_the_day
 
     package, days = sys.modules[__name__], days_since(settings.start_day, settings.time_zone)
     assets = cast("list[dg.AssetsDefinition]", dg.load_assets_from_package_module(package))
@@ -46,6 +47,6 @@ def build(settings: Settings) -> dg.Definitions:
         assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=days), assets),
         asset_checks=dg.load_asset_checks_from_package_module(package),
         jobs=[daily],
-        schedules=[make_every_morning(settings.time_zone)],
+        schedules=[make_every_morning(settings.time_zone), make_through_the_day(settings)],
         sensors=[late_files, make_missing_day(settings)],
     )

@@ -5,7 +5,7 @@ from functools import partial
 import dagster as dg
 from pyspark.sql import DataFrame
 
-from assets.daily.partitions import daily_asset
+from assets.daily.partitions import daily_asset, find_open
 from pipeline.daily.daily_report import DayTables, make_reports
 from pipeline.daily.daily_report_page import render_page
 from pipeline.daily.day_counts import with_days_before
@@ -42,7 +42,7 @@ def daily_report(
     tables = DayTables(history.frame, predictions, review_queue, images, drift, difficulty.frame)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     for report in make_reports(days, tables, model_store.read_evaluation, cost, settings.limits):
-        page = render_page(report, settings.review_url)
+        page = render_page(report, settings.review_url, is_open=find_open(context, settings) is not None)
         metadata = {
             "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),
             **show_numbers({"kilobytes": len(page.encode()) / 1000} | report.numbers),

@@ -2,8 +2,10 @@
 
 import dagster as dg
 
-from assets.daily.partitions import daily_asset
-from pipeline.images.image_files import describe_images, read_days
+from assets.daily.partitions import daily_asset, find_open
+from pipeline.images.growing_day import select_new_files
+from pipeline.images.image_files import SCHEMA, describe_images, list_days, read_files
+from pipeline.images.late_files import STORED
 from pipeline.reports.report import Table
 from resources.instance.passes import name_bad_days
 from resources.lake.lake import Lake
@@ -20,11 +22,17 @@ def images(
     settings: dg.ResourceParam[Settings],
     spark: SparkResource,
 ) -> Table:
-    """One row for each file that arrived on the day, with its bytes or its location, whatever its name and contents."""
+    """One row for each file that arrived on the day, with its bytes or its location, whatever its name and contents.
+
+    While the day goes on, a run reads only the files that have arrived since the last one.
+    """
     try:
-        folders = landing_zone.day_folders(context.partition_keys, lake.list_days("images"))
+        listed = list_days(landing_zone.day_folders(context.partition_keys, lake.list_days("images")))
     except LandingError as error:
         raise dg.Failure(str(error), name_bad_days(error.days)) from error
-    return Table(
-        read_days(spark.spark_session, folders, settings.max_bytes, settings.store_bytes == "days"), describe_images
-    )
+    day, new = find_open(context, settings), None
+    if day and lake.list_written("images", [day]):
+        new = select_new_files(listed, lake.read_arrow("images", day, STORED))
+    files = listed if new is None else new
+    rows = read_files(spark.spark_session, files, SCHEMA, settings.max_bytes, settings.store_bytes == "days")
+    return Table(rows, describe_images, is_added=new is not None)

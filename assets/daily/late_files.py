@@ -38,7 +38,7 @@ def late_files(
     late = {day: before[day] for day in days if day in before}
     requests, started = [], time.monotonic()
     for day in days:
-        arrivals, last = _compare(day, lake, landing_zone), day
+        arrivals, last = compare_day(day, lake, landing_zone), day
         if arrivals.late and arrivals.gone:
             context.log.warning(
                 f"{day} has {len(arrivals.late)} late files, but {len(arrivals.gone)} predicted files are missing, for"
@@ -64,7 +64,8 @@ def _rotate(days: list[str], last: str) -> list[str]:
     return days[start:] + days[:start]
 
 
-def _compare(day: str, lake: Lake, landing_zone: LandingZone) -> Arrivals:
+def compare_day(day: str, lake: Lake, landing_zone: LandingZone) -> Arrivals:
+    """Compares the folder of a stored day with its rows."""
     stored = lake.read_arrow("images", day, STORED)
     try:
         (folder,) = landing_zone.day_folders([day]).values()

@@ -1,6 +1,6 @@
 """Daily partitions: their definition, the days of a run, and the declaration that all assets with days share."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Final
 
@@ -27,6 +27,13 @@ def list_days(context: dg.AssetCheckExecutionContext) -> list[str]:
 def list_judged(context: dg.AssetCheckExecutionContext, lake: Lake, table: str) -> list[str]:
     """Lists the days that a check judges: those of the run, or the newest of the table if it runs on its own."""
     return list_days(context) or lake.list_days(table)[-NEWEST_DAYS:]
+
+
+def find_open(context: dg.AssetExecutionContext, settings: Settings) -> str | None:
+    """The only day of a run, if it goes on; its tables are extended by what is new."""
+    days = context.partition_keys
+    is_open = len(days) == 1 and not settings.due_days.is_over(date.fromisoformat(days[0]), datetime.now(UTC))
+    return days[0] if is_open else None
 
 
 daily_asset = partial(

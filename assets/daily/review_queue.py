@@ -7,29 +7,34 @@ from assets.daily.partitions import daily_asset
 from pipeline.images.split import join_split
 from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms
-from pipeline.reviews.review_queue import describe_review_queue, queue_for_review
+from pipeline.reviews.review_queue import SCHEMA, describe_review_queue, queue_for_review
 from pipeline.similarity.novelty import choose_reference, measure_similarity
+from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.settings import Settings
 
 
 @daily_asset(kinds={"spark", "deltalake"}, deps=["drift"])
 def review_queue(
+    context: dg.AssetExecutionContext,
     predictions: DataFrame,
     images: DataFrame,
     image_features: DataFrame,
     training_features: DataFrame,
     training_split: DataFrame,
+    lake: Lake,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
     """Images of the day to review: of low quality, uncertain, novel (unlike all training images), or in the audit.
 
     The audit estimates the production accuracy. Its size is DAYLIGHT_AUDIT_SHARE of the predicted images, between
-    DAYLIGHT_AUDIT_MIN and DAYLIGHT_AUDIT_MAX.
+    DAYLIGHT_AUDIT_MIN and DAYLIGHT_AUDIT_MAX. Running the day again removes no image from its queue, unless another
+    classifier predicts it.
     """
     reference = choose_reference(join_split(training_features, training_split))
     similarities = measure_similarity(image_features, reference)
-    queue = queue_for_review(predictions, similarities, reference.threshold, settings.audit_size)
+    former = lake.read_known(predictions.sparkSession, "review_queue", parse_schema(SCHEMA), context.partition_keys)
+    queue = queue_for_review(predictions, similarities, reference.threshold, settings.audit_size, former.frame)
     return Table(queue, describe_review_queue(images, reference.threshold, settings.limits))
 
 

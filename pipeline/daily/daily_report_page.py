@@ -20,8 +20,14 @@ POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 COLOURS: Final = ("text", "muted", "pale", "bar", "good", "doubtful", "bad")
 
 
-def render_page(report: DayReport, review_url: str = "") -> str:
-    """Renders the page of a day, with a link to the page that labels its images if it has an address."""
+def render_page(report: DayReport, review_url: str = "", is_open: bool = False) -> str:
+    """Renders the page of a day.
+
+    Args:
+        report: the day.
+        review_url: address of the page that labels its images; without one there is no link.
+        is_open: whether the day goes on, so that its numbers will change.
+    """
     counts, usual = report.counts, report.usual_label_shares()
     shares = {label: count / counts.predicted_count for label, count in counts.labels.items()}
     order = sorted(shares | usual, key=lambda label: (-shares.get(label, 0.0), -usual.get(label, 0.0), label))
@@ -29,6 +35,7 @@ def render_page(report: DayReport, review_url: str = "") -> str:
     return _ENVIRONMENT.get_template("daily_report.html.j2").render(
         report=report,
         review_url=review_url,
+        is_open=is_open,
         counts=counts,
         labels=labels,
         more_label_count=len(order) - len(labels),

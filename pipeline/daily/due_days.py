@@ -50,6 +50,10 @@ class DueDays:
         days = [today - timedelta(days=ago) for ago in range(WATCHED_DAYS, 0, -1)]
         return [day for day in days if day >= self.start and day not in self.quiet and self.deadline_of(day) <= now]
 
+    def is_over(self, day: date, now: datetime) -> bool:
+        """Whether a day has ended in the time zone."""
+        return now.astimezone(self.time_zone).date() > day
+
     def deadline_of(self, day: date) -> datetime:
         """The moment at which a day is due."""
         return datetime.combine(day + timedelta(days=1), self.deadline, self.time_zone)

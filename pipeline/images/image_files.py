@@ -52,24 +52,27 @@ def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMIT
     return read_files(spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
 
 
+def list_days(folders: Mapping[date, str | None]) -> pa.Table:
+    """Lists the files of several days, in the columns of `LISTING` and `day`; a day without a folder has none.
+
+    Raises:
+        FileNotFoundError: if one of the folders does not exist.
+    """
+    listings = []
+    for day, folder in folders.items():
+        files = list_files(folder) if folder else LISTING.empty_table()
+        listings.append(files.append_column("day", pa.array([day] * files.num_rows, pa.date32())))
+    return pa.concat_tables(listings)
+
+
 def read_days(
     spark: SparkSession,
     folders: Mapping[date, str | None],
     max_bytes: int = DEFAULT_LIMITS.bytes,
     is_stored: bool = True,
 ) -> LazyRows:
-    """Reads the folders of several days lazily, in the columns of `SCHEMA`; a day without a folder has no rows.
-
-    Other arguments are those of `read_files`.
-
-    Raises:
-        FileNotFoundError: immediately, if one of the folders does not exist.
-    """
-    listings = []
-    for day, folder in folders.items():
-        files = list_files(folder) if folder else LISTING.empty_table()
-        listings.append(files.append_column("day", pa.array([day] * files.num_rows, pa.date32())))
-    return read_files(spark, pa.concat_tables(listings), SCHEMA, max_bytes, is_stored)
+    """Reads the files of `list_days` lazily, in the columns of `SCHEMA`; other arguments are those of `read_files`."""
+    return read_files(spark, list_days(folders), SCHEMA, max_bytes, is_stored)
 
 
 def read_files(

@@ -35,7 +35,7 @@ def compare_files(listed: pa.Table, stored: pa.Table) -> Arrivals:
         listed: files with the columns `FACTS`.
         stored: rows of `images` with the columns `STORED`.
     """
-    present, recorded = _facts_of(listed), _facts_of(stored)
+    present, recorded = facts_of(listed), facts_of(stored)
     late = sorted(file for file in present - recorded if not is_sidecar_path(file[0]))
     is_photo = pc.fill_null(pc.not_equal(stored["read_error"], SIDECAR), True)
     gone = set(stored["path"].filter(is_photo).to_pylist()) - {path for path, *_ in present}
@@ -43,6 +43,7 @@ def compare_files(listed: pa.Table, stored: pa.Table) -> Arrivals:
     return Arrivals(tuple(path for path, *_ in late), tuple(sorted(gone)), digest)
 
 
-def _facts_of(files: pa.Table) -> set[tuple[str, int, int]]:
+def facts_of(files: pa.Table) -> set[tuple[str, int, int]]:
+    """Path, length and time of each file, with the columns `FACTS`."""
     columns = [files["path"], files["length"], files["modified_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())]
     return set(zip(*(column.to_pylist() for column in columns), strict=True))

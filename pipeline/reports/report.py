@@ -33,6 +33,7 @@ class Table:
 
     frame: DataFrame | LazyRows  # lazy, or rows that the workers write themselves
     describe: Callable[[DataFrame], Mapping[Day, Report]]
+    is_added: bool = False  # whether the rows are added to those of their day instead of replacing them
 
 
 def join_reports(*reports: Report) -> Report:

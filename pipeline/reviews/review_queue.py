@@ -36,12 +36,17 @@ COLOURS: Final = {LOW_QUALITY: BAD, UNCERTAIN: DOUBTFUL, NOVEL: INK, AUDIT: GOOD
 
 
 def queue_for_review(
-    predictions: DataFrame, similarities: DataFrame, novel_below: float, audit_size: AuditSize
+    predictions: DataFrame,
+    similarities: DataFrame,
+    novel_below: float,
+    audit_size: AuditSize,
+    former: DataFrame | None = None,
 ) -> DataFrame:
     """Selects the images to review, lazily, in the columns of `SCHEMA`; of equal images the first file.
 
     `reason` is the first that applies. The audit is drawn from all predicted images, regardless of other reasons, so
-    others can have an `audit_weight` too.
+    others can have an `audit_weight` too. While a day grows, its queue only grows: an image that was queued stays, and
+    one that leaves the sample, which is always of the whole day, stays without an `audit_weight`.
 
     Args:
         predictions: predictions of one or more days; without `quality_flags` and `is_clustered` if an earlier version
@@ -49,6 +54,7 @@ def queue_for_review(
         similarities: rows in the columns of `novelty.SCHEMA` for the same days.
         novel_below: similarity below which an image is novel.
         audit_size: size of each day's sample.
+        former: queue of the same days from an earlier run; rows of another classifier do not count.
     """
     first_path = Window.partitionBy("day", "image_id").orderBy("path")
     predicted = predictions.where(F.col("predicted_label").isNotNull())
@@ -61,7 +67,13 @@ def queue_for_review(
     is_poor, is_uncertain = F.size("quality_flags") > 0, F.col("decision") == REVIEW
     reason = F.when(is_poor, LOW_QUALITY).when(F.col("is_clustered"), NOVEL).when(is_uncertain, UNCERTAIN)
     reason = reason.when(F.col("similarity") < novel_below, NOVEL)
-    reasoned = candidates.withColumn("reason", reason.when(F.col("audit_weight").isNotNull(), AUDIT))
+    reason = reason.when(F.col("audit_weight").isNotNull(), AUDIT)
+    if former is not None:
+        key = "day", "image_id", "classifier"
+        kept = former.select(*key, F.col("reason").alias("former_reason"))
+        candidates = candidates.join(kept, [*key], "left")
+        reason = F.coalesce(reason, "former_reason")
+    reasoned = candidates.withColumn("reason", reason)
     queued = reasoned.where(F.col("reason").isNotNull()).to(parse_schema(SCHEMA))
     return queued.coalesce(1).sortWithinPartitions("day", "confidence")
 

@@ -6,6 +6,7 @@ files and workers read them there.
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -64,6 +65,13 @@ class StoredRows:
         paths = [spark_path(f"{folder}/{file.path}") for file in self.files]
         stored = self.spark.read.schema(self.schema).option("basePath", folder).parquet(*paths)
         return select_columns(stored, self.schema)  # Spark puts `day` last and drops comments
+
+    def count_rows(self) -> dict[str | None, int]:
+        """Counts the rows by day, YYYY-MM-DD, or under None in a table without days."""
+        counts: Counter[str | None] = Counter()
+        for file in self.files:
+            counts[str(file.day) if file.day else None] += file.row_count
+        return dict(counts)
 
     def locate(
         self,

@@ -7,6 +7,7 @@ from typing import Final
 PARTITION: Final = "dagster/partition"
 FIRST: Final = "dagster/asset_partition_range_start"
 LAST: Final = "dagster/asset_partition_range_end"
+OPEN: Final = "daylight/open_day"  # of a run for a day that went on when it was requested
 
 
 def tag_days(days: Sequence[str]) -> dict[str, str]:

@@ -5,14 +5,15 @@ from datetime import date
 
 import dagster as dg
 
-from resources.instance.day_tags import FIRST, LAST, PARTITION
+from resources.instance.day_tags import FIRST, LAST, OPEN, PARTITION
 
 PREDICTIONS = dg.AssetKey("predictions")
 
 
 def list_predicted(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
-    """Finds the subset of days whose predictions were ever materialized."""
-    return {day for day in days if find_materialization(instance, PREDICTIONS, str(day))}
+    """Finds the subset of days whose predictions were materialized, not only while the day went on."""
+    found = {day: find_materialization(instance, PREDICTIONS, str(day)) for day in days}
+    return {day for day, record in found.items() if record and not _was_open(instance, record.run_id)}
 
 
 def find_materialization(instance: dg.DagsterInstance, asset: dg.AssetKey, day: str) -> dg.EventLogRecord | None:
@@ -20,6 +21,12 @@ def find_materialization(instance: dg.DagsterInstance, asset: dg.AssetKey, day: 
     wanted = dg.AssetRecordsFilter(asset, asset_partitions=[day])
     records = instance.fetch_materializations(wanted, limit=1).records
     return records[0] if records else None
+
+
+def _was_open(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether `through_the_day` requested a run, so that the day must be run once more after its end."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and OPEN in run.tags
 
 
 def describe_attempt(instance: dg.DagsterInstance, day: str) -> str:
@@ -32,6 +39,8 @@ def describe_attempt(instance: dg.DagsterInstance, day: str) -> str:
     if not runs:
         return "no run"
     newest = max(runs, key=lambda record: record.storage_id).dagster_run
+    if OPEN in newest.tags and newest.status == dg.DagsterRunStatus.SUCCESS:
+        return "no run after the day had ended"
     states = {
         dg.DagsterRunStatus.SUCCESS: "a run without predictions",
         dg.DagsterRunStatus.FAILURE: "a run that failed",

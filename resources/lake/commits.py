@@ -161,7 +161,9 @@ def _purge_key(day: str) -> str:
     return f"{day} emptied"  # stored in the logs of existing tables, so it never changes
 
 
-def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_purge: bool = False) -> None:
+def replace_rows(
+    folder: str, files: list[Row], before: Mapping[str, int], is_purge: bool = False, keeps_rows: bool = False
+) -> None:
     """Replaces the files of some days, or of a whole table, and retries while runs of other days commit.
 
     All days share one transaction: a run of thirty days is stored completely or not at all.
@@ -171,6 +173,7 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_pu
         files: written files, with the day of their rows as `value`; None in a table without days.
         before: versions when the run began, by day or `WHOLE_TABLE`, of everything that is replaced.
         is_purge: whether the image bytes of the days are purged.
+        keeps_rows: whether the rows of the days stay, and the files are added.
 
     Raises:
         LakeError: if another run wrote one of the days in the meantime.
@@ -187,7 +190,7 @@ def replace_rows(folder: str, files: list[Row], before: Mapping[str, int], is_pu
             )
         delta.create_write_transaction(
             adds,
-            "overwrite",
+            "append" if keeps_rows else "overwrite",
             without_dropped(_name_of(folder), delta.schema()),
             ["day"] if days else None,
             [("day", "in", days)] if days else None,

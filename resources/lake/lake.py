@@ -52,20 +52,24 @@ class Lake(dg.ConfigurableResource):
         """The folder or URI of a table."""
         return f"{self.root}/{table}"
 
-    def write(self, table: str, rows: DataFrame | LazyRows, days: Sequence[str] | None) -> dict[str | None, int]:
+    def write(
+        self, table: str, rows: DataFrame | LazyRows, days: Sequence[str] | None, is_added: bool = False
+    ) -> dict[str | None, int]:
         """Computes the rows and replaces exactly these days of a table, or the whole of a table without days.
 
+        With `is_added`, the rows of the days stay, and the new ones are added.
+
         Returns:
-            The number of rows by day, or of the whole table under None.
+            The number of rows written by day, or of the whole table under None.
 
         Raises:
             LakeError: if another run wrote one of the days in the meantime, the table has another schema, or the file
                 system takes no more files.
         """
-        files = self._write(table, rows if isinstance(rows, LazyRows) else rows_of(rows), days)
+        files = self._write(table, rows if isinstance(rows, LazyRows) else rows_of(rows), days, is_added)
         return {day: sum(file.rows for file in files if file.value == day) for day in days or (None,)}
 
-    def _write(self, table: str, rows: LazyRows, days: Sequence[str] | None) -> list[Row]:
+    def _write(self, table: str, rows: LazyRows, days: Sequence[str] | None, is_added: bool) -> list[Row]:
         folder, column, schema = self.folder(table), None if days is None else "day", make_nullable(rows.schema)
         with explain_refusals(folder):
             delta = open_or_create(folder, schema, column)
@@ -73,7 +77,7 @@ class Lake(dg.ConfigurableResource):
             files = rows.write_to(folder, schema, column)
             check_values(table, files, days or (None,))
             check_files(folder, files, delta)
-            replace_rows(folder, files, before)
+            replace_rows(folder, files, before, keeps_rows=is_added)
         return files
 
     def read(self, spark: SparkSession, table: str, days: Sequence[str] | None) -> StoredRows:

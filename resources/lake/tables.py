@@ -30,14 +30,16 @@ class TableIOManager(dg.ConfigurableIOManager):
         """
         name, days, step = context.asset_key.path[-1], _days(context), dg.AssetExecutionContext.get()
         started = time.monotonic()
-        row_counts = self.lake.write(name, obj.frame, days)
+        written = self.lake.write(name, obj.frame, days, obj.is_added)
         seconds = time.monotonic() - started
-        stored = self.lake.read(self.spark.spark_session, name, days).frame
+        found = self.lake.read(self.spark.spark_session, name, days)
+        stored, row_counts = found.frame, found.count_rows() if obj.is_added else written
         if days is None:
             step.set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
         total = sum(row_counts.values())
         reports = obj.describe(stored) if total or days is None else {}
-        shared = show_schema(obj.frame.schema) | show_numbers({"seconds": seconds, "rows_per_second": total / seconds})
+        speed = {"seconds": seconds, "rows_per_second": sum(written.values()) / seconds}
+        shared = show_schema(obj.frame.schema) | show_numbers(speed)
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
         for day in days or (None,):
             report = reports.get(date.fromisoformat(day) if day else None, Report())

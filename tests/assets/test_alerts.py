@@ -127,6 +127,14 @@ def test_a_red_run_is_one_message_with_reason_day_cure_and_links(ticks: Ticks, s
     assert "SEKRET" not in message.to_json()
 
 
+def test_a_day_that_has_not_ended_raises_no_alert(ticks: Ticks) -> None:
+    today = str(datetime.now(UTC).date())
+    run(ticks.instance, "images", fails=True, day=today)
+    run(ticks.instance, "drift", make_check("drift", "images_resemble_the_training_set"), day=today)
+    ticks.tick("ended_runs")
+    assert ticks.waiting() == []
+
+
 def test_a_failed_check_that_stops_nothing_is_a_message(ticks: Ticks) -> None:
     run(ticks.instance, "drift", make_check("drift", "images_resemble_the_training_set", HOSTILE))
     ticks.tick("ended_runs")

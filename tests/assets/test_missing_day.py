@@ -8,6 +8,7 @@ import pytest
 
 from assets.daily.missing_day import describe_missing, every_due_day_has_predictions, list_missing, make_missing_day
 from assets.daily.partitions import days_since
+from resources.instance.day_tags import OPEN
 from resources.settings import Settings, read_settings
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -25,13 +26,22 @@ def settings() -> Settings:
     return read_settings().replace(deadline="00:00")
 
 
-def run_day(instance: dg.DagsterInstance, day: date, succeeds: bool = True) -> None:
+def run_day(instance: dg.DagsterInstance, day: date, succeeds: bool = True, **tags: str) -> None:
     @dg.asset(partitions_def=days_since(date(2026, 1, 1)))
     def predictions() -> None:
         if not succeeds:
             raise dg.Failure("the disk is full")
 
-    dg.materialize([predictions], instance=instance, partition_key=str(day), raise_on_error=False)
+    dg.materialize([predictions], instance=instance, partition_key=str(day), tags=tags, raise_on_error=False)
+
+
+def test_a_day_that_was_run_only_while_it_went_on_is_missing(instance: dg.DagsterInstance) -> None:
+    run_day(instance, date(2026, 11, 28))
+    run_day(instance, date(2026, 11, 29), **{OPEN: "true"})
+    assert list_missing(instance, read_settings(), NOON) == [date(2026, 11, 29)]
+    assert "no run after the day had ended" in describe_missing(instance, read_settings(), [date(2026, 11, 29)])
+    run_day(instance, date(2026, 11, 29))
+    assert list_missing(instance, read_settings(), NOON) == []
 
 
 def test_a_backfill_of_an_old_day_does_not_hide_yesterday(instance: dg.DagsterInstance) -> None:

@@ -136,6 +136,12 @@ def test_images_of_low_quality_are_counted_by_fault(reports: dict[date, DayRepor
     assert "Low quality" not in render_page(replace(reports[SUNDAY], counts=good))
 
 
+def test_the_report_of_a_day_that_goes_on_says_so(reports: dict[date, DayReport]) -> None:
+    sentence = "The day goes on: more files may arrive, and decisions may change until it has ended."
+    assert sentence in render_page(reports[SUNDAY], is_open=True)
+    assert sentence not in render_page(reports[SUNDAY])
+
+
 def test_the_page_counts_images_that_were_sent_before(reports: dict[date, DayReport], page: str) -> None:
     assert reports[SUNDAY].counts.near_duplicate_count == 1
     sentence = "file is an image of this day or the 31 days before in another encoding or size."

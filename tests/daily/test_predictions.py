@@ -425,6 +425,22 @@ def test_the_queue_has_each_uncertain_image_once_by_rising_confidence(
     assert all(rows[row["day"], row["path"]]["image_id"] == row["image_id"] for row in queued)
 
 
+def test_an_image_that_was_queued_stays_unless_another_classifier_predicts_it(
+    predicted: DataFrame, similarities: DataFrame
+) -> None:
+    everyone = AuditSize(share=1.0, min_count=0, max_count=1000)
+    unsure = set_confidence(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
+    former = queue_for_review(unsure, similarities, 0.0, everyone).cache()
+    sure = set_confidence(predicted, "0.9d")
+    again = queue_for_review(sure, similarities, 0.0, NO_AUDIT, former).collect()
+    reasons = {(row["day"], row["image_id"]): row["reason"] for row in former.collect()}
+    assert {(row["day"], row["image_id"]): row["reason"] for row in again} == reasons
+    assert {row["audit_weight"] for row in again} == {None}, "the sample is always of the whole day"
+    assert {row["confidence"] for row in again} == {0.9}
+    other = sure.withColumn("classifier", F.lit("another"))
+    assert queue_for_review(other, similarities, 0.0, NO_AUDIT, former).isEmpty()
+
+
 def test_a_day_of_confident_predictions_has_an_empty_queue(predicted: DataFrame, similarities: DataFrame) -> None:
     assert queue_for_review(set_confidence(predicted, "0.9d"), similarities, 0.0, NO_AUDIT).collect() == []
 
