@@ -69,7 +69,7 @@ SIZES: Final[Mapping[str, tuple[int, ...]]] = {
     "cores": (1_000, 4_000),
     "growth": (1_000, 10_000, 100_000),
     "again": (10_000,),
-    "bytes": (1_000,),
+    "bytes": (1_000, 10_000),
     "original": (100, 1_200),
 }
 
