@@ -71,7 +71,7 @@ def main() -> None:
         print(json.dumps(steps[options.step](options)))
         return
     seconds: dict[int, float] = {}
-    print("| images | pairs | wall s | CPU-s | MiB of all processes | of brute force's pairs | of the planted pairs |")
+    print("| images | pairs | wall s | CPU-s | MiB of all processes | of brute force's near-duplicates | planted |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
