@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.embed.file_kinds import DECODER
+from pipeline.evaluation.ranked import OTHERS
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.storage.counting import only_row
 from pipeline.storage.stored_rows import StoredRows
@@ -82,8 +83,8 @@ def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
         `moved_count`: images that leakage groups moved to another split.
 
     Raises:
-        TrainingError: if a split is empty, there is only one label, or the features come from several backbones or
-            from another decoder.
+        TrainingError: if a split is empty, there is only one label, or one that predictions reserve, or the features
+            come from several backbones or from another decoder.
     """
     train, holdout = F.col("split") == TRAIN, F.col("split") == HOLDOUT
     found = only_row(
@@ -99,6 +100,8 @@ def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
     )
     if shortage := explain_shortage(features, sorted(found["labels"]), sorted(found["holdout_labels"])):
         raise TrainingError(shortage)
+    if OTHERS in found["labels"]:
+        raise TrainingError(f"the label {OTHERS!r} is the key of all others in predictions.probabilities: rename it")
     if found["foreign_count"]:
         raise TrainingError(
             f"{found['foreign_count']} images were decoded by another version of Daylight or its packages than this one"

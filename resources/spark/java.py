@@ -26,6 +26,7 @@ CODE_CACHE: Final = "240m"
 """Size of the code cache. With the C1 compiler alone Java reserves 48 MB, which Spark's generated code fills in a
 quarter of an hour of small queries; after that no method can be called."""
 DUMP_SECONDS: Final = 60  # age at which an archive of classes counts as complete
+UNUSED_SECONDS: Final = 30 * 86_400  # age at which an archive of 240 MB is deleted: its environment is gone
 
 _LAUNCHER: Final = """#!/bin/sh
 for argument; do
@@ -82,12 +83,14 @@ def quick_start_options(home: Path) -> list[str]:
     jars = Path(pyspark.__file__).parent / "jars"
     place, state = (hashlib.sha256(str(part).encode()).hexdigest()[:16] for part in (jars, jars.stat().st_mtime_ns))
     archive = home / f"classes-{place}-{state}.jsa"
-    for file in home.glob(f"classes-{place}-*.jsa"):
-        if not file.name.startswith(archive.stem):
+    for file in set(home.glob("classes-*.jsa")) - set(home.glob(f"{archive.stem}*")):
+        if file.name.startswith(f"classes-{place}-") or _age_of(file) > UNUSED_SECONDS:
             file.unlink(missing_ok=True)
     for draft in home.glob(f"{archive.stem}.*.jsa"):
-        if time.time() - draft.stat().st_mtime > DUMP_SECONDS:
+        if _age_of(draft) > DUMP_SECONDS:
             draft.replace(archive)
+    if archive.exists():
+        archive.touch()  # it is in use
     draft = archive.with_suffix(f".{os.getpid()}.jsa")
     shared = [*base, *([archive] if archive.exists() else [])]
     return [
@@ -96,6 +99,14 @@ def quick_start_options(home: Path) -> list[str]:
         *([] if archive.exists() else [f"-XX:ArchiveClassesAtExit={draft}"]),
         *["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"],
     ]
+
+
+def _age_of(file: Path) -> float:
+    """Seconds since a file was written or touched; 0 if another process has just removed it."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def temporary_files() -> list[str]:

@@ -220,12 +220,15 @@ def test_a_later_start_uses_the_class_archive_of_an_earlier_one(packaged_java: P
     assert "org.apache.spark.deploy.SparkSubmit source: shared objects file (top)" in loaded
 
 
-def test_a_class_archive_of_other_jars_is_deleted(packaged_java: Path) -> None:
+def test_a_class_archive_of_other_jars_or_of_a_deleted_environment_is_deleted(packaged_java: Path) -> None:
     (archive,) = (option.split("=")[1] for option in quick_start_options(packaged_java) if "classes-" in option)
     place = Path(archive.split(":")[-1]).name.rpartition("-")[0]
-    (packaged_java / f"{place}-of_a_former_install.jsa").touch()
+    former, other, unused = (f"{place}-of_a_former_install.jsa", "classes-elsewhere-x.jsa", "classes-gone-x.jsa")
+    for name in (former, other, unused):
+        (packaged_java / name).touch()
+    os.utime(packaged_java / unused, (0, 0))
     quick_start_options(packaged_java)
-    assert not (packaged_java / f"{place}-of_a_former_install.jsa").exists()
+    assert {name for name in (former, other, unused) if (packaged_java / name).exists()} == {other}
 
 
 def test_a_cluster_keeps_the_default_compiler() -> None:

@@ -318,10 +318,11 @@ def test_every_input_of_a_training_changes_the_version(features: DataFrame) -> N
             {"backbone": "substring(image_id, 1, 1)"},
             "from several backbones, .*materialize training_features",
         ),
+        ({"label": "if(label = 'red', '*', label)"}, "the label '\\*' is the key of all others"),
     ],
     ids=[
         *("no holdout", "one label", "no train", "one label in train", "all undecodable", "all contradictory"),
-        *("one label and contradictions", "several backbones"),
+        *("one label and contradictions", "several backbones", "a reserved label"),
     ],
 )
 def test_unusable_features_are_refused(features: DataFrame, change: dict[str, str], message: str) -> None:
