@@ -137,14 +137,15 @@ class Lake(dg.ConfigurableResource):
         delta = self._open(table)
         return [day for day in days if delta and version_of(delta, day)]
 
-    def read_arrow(self, table: str, day: str, columns: Sequence[str]) -> pa.Table:
-        """Reads small columns of a day on the driver, without Spark.
+    def read_arrow(self, table: str, day: str | None, columns: Sequence[str]) -> pa.Table:
+        """Reads small columns of a day, or of a table without days, on the driver, without Spark.
 
         Raises:
             LakeError: if there is no such table.
         """
         delta = open_written(self.folder(table))
-        return delta.to_pyarrow_table(columns=list(columns), filters=[("day", "=", date.fromisoformat(day))])
+        filters = [("day", "=", date.fromisoformat(day))] if day else None
+        return delta.to_pyarrow_table(columns=list(columns), filters=filters)
 
     def count_by_day(self, table: str, column: str, days: Sequence[str]) -> dict[tuple[str, str | None], int]:
         """Counts rows by day and value of a column; the driver holds one batch of rows at a time."""

@@ -1,13 +1,15 @@
 """The difficulties of days: reads features and cross-fits, and lets `pipeline/daily/difficulty.py` estimate."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
+from typing import Final
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty import (
@@ -25,12 +27,14 @@ from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
 from pipeline.images.features import TRAINING_SCHEMA
 from pipeline.images.split import SCHEMA as SPLIT_SCHEMA
 from pipeline.images.split import join_split
-from pipeline.reviews.reviews import SCHEMA as REVIEWS_SCHEMA
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
+
+AUDITED: Final = ("day", "confidence", "label", "predicted_label", "audit_weight", "classifier", "problem")
+AUDITS: Final = pa.schema({"day": pa.date32(), "confidence": pa.float64(), "is_right": pa.bool_()})
 
 
 class Difficulties(dg.ConfigurableResource):
@@ -49,7 +53,8 @@ class Difficulties(dg.ConfigurableResource):
             (F.col("backbone") == classifier.backbone) & (F.coalesce("decoder", F.lit("")) == classifier.decoder)
         )
         measured, levels = measure_confidence(known, classifier), self.store.read_cross_fits(classifier.version)
-        audits, compared = self._read_audits(classifier), self._compare_images(days)
+        audits = read_audits(self.lake, self.store.spark.spark_session, classifier.version, classifier.labels)
+        compared = self._compare_images(days)
         return [
             estimate_difficulty(
                 *(day, row_counts, measured, classifier, levels, select_audit(audits, day), compared[day])
@@ -93,20 +98,25 @@ class Difficulties(dg.ConfigurableResource):
         tables = (self.lake.read_known(session, name, parse_schema(ddl), None).frame for name, ddl in schemas.items())
         return read_reference(join_split(*tables))
 
-    def _read_audits(self, classifier: Classifier) -> pa.Table:
-        """Reads the labels that people gave to the audit samples of this classifier."""
-        reviews = self.lake.read_known(
-            self.store.spark.spark_session, "reviews", parse_schema(REVIEWS_SCHEMA), None
-        ).frame
-        audited = reviews.where("problem is null and audit_weight is not null and confidence is not null")
-        own = audited.where(F.col("classifier") == classifier.version)
-        labelled = own.where(F.col("predicted_label").isin(classifier.labels))  # no ancestors, with other thresholds
-        is_right = (F.col("label") == F.col("predicted_label")).alias("is_right")
-        return labelled.select("day", "confidence", is_right).toArrow()
-
     def _read_features(self, days: Sequence[date]) -> StoredRows:
         spark = self.store.spark.spark_session
         return self.lake.read_known(spark, "image_features", parse_schema(FEATURES_SCHEMA), list(map(str, days)))
+
+
+def read_audits(lake: Lake, spark: SparkSession, classifier: str, labels: Collection[str]) -> pa.Table:
+    """Reads the labels that people gave to the audit samples of a classifier, in the columns of `AUDITS`.
+
+    Without a Spark job, for they are few. Predictions that are none of its labels do not count: ancestors have
+    thresholds of their own.
+    """
+    if lake.find(spark, "reviews") is None:
+        return AUDITS.empty_table()
+    rows = lake.read_arrow("reviews", None, AUDITED)
+    own = (pc.field("classifier") == classifier) & pc.field("problem").is_null()
+    audited = pc.field("audit_weight").is_valid() & pc.field("confidence").is_valid()
+    found = rows.filter(own & audited & pc.field("predicted_label").isin(list(labels)))
+    is_right = pc.equal(found["label"], found["predicted_label"])
+    return pa.table([found["day"], found["confidence"], is_right], schema=AUDITS)
 
 
 def list_window(days: Sequence[date]) -> list[date]:
