@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,10 +19,13 @@ from servers import free_port
 
 from pipeline.embed.contents import COLUMNS, read_contents
 from pipeline.embed.reasons import CHANGED, VANISHED
+from pipeline.reviews.answer_files import read_answers
+from pipeline.reviews.answers import Answer, Key
 from pipeline.storage.files import list_files
 from pipeline.storage.locations import open_location
 from pipeline.storage.object_stores import open_store, storage_options
 from resources.landing import LandingError, LandingZone
+from resources.review.answer_log import AnswerLog, erase_answers
 
 SECRET = "hush-a-secret-that-nobody-may-read"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -200,6 +203,23 @@ def test_a_day_without_images_is_an_empty_object_or_a_folder_as_consoles_make_th
     assert marker is None
     with pytest.raises(LandingError, match="2026-11-24 does not exist"):
         zone.day_folders(["2026-11-24"])
+
+
+def test_answers_of_two_servers_are_kept_in_the_store_and_can_be_erased(store: Store) -> None:
+    lake = f"{store.root}/an answered lake"
+    now, keys = datetime(2026, 11, 30, 9, tzinfo=UTC), [Key(date(2026, 11, 27), name * 64) for name in "abc"]
+    given = enumerate(zip(keys, "xyy", strict=True))
+    answers = [Answer(key, "apple", who, now + timedelta(seconds=n), f"{who} {n}") for n, (key, who) in given]
+    logs = [AnswerLog(lake) for _ in range(2)]
+    logs[0].append(answers[:1])
+    logs[1].append(answers[1:2])
+    assert read_answers(lake).standing() == answers[:2], "an answer is in the store before the next image shows"
+    logs[1].append(answers[2:])
+    for log in logs:
+        log.close()
+    assert read_answers(lake).standing() == answers
+    assert len(erase_answers(lake, "b" * 64)) == 1
+    assert read_answers(lake).standing() == [answers[0], answers[2]]
 
 
 def test_a_missing_bucket_fails_the_run_by_name(store: Store, stored: Deployment) -> None:
