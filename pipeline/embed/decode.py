@@ -16,12 +16,13 @@ import numpy as np
 import simplejpeg
 from PIL import AvifImagePlugin, ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from pipeline.embed.colour import is_near_srgb, profile_of, to_srgb
 from pipeline.embed.file_kinds import DECODED_FORMATS, HAS_HEIF, explain_unopened
-from pipeline.embed.grey import reopen_wide, to_bytes
+from pipeline.embed.formats.colour import is_near_srgb, profile_of, to_srgb
+from pipeline.embed.formats.grey import reopen_wide, to_bytes
+from pipeline.embed.formats.mending import explain, mend
+from pipeline.embed.formats.tiff import open_photo
 from pipeline.embed.letterbox import fit, letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
-from pipeline.embed.mending import explain, mend
 from pipeline.embed.reasons import (
     DAMAGED,
     EMPTY,
@@ -31,7 +32,6 @@ from pipeline.embed.reasons import (
     TRUNCATED,
     UnreadableImageError,
 )
-from pipeline.embed.tiff import open_photo
 
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageCms
 from raw_files import write_png
 
-from pipeline.embed.colour import is_near_srgb, make_profile
 from pipeline.embed.decode import load
+from pipeline.embed.formats.colour import is_near_srgb, make_profile
 
 WHITE = (0.3127, 0.3290)
 SRGB = (*WHITE, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)

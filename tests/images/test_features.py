@@ -12,9 +12,9 @@ from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
-from pipeline.embed.colour import make_profile
 from pipeline.embed.decode import decode
 from pipeline.embed.file_kinds import DECODER
+from pipeline.embed.formats.colour import make_profile
 from pipeline.images.features import describe_features, extract_features
 from pipeline.images.image_files import read_images
 

@@ -11,8 +11,16 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 from PIL.ExifTags import Base
 
+from pipeline.embed.formats.tiff import (
+    MAX_SAMPLE_VALUE,
+    SAMPLE_FORMAT,
+    SIGNED,
+    WHITE_IS_ZERO,
+    is_planar,
+    open_photo,
+    tags_of,
+)
 from pipeline.embed.reasons import UNSUPPORTED, UnreadableImageError
-from pipeline.embed.tiff import MAX_SAMPLE_VALUE, SAMPLE_FORMAT, SIGNED, WHITE_IS_ZERO, is_planar, open_photo, tags_of
 
 INTEGER_RANGES: Final = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 15, 16, 24, 31, 32))
 FLOAT_RANGES: Final = (1.0, *INTEGER_RANGES[:6])

@@ -10,8 +10,8 @@ from typing import Final
 
 import simplejpeg
 
+from pipeline.embed.formats.tiff import explain_tiff
 from pipeline.embed.reasons import UNSUPPORTED
-from pipeline.embed.tiff import explain_tiff
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
