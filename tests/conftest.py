@@ -1,7 +1,7 @@
 """Small real fixtures: one Spark session, one ONNX graph that sees colours, JPEGs of noise around a colour."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +9,25 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.networks.export import export_backbone
 from pipeline.networks.pixel_scaling import UNIT
 from pipeline.networks.pretrained import Pretrained
+from pipeline.storage.schema import parse_schema
 from resources.spark.session import SparkResource
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
 SIZE = 32
 
 MakePhoto = Callable[..., bytes]
+
+
+def make_frame(spark: SparkSession, rows: Iterable[tuple], ddl: str) -> DataFrame:
+    """A frame of these rows; the last columns of a schema, which are the newest, may be left out: they are null."""
+    schema = parse_schema(ddl)
+    return spark.createDataFrame([(*row, *[None] * (len(schema) - len(row))) for row in rows], schema)
 
 
 @pytest.fixture(scope="session")

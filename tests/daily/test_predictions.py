@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakePhoto
+from conftest import MakePhoto, make_frame
 from PIL import Image
 from pyspark.errors import SparkRuntimeException
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -487,11 +487,11 @@ def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: M
 def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: SparkSession) -> None:
     counts = {"uncertain": 100, "novel": 12, "audit": 3}
     rows = [
-        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v", [], None)
+        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v", [])
         for reason, count in counts.items()
         for number in range(count)
     ]
-    chosen = choose_tiles(spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA)))[FRIDAY]
+    chosen = choose_tiles(make_frame(spark, rows, review_queue.SCHEMA))[FRIDAY]
     assert [(row["reason"], row["image_id"]) for row in chosen] == [
         *(("uncertain", f"{99 - rank:03}") for rank in range(10)),
         *(("novel", f"{rank:03}") for rank in range(11)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import pytest
-from conftest import MakePhoto
+from conftest import MakePhoto, make_frame
 from deltalake.exceptions import DeltaError
 from PIL import Image
 from pyspark.errors import AnalysisException
@@ -208,9 +208,6 @@ def test_an_untrusted_label_is_not_markdown() -> None:
     assert "](" not in shift.message + describe_check([shift]).tables["days"]
 
 
-NO_DIFFICULTY = (None,) * 7  # columns of predictions
-
-
 @pytest.fixture(scope="module")
 def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakePhoto) -> dict[str, DataFrame]:
     """A training set, a calm day, a day with one novel image in ten, and a day of three images."""
@@ -230,11 +227,11 @@ def tables(spark: SparkSession, draw: Draw, train: np.ndarray, make_photo: MakeP
             rows["images"].append((arrived, image_id, path, len(content), None, content, None, None))
             rows["image_features"].append((arrived, image_id, vector.tolist(), 9, 9, "JPEG", None, BACKBONE, [], None))
             rows["predictions"].append(
-                (arrived, image_id, path, "hat", 0.9, {"hat": 0.9}, "answered", None, "v", BACKBONE, [], *NO_DIFFICULTY)
+                (arrived, image_id, path, "hat", 0.9, {"hat": 0.9}, "answered", None, "v", BACKBONE, [])
             )
     schemas = [images.SCHEMA, features.SCHEMA, predictions.SCHEMA, features.COLUMNS, split.SCHEMA]
     frames = zip(rows.items(), schemas, strict=True)
-    return {name: spark.createDataFrame(each, parse_schema(schema)) for (name, each), schema in frames}
+    return {name: make_frame(spark, each, schema) for (name, each), schema in frames}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from conftest import MakePhoto
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from review_lake import DAY, HOSTILE, LABELS, ReviewLake
 from review_site import TOKEN, ReviewSite
@@ -282,6 +282,7 @@ def test_no_request_makes_the_server_fail_or_read_a_file(
 ) -> None:
     before = files_of(fuzzed)
     address = path + "/".join(quote(part, safe="%/", errors="surrogatepass") for part in parts)
+    assume(not address.startswith("//"))  # the client would take it for the address of another host
     params = {name: quote(text, errors="surrogatepass") for name, text in query.items()}
     headers = {"x-daylight-csrf": fuzzed.gate.csrf, "content-type": kind}
     answer = fuzzed.client.request(

@@ -5,12 +5,12 @@ import io
 from datetime import date
 
 import pytest
+from conftest import make_frame
 from pyspark.sql import Row, SparkSession
 
 from pipeline.reviews import review_form, review_queue
 from pipeline.reviews.filled_forms import parse_form
 from pipeline.reviews.review_form import FORM_COLUMNS, guard, make_forms, unguard, write_form
-from pipeline.storage.schema import parse_schema
 
 DIGEST = "0123456789abcdef" * 4
 HOSTILE = [
@@ -101,11 +101,10 @@ def test_every_day_has_a_form_of_limited_length_with_the_audit_first(
             2.0 if number == 4 else None,
             "v",
             [],
-            None,
         )
         for number in range(5)
     ]
-    queue = spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
+    queue = make_frame(spark, rows, review_queue.SCHEMA)
     forms = make_forms(queue, ["2026-11-20", "2026-11-21"])
     lines = list(csv.DictReader(io.StringIO(forms["2026-11-20"].text.removeprefix("\ufeff"), newline="")))
     assert [line["path"] for line in lines] == ["4.jpg", "0.jpg", "1.jpg"]

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
+from conftest import make_frame
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from pipeline.daily import predictions
@@ -68,22 +69,19 @@ def queue(spark: SparkSession) -> DataFrame:
         (MONDAY, image, f"{image}.jpg", "red", 0.9, reason, 0.8, weight, "new", [], None)
         for image, reason, weight in queued
     ]
-    rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new", [], None)]
-    return spark.createDataFrame(rows, parse_schema(review_queue.SCHEMA))
-
-
-NO_DIFFICULTY = (None,) * 7  # columns of predictions
+    rows += [(APRIL, "n", "n.jpg", "red", 0.9, "audit", 0.8, 3.0, "new", [])]
+    return make_frame(spark, rows, review_queue.SCHEMA)
 
 
 @pytest.fixture(scope="module")
 def matched(spark: SparkSession, queue: DataFrame) -> DataFrame:
     known = [(MONDAY, image) for image in "abcdehijklmp"] + [(APRIL, "e"), (APRIL, "g")]
     rows = [
-        (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone", [], *NO_DIFFICULTY)
+        (day, image, path, "red", 0.9, None, "answered", None, "new", "backbone", [])
         for day, image in known
         for path in (f"{image} again.jpg", f"{image}.jpg")
     ]
-    stored = spark.createDataFrame(rows, parse_schema(predictions.SCHEMA))
+    stored = make_frame(spark, rows, predictions.SCHEMA)
     return match_answers(pa.Table.from_pylist(ANSWERS, COLUMNS), stored, queue).cache()
 
 
