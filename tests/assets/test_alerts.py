@@ -30,7 +30,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\nforged \u202egpj.exe https://hooks.slac
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path), {"telemetry": {"enabled": False}}) as instance:
         yield instance
 
 
