@@ -28,6 +28,7 @@ from pipeline.daily.traces import (
     parse_query,
 )
 from resources.lake.commits import open_table
+from resources.lake.datasets import open_dataset
 from resources.models.classifier_records import ClassifierRecords
 
 SIGHTING: Final = ("day", "image_id", "path")
@@ -152,7 +153,7 @@ class ImageTraces:
         delta = self._open(table)
         if delta is None:
             return []
-        rows = delta.to_pyarrow_dataset()
+        rows = open_dataset(delta, f"{self.lake}/{table}")
         present = [name for name in columns if name in rows.schema.names]
         keys = [(name, "ascending") for name in ("day", "path") if name in present]
         found = rows.to_table(columns=present, filter=keep)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
+import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from assets.commands.demo_photos import DemoError, DemoPhotos, unpack_demo_photos
 from assets.definitions import build_definitions
 from pipeline.evaluation.hierarchy import SEPARATOR
 from resources.instance.day_tags import tag_days
+from resources.lake.datasets import open_dataset
 from resources.settings import SettingError, Settings, read_settings
 
 LINEAGE = "http://127.0.0.1:3000/asset-groups?expanded=global@global:training,global@global:daily"
@@ -66,9 +68,10 @@ def summarize(
     """Compares the predictions with the labels of the photos, and lists where to look."""
     training, prediction = results
     (backbone,) = training.asset_materializations_for_node("backbone")
-    wanted = [("day", "in", [date.fromisoformat(day) for day in photos.days])]
+    wanted = ds.field("day").isin([date.fromisoformat(day) for day in photos.days])
     columns = ["day", "path", "predicted_label", "confidence", "decision", "level"]
-    stored = DeltaTable(Path(settings.lake, "predictions")).to_pyarrow_table(filters=wanted, columns=columns)
+    folder = str(Path(settings.lake, "predictions"))
+    stored = open_dataset(DeltaTable(folder), folder).to_table(columns, wanted)
     predictions = stored.to_pylist()
     right = sum(_is_right(photos, row) for row in predictions)
     rejected = sum(row["decision"] == "rejected" for row in predictions)

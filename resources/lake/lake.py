@@ -33,6 +33,7 @@ from resources.lake.commits import (
     replace_rows,
     version_of,
 )
+from resources.lake.datasets import open_dataset
 from resources.lake.model_files import ModelFiles
 from resources.lake.refusals import explain_refusals
 from resources.lake.upgrade import upgrade_lake
@@ -144,15 +145,15 @@ class Lake(dg.ConfigurableResource):
             LakeError: if there is no such table.
         """
         delta = open_written(self.folder(table))
-        filters = [("day", "=", date.fromisoformat(day))] if day else None
-        return delta.to_pyarrow_table(columns=list(columns), filters=filters)
+        keep = ds.field("day") == date.fromisoformat(day) if day else None
+        return open_dataset(delta, self.folder(table)).to_table(columns=list(columns), filter=keep)
 
     def count_by_day(self, table: str, column: str, days: Sequence[str]) -> dict[tuple[str, str | None], int]:
         """Counts rows by day and value of a column; the driver holds one batch of rows at a time."""
         delta = open_written(self.folder(table))
         wanted = ds.field("day").isin([date.fromisoformat(day) for day in days])
         counts: Counter[tuple[str, str | None]] = Counter()
-        for batch in delta.to_pyarrow_dataset().to_batches(columns=["day", column], filter=wanted):
+        for batch in open_dataset(delta, self.folder(table)).to_batches(columns=["day", column], filter=wanted):
             rows = pa.Table.from_batches([batch]).group_by(["day", column]).aggregate([([], "count_all")])
             for row in rows.to_pylist():
                 counts[str(row["day"]), row[column]] += row["count_all"]

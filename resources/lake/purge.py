@@ -25,6 +25,7 @@ from resources.lake.commits import (
     replace_rows,
     version_of,
 )
+from resources.lake.datasets import open_dataset
 from resources.lake.lake import Lake
 
 IMAGES = "images"
@@ -41,8 +42,9 @@ def purge_days(lake: Lake, before: str) -> list[str]:
     if delta is None:
         return []
     days = [day for day in lake.list_days(IMAGES) if day < before and not is_purged(delta, day)]
-    reviews = open_table(lake.folder("reviews"))
-    ids = reviews.to_pyarrow_table(columns=["image_id"])["image_id"].to_pylist() if reviews else []
+    folder = lake.folder("reviews")
+    reviews = open_table(folder)
+    ids = open_dataset(reviews, folder).to_table(["image_id"])["image_id"].to_pylist() if reviews else []
     for day in days:
         _purge_day(lake.folder(IMAGES), delta, day, pa.array(ids, pa.string()))
     return days

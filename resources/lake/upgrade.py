@@ -12,6 +12,7 @@ from pyspark.sql import Row
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import write_batches
 from resources.lake.commits import WHOLE_TABLE, LakeError, create_table, open_table, replace_rows, version_of
+from resources.lake.datasets import open_dataset
 
 
 class FormerTable(NamedTuple):
@@ -42,7 +43,8 @@ def _copy(root: str, table: str, former: FormerTable) -> bool:
     columns = {RENAMED.get(name, name): stored[name] for name in former.columns if name in stored}
     schema = Schema([Field(name, field.type, metadata=field.metadata) for name, field in columns.items()])
     create_table(folder, schema, None)
-    rows = source.to_pyarrow_table(columns=[field.name for field in columns.values()]).rename_columns(list(columns))
+    rows = open_dataset(source, f"{root}/{former.name}").to_table([field.name for field in columns.values()])
+    rows = rows.rename_columns(list(columns))
     files = write_batches(iter(rows.to_batches()), rows.schema, folder, None, CpuTimer())
     try:
         replace_rows(folder, [Row(**file) for file in files], {WHOLE_TABLE: 0})

@@ -20,6 +20,7 @@ from pipeline.reviews.answers import Key
 from pipeline.reviews.items import AUDIT, DRIFT, LABEL_ISSUE, NOVEL, SHOWN_LABELS, Item
 from pipeline.storage.vectors import to_matrix
 from resources.lake.commits import LakeError, list_files, open_table
+from resources.lake.datasets import open_dataset
 
 QUEUE: Final = (
     *("day", "image_id", "path", "predicted_label", "confidence", "reason", "similarity", "classifier", "audit_weight"),
@@ -151,7 +152,7 @@ class QueueTables:
         delta = open_table(f"{self.lake}/{table}")
         if delta is None:
             return
-        rows = delta.to_pyarrow_dataset()
+        rows = open_dataset(delta, f"{self.lake}/{table}")
         present = {name: ds.field(name) if name in rows.schema.names else ds.scalar(None) for name in columns}
         scanner = rows.scanner(present, keep, BATCH_ROWS, batch_readahead=2, fragment_readahead=2)
         yield from (batch for batch in scanner.to_batches() if batch.num_rows)

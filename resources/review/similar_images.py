@@ -22,6 +22,7 @@ from pipeline.similarity.exact_search import BestMatches
 from pipeline.storage.files import open_folder
 from pipeline.storage.vectors import to_matrix, view_matrices
 from resources.lake.commits import list_files, open_table
+from resources.lake.datasets import open_dataset
 
 COUNT: Final = 24  # images found
 COLUMNS: Final = ("image_id", "features", "backbone")
@@ -174,4 +175,4 @@ class SimilarImages:
         delta = open_table(f"{self.lake}/{table}")
         if delta is None:
             return pa.table({name: [] for name in columns})
-        return delta.to_pyarrow_dataset().to_table(columns=list(columns), filter=keep)
+        return open_dataset(delta, f"{self.lake}/{table}").to_table(columns=list(columns), filter=keep)
