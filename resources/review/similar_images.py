@@ -95,7 +95,9 @@ class SimilarImages:
             AnswerError: if the image has no features, or waits in the audit.
         """
         if self._list_hidden([key]):
-            raise AnswerError("answer this image first: it is in the blind audit, and similar images would hint at its label")
+            raise AnswerError(
+                "answer this image first: it is in the blind audit, and similar images would hint at its label"
+            )
         return self._describe(self.rank(key, days, count), days)
 
     def rank(self, key: Key, days: Collection[date] | None = None, count: int = COUNT) -> list[tuple[str, float]]:
