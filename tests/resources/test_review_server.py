@@ -101,7 +101,7 @@ def test_nothing_that_the_server_says_about_an_open_audit_reveals_a_prediction(s
     assert "probability" not in before
     for number in (0, 1, 2):
         answer = site.client.get(f"/api/similar/{site.lake.key(number)}")
-        assert (answer.status_code, "answer this image of the audit first" in answer.text) == (400, True)
+        assert (answer.status_code, "answer this image first: it is in the blind audit" in answer.text) == (400, True)
     neighbours = site.client.get(f"/api/similar/{site.lake.key(3)}").json()["similar"]
     audited = [
         each for each in neighbours if each["key"] in {site.lake.key(number) for number in (0, 1, 2, 10, 11, 12)}
