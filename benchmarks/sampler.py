@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 PERIOD_SECONDS: Final = 0.25
 PROPORTIONAL_SECONDS: Final = 0.5  # the kernel walks all pages of a process to count the shared ones once
@@ -21,8 +21,32 @@ SPARK_DAEMON: Final = "daemon\0pyspark.worker"
 """Part of the command line of Spark's Python daemon and of the workers that it forks."""
 
 
-class Sampler:
-    """A thread that samples all descendants of this process, as a context manager.
+class _Watch:
+    """A thread that runs until the end of a block, as a context manager."""
+
+    def __init__(self) -> None:
+        self._stop = Event()
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        """Starts sampling."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops sampling."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        """Samples until `_stop` is set."""
+        raise NotImplementedError
+
+
+class Sampler(_Watch):
+    """Samples all descendants of this process.
 
     Attributes:
         peak_mebibytes: largest peak resident memory (`VmHWM`) of one process, by kind.
@@ -37,20 +61,7 @@ class Sampler:
         self._deadline = monotonic() + limit_seconds
         self._cpu_seconds: dict[tuple[int, str], float] = {}
         self._unreported: set[tuple[int, str]] = set()
-        self._stop = Event()
-        self._thread = Thread(target=self._sample_until_stopped, daemon=True)
-
-    def __enter__(self) -> "Sampler":
-        """Starts sampling."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops sampling."""
-        self._stop.set()
-        self._thread.join()
+        super().__init__()
 
     @property
     def cpu_seconds(self) -> float:
@@ -61,7 +72,7 @@ class Sampler:
         """User and system time of the processes that no parent waited for, except those in `reaped`."""
         return sum(self._cpu_seconds[key] for key in self._unreported if key[0] not in reaped)
 
-    def _sample_until_stopped(self) -> None:
+    def _run(self) -> None:
         while not self._stop.wait(PERIOD_SECONDS):
             found = list_descendants(os.getpid())
             for pid, stat in found.items():  # parents before children
@@ -88,28 +99,15 @@ class Sampler:
         self.peak_mebibytes[kind] = max(self.peak_mebibytes.get(kind, 0.0), peak)
 
 
-class MemoryOfAll:
-    """A thread that samples the memory of all descendants, shared pages counted once, as a context manager."""
+class MemoryOfAll(_Watch):
+    """Samples the memory of all descendants, shared pages counted once."""
 
     def __init__(self) -> None:
         """Samples nothing yet."""
         self.peak_mebibytes = 0.0
-        self._stop = Event()
-        self._thread = Thread(target=self._sample, daemon=True)
+        super().__init__()
 
-    def __enter__(self) -> "MemoryOfAll":
-        """Starts sampling."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops sampling."""
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
+    def _run(self) -> None:
         while not self._stop.wait(PROPORTIONAL_SECONDS):
             self.peak_mebibytes = max(self.peak_mebibytes, sum(map(_proportional, list_descendants(os.getpid()))))
 

@@ -41,8 +41,9 @@ def daily_report(
     difficulty = lake.read_known(spark.spark_session, "difficulty", parse_schema(DIFFICULTY_SCHEMA), days)
     tables = DayTables(history.frame, predictions, review_queue, images, drift, difficulty.frame)
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
+    is_open = find_open(context, settings) is not None
     for report in make_reports(days, tables, model_store.read_evaluation, cost, settings.limits):
-        page = render_page(report, settings.review_url, is_open=find_open(context, settings) is not None)
+        page = render_page(report, settings.review_url, is_open)
         metadata = {
             "page": dg.MetadataValue.path(lake.write_report(str(report.day), page)),
             **show_numbers({"kilobytes": len(page.encode()) / 1000} | report.numbers),

@@ -26,7 +26,7 @@ PAIRS_AT_ONCE: Final = 2**15  # 60 MB
 
 
 def are_equal(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Tells which pairs of miniatures, uint8 `[n, 288]` each, are one photo, bool `[n]`; blank ones never are."""
+    """Finds which pairs of miniatures, uint8 `[n, 288]` each, are one photo, bool `[n]`; blank ones never are."""
     squares = (some.astype(np.float32) - others) ** 2
     luma, chroma = squares[:, : LUMA_SIDE**2].mean(axis=1), squares[:, LUMA_SIDE**2 :].mean(axis=1)
     is_equal = np.maximum(luma, chroma) <= MAX_DIFFERENCE**2

@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from pipeline.reviews.answers import AnswerBook, AnswerError, Key
+from pipeline.reviews.items import AUDIT
 from pipeline.similarity.exact_search import BestMatches
 from pipeline.storage.files import open_folder
 from pipeline.storage.vectors import to_matrix, view_matrices
@@ -170,7 +171,9 @@ class SimilarImages:
         if not of_days:
             return set()
         wanted = ds.field("image_id").isin([key.image_id for key in of_days])
-        drawn = self._read("review_queue", ("day", "image_id"), wanted & ds.field("audit_weight").is_valid())
+        # One that left the sample of a day that grew has the reason, and no weight.
+        is_audited = ds.field("audit_weight").is_valid() | (ds.field("reason") == AUDIT)
+        drawn = self._read("review_queue", ("day", "image_id"), wanted & is_audited)
         return {Key(row["day"], row["image_id"]) for row in drawn.to_pylist()} & set(of_days)
 
     def _read(self, table: str, columns: Sequence[str], keep: pc.Expression) -> pa.Table:

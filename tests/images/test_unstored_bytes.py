@@ -147,7 +147,7 @@ def test_days_with_and_without_stored_bytes_are_embedded_and_shown_together(
     assert set(outcomes(both, cache, tiny_backbone).values()) == {None, "empty"}
     ids = [id_of(make_photo("red", 1)), id_of(make_photo("green", 50))]
     assert draw_thumbnails(both.frame, ids, 60).keys() == set(ids)
-    read(DAY), read(NEXT_DAY, is_stored=True)  # each day is written anew the other way round
+    read(DAY), read(NEXT_DAY, is_stored=True)  # each day is written again, the other way round
     again = lake.read(both.spark, "images", [str(DAY), str(NEXT_DAY)])
     assert draw_thumbnails(again.frame, ids, 60).keys() == set(ids)
 
