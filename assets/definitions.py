@@ -49,7 +49,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
     catalogue = BackboneCatalogue(name=settings.backbone, lake=lake, **own_network)
     return {
         "catalogue": catalogue,
-        "difficulties": Difficulties(lake=lake, store=store),
+        "difficulties": Difficulties(lake=lake, store=store, review_flags=list(settings.review_flag_names)),
         "feature_cache": cache,
         "judgements": Judgements(lake=lake),
         "io_manager": TableIOManager(lake=lake, spark=spark),

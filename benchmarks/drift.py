@@ -16,9 +16,10 @@ import numpy as np
 
 from pipeline.drift.comparison import ALARM_AT, IMAGES
 from pipeline.drift.embedding_space import fit_class_scores, fit_embedding_space
-from pipeline.drift.image_drift import DAY_LIMIT, FITTED_LIMIT, REFERENCE_LIMIT
+from pipeline.drift.image_drift import DAY_LIMIT
 from pipeline.drift.label_shift import compare_label_counts
 from pipeline.drift.permutation import compare_samples, prepare_sample
+from pipeline.drift.reference import FITTED_LIMIT, REFERENCE_LIMIT
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
 from pipeline.embed.decode import decode
 from pipeline.images.labels import list_training_files
@@ -26,7 +27,7 @@ from pipeline.images.labels import list_training_files
 Alter = Callable[[np.ndarray], np.ndarray]
 
 ALTERATIONS: Final[dict[str, Alter]] = {
-    "blur, sigma 4 of 224 pixels": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), pixels.shape[0] / 56),
+    "blur, sigma 4 of 224 pixels": lambda pixels: cv2.GaussianBlur(pixels, (0, 0), max(pixels.shape[:2]) / 56),
     "warm, red 1.2 and blue 0.7": lambda pixels: (np.minimum(pixels * np.array([1.2, 1, 0.7]), 255)).astype(np.uint8),
     "warm, red 1.1 and blue 0.85": lambda pixels: (np.minimum(pixels * np.array([1.1, 1, 0.85]), 255)).astype(np.uint8),
     "red and blue swapped": lambda pixels: np.ascontiguousarray(pixels[..., ::-1]),

@@ -28,7 +28,8 @@ from benchmarks.processes import run_command
 from benchmarks.sampler import MemoryOfAll
 from pipeline.daily.daily_report import DayTables, make_reports
 from pipeline.daily.daily_report_page import render_page
-from pipeline.daily.difficulty import estimate_difficulty, measure_confidence
+from pipeline.daily.day_samples import sample_predicted
+from pipeline.daily.difficulty import estimate_difficulty
 from pipeline.daily.difficulty_table import store_difficulties
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.drift.comparison import SCHEMA as DRIFT_SCHEMA
@@ -192,8 +193,8 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     lake, classifier = store.lake, store.open_classifier(store.list_versions("classifier")[0])
     features = spark.read.parquet(str(options.folder / "day.parquet"))
     features = features.withColumns({"error": F.lit(None).cast("string")})
-    measured, levels = measure_confidence(features, classifier), store.read_cross_fits(classifier.version)
-    difficulty = estimate_difficulty(DAY, {DAY: options.day}, measured, classifier, levels)
+    samples, levels = sample_predicted(features, classifier), store.read_cross_fits(classifier.version)
+    difficulty = estimate_difficulty(DAY, {DAY: options.day}, samples, classifier, levels)
     days = store_difficulties(spark, [difficulty])
     images = features.select(
         *("day", "image_id", "path"),

@@ -5,7 +5,7 @@
 
 FOLDER has the layout of a training folder. Days are drawn from the other folder, or from a random fifth of FOLDER that
 is left out of the training. The regression is fitted on the driver, as the folds of a cross-fit are; all that
-decides on an answer is the code of a day. Labels serve only to judge.
+decides on an answer is the code of a day, the quality screen included. Labels serve only to judge.
 """
 
 import argparse
@@ -21,13 +21,17 @@ from pyspark.sql import SparkSession
 from scipy.stats import binom
 
 from benchmarks.drift import ALTERATIONS, EMBED_COUNT
-from pipeline.daily.difficulty import Confidence, estimate_difficulty
+from pipeline.daily.day_samples import DaySample
+from pipeline.daily.difficulty import estimate_difficulty
 from pipeline.drift.clusters import find_clustered
 from pipeline.drift.comparison import Comparison
 from pipeline.drift.embedding_space import fit_embedding_space
-from pipeline.drift.image_drift import Reference, compare_images, find_neighbourhoods
+from pipeline.drift.image_drift import DAY_LIMIT, compare_images, find_neighbourhoods
+from pipeline.drift.reference import RARE_SHARE, Reference, make_reference
 from pipeline.embed.backbone import load_backbone, open_backbone
-from pipeline.embed.decode import decode
+from pipeline.embed.decode import load
+from pipeline.embed.letterbox import letterbox
+from pipeline.embed.quality import FLAGS, find_flags
 from pipeline.evaluation.calibration import UNCALIBRATED, soften
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.images.labels import list_training_files
@@ -49,14 +53,20 @@ BACKBONE: Final = "b" * 64
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images: features float32 `[n, dimension]` and labels str `[n]`."""
+    """Labelled images: features float32 `[n, dimension]`, labels str `[n]`, and flags bool `[n, FLAGS]`."""
 
     features: np.ndarray
     labels: np.ndarray
+    flags: np.ndarray
 
     def take(self, chosen: np.ndarray) -> "Images":
         """The images at these places, or where the mask is true."""
-        return Images(self.features[chosen], self.labels[chosen])
+        return Images(self.features[chosen], self.labels[chosen], self.flags[chosen])
+
+    @property
+    def rare_flags(self) -> list[str]:
+        """Flags that hardly any of the images have."""
+        return [name for name, share in zip(FLAGS, self.flags.mean(axis=0), strict=True) if share < RARE_SHARE]
 
 
 @dataclass(frozen=True)
@@ -111,11 +121,15 @@ def read_images(
 
     def read(root: Path, alter: Any = lambda pixels: pixels) -> Images:
         listed = list_training_files(str(root)).labelled.select(["path", "label"]).to_pylist()
-        contents = ((root / row["path"]).read_bytes() for row in listed)
-        pixels = np.stack([alter(decode(content, backbone.size).pixels) for content in contents])
+        pixels, flags = [], []
+        for row in listed:
+            loaded = load((root / row["path"]).read_bytes(), backbone.size)
+            altered = np.dstack([alter(loaded.pixels[..., :3]), loaded.pixels[..., 3:]])
+            pixels.append(letterbox(altered, backbone.size))
+            flags.append(np.isin(FLAGS, find_flags(altered, loaded.width, loaded.height)))
         starts = range(0, len(pixels), EMBED_COUNT)
-        features = np.concatenate([embed(pixels[start : start + EMBED_COUNT]) for start in starts])
-        return Images(features.astype(np.float32), np.array([row["label"] for row in listed]))
+        features = np.concatenate([embed(np.stack(pixels[start : start + EMBED_COUNT])) for start in starts])
+        return Images(features.astype(np.float32), np.array([row["label"] for row in listed]), np.stack(flags))
 
     known = read(folder)
     if days:
@@ -140,13 +154,19 @@ def train(spark: SparkSession, known: Images) -> Model:
     holdout = np.arange(len(vectors)) % 5 == 0
     aside, first = vectors[holdout], vectors[~holdout]
     space = fit_embedding_space(aside, known.labels[holdout].tolist(), first)
-    return Model(fitted, names, levels, Reference(BACKBONE, first, known.labels[~holdout].tolist(), space))
+    labels = known.labels[~holdout].tolist()
+    reference = make_reference(BACKBONE, first, labels, space, tuple(known.rare_flags))
+    return Model(fitted, names, levels, reference)
 
 
 def draw(pools: Sequence[tuple[Images, int]], generator: np.random.Generator) -> Images:
     """Draws a day: a number of images of each pool, or all of them."""
     parts = [pool.take(generator.permutation(len(pool.labels))[:count]) for pool, count in pools]
-    return Images(np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts]))
+    return Images(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.flags for part in parts]),
+    )
 
 
 def keep_half(images: Images, generator: np.random.Generator) -> Images:
@@ -160,16 +180,16 @@ def judge(spark: SparkSession, kind: str, model: Model, days: Sequence[Images]) 
     dates = [FIRST_DAY + timedelta(days=GAP * number) for number in range(len(days))]
     columns = {
         "day": [day for day, images in zip(dates, days, strict=True) for _ in images.labels],
-        "image_id": [
-            f"{day}{n:054x}" for day, images in zip(dates, days, strict=True) for n in range(len(images.labels))
-        ],
+        "image_id": [each for day, images in zip(dates, days, strict=True) for each in sample_ids(day, images)],
         "features": [row for images in days for row in images.features.tolist()],
     }
     frame = spark.createDataFrame(pa.table(columns)).selectExpr("*", f"'{BACKBONE}' as backbone").cache()
-    compared: dict[date, list[Comparison]] = {day: [] for day in dates}
-    for each in compare_images(list(map(str, dates)), frame, model.reference):
-        compared[each.day].append(each)
-    found = [each for day in dates for each in compared[day]]
+    vectors = {
+        str(day): (sample_ids(day, images), normalise(images.features[:DAY_LIMIT]))
+        for day, images in zip(dates, days, strict=True)
+    }
+    found = list(compare_images(list(map(str, dates)), vectors, BACKBONE, model.reference))
+    compared = {day: [each for each in found if each.day == day] for day in dates}
     clustered = find_clustered(frame, find_neighbourhoods(found, frame, model.reference)).collect()
     unlike = {row["image_id"] for row in clustered}
     frame.unpersist()
@@ -186,6 +206,11 @@ def judge(spark: SparkSession, kind: str, model: Model, days: Sequence[Images]) 
     )
 
 
+def sample_ids(day: date, images: Images) -> list[str]:
+    """Names the images of a day."""
+    return [f"{day}{number:054x}" for number in range(len(images.labels))]
+
+
 def _judge_day(
     model: Model, day: date, images: Images, compared: Sequence[Comparison], unlike: set[str]
 ) -> tuple[float, float, float, float, int, int]:
@@ -193,12 +218,18 @@ def _judge_day(
     count = len(images.labels)
     shares = model.regression.predict(normalise(images.features).astype(np.float64))
     is_right, raw = model.names[shares.argmax(axis=1)] == images.labels, shares.max(axis=1)
-    measured = {day: Confidence(count, float(raw.sum()), float((raw**2).sum()))}
+    flags = model.reference.rare_flags
+    is_flagged = images.flags[:, np.isin(FLAGS, flags)].any(axis=1)
+    sample = DaySample(sample_ids(day, images), images.features, raw, is_flagged, count)
     classifier = Classifier("v", BACKBONE, cast("Any", None), {"calibration": UNCALIBRATED.to_dict()})
-    row = estimate_difficulty(day, {day: count}, measured, classifier, model.levels, comparisons=compared)
+    row = estimate_difficulty(
+        *(day, {day: count}, {day: sample}, classifier, model.levels),
+        comparisons=compared,
+        review_flags=flags,
+    )
     confidence = soften(shares, row.temperature).max(axis=1)
-    is_unlike = np.array([f"{day}{number:054x}" in unlike for number in range(count)])
-    is_answered = ~is_unlike & (confidence >= (np.inf if row.threshold is None else row.threshold))
+    is_unlike = np.isin(sample.image_ids, list(unlike))
+    is_answered = ~is_unlike & ~is_flagged & (confidence >= (np.inf if row.threshold is None else row.threshold))
     best = np.cumsum(is_right[np.argsort(-raw)]) / np.arange(1, count + 1)
     oracle = (int(np.flatnonzero(best >= 0.95).max(initial=-1)) + 1) / count
     right = int(is_right[is_answered].sum())

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from pipeline.daily.due_days import DueDays, parse_quiet_days
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
-from pipeline.embed.quality import FLAGS, parse_flags
+from pipeline.embed.quality import FLAGS, RARE, parse_flags
 from pipeline.evaluation.gate_rules import Thresholds
 from pipeline.evaluation.ranked import TOP_LABELS
 from pipeline.reviews.audit import AuditSize
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     )
     max_rejected_share: Share = _setting(0.05, "Maximum share of rejected files of a day.")
     review_flags: Flags = _setting(
-        "", f"Quality flags whose images go to review instead of being answered, of {', '.join(FLAGS)}."
+        RARE, f"Quality flags not to answer, of {', '.join(FLAGS)}; or {RARE} (in under 2 % of training images), none."
     )
     top_labels: Size = _setting(
         TOP_LABELS, "Labels in `predictions.probabilities`, the most probable ones; `*` has the sum of the others."

@@ -44,9 +44,9 @@ def predictions(
 ) -> Table:
     """One row per file of the day: predicted label, confidence, decision, classifier and backbone.
 
-    Files that cannot be decoded are rejected with a reason. Images with a flag of DAYLIGHT_REVIEW_FLAGS go to review.
-    How hard the day is decides which confidence is enough for an answer. Images that resemble each other more than the
-    training set go to review. An image that was sent before in another encoding or size names the first one.
+    Files that cannot be decoded are rejected with a reason. How hard the day is decides which confidence is enough for
+    an answer. Images that resemble each other more than the training set, or have a quality flag that it hardly has
+    (DAYLIGHT_REVIEW_FLAGS), go to review. An image that was sent before in another encoding or size names the first.
     """
     session, wanted = spark.spark_session, [date.fromisoformat(day) for day in context.partition_keys]
     features = lake.read(session, "image_features", context.partition_keys).frame
@@ -56,9 +56,9 @@ def predictions(
     days = store_difficulties(session, found)
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
-    clustered, flags = difficulties.find_clustered(found), settings.review_flag_names
+    clustered = difficulties.find_clustered(found)
     earlier = find_earlier_images(stored, wanted)
-    rows = predict_images(images, features, classifier, days, flags, clustered, settings.top_labels, earlier)
+    rows = predict_images(images, features, classifier, days, clustered, settings.top_labels, earlier)
     return Table(rows, describe)
 
 

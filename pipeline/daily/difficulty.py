@@ -4,7 +4,7 @@ No label of the day is used. Small days are estimated together with the days bef
 random sample of earlier days prove or raise the threshold, and never lower it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
@@ -12,16 +12,15 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
+from pipeline.daily.day_samples import DaySample
 from pipeline.daily.difficulty_table import ESTIMATED, PROVEN, UNKNOWN, Difficulty
 from pipeline.drift.comparison import IMAGES, WEEK, Comparison
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.mixture import calibrate_mixture, choose_broader, mix
 from pipeline.evaluation.proof import is_refuted, prove_threshold
-from pipeline.training.classifier import Classifier, predict_at
+from pipeline.training.classifier import Classifier
 
 POOLED_IMAGES: Final = 200  # images of an estimate; a smaller day takes images of the days before it
 POOLED_DAYS: Final = 14  # at most, the day itself included
@@ -29,30 +28,25 @@ SAME: Final = 0.01  # of accuracy, too little to mention
 AUDITED_DAYS: Final = 28  # before a day, whose labels prove or raise its threshold
 MIN_IMAGES: Final = 20  # below which nothing is estimated
 Z: Final = 1.96  # standard errors on either side of a 95 % interval
+MENTIONED_SHARE: Final = 0.02  # of images that are not answered because of how they look
 ALL_REVIEWED: Final = ", so every prediction goes to review"
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Count, sum and sum of squares of the confidences of some images, before calibration."""
+    """Confidences of the images of some days that may be answered, before calibration.
+
+    Attributes:
+        count: number of these images.
+        mean: their mean confidence, 0 to 1; 0 without images.
+        error: standard error of the mean, since a large day is sampled.
+        flagged_share: share of the other images, which are not answered because of how they look, 0 to 1.
+    """
 
     count: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-
-    def __add__(self, other: "Confidence") -> "Confidence":
-        """Joins the confidences of two sets of images."""
-        return Confidence(self.count + other.count, self.total + other.total, self.squares + other.squares)
-
-    @property
-    def mean(self) -> float:
-        """Mean confidence, 0 to 1."""
-        return self.total / self.count
-
-    @property
-    def error(self) -> float:
-        """Standard error of the mean."""
-        return float(np.sqrt(max(0.0, self.squares / self.count - self.mean**2) / self.count))
+    mean: float = 0.0
+    error: float = 0.0
+    flagged_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,61 +87,69 @@ def select_audit(audits: pa.Table, day: date) -> Audit:
     return Audit(np.array(found["confidence"], np.float64), np.array(found["is_right"], bool))
 
 
-def measure_confidence(features: DataFrame, classifier: Classifier) -> dict[date, Confidence]:
-    """Measures the confidence of each day, before calibration.
-
-    Args:
-        features: rows of `image_features` of some days.
-        classifier: the classifier.
-    """
-    predicted = predict_at(features, classifier, 1.0).groupBy("day")
-    rows = predicted.agg(
-        F.count("*").alias("count"),
-        F.sum("confidence").alias("total"),
-        F.sum(F.col("confidence") ** 2).alias("squares"),
-    ).collect()
-    return {row["day"]: Confidence(row["count"], row["total"], row["squares"]) for row in rows}
+def measure_confidence(samples: Iterable[DaySample]) -> Confidence:
+    """Measures the confidence of the images of some days together; those that are not answered are left out."""
+    chosen = list(samples)
+    image_count = sum(each.image_count for each in chosen)
+    parts = [each.confidence[~each.is_flagged] for each in chosen]
+    sampled_count = sum(map(len, parts))
+    if not sampled_count:
+        return Confidence(flagged_share=1.0 if image_count else 0.0)
+    weights = np.concatenate(
+        [np.full(len(part), each.image_count / len(each.confidence)) for part, each in zip(parts, chosen, strict=True)]
+    )
+    values = np.concatenate(parts)
+    mean = float(np.average(values, weights=weights))
+    deviation = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+    count = round(weights.sum())
+    return Confidence(count, mean, deviation / np.sqrt(sampled_count), 1 - count / image_count)
 
 
 def estimate_difficulty(
     day: date,
     row_counts: Mapping[date, int],
-    measured: Mapping[date, Confidence],
+    samples: Mapping[date, DaySample],
     classifier: Classifier,
     levels: Sequence[LabelledPredictions],
     audit: Audit = NO_AUDIT,
     comparisons: Sequence[Comparison] = (),
+    review_flags: Sequence[str] = (),
 ) -> Difficulty:
     """Estimates how hard a day is.
 
     Args:
         day: the day.
         row_counts: rows of `image_features` by day.
-        measured: confidences by day, of the days of `list_pooled` at least.
+        samples: samples by day, of the days of `list_pooled` at least.
         classifier: the classifier.
         levels: its cross-fits, the easiest first; none if it was fitted without.
         audit: labelled predictions of the days before.
         comparisons: of the images of the day and of its week with the training set. Images of a cluster are not
             answered, and taken for wrong: often they are of a class never seen.
+        review_flags: quality flags whose images are not answered; nothing is estimated about them.
     """
-    row = _estimate(day, row_counts, measured, classifier, levels, audit, _share_clustered(comparisons))
-    return replace(row, comparisons=comparisons, summary=row.summary + _describe_news(comparisons))
+    own = measure_confidence([samples[day]] if day in samples else [])
+    row = _estimate(day, row_counts, samples, own.count, classifier, levels, audit, _share_clustered(comparisons))
+    news = _describe_flagged(own.flagged_share, review_flags) + _describe_news(comparisons)
+    return replace(row, review_flags=tuple(review_flags), comparisons=comparisons, summary=row.summary + news)
 
 
 def _estimate(
     day: date,
     row_counts: Mapping[date, int],
-    measured: Mapping[date, Confidence],
+    samples: Mapping[date, DaySample],
+    own_count: int,
     classifier: Classifier,
     levels: Sequence[LabelledPredictions],
     audit: Audit,
     clustered_share: float,
 ) -> Difficulty:
-    pooled = list_pooled(day, row_counts)
-    found = sum((measured.get(each, Confidence()) for each in pooled), Confidence())
-    own, target = measured.get(day, Confidence()).count, classifier.calibration.target_precision
+    pooled, target = list_pooled(day, row_counts), classifier.calibration.target_precision
+    found = measure_confidence(samples[each] for each in pooled if each in samples)
+    image_count = samples[day].image_count if day in samples else 0
     row = Difficulty(
-        *(day, classifier.version, row_counts.get(day, 0), own, found.count, min(pooled)), target_precision=target
+        *(day, classifier.version, row_counts.get(day, 0), image_count, found.count, min(pooled)),
+        target_precision=target,
     )
     if found.count:
         row = replace(row, mean_confidence=found.mean)
@@ -162,7 +164,7 @@ def _estimate(
         calibrate_mixture(levels, mix(levels, found.mean + sign * Z * found.error), target)[1] for sign in (-1, 1)
     )
     accuracy, low, high = (each * (1 - clustered_share) for each in (accuracy, low, high))
-    chance = Z * np.sqrt(accuracy * (1 - accuracy) / max(own, 1))
+    chance = Z * np.sqrt(accuracy * (1 - accuracy) / max(own_count, 1))
     if mixture.is_beyond:
         return replace(
             row, summary=f"This day is harder than what the training set can be used to estimate{ALL_REVIEWED}"
@@ -205,6 +207,13 @@ def _judge_by_labels(estimated: Difficulty, audit: Audit) -> Difficulty:
 def _share_clustered(comparisons: Sequence[Comparison]) -> float:
     """Share of the images of the day that belong to a cluster."""
     return sum(each.cluster_share or 0.0 for each in comparisons if each.comparison == IMAGES)
+
+
+def _describe_flagged(share: float, flags: Sequence[str]) -> str:
+    """Describes in a sentence the images that are not answered because of how they look; empty for hardly any."""
+    if share < MENTIONED_SHARE:
+        return ""
+    return f". {share:.0%} of the images are {' or '.join(flags)}, which the training set hardly has, and go to review"
 
 
 def _describe_news(comparisons: Sequence[Comparison]) -> str:

@@ -20,13 +20,15 @@ SCHEMA: Final = f"""
     classifier string comment 'version of the classifier',
     row_count bigint comment 'rows of image_features of the day',
     image_count bigint comment 'distinct images of the day that have features',
-    pooled_count bigint comment 'images that the estimate rests on: those of the day, and of days before a small day',
+    pooled_count bigint comment 'images that the estimate rests on: those of the day, and of days before a small day,
+        without review_flags',
     first_day date comment 'first of these days',
     mean_confidence double comment 'their mean confidence before calibration, 0 to 1; null without images',
     state string comment 'what the threshold rests on: proven by labels of the audit, estimated, or unknown: then every
         prediction goes to review',
     audited_count bigint comment 'labels of the audit of earlier days that were used',
-    accuracy double comment 'estimated share of right predictions, 0 to 1; null where it is unknown',
+    accuracy double comment 'estimated share of right predictions among images without review_flags, 0 to 1; null where
+        it is unknown',
     accuracy_low double comment 'lower end of its 95 % interval',
     accuracy_high double comment 'upper end of its 95 % interval',
     easier_level int comment 'number of the easier cross-fit of the mixture, 0 for random folds',
@@ -38,7 +40,8 @@ SCHEMA: Final = f"""
     target_precision double comment 'required precision of the answered predictions, 0 to 1',
     summary string comment 'the result in plain English',
     comparisons array<struct<{COMPARISON}>> comment 'images of the day, and of the week that ends with it, compared
-        with the training set; rows of drift'
+        with the training set; rows of drift',
+    review_flags array<string> comment 'quality flags whose images are not answered'
 """
 PROVEN: Final = "proven"
 ESTIMATED: Final = "estimated"
@@ -70,6 +73,7 @@ class Difficulty:
     target_precision: float = 0.95
     summary: str = ""
     comparisons: Sequence[Comparison] = ()
+    review_flags: Sequence[str] = ()
 
     @property
     def is_hard(self) -> bool:
@@ -82,7 +86,11 @@ class Difficulty:
 def store_difficulties(spark: SparkSession, found: Sequence[Difficulty]) -> DataFrame:
     """Makes the rows of the table, in the columns of `SCHEMA`."""
     schema = parse_schema(SCHEMA)
-    records = [asdict(each) | {"comparisons": [make_row(one) for one in each.comparisons]} for each in found]
+    records = [
+        asdict(each)
+        | {"comparisons": [make_row(one) for one in each.comparisons], "review_flags": list(each.review_flags)}
+        for each in found
+    ]
     rows = [tuple(record[name] for name in schema.names) for record in records]
     return spark.createDataFrame(rows, schema).coalesce(1)
 
@@ -93,7 +101,9 @@ def read_difficulties(table: DataFrame) -> list[Difficulty]:
     for row in table.orderBy("day").collect():
         # Columns added later are null in older rows.
         compared = tuple(map(read_comparison, row["comparisons"] or ()))
+        flags = tuple(row["review_flags"] or ())
         added = {"comparisons": compared, "ancestor_thresholds": row["ancestor_thresholds"] or {}}
+        added |= {"review_flags": flags}
         found.append(Difficulty(**(row.asDict() | added)))
     return found
 

@@ -56,7 +56,6 @@ def predict_images(
     image_features: DataFrame,
     classifier: Classifier,
     difficulties: DataFrame | None = None,
-    review_flags: Sequence[str] = (),
     clustered: DataFrame | None = None,
     top_labels: int = TOP_LABELS,
     earlier: DataFrame | None = None,
@@ -67,10 +66,9 @@ def predict_images(
         images: files of one or more days.
         image_features: their features; without `quality_flags` if an earlier version made them.
         classifier: the classifier.
-        difficulties: one row of `difficulty` for each day, with the temperature and the threshold of the day; by
-            default all days have those of the classifier.
-        review_flags: an image with one of these quality flags is not answered, however confident its prediction.
-        clustered: images that are not answered either, in the columns of `clusters.SCHEMA`.
+        difficulties: one row of `difficulty` for each day, with its temperature, its threshold and the quality flags
+            whose images are not answered; by default all days have those of the classifier, and no flags.
+        clustered: images that are not answered, however confident they are, in the columns of `clusters.SCHEMA`.
         top_labels: labels that `probabilities` lists, the most probable ones; the key `*` has the sum of the others.
         earlier: images that were sent before, in the columns of `earlier_images.SCHEMA`.
 
@@ -99,7 +97,7 @@ def predict_images(
     if earlier is not None:
         joined = joined.join(earlier, ["day", "image_id"], "left")
         near_duplicate = F.col("near_duplicate_of")
-    is_poor = F.arrays_overlap("quality_flags", F.array(*map(F.lit, review_flags))) if review_flags else F.lit(False)
+    is_poor = F.arrays_overlap("quality_flags", "review_flags")
     is_allowed = ~is_clustered & ~F.coalesce(is_poor, F.lit(False))
     is_sure = F.coalesce(F.col("confidence") >= F.col("threshold"), F.lit(False))
     broader = F.get(F.filter("ancestors", _reaches_threshold), 0)
@@ -145,7 +143,7 @@ def _calibrations(image_features: DataFrame, classifier: Classifier, difficultie
         neutral = {"temperature": F.lit(temperature), "threshold": F.lit(threshold).cast("double")}
         difficulties = days.withColumns({**unknown, **neutral})
     return difficulties.select(
-        *("day", "temperature", "threshold", "ancestor_thresholds"),
+        *("day", "temperature", "threshold", "ancestor_thresholds", "review_flags"),
         F.col("accuracy").alias("day_accuracy"),
         F.col("accuracy_low").alias("day_accuracy_low"),
         F.col("accuracy_high").alias("day_accuracy_high"),

@@ -6,10 +6,8 @@ The statistical test is in `permutation.py`; the predicted labels are compared i
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import cached_property
 from itertools import compress
 from typing import Final
 
@@ -19,83 +17,42 @@ from pyspark.sql import functions as F
 
 from pipeline.drift.clusters import Neighbourhood
 from pipeline.drift.comparison import ALARM_AT, IMAGES, MIN_COMPARED, WEEK, Comparison
-from pipeline.drift.embedding_space import EmbeddingSpace, fit_embedding_space
-from pipeline.drift.permutation import Sample, compare_samples, find_repeats, prepare_sample
-from pipeline.images.split import HOLDOUT, TRAIN
-from pipeline.similarity.samples import sample_days, sample_labelled
+from pipeline.drift.permutation import compare_samples, find_repeats
+from pipeline.drift.reference import Reference, drop_non_finite
+from pipeline.similarity.samples import collect_days, sample_days
 
-REFERENCE_LIMIT: Final = 5_000
-FITTED_LIMIT: Final = 1_000
 DAY_LIMIT: Final = 1_000
-"""Images sampled from the train split, the holdout and a day. The limits bound the memory of the driver (26 MB and 5 MB
-for vectors of 1,280) and the sensitivity: a difference that 1,000 images do not show is too small to act upon."""
+"""Images sampled from a day. A difference that 1,000 images do not show is too small to act upon."""
 
 WEEK_DAYS: Final = 7
-DAYS_AT_ONCE: Final = 31
 EXAMPLE_COUNT: Final = 12
 NO_IMAGES: Final[tuple[list[str], np.ndarray]] = ([], np.empty((0, 0), np.float32))
 
-
-@dataclass(frozen=True)
-class Reference:
-    """The sample of the training set that days are compared with."""
-
-    backbone: str  # digest of the graph that made the vectors; empty where there are none
-    vectors: np.ndarray  # float32 `[n, dimension]` of length 1, of at most `REFERENCE_LIMIT` images of the train split
-    labels: Sequence[str]
-    space: EmbeddingSpace  # fitted to at most `FITTED_LIMIT` images of the holdout
-
-    @cached_property
-    def sample(self) -> Sample:
-        """The prepared sample, shared by all days."""
-        return prepare_sample(self.vectors, self.labels, self.space)
+Samples = Mapping[str, tuple[list[str], np.ndarray]]
+"""By day, YYYY-MM-DD: digests of at most `DAY_LIMIT` images and their vectors, float32 `[n, dimension]` of length 1."""
 
 
-def read_reference(training_features: DataFrame) -> Reference:
-    """Collects the vectors of the train split and fits the embedding space to the holdout."""
-    readable = training_features.where(F.col("features").isNotNull())
-    train, holdout = (readable.where(F.col("split") == split) for split in (TRAIN, HOLDOUT))
-    first = train.select("backbone").head()
-    labels, vectors = _drop_non_finite(*sample_labelled(train, REFERENCE_LIMIT))
-    holdout_labels, holdout_vectors = _drop_non_finite(*sample_labelled(holdout, FITTED_LIMIT))
-    space = fit_embedding_space(holdout_vectors, holdout_labels, vectors)
-    return Reference(first["backbone"] if first else "", vectors, labels, space)
-
-
-def _drop_non_finite(names: Sequence[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
-    is_finite = np.isfinite(vectors).all(axis=1)
-    return list(compress(names, is_finite)), vectors[is_finite]
-
-
-def compare_images(days: Sequence[str], image_features: DataFrame, reference: Reference) -> Iterator[Comparison]:
-    """Compares every day, YYYY-MM-DD, and its week with the reference, unless its features are of another backbone.
-
-    The driver holds at most `DAY_LIMIT` vectors of `DAYS_AT_ONCE` days and of the six days before them.
+def compare_images(days: Sequence[str], samples: Samples, backbone: str, reference: Reference) -> Iterator[Comparison]:
+    """Compares every day, YYYY-MM-DD, and its week with the reference.
 
     Args:
         days: the days.
-        image_features: rows of these days, and of the six days before each.
+        samples: samples of these days, and of the six days before each.
+        backbone: digest of the graph that made their vectors.
         reference: sample of the training set.
     """
-    is_comparable = F.col("backbone") == reference.backbone
-    others = image_features.where(F.col("features").isNotNull() & ~is_comparable).select("day").distinct()
-    other_days = {str(row["day"]) for row in others.collect()}
-    for first in range(0, len(days), DAYS_AT_ONCE):
-        chunk = days[first : first + DAYS_AT_ONCE]
-        wanted = {each for day in chunk for each in list_week(day)}
-        found = sample_days(image_features.where(F.col("day").isin(*wanted) & is_comparable), DAY_LIMIT)
-        samples = {day: _drop_non_finite(*sample) for day, sample in found.items()}
-        for day in chunk:
-            ids, vectors = samples.get(day, NO_IMAGES)
-            if not ids and day in other_days and reference.backbone:
-                yield _skip(day, IMAGES, 0, "the training set has features of another backbone")
-                continue
-            yield _compare(day, IMAGES, ids, vectors, reference)
-            week = [samples[each] for each in list_week(day) if each in samples]
-            if len(week) > 1:
-                limit = math.ceil(DAY_LIMIT / len(week))
-                pooled = [name for each, _ in week for name in each[:limit]]
-                yield _compare(day, WEEK, pooled, np.concatenate([each[:limit] for _, each in week]), reference, ids)
+    finite = {day: drop_non_finite(*sample) for day, sample in samples.items()}
+    for day in days:
+        if reference.backbone not in ("", backbone):
+            yield _skip(day, IMAGES, 0, "the training set has features of another backbone")
+            continue
+        ids, vectors = finite.get(day, NO_IMAGES)
+        yield _compare(day, IMAGES, ids, vectors, reference)
+        week = [finite[each] for each in list_week(day) if each in finite]
+        if len(week) > 1:
+            limit = math.ceil(DAY_LIMIT / len(week))
+            pooled = [name for each, _ in week for name in each[:limit]]
+            yield _compare(day, WEEK, pooled, np.concatenate([each[:limit] for _, each in week]), reference, ids)
 
 
 def list_week(day: str) -> list[str]:
@@ -114,16 +71,16 @@ def find_neighbourhoods(
         reference: the reference of the comparisons.
     """
     counts = {str(each.day): each.cluster_count for each in comparisons if each.cluster_count is not None}
-    if not counts:
+    known = reference.sample
+    if not counts or known is None:
         return {}
-    space, weights = reference.space, reference.space.weights
-    samples = sample_days(image_features.where(F.col("day").isin(*counts)), DAY_LIMIT)
+    samples = collect_days(sample_days(image_features.where(F.col("day").isin(*counts)), DAY_LIMIT))
     neighbourhoods = {}
     for day, sample in samples.items():
-        ids, vectors = _drop_non_finite(*sample)
-        kept = ~find_repeats(vectors, reference.sample.radius)
-        own, own_ids = space.project(vectors[kept]), list(compress(ids, kept))
-        neighbourhoods[day] = Neighbourhood(weights, reference.sample.coordinates, own, own_ids, counts[day])
+        ids, vectors = drop_non_finite(*sample)
+        kept = ~find_repeats(vectors, known.radius)
+        own, own_ids = known.space.project(vectors[kept]), list(compress(ids, kept))
+        neighbourhoods[day] = Neighbourhood(known.space.weights, known.coordinates, own, own_ids, counts[day])
     return neighbourhoods
 
 
@@ -132,7 +89,7 @@ def _compare(
 ) -> Comparison:
     """Compares images with the reference; only images among `shown` become examples, all of them if it is empty."""
     what = "day" if kind == IMAGES else "week"
-    if len(reference.vectors) < MIN_COMPARED:
+    if reference.sample is None:
         return _skip(day, kind, len(ids), f"training_features has fewer than {MIN_COMPARED} images of the train split")
     if len(ids) < MIN_COMPARED:
         return _skip(day, kind, len(ids), f"the {what} has fewer than {MIN_COMPARED} images")

@@ -4,6 +4,7 @@ It judges how an image looks, not what it shows; what follows from a flag is dec
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ DARK: Final = "dark"
 LIGHT: Final = "light"
 TINY: Final = "tiny"
 FLAGS: Final = (BLANK, BLURRED, DARK, LIGHT, TINY)
+RARE: Final = "rare"  # stands for all flags that the training images hardly have
+NONE: Final = "none"
 
 SIDE: Final = 300  # pixels; sharpness of a larger image is judged at about this side, whatever the backbone takes
 MARGIN: Final = 8  # share of the rows left out above and below, where no object is, to save time
@@ -59,15 +62,24 @@ DEFAULT_THRESHOLDS: Final = QualityThresholds()
 
 
 def parse_flags(text: str) -> tuple[str, ...]:
-    """Reads flags separated by commas.
+    """Reads flags separated by commas; `NONE` stands for no flags.
 
     Raises:
-        ValueError: if one is none of `FLAGS`.
+        ValueError: if one is neither `RARE` nor of `FLAGS`.
     """
+    if text.strip() == NONE:
+        return ()
     names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if unknown := [name for name in names if name not in FLAGS]:
-        raise ValueError(f"{unknown[0]!r:.60} is not a quality flag: write some of {', '.join(FLAGS)}")
+    if unknown := [name for name in names if name not in (RARE, *FLAGS)]:
+        raise ValueError(
+            f"{unknown[0]!r:.60} is not a quality flag: write {RARE}, {NONE}, or some of {', '.join(FLAGS)}"
+        )
     return names
+
+
+def choose_flags(names: Sequence[str], rare: Sequence[str]) -> list[str]:
+    """Replaces `RARE` among the names by the rare flags; sorted."""
+    return sorted({*names} - {RARE} | ({*rare} if RARE in names else set()))
 
 
 def find_flags(

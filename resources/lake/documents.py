@@ -12,6 +12,7 @@ from pyarrow import fs
 
 from pipeline.storage.files import open_folder, replace_file
 from resources.lake.lake import Lake
+from resources.lake.model_files import DRIFT_REFERENCE
 
 REPORTS: Final = "reports"
 REVIEW_FORMS: Final = "review_forms"
@@ -23,13 +24,18 @@ ERASED: Final = "(erased)"
 def forget_in_documents(lake: Lake, image_id: str, days: Collection[str]) -> list[str]:
     """Erases an image from review forms and records of classifiers, and deletes the reports of its days.
 
-    Rows of a training set or a cross-fit stay under a random id, so that their labels still count.
+    Rows of a training set or a cross-fit stay under a random id, so that their labels still count. The reference of the
+    drift test has no ids, so it is deleted, and prepared again when it is needed.
 
     Returns:
         Paths of the changed and deleted files below the lake.
     """
     filesystem, root = open_folder(lake.root)
     changed, stand_in = [], secrets.token_hex(32)
+    reference = lake.models.folder / DRIFT_REFERENCE
+    if lake.models.has(reference):
+        lake.models.delete(reference)
+        changed.append(f"models/{DRIFT_REFERENCE}")
     for folder in (REPORTS, REVIEW_FORMS, CLASSIFIERS):
         selector = fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True)
         for info in filesystem.get_file_info(selector):

@@ -133,6 +133,11 @@ class Lake(dg.ConfigurableResource):
         """Replaces the report of a day atomically and returns its path or URI."""
         return self._write_document("reports", f"{day}.html", page)
 
+    def count_versions(self, table: str) -> int:
+        """Number of the newest version of a table, which every change raises; -1 if there is no table."""
+        delta = self._open(table)
+        return -1 if delta is None else delta.version()
+
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """The subset of these days that was written, with or without rows."""
         delta = self._open(table)

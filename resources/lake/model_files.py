@@ -22,6 +22,8 @@ EVALUATION: Final = "evaluation.json"
 TRAINING_SET: Final = "training_set.parquet"
 """Files in the folder of a classifier."""
 
+DRIFT_REFERENCE: Final = "drift_reference.npz"
+
 
 @dataclass(frozen=True)
 class ModelFiles:

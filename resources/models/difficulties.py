@@ -10,30 +10,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
-from pipeline.daily.difficulty import (
-    POOLED_DAYS,
-    estimate_difficulty,
-    list_pooled,
-    measure_confidence,
-    select_audit,
-)
+from pipeline.daily.day_samples import list_vectors, sample_predicted
+from pipeline.daily.difficulty import POOLED_DAYS, estimate_difficulty, list_pooled, select_audit
 from pipeline.daily.difficulty_table import SCHEMA, Difficulty, read_difficulties
 from pipeline.drift.clusters import find_clustered
-from pipeline.drift.comparison import Comparison
-from pipeline.drift.image_drift import Reference, compare_images, find_neighbourhoods, list_week, read_reference
+from pipeline.drift.image_drift import compare_images, find_neighbourhoods, list_week
+from pipeline.drift.reference import Reference
+from pipeline.embed.quality import choose_flags
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
-from pipeline.images.features import TRAINING_SCHEMA
-from pipeline.images.split import SCHEMA as SPLIT_SCHEMA
-from pipeline.images.split import join_split
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
+from resources.models.references import find_reference
 from resources.models.store import ModelStore
 
 AUDITED: Final = ("day", "confidence", "label", "predicted_label", "audit_weight", "classifier", "problem")
+DAYS_AT_ONCE: Final = 31  # estimated together; the driver holds the samples of these and of two weeks before them
 AUDITS: Final = pa.schema({"day": pa.date32(), "confidence": pa.float64(), "is_right": pa.bool_()})
 
 
@@ -42,22 +36,32 @@ class Difficulties(dg.ConfigurableResource):
 
     lake: Lake = Field(description="Lake with the features and the difficulties of days.")
     store: ModelStore = Field(description="Store with the cross-fits of the classifier.")
+    review_flags: list[str] = Field(description="Quality flags whose images are not answered (DAYLIGHT_REVIEW_FLAGS).")
 
     def estimate(self, days: Sequence[str], classifier: Classifier) -> list[Difficulty]:
         """Estimates each day from its features, and from those of the days before a small one."""
+        reference = self._reference
+        return [
+            each
+            for first in range(0, len(days), DAYS_AT_ONCE)
+            for each in self._estimate(days[first : first + DAYS_AT_ONCE], classifier, reference)
+        ]
+
+    def _estimate(self, days: Sequence[str], classifier: Classifier, reference: Reference) -> list[Difficulty]:
         wanted = [date.fromisoformat(day) for day in days]
         row_counts = _count_rows(self._read_features(list_window(wanted)))
         pooled = {each for day in wanted for each in list_pooled(day, row_counts) if row_counts[each]}
-        features = self._read_features(sorted(pooled)).frame
-        known = features.where(
-            (F.col("backbone") == classifier.backbone) & (F.coalesce("decoder", F.lit("")) == classifier.decoder)
-        )
-        measured, levels = measure_confidence(known, classifier), self.store.read_cross_fits(classifier.version)
+        weeks = {date.fromisoformat(each) for day in days for each in list_week(day)}
+        flags = choose_flags(self.review_flags, reference.rare_flags)
+        samples = sample_predicted(self._read_features(sorted(pooled | weeks)).frame, classifier, flags)
+        levels = self.store.read_cross_fits(classifier.version)
         audits = read_audits(self.lake, self.store.spark.spark_session, classifier.version, classifier.labels)
-        compared = self._compare_images(days)
+        compared = list(compare_images(days, list_vectors(samples), classifier.backbone, reference))
         return [
             estimate_difficulty(
-                *(day, row_counts, measured, classifier, levels, select_audit(audits, day), compared[day])
+                *(day, row_counts, samples, classifier, levels, select_audit(audits, day)),
+                comparisons=[each for each in compared if each.day == day],
+                review_flags=flags,
             )
             for day in wanted
         ]
@@ -65,12 +69,14 @@ class Difficulties(dg.ConfigurableResource):
     def find(self, days: Sequence[str], classifier: Classifier) -> list[Difficulty]:
         """Reads the stored difficulties of days; estimates those that are not stored, or of other features."""
         spark = self.store.spark.spark_session
+        flags = choose_flags(self.review_flags, self._reference.rare_flags)
         stored = read_difficulties(self.lake.read_known(spark, "difficulty", parse_schema(SCHEMA), days).frame)
         row_counts = _count_rows(self._read_features([date.fromisoformat(day) for day in days]))
         found = {
             str(each.day): each
             for each in stored
-            if each.classifier == classifier.version and each.row_count == row_counts[each.day]
+            if (each.classifier, each.row_count) == (classifier.version, row_counts[each.day])
+            and set(each.review_flags) == set(flags)
         }
         missing = [day for day in days if day not in found]
         found |= {str(each.day): each for each in (self.estimate(missing, classifier) if missing else ())}
@@ -83,20 +89,9 @@ class Difficulties(dg.ConfigurableResource):
         features = self._read_features(days).frame
         return find_clustered(features, find_neighbourhoods(comparisons, features, self._reference) if days else {})
 
-    def _compare_images(self, days: Sequence[str]) -> dict[date, list[Comparison]]:
-        weeks = sorted({date.fromisoformat(each) for day in days for each in list_week(day)})
-        found: dict[date, list[Comparison]] = {date.fromisoformat(day): [] for day in days}
-        for each in compare_images(days, self._read_features(weeks).frame, self._reference):
-            found[each.day].append(each)
-        return found
-
     @property
     def _reference(self) -> Reference:
-        """The sample of the training set, in the tables as they are now."""
-        session = self.store.spark.spark_session
-        schemas = {"training_features": TRAINING_SCHEMA, "training_split": SPLIT_SCHEMA}
-        tables = (self.lake.read_known(session, name, parse_schema(ddl), None).frame for name, ddl in schemas.items())
-        return read_reference(join_split(*tables))
+        return find_reference(self.lake, self.store.spark.spark_session)
 
     def _read_features(self, days: Sequence[date]) -> StoredRows:
         spark = self.store.spark.spark_session

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
+from pipeline.daily.day_samples import DaySample
 from pipeline.daily.difficulty import (
     MIN_IMAGES,
     NO_AUDIT,
     POOLED_DAYS,
     POOLED_IMAGES,
     Audit,
-    Confidence,
     estimate_difficulty,
     list_pooled,
     select_audit,
@@ -54,15 +54,23 @@ def make_level(mean: float) -> LabelledPredictions:
 LEVELS = tuple(make_level(mean) for mean in (0.95, 0.8, 0.6, 0.4))
 
 
-def measure(mean: float, count: int = 300) -> Confidence:
-    return Confidence(count, count * mean, count * (mean**2 + 0.01))
+def measure(mean: float, count: int = 300, flagged_count: int = 0) -> DaySample:
+    """A sample with this mean confidence and a deviation of 0.1, followed by flagged images of another."""
+    confidence = np.append(mean + 0.1 * (-1.0) ** np.arange(count), np.full(flagged_count, 0.1))
+    total = count + flagged_count
+    return DaySample(
+        [str(each) for each in range(total)], np.empty((total, 0)), confidence, np.arange(total) >= count, total
+    )
 
 
 def estimate(
-    measured: Mapping[date, Confidence], audit: Audit = NO_AUDIT, comparisons: Sequence[Comparison] = ()
+    measured: Mapping[date, DaySample],
+    audit: Audit = NO_AUDIT,
+    comparisons: Sequence[Comparison] = (),
+    review_flags: Sequence[str] = (),
 ) -> Difficulty:
-    counts = {day: each.count for day, each in measured.items()}
-    return estimate_difficulty(DAY, counts, measured, CLASSIFIER, LEVELS, audit, comparisons)
+    counts = {day: each.image_count for day, each in measured.items()}
+    return estimate_difficulty(DAY, counts, measured, CLASSIFIER, LEVELS, audit, comparisons, review_flags)
 
 
 def test_a_day_with_enough_images_stands_alone() -> None:
@@ -108,7 +116,7 @@ def test_the_same_features_give_the_same_row() -> None:
         ({DAY: measure(0.55)}, "harder than what the training set can be used to estimate"),
     ],
 )
-def test_what_cannot_be_estimated_goes_to_review(measured: dict[date, Confidence], words: str) -> None:
+def test_what_cannot_be_estimated_goes_to_review(measured: dict[date, DaySample], words: str) -> None:
     row = estimate(measured)
     assert (row.state, row.threshold, row.accuracy) == (UNKNOWN, None, None)
     assert words in row.summary
@@ -209,3 +217,25 @@ def test_a_day_too_hard_for_labels_is_answered_with_what_stands_above_them() -> 
     row = estimate_difficulty(DAY, {DAY: 300}, {DAY: measure(0.66)}, CLASSIFIER, [level])
     assert (row.state, row.threshold, list(row.ancestor_thresholds)) == (ESTIMATED, None, [1])
     assert row.summary.endswith("images are answered with what stands above their label where that is sure enough")
+
+
+def test_images_with_a_flag_that_the_training_set_hardly_has_are_left_out_of_the_estimate() -> None:
+    calm, row = estimate({DAY: measure(0.87)}), estimate({DAY: measure(0.87, 300, 100)}, review_flags=["blurred"])
+    assert (row.accuracy, row.threshold) == (calm.accuracy, calm.threshold)
+    assert (row.image_count, row.pooled_count, row.review_flags) == (400, 300, ("blurred",))
+    assert "25% of the images are blurred, which the training set hardly has, and go to review" in row.summary
+
+
+def test_a_day_of_flagged_images_only_is_unknown() -> None:
+    row = estimate({DAY: measure(0.9, 0, 300)}, review_flags=["blurred", "dark"])
+    assert (row.state, row.threshold) == (UNKNOWN, None)
+    assert "0 images since" in row.summary
+    assert "100% of the images are blurred or dark" in row.summary
+
+
+def test_the_sample_of_a_large_day_makes_its_interval_wider() -> None:
+    whole, sampled = measure(0.87, 1_000), replace(measure(0.87, 100), image_count=1_000)
+    rows = [estimate({DAY: each}) for each in (whole, sampled)]
+    assert [row.pooled_count for row in rows] == [1_000, 1_000]
+    assert rows[1].accuracy == pytest.approx(rows[0].accuracy)
+    assert rows[1].accuracy_low < rows[0].accuracy_low

@@ -300,7 +300,12 @@ def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_revie
 ) -> None:
     blurred = flag(image_features, f"day = '{SATURDAY}'", "blurred", "dark")
     for review_flags, decision in (((), "answered"), (("blank",), "answered"), (("blank", "dark"), "review")):
-        found = predict_images(images, blurred, classifier, review_flags=review_flags).cache()
+        settled = {"temperature": classifier.calibration.temperature, "threshold": classifier.calibration.threshold}
+        days = [
+            Difficulty(day, classifier.version, 1, 1, 1, day, **settled, review_flags=review_flags)
+            for day in (FRIDAY, SATURDAY)
+        ]
+        found = predict_images(images, blurred, classifier, store_difficulties(images.sparkSession, days)).cache()
         (row,) = found.where(F.col("day") == SATURDAY).collect()
         assert (row["decision"], row["quality_flags"]) == (decision, ["blurred", "dark"])
         decisions = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
@@ -380,9 +385,7 @@ def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
 def test_features_of_an_earlier_version_have_no_quality_flags(
     images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
 ) -> None:
-    former = predict_images(
-        images, image_features.drop("quality_flags"), classifier, review_flags=("blurred",)
-    ).collect()
+    former = predict_images(images, image_features.drop("quality_flags"), classifier).collect()
     assert {row["quality_flags"] for row in former} == {None}
     assert {row["path"]: row["decision"] for row in former} == {
         row["path"]: row["decision"] for row in predicted.collect()

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,6 +15,7 @@ from deltalake.exceptions import DeltaError
 from PIL import Image
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from assets.daily import drift
 from assets.definitions import build_definitions
@@ -33,13 +34,15 @@ from pipeline.drift.comparison import (
     store_comparisons,
 )
 from pipeline.drift.embedding_space import fit_embedding_space
-from pipeline.drift.image_drift import Reference, compare_images, find_neighbourhoods, read_reference
+from pipeline.drift.image_drift import compare_images, find_neighbourhoods
 from pipeline.drift.label_shift import compare_label_counts, compare_labels, count_holdout_predictions
 from pipeline.drift.permutation import Sample, compare_samples, prepare_sample
+from pipeline.drift.reference import Reference, make_reference, pack_reference, read_reference, unpack_reference
 from pipeline.images import features, split
 from pipeline.images import image_files as images
 from pipeline.images.split import join_split
 from pipeline.similarity import axes
+from pipeline.similarity.samples import collect_days, sample_days
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.settings import read_settings
@@ -85,7 +88,14 @@ def name_kinds(vectors: np.ndarray) -> list[str]:
 
 
 def compare_with(train: np.ndarray, backbone: str = BACKBONE) -> Reference:
-    return Reference(backbone, train, name_kinds(train), fit_embedding_space(train[:0], name_kinds(train[:0]), train))
+    space = fit_embedding_space(train[:0], name_kinds(train[:0]), train)
+    return make_reference(backbone, train, name_kinds(train), space)
+
+
+def compare(days: Sequence[str], features: DataFrame, reference: Reference) -> list[Comparison]:
+    """Compares days with the reference, by samples as large as those of the asset."""
+    samples = collect_days(sample_days(features, image_drift.DAY_LIMIT))
+    return list(compare_images(days, samples, BACKBONE, reference))
 
 
 def test_days_of_the_same_distribution_are_calm(draw: Draw) -> None:
@@ -254,7 +264,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, DataFrame])
 def write_difficulty(lake: Lake, tables: dict[str, DataFrame], reference: Reference, *days: str) -> None:
     """Writes the comparisons of days as the asset `difficulty` does."""
     found: dict[date, list[Comparison]] = {}
-    for each in compare_images(days or [CALM, NOVEL, SMALL], tables["image_features"], reference):
+    for each in compare(days or [CALM, NOVEL, SMALL], tables["image_features"], reference):
         found.setdefault(each.day, []).append(each)
     rows = [Difficulty(day, "v", 0, 0, 0, day, comparisons=compared) for day, compared in found.items()]
     frame = store_difficulties(tables["image_features"].sparkSession, rows)
@@ -423,12 +433,44 @@ def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, tables: d
 
 def test_only_the_train_split_is_the_reference(tables: dict[str, DataFrame]) -> None:
     reference = read_reference(join_split(tables["training_features"], tables["training_split"]))
-    assert reference.vectors.shape == (480, DIMENSION)
+    assert reference.image_count == 480
     assert reference.backbone == BACKBONE
 
 
+def test_a_stored_reference_compares_as_the_first_one(draw: Draw, train: np.ndarray, week: DataFrame) -> None:
+    reference = replace(compare_with(train), rare_flags=("blurred", "dark"))
+    again = unpack_reference(pack_reference(reference, "key"), "key")
+    assert again is not None
+    assert (again.backbone, again.image_count, again.rare_flags) == (BACKBONE, len(train), ("blurred", "dark"))
+    assert compare(["2026-11-03"], week, again) == compare(["2026-11-03"], week, reference)
+    assert unpack_reference(pack_reference(reference, "key"), "another key") is None
+
+
+def test_a_reference_of_few_images_is_stored_without_a_sample(train: np.ndarray) -> None:
+    few = make_reference(BACKBONE, train[:5], name_kinds(train[:5]), compare_with(train).sample.space)
+    assert unpack_reference(pack_reference(few, "key"), "key") == Reference(BACKBONE, 5, None)
+
+
+@pytest.mark.parametrize(("flagged_count", "rare"), [(0, True), (9, True), (10, False)])
+def test_a_flag_of_fewer_than_two_in_a_hundred_training_images_is_rare(
+    tables: dict[str, DataFrame], flagged_count: int, rare: bool
+) -> None:
+    features = tables["training_features"].limit(500).withColumn("number", F.monotonically_increasing_id())
+    flags = F.when(F.col("number") < flagged_count, F.array(F.lit("blurred"))).otherwise(
+        F.array().cast("array<string>")
+    )
+    judged = features.coalesce(1).withColumn("quality_flags", flags).drop("number")
+    found = read_reference(join_split(judged, tables["training_split"])).rare_flags
+    assert ("blurred" in found, "dark" in found) == (rare, True)
+
+
+def test_without_judged_training_images_no_flag_is_rare(tables: dict[str, DataFrame]) -> None:
+    never = tables["training_features"].withColumn("quality_flags", F.lit(None).cast("array<string>"))
+    assert read_reference(join_split(never, tables["training_split"])).rare_flags == ()
+
+
 def test_a_day_of_another_backbone_is_not_compared(tables: dict[str, DataFrame], train: np.ndarray) -> None:
-    (found,) = compare_images([CALM], tables["image_features"].where(f"day = '{CALM}'"), compare_with(train, "c" * 64))
+    (found,) = compare([CALM], tables["image_features"].where(f"day = '{CALM}'"), compare_with(train, "c" * 64))
     assert "another backbone" in found.message
     assert not found.is_alarm
     assert "p_value" not in describe_check([found]).numbers
@@ -450,9 +492,9 @@ def test_a_new_kind_too_rare_for_a_day_is_detected_within_a_week(
 ) -> None:
     aside = draw(150, 9)
     space = fit_embedding_space(aside, name_kinds(aside), train)
-    reference = Reference(BACKBONE, train, name_kinds(train), space)
+    reference = make_reference(BACKBONE, train, name_kinds(train), space)
     days = [f"2026-11-{1 + day:02}" for day in range(7)]
-    found = list(compare_images(days, week, reference))
+    found = compare(days, week, reference)
     assert not any(each.is_alarm for each in found if each.comparison == "images")
     last = found[-1]
     assert (last.comparison, last.is_alarm, last.image_count) == ("week", True, 420)
@@ -462,7 +504,7 @@ def test_a_new_kind_too_rare_for_a_day_is_detected_within_a_week(
 
 
 def test_a_day_without_days_before_it_has_no_week(week: DataFrame, train: np.ndarray) -> None:
-    assert [each.comparison for each in compare_images(["2026-11-01"], week, compare_with(train))] == ["images"]
+    assert [each.comparison for each in compare(["2026-11-01"], week, compare_with(train))] == ["images"]
 
 
 @pytest.fixture(scope="module")
@@ -482,7 +524,7 @@ NEW_IMAGES = set(range(120, 150))
 def list_clustered(features: DataFrame, tables: dict[str, DataFrame]) -> tuple[set[int], Comparison]:
     """Numbers of the clustered images, and the comparison of the day that has them."""
     reference = read_reference(join_split(tables["training_features"], tables["training_split"]))
-    compared = list(compare_images([CALM, NOVEL], features, reference))
+    compared = compare([CALM, NOVEL], features, reference)
     found = find_clustered(features, find_neighbourhoods(compared, features, reference)).collect()
     assert {str(row["day"]) for row in found} == {NOVEL}, "the calm day has no cluster"
     (comparison,) = [each for each in compared if each.cluster_count]
@@ -512,7 +554,7 @@ def test_vectors_with_nan_are_left_out(spark: SparkSession, train: np.ndarray) -
     day = date.fromisoformat(CALM)
     rows = [(day, f"{number:064x}", [float("nan")] * DIMENSION, BACKBONE) for number in range(30)]
     frame = spark.createDataFrame(rows, "day date, image_id string, features array<float>, backbone string")
-    (found,) = compare_images([CALM], frame, compare_with(train))
+    (found,) = compare([CALM], frame, compare_with(train))
     assert found.message == "not compared, the day has fewer than 20 images"
     assert found.image_count == 0
 

@@ -64,7 +64,7 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         "audit_share": 0.02,
         "audit_min": 10,
         "audit_max": 100,
-        "review_flags": "",
+        "review_flags": "rare",
         "keep_runs_days": 0,
         "store_bytes": "days",
         "keep_images_days": 0,
@@ -270,6 +270,8 @@ def test_a_bad_value_is_an_error_with_variable_value_and_cure(
 
 
 def test_quality_flags_are_a_list_of_known_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings().review_flag_names == ("rare",)
+    monkeypatch.setenv("DAYLIGHT_REVIEW_FLAGS", "none")
     assert read_settings().review_flag_names == ()
     monkeypatch.setenv("DAYLIGHT_REVIEW_FLAGS", "blurred, dark,")
     assert read_settings().review_flag_names == ("blurred", "dark")

@@ -6,7 +6,7 @@ import numpy as np
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.similarity.samples import sample_days, sample_vectors
+from pipeline.similarity.samples import collect_days, sample_days, sample_vectors
 
 
 def test_a_sample_does_not_depend_on_the_order_and_has_unit_rows(spark: SparkSession) -> None:
@@ -38,7 +38,9 @@ def test_the_sample_of_a_day_does_not_depend_on_other_days(spark: SparkSession) 
     rows = [(days[number % 3 % 2], f"{number:03}", [float(number), 1.0]) for number in range(60)]
     unreadable = [(date(2026, 11, 22), "none", None)]
     frame = spark.createDataFrame([*rows, *unreadable], schema).repartition(3)
-    found = sample_days(frame, 7)
+    sample = sample_days(frame, 7)
+    assert {row["day_count"] for row in sample.collect()} == {20, 40}
+    found = collect_days(sample)
     assert found.keys() == {str(day) for day in days}
     for day in days:
         ids, vectors = sample_vectors(frame.where(F.col("day") == day), 7)
