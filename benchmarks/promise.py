@@ -228,8 +228,11 @@ def _judge_day(
         review_flags=flags,
     )
     confidence = soften(shares, row.temperature).max(axis=1)
+    threshold = np.inf if row.threshold is None else row.threshold
+    predicted = model.names[shares.argmax(axis=1)]
+    thresholds = np.array([max(threshold, row.label_thresholds.get(str(label), 0.0)) for label in predicted])
     is_unlike = np.isin(sample.image_ids, list(unlike))
-    is_answered = ~is_unlike & ~is_flagged & (confidence >= (np.inf if row.threshold is None else row.threshold))
+    is_answered = ~is_unlike & ~is_flagged & (confidence >= thresholds)
     best = np.cumsum(is_right[np.argsort(-raw)]) / np.arange(1, count + 1)
     oracle = (int(np.flatnonzero(best >= 0.95).max(initial=-1)) + 1) / count
     right = int(is_right[is_answered].sum())

@@ -16,9 +16,8 @@ import pyarrow.compute as pc
 from pipeline.daily.day_samples import DaySample
 from pipeline.daily.difficulty_table import ESTIMATED, PROVEN, UNKNOWN, Difficulty
 from pipeline.drift.comparison import IMAGES, WEEK, Comparison
-from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.evaluation.mixture import calibrate_mixture, choose_broader, mix
+from pipeline.evaluation.mixture import Thresholds, calibrate_mixture, choose_thresholds, mix
 from pipeline.evaluation.proof import is_refuted, prove_threshold
 from pipeline.training.classifier import Classifier
 
@@ -169,7 +168,7 @@ def _estimate(
         return replace(
             row, summary=f"This day is harder than what the training set can be used to estimate{ALL_REVIEWED}"
         )
-    broader = choose_broader(levels, mixture, calibration)
+    thresholds = choose_thresholds(levels, mixture, calibration)
     estimated = replace(
         row,
         state=ESTIMATED,
@@ -179,9 +178,10 @@ def _estimate(
         easier_level=mixture.easier,
         harder_share=mixture.share,
         temperature=calibration.temperature,
-        threshold=calibration.threshold,
-        ancestor_thresholds=broader,
-        summary=_summarize(accuracy, calibration, levels, broader),
+        threshold=thresholds.threshold,
+        label_thresholds=thresholds.labels,
+        ancestor_thresholds=thresholds.ancestors,
+        summary=_summarize(accuracy, target, levels, thresholds),
     )
     return _judge_by_labels(estimated, audit)
 
@@ -200,7 +200,9 @@ def _judge_by_labels(estimated: Difficulty, audit: Audit) -> Difficulty:
         return replace(row, state=PROVEN, threshold=threshold, summary=row.summary + words)
     if is_refuted(audit.is_right[audit.confidence >= estimated.threshold], target):
         why = f"Labels of {count} earlier predictions show that fewer than {target:.0%} of the answers are right"
-        return replace(row, state=UNKNOWN, threshold=None, ancestor_thresholds={}, summary=why + ALL_REVIEWED)
+        return replace(
+            row, state=UNKNOWN, threshold=None, label_thresholds={}, ancestor_thresholds={}, summary=why + ALL_REVIEWED
+        )
     return row
 
 
@@ -227,19 +229,16 @@ def _describe_news(comparisons: Sequence[Comparison]) -> str:
     return f". {weeks[0].summary.capitalize()}, perhaps a class never seen" if weeks else ""
 
 
-def _summarize(
-    accuracy: float,
-    calibration: Calibration,
-    levels: Sequence[LabelledPredictions],
-    broader: Mapping[int, float],
-) -> str:
+def _summarize(accuracy: float, target: float, levels: Sequence[LabelledPredictions], thresholds: Thresholds) -> str:
     usual = float(levels[0].is_right.mean())
     harder = f"This day is harder than the training set (there {usual:.0%} are right)"
     kind = "This day is as easy as the training set" if accuracy >= usual - SAME else harder
     right = f"{kind}: about {accuracy:.0%} would be right if all were answered"
     above = "with what stands above their label where that is sure enough"
-    if calibration.threshold is not None:
-        answered = f"{right}; those from confidence {calibration.threshold:.2f} on are answered"
-        return f"{answered}, others {above}" if broader else answered
-    nothing = f"{right}, and no confidence reaches {calibration.target_precision:.0%}"
-    return f"{nothing}; images are answered {above}" if broader else f"{nothing}{ALL_REVIEWED}"
+    if thresholds.threshold is not None:
+        count = len(thresholds.labels)
+        more = f" (more for {count} {'label' if count == 1 else 'labels'})" if count else ""
+        answered = f"{right}; those from confidence {thresholds.threshold:.2f} on{more} are answered"
+        return f"{answered}, others {above}" if thresholds.ancestors else answered
+    nothing = f"{right}, and no confidence reaches {target:.0%}"
+    return f"{nothing}; images are answered {above}" if thresholds.ancestors else f"{nothing}{ALL_REVIEWED}"

@@ -41,7 +41,9 @@ SCHEMA: Final = f"""
     summary string comment 'the result in plain English',
     comparisons array<struct<{COMPARISON}>> comment 'images of the day, and of the week that ends with it, compared
         with the training set; rows of drift',
-    review_flags array<string> comment 'quality flags whose images are not answered'
+    review_flags array<string> comment 'quality flags whose images are not answered',
+    label_thresholds map<string, double> comment 'minimum confidence of the predicted labels that need more than
+        threshold, by label; infinite for one that is never answered'
 """
 PROVEN: Final = "proven"
 ESTIMATED: Final = "estimated"
@@ -74,6 +76,7 @@ class Difficulty:
     summary: str = ""
     comparisons: Sequence[Comparison] = ()
     review_flags: Sequence[str] = ()
+    label_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_hard(self) -> bool:
@@ -103,7 +106,7 @@ def read_difficulties(table: DataFrame) -> list[Difficulty]:
         compared = tuple(map(read_comparison, row["comparisons"] or ()))
         flags = tuple(row["review_flags"] or ())
         added = {"comparisons": compared, "ancestor_thresholds": row["ancestor_thresholds"] or {}}
-        added |= {"review_flags": flags}
+        added |= {"review_flags": flags, "label_thresholds": row["label_thresholds"] or {}}
         found.append(Difficulty(**(row.asDict() | added)))
     return found
 

@@ -30,7 +30,8 @@ SCHEMA: Final = f"""
     classifier string comment 'version of the classifier, from difficulty.classifier',
     backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone',
     quality_flags array<string> comment 'what is wrong with the image, from image_features.quality_flags',
-    threshold double comment 'minimum confidence of an answer, from difficulty.threshold; null if there is none',
+    threshold double comment 'minimum confidence of an answer with this label, from difficulty.threshold or
+        difficulty.label_thresholds; null if there is none',
     day_accuracy double comment 'estimated share of right predictions on the day, from difficulty.accuracy',
     day_accuracy_low double comment 'lower end of its 95 % interval, from difficulty.accuracy_low',
     day_accuracy_high double comment 'upper end of its 95 % interval, from difficulty.accuracy_high',
@@ -99,7 +100,9 @@ def predict_images(
         near_duplicate = F.col("near_duplicate_of")
     is_poor = F.arrays_overlap("quality_flags", "review_flags")
     is_allowed = ~is_clustered & ~F.coalesce(is_poor, F.lit(False))
-    is_sure = F.coalesce(F.col("confidence") >= F.col("threshold"), F.lit(False))
+    higher = F.greatest("threshold", F.col("label_thresholds")[F.col("predicted_label")])
+    threshold = F.when(F.col("threshold").isNotNull(), higher)
+    is_sure = F.coalesce(F.col("confidence") >= threshold, F.lit(False))
     broader = F.get(F.filter("ancestors", _reaches_threshold), 0)
     answered = joined.withColumns(
         {
@@ -122,7 +125,7 @@ def predict_images(
         F.lit(classifier.version).alias("classifier"),
         F.lit(classifier.backbone).alias("backbone"),
         "quality_flags",
-        F.coalesce(F.col("ancestor_thresholds")[F.col("broader.depth")], "threshold").alias("threshold"),
+        F.coalesce(F.col("ancestor_thresholds")[F.col("broader.depth")], threshold).alias("threshold"),
         *("day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level", "is_clustered"),
         (F.size(F.split(label, SEPARATOR)) if has_paths else F.lit(None)).cast("int").alias("level"),
         near_duplicate.alias("near_duplicate_of"),
@@ -143,7 +146,7 @@ def _calibrations(image_features: DataFrame, classifier: Classifier, difficultie
         neutral = {"temperature": F.lit(temperature), "threshold": F.lit(threshold).cast("double")}
         difficulties = days.withColumns({**unknown, **neutral})
     return difficulties.select(
-        *("day", "temperature", "threshold", "ancestor_thresholds", "review_flags"),
+        *("day", "temperature", "threshold", "ancestor_thresholds", "review_flags", "label_thresholds"),
         F.col("accuracy").alias("day_accuracy"),
         F.col("accuracy_low").alias("day_accuracy_low"),
         F.col("accuracy_high").alias("day_accuracy_high"),

@@ -198,6 +198,35 @@ def choose_threshold(
     return float(thresholds[kept][-1]) if kept.any() else None
 
 
+def choose_label_thresholds(
+    confidence: np.ndarray, labels: np.ndarray, is_right: np.ndarray, target_precision: float, weights: np.ndarray
+) -> np.ndarray:
+    """Finds for each label the lowest confidence above which its predictions reach the target precision.
+
+    The observed precision must reach it, for labels have too few images for bounds.
+
+    Args:
+        confidence: float64 `[n]`.
+        labels: predicted labels, `[n]`.
+        is_right: bool `[n]`.
+        target_precision: required precision, 0 to 1.
+        weights: weight of each prediction, float64 `[n]`.
+
+    Returns:
+        The threshold of the label of each prediction, float64 `[n]`; 0 where all reach the target together, infinite where
+        no confidence does.
+    """
+    thresholds = np.full(len(confidence), np.inf)
+    numbers = np.unique(labels, return_inverse=True)[1]
+    falling = np.lexsort((-confidence, numbers))
+    for own in np.split(falling, np.flatnonzero(np.diff(numbers[falling])) + 1):
+        wrong = np.cumsum(weights[own] * ~is_right[own]) / np.cumsum(weights[own])
+        reached = np.flatnonzero(wrong <= 1 - target_precision + ROUNDING)
+        if len(reached):
+            thresholds[own] = confidence[own[reached[-1]]] if reached[-1] < len(own) - 1 else 0.0
+    return thresholds
+
+
 def soften(probabilities: np.ndarray, temperature: float | np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:
     """Rescales probabilities by a temperature: softmax(log p / T), float64 `[n, k]`; `sizes`: `fit_temperature`.
 

@@ -63,7 +63,7 @@ def sum_members(probabilities: np.ndarray, depth: Depth) -> np.ndarray:
 
 def choose_ancestor_thresholds(
     predictions: LabelledPredictions,
-    threshold: float | None,
+    threshold: float | np.ndarray,
     target_precision: float,
     weights: np.ndarray,
     reserve: float = 0.0,
@@ -74,7 +74,8 @@ def choose_ancestor_thresholds(
 
     Args:
         predictions: calibrated.
-        threshold: minimum confidence of an answer with a label itself; None if there is none.
+        threshold: minimum confidence of an answer with a label itself, the same or one for each prediction; infinite
+            where there is none.
         target_precision: required precision, 0 to 1.
         weights: weight of each prediction, float64 `[n]`.
         reserve: share of the allowed errors that must not be observed.
@@ -82,7 +83,7 @@ def choose_ancestor_thresholds(
     Returns:
         Thresholds by depth; a depth without one is not answered.
     """
-    is_open = predictions.confidence < (np.inf if threshold is None else threshold)
+    is_open = predictions.confidence < threshold
     thresholds = {}
     for depth in list_depths(predictions.classes):
         best, confidence = _find_best(predictions, depth)

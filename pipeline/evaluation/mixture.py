@@ -6,18 +6,40 @@ so that their mean confidence is the same, stand for the new images.
 Related: average thresholded confidence estimates accuracy the same way (Garg et al. 2022, arXiv:2201.04234).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from pipeline.evaluation.calibration import Calibration, calibrate, keep_promise, soften_predictions
-from pipeline.evaluation.hierarchy import choose_ancestor_thresholds, list_depths
+from pipeline.evaluation.calibration import (
+    Calibration,
+    calibrate,
+    choose_label_thresholds,
+    choose_threshold,
+    keep_promise,
+    soften_predictions,
+)
+from pipeline.evaluation.hierarchy import choose_ancestor_thresholds
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
-RESERVE: Final = 0.3  # share of the allowed errors; docs/difficulty.md has the measurements
+RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Minimum confidences of answers.
+
+    Attributes:
+        threshold: of an answer with a label; None if none is sure enough.
+        labels: of labels that need more, by label; infinite for one that is never answered.
+        ancestors: of an answer with an ancestor of the labels, by its depth; empty for flat labels.
+    """
+
+    threshold: float | None
+    labels: Mapping[str, float] = field(default_factory=dict)
+    ancestors: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,21 +105,35 @@ def calibrate_mixture(
     return (replace(found, threshold=None, coverage=0.0) if mixture.is_beyond else found), accuracy
 
 
-def choose_broader(
-    levels: Sequence[LabelledPredictions], mixture: Mixture, calibration: Calibration
-) -> dict[int, float]:
-    """Chooses the thresholds of answers with an ancestor, by depth; none for flat labels.
+def choose_thresholds(levels: Sequence[LabelledPredictions], mixture: Mixture, calibration: Calibration) -> Thresholds:
+    """Chooses thresholds at which each label keeps the target, and at which all answers together surely do.
+
+    Errors that lie with some labels raise the thresholds of these; the others then need less, and a day that has mostly
+    images of such labels keeps the promise too.
 
     Args:
         levels: answers of the cross-fits, not calibrated, the easiest first.
         mixture: the mixture that stands for the images.
         calibration: result of `calibrate_mixture`.
     """
-    if mixture.is_beyond or not list_depths(levels[0].classes):
-        return {}
+    if mixture.is_beyond or len(levels[0]) == 0:
+        return Thresholds(None)
     answers, weights = weigh(levels, mixture)
-    softened, reserve = soften_predictions(answers, calibration.temperature), _reserve(mixture)
-    return choose_ancestor_thresholds(softened, calibration.threshold, calibration.target_precision, weights, reserve)
+    softened, target, reserve = (
+        soften_predictions(answers, calibration.temperature),
+        calibration.target_precision,
+        _reserve(mixture),
+    )
+    confidence, is_right, predicted = softened.confidence, softened.is_right, softened.predicted
+    least = choose_label_thresholds(confidence, predicted, is_right, target, weights)
+    kept = confidence >= least
+    threshold = choose_threshold(confidence[kept], is_right[kept], target, weights[kept], reserve)
+    if threshold is None:
+        broader = choose_ancestor_thresholds(softened, np.inf, target, weights, reserve)
+        return Thresholds(None, ancestors=broader)
+    raised = {str(label): float(least[predicted == label][0]) for label in np.unique(predicted[least > threshold])}
+    broader = choose_ancestor_thresholds(softened, np.maximum(least, threshold), target, weights, reserve)
+    return Thresholds(threshold, raised, broader)
 
 
 def _reserve(mixture: Mixture) -> float:

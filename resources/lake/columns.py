@@ -24,7 +24,7 @@ ADDED_COLUMNS: Final[Mapping[str, Collection[str]]] = {
         "level",
         "near_duplicate_of",
     ),
-    "difficulty": ("ancestor_thresholds", "comparisons", "review_flags"),
+    "difficulty": ("ancestor_thresholds", "comparisons", "review_flags", "label_thresholds"),
     "drift": ("cluster_count", "cluster_share"),
     "reviews": ("reviewer", "answered_at", "disagreement"),
     "review_queue": ("similarity", "audit_weight", "classifier", "quality_flags", "nearest_image_id"),

@@ -1,5 +1,6 @@
 import hashlib
 import io
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -310,6 +311,27 @@ def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_revie
         assert (row["decision"], row["quality_flags"]) == (decision, ["blurred", "dark"])
         decisions = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
         assert decisions == {row["path"]: row["decision"] for row in predicted.collect() if row["day"] == FRIDAY}
+
+
+def test_a_label_that_needs_more_confidence_on_a_day_goes_to_review(
+    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+) -> None:
+    settled = {"temperature": classifier.calibration.temperature, "threshold": 0.0}
+    days = [
+        Difficulty(day, classifier.version, 1, 1, 1, day, **settled, label_thresholds={"red": float("inf")})
+        for day in (FRIDAY, SATURDAY)
+    ]
+    found = predict_images(images, image_features, classifier, store_difficulties(images.sparkSession, days)).collect()
+    answerable = [row for row in found if row["confidence"] is not None]
+    assert {row["predicted_label"] for row in answerable} > {"red"}
+    for row in answerable:
+        expected = ("review", float("inf")) if row["predicted_label"] == "red" else ("answered", 0.0)
+        assert (row["decision"], row["threshold"]) == expected
+    nothing = [replace(each, threshold=None) for each in days]
+    reviewed = predict_images(images, image_features, classifier, store_difficulties(images.sparkSession, nothing))
+    assert {(row["decision"], row["threshold"]) for row in reviewed.where("confidence is not null").collect()} == {
+        ("review", None)
+    }
 
 
 def test_images_of_a_cluster_go_to_review_as_novel_however_confident_they_are(

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.evaluation.calibration import Calibration, soften_predictions
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.evaluation.mixture import Mixture, calibrate_mixture, calibrate_on, mix
+from pipeline.evaluation.mixture import Mixture, Thresholds, calibrate_mixture, calibrate_on, choose_thresholds, mix
 
 CLASSES = ("a", "b", "c")
 COUNT = 4_000
@@ -74,3 +74,50 @@ def test_labels_of_the_holdout_that_break_the_promise_raise_the_threshold_or_sto
         holdout.image_ids, np.roll(holdout.labels, 1), holdout.predicted, CLASSES, holdout.probabilities
     )
     assert calibrate_on(LEVELS, wrong, 0.95).threshold is None
+
+
+def make_kinds(error_shares: dict[str, float], count: int = 1_000) -> LabelledPredictions:
+    """Predictions of a few labels, each with its own share of errors, most of them at low confidence."""
+    chance, parts = np.random.default_rng(5), []
+    for label, share in error_shares.items():
+        confidence = np.sort(chance.random(count)) / 2 + 0.5
+        is_right = chance.random(count) >= 2 * share * np.linspace(1, 0, count)
+        parts.append((np.full(count, label, object), confidence, is_right))
+    predicted, confidence, is_right = map(np.concatenate, zip(*parts, strict=True))
+    classes = tuple(error_shares)
+    truth = np.where(is_right, predicted, "another").astype(object)
+    shares = np.full((len(predicted), len(classes)), 0.0)
+    places = np.array([classes.index(label) for label in predicted])
+    shares[:] = ((1 - confidence) / (len(classes) - 1))[:, None]
+    shares[np.arange(len(places)), places] = confidence
+    ids = np.arange(len(predicted)).astype(str).astype(object)
+    return LabelledPredictions(ids, truth, predicted, classes, shares)
+
+
+NEUTRAL = Calibration(1.0, 0.6, 0.95, None, 0.0, 0)
+
+
+def test_a_label_with_more_errors_needs_more_confidence_and_the_others_less() -> None:
+    level = make_kinds({"cat": 0.01, "dog": 0.01, "fox": 0.2})
+    found = choose_thresholds([level], Mixture(0, 0.0), NEUTRAL)
+    assert list(found.labels) == ["fox"]
+    together = calibrate_mixture([level], Mixture(0, 0.0), 0.95)[0].threshold
+    assert found.threshold is not None
+    assert found.threshold < min(together, found.labels["fox"])
+    for label in ("cat", "dog", "fox"):
+        is_own = level.predicted == label
+        is_answered = level.confidence[is_own] >= max(found.threshold, found.labels.get(label, 0.0))
+        assert level.is_right[is_own][is_answered].mean() >= 0.95
+
+
+def test_a_label_that_is_always_wrong_is_never_answered() -> None:
+    level = make_kinds({"cat": 0.01, "dog": 0.0})
+    labels = np.where(level.predicted == "dog", "another", level.labels).astype(object)
+    wrong = LabelledPredictions(level.image_ids, labels, level.predicted, level.classes, level.probabilities)
+    assert choose_thresholds([wrong], Mixture(0, 0.0), NEUTRAL).labels == {"dog": np.inf}
+
+
+def test_beyond_the_hardest_level_there_are_no_thresholds() -> None:
+    assert choose_thresholds([make_kinds({"cat": 0.01, "dog": 0.01})], Mixture(0, 1.0, True), NEUTRAL) == Thresholds(
+        None
+    )
