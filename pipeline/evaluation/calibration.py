@@ -213,8 +213,8 @@ def choose_label_thresholds(
         weights: weight of each prediction, float64 `[n]`.
 
     Returns:
-        The threshold of the label of each prediction, float64 `[n]`; 0 where all reach the target together, infinite where
-        no confidence does.
+        The threshold of the label of each prediction, float64 `[n]`; 0 where all of them together reach the target,
+        infinite where no confidence does.
     """
     thresholds = np.full(len(confidence), np.inf)
     numbers = np.unique(labels, return_inverse=True)[1]
