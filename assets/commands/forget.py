@@ -4,6 +4,7 @@ It first shows all that is stored about the image and the classifiers that learn
 """
 
 import argparse
+import hashlib
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -147,13 +148,18 @@ def list_landed(settings: Settings, trace: Trace) -> list[str]:
     """Files of the landing zone that hold the image, or its answer in a filled form."""
     places = [f"{settings.landing}/days/{row['day']}/{row['path']}" for row in trace.arrivals]
     places += [f"{settings.training}/{row['path']}" for row in trace.labelled]
-    return [*dict.fromkeys(filter(_exists, places)), *_list_forms(f"{settings.landing}/reviews", str(trace.image_id))]
+    found = [place for place in dict.fromkeys(places) if _holds(place, str(trace.image_id))]
+    return [*found, *_list_forms(f"{settings.landing}/reviews", str(trace.image_id))]
 
 
-def _exists(place: str) -> bool:
+def _holds(place: str, image_id: str) -> bool:
+    """Whether there is a file with the bytes of the image; its place may hold another image by now."""
     folder, _, name = place.rpartition("/")
     filesystem, root = open_folder(folder)
-    return bool(filesystem.get_file_info(f"{root}/{name}").is_file)
+    if not filesystem.get_file_info(f"{root}/{name}").is_file:
+        return False
+    with filesystem.open_input_stream(f"{root}/{name}") as stream:
+        return hashlib.sha256(stream.read()).hexdigest() == image_id
 
 
 def _list_forms(folder: str, image_id: str) -> Sequence[str]:

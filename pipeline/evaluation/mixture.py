@@ -25,6 +25,7 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_p
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
 RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements
+NEW_RESERVE: Final = 0.8  # the same where some images seem to be of a class never seen, of which a few are not found
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def calibrate_mixture(
     return (replace(found, threshold=None, coverage=0.0) if mixture.is_beyond else found), accuracy
 
 
-def choose_thresholds(levels: Sequence[LabelledPredictions], mixture: Mixture, calibration: Calibration) -> Thresholds:
+def choose_thresholds(
+    levels: Sequence[LabelledPredictions], mixture: Mixture, calibration: Calibration, has_new: bool = False
+) -> Thresholds:
     """Chooses thresholds at which each label keeps the target, and at which all answers together surely do.
 
     Errors that lie with some labels raise the thresholds of these; the others then need less, and a day that has mostly
@@ -115,15 +118,13 @@ def choose_thresholds(levels: Sequence[LabelledPredictions], mixture: Mixture, c
         levels: answers of the cross-fits, not calibrated, the easiest first.
         mixture: the mixture that stands for the images.
         calibration: result of `calibrate_mixture`.
+        has_new: whether some images seem to be of a class never seen.
     """
     if mixture.is_beyond or len(levels[0]) == 0:
         return Thresholds(None)
     answers, weights = weigh(levels, mixture)
-    softened, target, reserve = (
-        soften_predictions(answers, calibration.temperature),
-        calibration.target_precision,
-        _reserve(mixture),
-    )
+    softened, target = soften_predictions(answers, calibration.temperature), calibration.target_precision
+    reserve = NEW_RESERVE if has_new else _reserve(mixture)
     confidence, is_right, predicted = softened.confidence, softened.is_right, softened.predicted
     least = choose_label_thresholds(confidence, predicted, is_right, target, weights)
     kept = confidence >= least

@@ -188,7 +188,7 @@ def test_images_of_a_cluster_are_taken_for_wrong_and_the_sentence_names_them() -
     cluster = Comparison(DAY, IMAGES, "some images", 300, p_value=0.001, cluster_count=17, cluster_share=0.2)
     row = estimate({DAY: measure(0.87)}, comparisons=[cluster])
     assert row.accuracy == pytest.approx(0.8 * cast("float", calm.accuracy))
-    assert row.threshold == calm.threshold
+    assert row.threshold > calm.threshold, "some images of the class may not be found"
     assert "20% of the images resemble each other more than the training set, perhaps a class never seen" in row.summary
 
 

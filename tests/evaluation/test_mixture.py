@@ -5,7 +5,15 @@ import pytest
 
 from pipeline.evaluation.calibration import Calibration, soften_predictions
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.evaluation.mixture import Mixture, Thresholds, calibrate_mixture, calibrate_on, choose_thresholds, mix
+from pipeline.evaluation.mixture import (
+    NEW_RESERVE,
+    Mixture,
+    Thresholds,
+    calibrate_mixture,
+    calibrate_on,
+    choose_thresholds,
+    mix,
+)
 
 CLASSES = ("a", "b", "c")
 COUNT = 4_000
@@ -121,3 +129,11 @@ def test_beyond_the_hardest_level_there_are_no_thresholds() -> None:
     assert choose_thresholds([make_kinds({"cat": 0.01, "dog": 0.01})], Mixture(0, 1.0, True), NEUTRAL) == Thresholds(
         None
     )
+
+
+def test_with_images_of_a_class_never_seen_fewer_of_the_allowed_errors_may_be_observed() -> None:
+    level = make_kinds({"cat": 0.03, "dog": 0.03, "fox": 0.03})
+    calm, new = (choose_thresholds([level], Mixture(0, 0.0), NEUTRAL, has_new) for has_new in (False, True))
+    assert calm.threshold < new.threshold
+    wrong = ~level.is_right[level.confidence >= new.threshold]
+    assert wrong.mean() <= (1 - NEW_RESERVE) * 0.05

@@ -9,7 +9,7 @@ const stage = find("images");
 function picture(size, image, text) {
   const element = make("img", { src: imageAddress(size, image.key), alt: text, decoding: "sync" });
   element.addEventListener("error", () => {
-    element.replaceWith(make("p", { className: "missing" }, "This image cannot be shown: it was purged or is damaged."));
+    element.replaceWith(make("p", { className: "missing" }, "This image cannot be shown: it was purged, or its file is gone, has changed or is damaged."));
   });
   return element;
 }
