@@ -45,7 +45,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
     lake = Lake(root=settings.lake)
     spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
     store, cache = ModelStore(lake=lake, spark=spark), FeatureCache(lake=lake, settings=settings)
-    own_network = settings.model_dump(include={"weights", "features_tensor", "pixel_scaling"})
+    own_network = settings.model_dump(include={"weights", "features_tensor", "pixel_scaling", "fit"})
     catalogue = BackboneCatalogue(name=settings.backbone, lake=lake, **own_network)
     return {
         "catalogue": catalogue,

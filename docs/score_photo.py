@@ -7,6 +7,8 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 session, photo = onnxruntime.InferenceSession(sys.argv[1]), Image.open(sys.argv[2])
+if session.get_modelmeta().custom_metadata_map.get("fit") == "crop":
+    photo = ImageOps.fit(ImageOps.exif_transpose(photo), (min(photo.size), min(photo.size)))
 size = session.get_inputs()[0].shape[1]
 fit = [max(1, round(side * size / max(photo.size))) for side in photo.size]
 photo.draft("RGB", fit)

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.daily.due_days import parse_quiet_days
 from pipeline.embed.quality import parse_flags
-from pipeline.networks.pixel_scaling import SCALINGS
+from pipeline.networks.pixel_scaling import parse_scaling
 from pipeline.storage.object_stores import check_uri, is_uri
 from resources.notify.receiver import parse_receiver
 
@@ -61,6 +61,12 @@ def _check_quiet_days(text: str) -> str:
     return text
 
 
+def _check_scaling(text: str) -> str:
+    if text:
+        parse_scaling(text)
+    return text
+
+
 def _check_receiver(secret: SecretStr) -> SecretStr:
     parse_receiver(secret.get_secret_value())
     return secret
@@ -96,8 +102,9 @@ Days = Annotated[int, Field(ge=0, le=36_524)]
 Memory = Annotated[int, Field(ge=1, le=2**40 - 1)]
 Precision = Literal["auto", "fp32", "int8"]
 StoreBytes = Literal["days", "never"]
+FitChoice = Literal["auto", "measured", "letterbox", "crop"]
 NotifyFormat = Literal["auto", "json", "slack", "teams"]
-PixelScaling = Literal[("", *SCALINGS)]  # type: ignore[valid-type]
+PixelScaling = Annotated[str, AfterValidator(_check_scaling)]
 
 
 def describe_bounds(field: FieldInfo) -> str:

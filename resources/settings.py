@@ -4,15 +4,12 @@ They come from `DAYLIGHT_` variables or from `daylight.yaml` beside `dagster.yam
 by `read_settings`, never at import. Options of one launch do not belong here: those are the `dg.Config` of an asset.
 """
 
-import difflib
 import os
-from collections.abc import Callable
 from datetime import date, time
-from typing import Any, Final, get_args
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.daily.due_days import DueDays, parse_quiet_days
@@ -20,14 +17,17 @@ from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.quality import FLAGS, RARE, parse_flags
 from pipeline.evaluation.gate_rules import Thresholds
 from pipeline.evaluation.ranked import TOP_LABELS
+from pipeline.networks.pixel_scaling import SCALINGS
 from pipeline.reviews.audit import AuditSize
 from resources.notify.receiver import Receiver, parse_receiver
+from resources.setting_errors import PREFIX, explain, explain_unknown, variable_of
 from resources.setting_types import (
     ClockTime,
     Count,
     Day,
     Days,
     File,
+    FitChoice,
     Flags,
     Folder,
     Interval,
@@ -44,13 +44,8 @@ from resources.setting_types import (
     StoreBytes,
     TimeZone,
     Url,
-    describe_bounds,
-    format_default,
 )
-from resources.settings_file import FILE_NAME, SettingError, read_file
-
-PREFIX: Final = "DAYLIGHT_"
-RENAMED: Final = {"audit_least": "audit_min", "audit_most": "audit_max", "keep_pictures_days": "keep_images_days"}
+from resources.settings_file import SettingError, read_file
 
 
 def _setting(default: Any, description: str) -> Any:
@@ -79,8 +74,21 @@ class Settings(BaseSettings):
     lake: Folder = _setting("lake", "Folder or URI of the tables and models.")
     backbone: NameOrPath = _setting("efficientnet-lite0", "Name in the catalogue, or path of your own network.")
     weights: File = _setting("", "File of weights, or folder with one file per backbone.")
-    features_tensor: str = _setting("", "Tensor or layer at which your own network is cut.")
-    pixel_scaling: PixelScaling = _setting("", "Pixel scaling that your own network expects; empty: detected.")
+    features_tensor: str = _setting(
+        "",
+        "Tensor, layer or reading (such as `last_hidden_state:cls`) with the features of your own network; empty:"
+        " found, and if there are several, the most accurate one on the labelled images.",
+    )
+    pixel_scaling: PixelScaling = _setting(
+        "",
+        f"Pixel scaling of your own network: {', '.join(SCALINGS)}, or text such as"
+        " `mean 0.5 0.5 0.5 deviation 0.25 0.25 0.25`; empty: detected.",
+    )
+    fit: FitChoice = _setting(
+        "auto",
+        "How images are fitted to the square; `measured`: as is more accurate on the labelled images; `auto`: measured"
+        " for your own network, letterbox for one of the catalogue.",
+    )
     precision: Precision = _setting("auto", "Precision of the backbone; `auto`: measured once on the labelled images.")
     start_day: Day = _setting(date(2026, 1, 1), "First day of the daily partitions.")
     deadline: ClockTime = _setting("09:00", "Time of day at which the predictions of the day before are due.")
@@ -178,7 +186,8 @@ class Settings(BaseSettings):
     def backbone_version(self) -> str:
         """Code version of the asset `backbone`: every setting that determines its graph."""
         parts = (self.backbone, self.precision, self.weights, self.features_tensor, self.pixel_scaling)
-        return " ".join(part for part in parts if part)
+        fit = "" if self.fit == "auto" else self.fit
+        return " ".join(part for part in (*parts, fit) if part)
 
     def replace(self, **changes: object) -> "Settings":
         """Returns a copy with these fields changed; their values are not validated.
@@ -187,7 +196,7 @@ class Settings(BaseSettings):
             SettingError: if a name is unknown.
         """
         if unknown := sorted(changes.keys() - Settings.model_fields.keys()):
-            raise SettingError(_explain_unknown(unknown[0], unknown[0], str))
+            raise SettingError(explain_unknown(unknown[0], unknown[0], str, Settings.model_fields))
         return self.model_copy(update=changes)
 
     @classmethod
@@ -213,38 +222,10 @@ def read_settings() -> Settings:
         name = variable.upper().removeprefix(PREFIX).lower()
         is_ours, is_known = variable.upper().startswith(PREFIX), name in Settings.model_fields
         if is_ours and value and not (is_known and variable.isupper()):
-            raise SettingError(_explain_unknown(variable, name, lambda known: f"{PREFIX}{known.upper()}"))
+            raise SettingError(explain_unknown(variable, name, variable_of, Settings.model_fields))
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingError(_explain(error.errors()[0])) from None  # pydantic's own text repeats the value
-
-
-def _explain(error: ErrorDetails) -> str:
-    """Explains an error of pydantic in one sentence."""
-    if not error["loc"]:
-        return str(error["ctx"]["error"])
-    name = str(error["loc"][0])
-    variable = f"{PREFIX}{name.upper()}"
-    key = variable if os.environ.get(variable) else f"{name} in {FILE_NAME}"
-    if error["type"] == "extra_forbidden":
-        return _explain_unknown(key, name, lambda known: known)
-    if error["type"] == "value_error":
-        return f"{key} cannot be used: {error['ctx']['error']}"
-    field = Settings.model_fields[name]
-    if field.annotation is SecretStr:
-        return f"{key} cannot be used: write one text"
-    bounds = describe_bounds(field)
-    if get_args(field.annotation):
-        return f"{key} is {error['input']!r:.80}; it can be {bounds}"
-    example = format_default(field)
-    return f"{key} is {error['input']!r:.80}; write {bounds or 'one text'}{f' such as {example}' if example else ''}"
-
-
-def _explain_unknown(key: str, name: str, spell: Callable[[str], str]) -> str:
-    name = name.upper().removeprefix(PREFIX).lower()
-    if name in RENAMED:
-        return f"{key} is now called {spell(RENAMED[name])}: rename it"
-    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
-    cure = f"did you mean {spell(close[0])}?" if close else "docs/configuration.md lists all settings"
-    return f"{key} is not a setting: {cure}"
+        raise SettingError(
+            explain(error.errors()[0], Settings.model_fields)
+        ) from None  # pydantic's own text repeats the value

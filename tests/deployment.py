@@ -39,6 +39,7 @@ class Deployment:
             "DAYLIGHT_LAKE": str(self.lake),
             "DAYLIGHT_BACKBONE": str(root / "tiny.onnx"),
             "DAYLIGHT_PIXEL_SCALING": "unit",
+            "DAYLIGHT_FIT": "letterbox",
             "DAYLIGHT_PRECISION": "fp32",
             "DAYLIGHT_SPARK_MASTER": "local[2]",
             **environment,

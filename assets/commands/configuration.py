@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+from resources.setting_errors import RENAMED, variable_of
 from resources.setting_types import describe_bounds, format_default
-from resources.settings import PREFIX, RENAMED, Settings
+from resources.settings import Settings
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "configuration.md"
 INTRODUCTION: Final = """\
@@ -50,7 +51,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def _variable(name: str) -> str:
-    return f"`{PREFIX}{name.upper()}`"
+    return f"`{variable_of(name)}`"
 
 
 if __name__ == "__main__":

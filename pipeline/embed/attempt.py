@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.embed.decode import load
+from pipeline.embed.fits import Fit
 from pipeline.embed.reasons import CRASHED, UnreadableImageError
 from pipeline.storage.cpu_timer import CpuTimer
 
@@ -22,9 +23,6 @@ LOADED: Final = pa.schema({"width": pa.int32(), "height": pa.int32()} | dict.fro
 
 JUDGED: Final = pa.schema({"quality_flags": pa.list_(pa.string()), "miniature": pa.binary()})
 """Columns of an image with features, from its decoded pixels."""
-
-Fit = Callable[[np.ndarray, int], np.ndarray]
-"""Fits decoded pixels, as from `decode.load`, to a square of a side: uint8 RGB `[side, side, 3]`."""
 
 FindFlags = Callable[[np.ndarray, int, int], list[str]]
 """Finds what is wrong with decoded pixels of an original of a width and a height."""
@@ -80,7 +78,7 @@ def load_each(
         contents: bytes of the images.
         size: side of the square, in pixels.
         max_pixels: limit for one image.
-        fit: fits the pixels to the square.
+        fit: how they are fitted to the square.
         attempt: outcome of earlier attempts at the same images.
         cpu_timer: gets the laps decode and resize.
         find_flags: finds what is wrong with a decoded image.
@@ -94,10 +92,10 @@ def load_each(
         try:
             if reason := attempt.reasons.get(number):
                 raise UnreadableImageError(reason)
-            loaded = load(content, size, max_pixels)
+            loaded = load(content, size, max_pixels, fit)
             flags, miniature = find_flags(loaded.pixels, loaded.width, loaded.height), shrink(loaded.pixels)
             cpu_timer.lap("decode")
-            pixels = fit(loaded.pixels, size)
+            pixels = fit.place(loaded.pixels, size)
             image = LoadedImage(pixels, loaded.width, loaded.height, loaded.format, None, flags, miniature)
             cpu_timer.lap("resize")
         except UnreadableImageError as error:
@@ -108,7 +106,7 @@ def load_each(
             raise  # as likely the fault of this process as of the image
         except Exception:  # noqa: BLE001 an unexpected error on untrusted bytes costs this image alone
             plain = np.zeros((size, size, 4), np.uint8)
-            fit(plain, size)
+            fit.place(plain, size)
             find_flags(plain, size, size)
             shrink(plain)
             image = LoadedImage(error=CRASHED)

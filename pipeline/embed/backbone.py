@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import onnxruntime as ort
 
 from pipeline.embed.batch_size import DEFAULT, read_batch_costs
+from pipeline.embed.fits import LETTERBOX
 from pipeline.embed.golden_set import KEY, describe_worker, read_golden_set
 from pipeline.embed.int8_support import refuse_int8
+
+FIT: Final = "fit"  # in the metadata of a graph, unless it is letterbox
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -33,6 +37,7 @@ class Backbone:
         dimension: length of the feature vector.
         precision: `fp32` or `int8`.
         batch_size: images per call, measured when the graph was stored (`batch_size.py`).
+        fit: how images are fitted to the square, a key in `fits.FITS`.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Backbone:
     dimension: int
     precision: str = "fp32"
     batch_size: int = DEFAULT
+    fit: str = LETTERBOX.name
 
     @property
     def megabytes(self) -> float:
@@ -72,6 +78,7 @@ def open_backbone(path: Path) -> Backbone:
         dimension=features.shape[1],
         precision=metadata.get("precision", "fp32"),
         batch_size=costs.batch_size if costs else DEFAULT,
+        fit=metadata.get(FIT, LETTERBOX.name),
     )
 
 

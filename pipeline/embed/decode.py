@@ -17,11 +17,11 @@ import simplejpeg
 from PIL import AvifImagePlugin, ExifTags, Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from pipeline.embed.file_kinds import DECODED_FORMATS, HAS_HEIF, explain_unopened
+from pipeline.embed.fits import LETTERBOX, Fit
 from pipeline.embed.formats.colour import is_near_srgb, profile_of, to_srgb
 from pipeline.embed.formats.grey import reopen_wide, to_bytes
 from pipeline.embed.formats.mending import explain, mend
 from pipeline.embed.formats.tiff import open_photo
-from pipeline.embed.letterbox import fit, letterbox
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.embed.reasons import (
     DAMAGED,
@@ -79,7 +79,7 @@ class DecodedImage:
     """A decoded image.
 
     Attributes:
-        pixels: uint8; from `decode` letterboxed RGB, `[size, size, 3]`; from `load` upright RGB and an unused fourth
+        pixels: uint8; from `decode` fitted RGB, `[size, size, 3]`; from `load` upright RGB and an unused fourth
             channel, `[rows, columns, 4]`.
         width, height: size of the upright original, in pixels.
         format: format of the file, such as `JPEG`.
@@ -91,45 +91,45 @@ class DecodedImage:
     format: str
 
 
-def decode(content: bytes, size: int) -> DecodedImage:
-    """Decodes the first frame of an image, turns it upright and letterboxes it to a square of `size` pixels.
+def decode(content: bytes, size: int, fit: Fit = LETTERBOX) -> DecodedImage:
+    """Decodes the first frame of an image, turns it upright and fits it to a square of `size` pixels.
 
     Raises:
         UnreadableImageError: if it cannot be decoded; its text is the reason.
     """
-    loaded = load(content, size)
-    return replace(loaded, pixels=letterbox(loaded.pixels, size))
+    loaded = load(content, size, fit=fit)
+    return replace(loaded, pixels=fit.place(loaded.pixels, size))
 
 
-def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels) -> DecodedImage:
+def load(content: bytes, size: int, max_pixels: int = DEFAULT_LIMITS.pixels, fit: Fit = LETTERBOX) -> DecodedImage:
     """Decodes an image of at most `max_pixels` and downscales it to less than twice the square; see `decode`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not matter here
         try:
-            return _load(content, size, max_pixels)
+            return _load(content, size, max_pixels, fit)
         except UnreadableImageError as error:
             if str(error) not in (DAMAGED, TRUNCATED):
                 raise
             mended = mend(content)
             if mended is not None:
                 with suppress(UnreadableImageError):
-                    return _load(mended, size, max_pixels)
+                    return _load(mended, size, max_pixels, fit)
             raise UnreadableImageError(explain(content, str(error))) from error
 
 
-def _load(content: bytes, size: int, max_pixels: int) -> DecodedImage:
+def _load(content: bytes, size: int, max_pixels: int, fit: Fit) -> DecodedImage:
     if not content:
         raise UnreadableImageError(EMPTY)
     image = _open(content, max_pixels)
     file_format, (width, height) = str(image.format), image.size
-    image.draft(None, fit(width, height, size))  # a JPEG is scaled while it is decoded, never below this size
-    pixels = _decode_plain_jpeg(content, image, size)
+    image.draft(None, fit.scale(width, height, size))  # a JPEG is scaled while it is decoded, never below this size
+    pixels = _decode_plain_jpeg(content, image, size, fit)
     if pixels is not None:
         return DecodedImage(pixels, width, height, file_format)
     try:
         image.load()
         orientation = _orientation(image)
-        image = _to_small_rgb(image, content, size)
+        image = _to_small_rgb(image, content, size, fit)
         if orientation > 1:
             image = image.transpose(TURNS[orientation])
         pixels = np.asarray(image.convert("RGBA"))
@@ -158,15 +158,15 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int) -> np.ndarray | None:
+def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int, fit: Fit) -> np.ndarray | None:
     """Decodes an intact, upright JPEG in sRGB that needs no `_shrink` faster than Pillow, to equal pixels.
 
     Returns:
         Pixels as from `load`, in the draft's size; None if Pillow must decode the file or report its damage.
     """
-    if image.format not in ("JPEG", "MPO") or not 8 <= max(image.size) < 2 * size or _orientation(image) > 1:
+    if image.format not in ("JPEG", "MPO") or max(image.size) < 8 or _orientation(image) > 1:
         return None
-    if not is_near_srgb(profile_of(image)):
+    if not fit.is_near(*image.size, size) or not is_near_srgb(profile_of(image)):
         return None
     width, height = image.size
     try:
@@ -178,17 +178,17 @@ def _decode_plain_jpeg(content: bytes, image: Image.Image, size: int) -> np.ndar
         return None
 
 
-def _to_small_rgb(image: Image.Image, content: bytes, size: int) -> Image.Image:
+def _to_small_rgb(image: Image.Image, content: bytes, size: int, fit: Fit) -> Image.Image:
     profile = profile_of(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         image = to_bytes(image)
     elif wide := reopen_wide(image, content):
         image = wide
     if image.mode in ("CMYK", "LAB"):
-        return to_srgb(_shrink(image, size), profile).convert("RGB")
+        return to_srgb(_shrink(image, size, fit), profile).convert("RGB")
     if image.has_transparency_data:
         image = _on_white(image)
-    return to_srgb(_shrink(image if image.mode == "RGB" else image.convert("RGB"), size), profile)
+    return to_srgb(_shrink(image if image.mode == "RGB" else image.convert("RGB"), size, fit), profile)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -209,11 +209,11 @@ def _on_white(image: Image.Image) -> Image.Image:
     return composite
 
 
-def _shrink(image: Image.Image, size: int) -> Image.Image:
+def _shrink(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     """Fits an image at least twice as large as the square: reduces by whole blocks, then resamples."""
-    if max(image.size) < 2 * size:
+    if fit.is_near(*image.size, size):
         return image
-    return image.resize(fit(*image.size, size), Image.Resampling.HAMMING, reducing_gap=2.0)
+    return image.resize(fit.scale(*image.size, size), Image.Resampling.HAMMING, reducing_gap=2.0)
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.embed.attempt import FIRST_ATTEMPT, INFER, JUDGED, LOADED, Attempt, LoadedImage, columns_of, load_each
 from pipeline.embed.backbone import Embed, load_backbone
-from pipeline.embed.letterbox import letterbox
+from pipeline.embed.fits import LETTERBOX, Fit
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.miniature import make_miniature
 from pipeline.embed.quality import find_flags
@@ -28,12 +28,14 @@ class Embedding:
         size: side of the square input, in pixels.
         batch_size: images per call of the graph.
         limits: limits for one image.
+        fit: how it is fitted to the square.
     """
 
     graph: str
     size: int
     batch_size: int
     limits: Limits = DEFAULT_LIMITS
+    fit: Fit = LETTERBOX
 
     schema = EMBEDDED
 
@@ -41,7 +43,9 @@ class Embedding:
         """Embeds images like `embed_images`; opens the graph at the first call."""
         embed = load_backbone(self.graph)
         cpu_timer.lap("start")
-        return embed_images(contents, embed, self.size, self.batch_size, self.limits.pixels, cpu_timer, attempt)
+        return embed_images(
+            contents, embed, self.size, self.batch_size, self.limits.pixels, cpu_timer, attempt, self.fit
+        )
 
 
 def embed_images(
@@ -52,6 +56,7 @@ def embed_images(
     max_pixels: int = DEFAULT_LIMITS.pixels,
     cpu_timer: CpuTimer | None = None,
     attempt: Attempt = FIRST_ATTEMPT,
+    fit: Fit = LETTERBOX,
 ) -> pa.RecordBatch:
     """Decodes and embeds images in small batches, while the pixels are still in the processor's cache.
 
@@ -63,6 +68,7 @@ def embed_images(
         max_pixels: limit for one image.
         cpu_timer: gets the laps decode, resize and infer.
         attempt: outcome of earlier attempts at the same images.
+        fit: how images are fitted to the square.
 
     Returns:
         The columns of `EMBEDDED`, one row per image.
@@ -82,7 +88,7 @@ def embed_images(
             waiting.clear()
             cpu_timer.lap("infer")
 
-    loaded = load_each(contents, size, max_pixels, letterbox, attempt, cpu_timer, find_flags, make_miniature)
+    loaded = load_each(contents, size, max_pixels, fit, attempt, cpu_timer, find_flags, make_miniature)
     for number, image in enumerate(loaded):
         images.append(image)
         if image.error is not None:

@@ -11,9 +11,9 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pipeline.embed.attempt import LOADED, Attempt, Fit, columns_of, load_each
+from pipeline.embed.attempt import LOADED, Attempt, columns_of, load_each
 from pipeline.embed.contents import read_contents
-from pipeline.embed.letterbox import letterbox
+from pipeline.embed.fits import LETTERBOX, Fit
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import open_sandbox
 from pipeline.storage.cpu_timer import CpuTimer
@@ -35,7 +35,7 @@ class Decoding:
 
     size: int
     limits: Limits = DEFAULT_LIMITS
-    fit: Fit = letterbox
+    fit: Fit = LETTERBOX
 
     schema = DECODED
 

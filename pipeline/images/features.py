@@ -17,6 +17,7 @@ from pipeline.embed.contents import COLUMNS as CONTENT_COLUMNS
 from pipeline.embed.contents import Contents, choose_columns, read_contents
 from pipeline.embed.embedding import Embedding
 from pipeline.embed.file_kinds import DECODER
+from pipeline.embed.fits import FITS
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import open_sandbox
 from pipeline.reports.markdown import markdown_table
@@ -143,12 +144,12 @@ def _batch_embedder(
 ) -> Callable[[Contents, list[str], CpuTimer], pa.RecordBatch]:
     """Sends the graph to the workers; returns their function from contents and key columns to rows of features."""
     spark.addArtifacts(backbone.path, file=True)
-    file_name, size, batch_size = Path(backbone.path).name, backbone.size, backbone.batch_size
+    file_name, size, batch_size, fit = Path(backbone.path).name, backbone.size, backbone.batch_size, backbone.fit
     constants = {"backbone": backbone.digest, "decoder": DECODER}
 
     def embed_batch(read: Contents, key: list[str], cpu_timer: CpuTimer) -> pa.RecordBatch:
         cpu_timer.lap("read")
-        sandbox = open_sandbox(Embedding(SparkFiles.get(file_name), size, batch_size, limits))
+        sandbox = open_sandbox(Embedding(SparkFiles.get(file_name), size, batch_size, limits, FITS[fit]))
         embedded = sandbox.run(read.bytes, cpu_timer, read.reasons)
         repeated = {name: pa.repeat(value, embedded.num_rows) for name, value in constants.items()}
         keys = {name: read.rows[name] for name in key}

@@ -14,8 +14,9 @@ import onnx
 from onnx import helper
 from onnxruntime import InferenceSession
 
-from pipeline.embed.backbone import Backbone, embed_with, open_session
+from pipeline.embed.backbone import FIT, Backbone, embed_with, open_session
 from pipeline.embed.batch_size import read_batch_costs
+from pipeline.embed.fits import LETTERBOX, Fit
 from pipeline.embed.golden_set import KEY, make_golden_set
 from pipeline.networks.graph import FEATURES, PIXELS, wrap_graph
 from pipeline.networks.known_photos import load_known_photos
@@ -28,8 +29,8 @@ GOLDEN_PHOTOS: Final = 4  # in the golden set; every worker embeds them once
 HIDDEN: Final = ("daylight_name", "precision", KEY)  # metadata that the report shows differently or not at all
 
 
-def export_backbone(pretrained: Pretrained, folder: Path) -> Path:
-    """Converts a network and stores it as `<folder>/<SHA-256 of the file>.onnx`.
+def export_backbone(pretrained: Pretrained, folder: Path, fit: Fit = LETTERBOX) -> Path:
+    """Converts a network and stores it, with how images are fitted to it, as `<folder>/<SHA-256 of the file>.onnx`.
 
     The graph maps `pixels`, uint8 RGB `[n, size, size, 3]`, to `features`, float32 `[n, d]`, for any n. Its metadata
     hold its provenance and its golden set.
@@ -40,7 +41,8 @@ def export_backbone(pretrained: Pretrained, folder: Path) -> Path:
     """
     model = wrap_graph(pretrained.convert(), pretrained.size, pretrained.scaling)
     model.graph.name = pretrained.name
-    return store_graph(model, pretrained.name, "fp32", pretrained.provenance, folder)
+    fitted = {} if fit == LETTERBOX else {FIT: fit.name}
+    return store_graph(model, pretrained.name, "fp32", {**pretrained.provenance, **fitted}, folder)
 
 
 def store_graph(model: onnx.ModelProto, name: str, precision: str, provenance: Mapping[str, str], folder: Path) -> Path:
@@ -91,6 +93,7 @@ def describe_backbone(backbone: Backbone, parity: Parity) -> Report:
         texts={
             "name": backbone.name,
             "precision": backbone.precision,
+            "fit": backbone.fit,
             "digest": backbone.digest,
             "max_abs_difference": f"{parity.max_abs_difference:.1e}",
             **{key: value for key, value in sorted(metadata.items()) if key not in HIDDEN},

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import onnx
 
 if TYPE_CHECKING:
@@ -39,17 +40,55 @@ def convert_network(network: "keras.Model") -> onnx.ModelProto:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    network = without_grouped_convolutions(network)
     (pixels,) = network.inputs
     with collecting_eagerly():
         model: onnx.ModelProto = tf2onnx.convert.from_keras(
             network,
             [tf.TensorSpec(pixels.shape, pixels.dtype, name="pixels")],
             opset=OPSET,
+            custom_op_handlers={"Erfc": (convert_erfc, [])},
             custom_rewriter=[give_scalars_an_axis],
             inputs_as_nchw=["pixels"],
         )[0]
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def without_grouped_convolutions(network: "keras.Model") -> "keras.Model":
+    """Replaces convolutions with a group for every channel by depthwise ones, which compute the same.
+
+    Keras compiles grouped ones with XLA, and tf2onnx cannot convert that (tensorflow-onnx issues 2099 and 2347).
+    Returns the network itself if it has none, as all but ConvNeXt.
+    """
+    keras = import_keras()
+
+    def is_depthwise(layer: Any) -> bool:
+        return isinstance(layer, keras.layers.Conv2D) and 1 < layer.groups == layer.filters == layer.kernel.shape[3]
+
+    if not any(map(is_depthwise, network.layers)):
+        return network
+
+    def replace(layer: Any) -> Any:
+        if not is_depthwise(layer):
+            return layer.__class__.from_config(layer.get_config())
+        kept = ("name", "kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias")
+        return keras.layers.DepthwiseConv2D(**{name: layer.get_config()[name] for name in kept})
+
+    clone = keras.models.clone_model(network, clone_function=replace)
+    for layer, other in zip(network.layers, clone.layers, strict=True):
+        weights = layer.get_weights()
+        other.set_weights([weights[0].transpose(0, 1, 3, 2), *weights[1:]] if is_depthwise(layer) else weights)
+    return clone
+
+
+def convert_erfc(context: Any, node: Any, name: str, args: Any) -> None:
+    """Converts TensorFlow's Erfc, of the exact GELU, to 1 - Erf, because tf2onnx and ONNX lack it."""
+    node.type = "Erf"
+    one = context.make_const(f"{name}/one", np.array(1, np.float32))
+    readers = context.find_output_consumers(node.output[0])
+    complement = context.make_node("Sub", [one.output[0], node.output[0]], name=f"{name}/complement")
+    context.replace_all_inputs(node.output[0], complement.output[0], ops=readers)
 
 
 @contextmanager

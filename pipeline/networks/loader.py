@@ -25,8 +25,8 @@ def open_pretrained(
         backbone: name in the catalogue, or path of a user's own network.
         weights: file that replaces the weights of the catalogue, or folder with `<name>.weights.h5`, `<name>.h5` or
             `<name>.pth` for some of its backbones.
-        features_tensor: name of the tensor with the features, for a user's own network.
-        scaling: key in `pixel_scaling.SCALINGS`, for a user's own network.
+        features_tensor: name of the tensor with the features, or of a reading, for a user's own network.
+        scaling: text for `pixel_scaling.parse_scaling`, for a user's own network.
 
     Raises:
         PretrainedError: if the network does not exist or its weights are unavailable; the message names the cure.

@@ -46,6 +46,8 @@ class Pretrained:
         convert: function that makes the bare graph, from scaled float pixels, `[n, 3, size, size]` or
             `[n, size, size, 3]`, to `[n, d]`; one input, one output, free n.
         last_layer: ImageNet classifier on the features, if the weights came with one.
+        readings: values of DAYLIGHT_FEATURES_TENSOR between which the user's file leaves a choice, such as CLS and mean
+            of its tokens, the likeliest first; empty for the networks of the catalogue.
         provenance: origin, licence, weights and versions, by name; stored in the graph.
     """
 
@@ -55,4 +57,5 @@ class Pretrained:
     embed: Embed
     convert: Callable[[], onnx.ModelProto]
     last_layer: LastLayer | None = None
+    readings: tuple[str, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)

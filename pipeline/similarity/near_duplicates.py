@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from pipeline.embed.contents import choose_columns
 from pipeline.embed.file_kinds import DECODER
-from pipeline.embed.letterbox import squash
+from pipeline.embed.fits import SQUASH
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import PIXELS_SCHEMA, Decoding, as_pixels, decode_batches
 from pipeline.images.features import distinct_images
@@ -111,7 +111,7 @@ def _compare_pixels(pairs: DataFrame, images: DataFrame, limits: Limits) -> Data
     wanted = distinct_images(images, ["image_id"]).join(
         F.broadcast(either.select(F.col("either").alias("image_id")).distinct()), "image_id", "left_semi"
     )
-    decode = decode_batches(Decoding(SIDE, limits, squash))
+    decode = decode_batches(Decoding(SIDE, limits, SQUASH))
     decoded = wanted.select(*choose_columns(wanted.columns)).mapInArrow(decode, PIXELS_SCHEMA)
     shrunk = decoded.select(F.col("image_id").alias("either"), "pixels")
     met = either.join(shrunk, "either").groupBy(*PAIR, "similarity")

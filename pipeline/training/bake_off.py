@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.embed.backbone import Backbone
 from pipeline.embed.contents import CONTENTS_SCHEMA, choose_columns, fill_contents
 from pipeline.embed.embedding import Embedding
+from pipeline.embed.fits import FITS
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import Sandbox
 from pipeline.evaluation.intervals import interval_of_share
@@ -74,7 +75,7 @@ def measure_cpu_seconds(
 
     Backbones take turns, so noise of the machine affects all of them.
     """
-    works = [Embedding(each.path, each.size, each.batch_size, limits) for each in backbones]
+    works = [Embedding(each.path, each.size, each.batch_size, limits, FITS[each.fit]) for each in backbones]
     passes: list[list[float]] = [[] for _ in works]
     with ExitStack() as opened:
         sandboxes = [opened.enter_context(closing(Sandbox(work))) for work in works]

@@ -1,7 +1,8 @@
 """The end-to-end graph: backbone, head and calibration in one ONNX file to deploy.
 
-Input: letterboxed uint8 `pixels [n, size, size, 3]`. Outputs: `probabilities`, float32 `[n, labels]`, and `label`,
-strings `[n]`. The operations of the head are `head_graph.py`; the comparison with MLlib is `graph_parity.py`.
+Input: uint8 `pixels [n, size, size, 3]`, fitted as for the backbone. Outputs: `probabilities`, float32 `[n, labels]`,
+and `label`, strings `[n]`. The operations of the head are `head_graph.py`; its comparison with MLlib is
+`graph_parity.py`.
 """
 
 import json

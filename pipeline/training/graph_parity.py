@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.backbone import Backbone, open_session
+from pipeline.embed.fits import FITS
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import Decoding
 from pipeline.images.cache_lookup import find_images
@@ -108,7 +109,7 @@ def measure_graph_parity(
         predictions = predict(embedded, classifier)
         found = _compare_shares(predictions.join(shares, "image_id", "left"), classifier.labels)
         examples = _pick_examples(predictions)
-        named = label_images(graph, read_pixels(images.frame, examples, Decoding(graph.size, limits)))
+        named = label_images(graph, read_pixels(images.frame, examples, Decoding(graph.size, limits, FITS[graph.fit])))
         others = [label for image_id, label in examples.items() if named.get(image_id) != label]
         return GraphParity(
             source=source,

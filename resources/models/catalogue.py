@@ -18,6 +18,7 @@ from pydantic import Field
 from pipeline.embed.backbone import Backbone, BackboneError, load_backbone, open_backbone
 from pipeline.embed.batch_size import measure_batch_costs, read_batch_costs, sidecar
 from pipeline.embed.file_kinds import DECODER
+from pipeline.embed.fits import FITS, LETTERBOX
 from pipeline.embed.golden_set import TOLERANCES
 from pipeline.embed.int8_support import refuse_int8
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
@@ -27,8 +28,10 @@ from pipeline.networks.known_photos import decode_known_photos
 from pipeline.networks.loader import identify_recipe, open_pretrained
 from pipeline.networks.parity import Examination, Parity, examine
 from pipeline.networks.pretrained import Pretrained, PretrainedError
+from pipeline.networks.variant import Variant
 from resources.lake.lake import Lake
 from resources.lake.model_files import ModelFiles
+from resources.models.variants import DEFAULT_VARIANT, Variants
 
 _open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)  # takes seconds; an asset and its checks share it
 
@@ -46,6 +49,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
     pixel_scaling: str = Field(
         default="", description="Scaling of the pixels for a graph of your own (DAYLIGHT_PIXEL_SCALING)."
     )
+    fit: str = Field(default="auto", description="How images are fitted to the square (DAYLIGHT_FIT).")
     lake: Lake = Field(description="Lake with the graphs.")
 
     def open(self, name: str = "") -> Pretrained:
@@ -54,7 +58,16 @@ class BackboneCatalogue(dg.ConfigurableResource):
         Raises:
             PretrainedError: if it cannot be loaded; the message gives the cure.
         """
-        return _open_pretrained(*self._options(name))
+        return _open_pretrained(*self._options(name, self._variant(name)))
+
+    @property
+    def variants(self) -> Variants:
+        """Which reading and fit of a network are in use."""
+        return Variants(self.lake.models, self.fit, lambda name: identify_recipe(*self._options(name)))
+
+    def list_readings(self) -> tuple[str, ...]:
+        """The readings between which the configured network leaves a choice, the likeliest first."""
+        return _open_pretrained(*self._options()).readings
 
     def export(
         self,
@@ -62,6 +75,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         precision: str = "fp32",
         calibration: Sequence[bytes] = (),
         limits: Limits = DEFAULT_LIMITS,
+        variant: Variant | None = None,
     ) -> Backbone:
         """Exports the graph of a network, or finds the stored one; its batch size is measured once.
 
@@ -70,12 +84,15 @@ class BackboneCatalogue(dg.ConfigurableResource):
             precision: `fp32` or `int8`.
             calibration: bytes of the images to calibrate int8 on, if that was not done before.
             limits: limits for one of them.
+            variant: reading and fit; by default those that are in use.
 
         Raises:
             PretrainedError: if the network cannot be loaded, or int8 not made or run; the message gives the cure.
         """
         check_precision(precision)
-        fp32 = self._once(identify_recipe(*self._options(name)), lambda folder: self._export(name, folder))
+        used = variant or self._variant(name)
+        recipe = identify_recipe(*self._options(name, used)) + ("" if used.fit == LETTERBOX.name else used.fit)
+        fp32 = self._once(recipe, lambda folder: self._export(name, used, folder))
         if precision == "fp32":
             return fp32
         return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, calibration, folder, limits))
@@ -86,7 +103,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
 
     def examine(self, backbone: Backbone) -> Examination:
         """Compares a graph of the configured network with that network, once: opening it takes seconds."""
-        examined = f"{identify_recipe(*self._options(''))} {DECODER} {backbone.digest}"
+        examined = f"{identify_recipe(*self._options('', self._variant('')))} {DECODER} {backbone.digest}"
         file = self._folder / "examinations" / f"{hashlib.sha256(examined.encode()).hexdigest()}.json"
         if found := self._files.read_json(file):
             return Examination(Parity(**found["parity"]), found["is_correct"])
@@ -111,13 +128,16 @@ class BackboneCatalogue(dg.ConfigurableResource):
             check_precision(each)
         return (self.export(name, precision, calibration, limits) for name in names for precision in precisions)
 
-    def _options(self, name: str) -> tuple[str, Path | None, str, str]:
+    def _options(self, name: str = "", variant: Variant = DEFAULT_VARIANT) -> tuple[str, Path | None, str, str]:
         weights = Path(self.weights) if self.weights else None
-        return name or self.name, weights, self.features_tensor, self.pixel_scaling
+        return name or self.name, weights, variant.features_tensor or self.features_tensor, self.pixel_scaling
 
-    def _export(self, name: str, folder: Path) -> Path:
+    def _variant(self, name: str) -> Variant:
+        return self.variants.find(name or self.name)
+
+    def _export(self, name: str, variant: Variant, folder: Path) -> Path:
         dg.get_dagster_logger().info(f"exporting {name or self.name} to ONNX, once for this lake")
-        return export_backbone(self.open(name), folder)
+        return export_backbone(_open_pretrained(*self._options(name, variant)), folder, FITS[variant.fit])
 
     def _once(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
         if found := self._find(recipe):

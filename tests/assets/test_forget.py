@@ -81,6 +81,7 @@ def site(
             "LAKE": str(root / "lake"),
             "BACKBONE": str(root / "tiny.onnx"),
             "PIXEL_SCALING": "unit",
+            "FIT": "letterbox",
             "PRECISION": "fp32",
             "SPARK_MASTER": "local[2]",
             "STORE_BYTES": request.param,

@@ -37,6 +37,7 @@ class Deployment:
             lake=str(root / "lake"),
             backbone=str(root / "tiny.onnx"),
             pixel_scaling="unit",
+            fit="letterbox",
             precision="fp32",
             accuracy_floor=0.6,
             recall_floor=recall_floor,

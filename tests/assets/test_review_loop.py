@@ -108,6 +108,7 @@ def deployment(
         lake=str(root / "lake"),
         backbone=str(root / "tiny.onnx"),
         pixel_scaling="unit",
+        fit="letterbox",
         precision="fp32",
         accuracy_floor=0.0,
         audit_share=0.0,

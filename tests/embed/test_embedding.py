@@ -9,6 +9,7 @@ from conftest import SIZE, MakePhoto
 from pipeline.embed import attempt
 from pipeline.embed.backbone import Backbone, load_backbone
 from pipeline.embed.embedding import embed_images
+from pipeline.embed.fits import Fit
 from pipeline.embed.letterbox import letterbox
 from pipeline.embed.reasons import CRASHED, CRASHED_BACKBONE
 
@@ -62,8 +63,8 @@ def test_an_image_that_cannot_be_fitted_costs_itself_alone(
 ) -> None:
     load = attempt.load
 
-    def load_odd(content: bytes, size: int, max_pixels: int) -> object:
-        loaded = load(content, size, max_pixels)
+    def load_odd(content: bytes, size: int, max_pixels: int, fit: Fit) -> object:
+        loaded = load(content, size, max_pixels, fit)
         if content == photos[2]:
             object.__setattr__(loaded, "pixels", loaded.pixels[:0])
         return loaded

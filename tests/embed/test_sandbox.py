@@ -150,7 +150,7 @@ def test_children_that_read_no_request_are_an_error(
 
 
 def test_a_bug_is_an_error_and_not_a_reason(box: Sandbox, photos: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "letterbox", lambda image, size: image.nothing)
+    monkeypatch.setattr(embedding, "find_flags", lambda image, width, height: image.nothing)
     with pytest.raises(SandboxError, match=r"AttributeError: .* has no attribute 'nothing'"):
         embed(box, photos)
 

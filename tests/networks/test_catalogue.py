@@ -35,7 +35,8 @@ def whole_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_catalogue_has_the_networks_of_the_original_and_related_ones() -> None:
     assert {"efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"} <= CATALOGUE.keys()
     assert {"resnet50", "vgg19", "inception-v3", "mobilenet-v2", "mobilenet-v3-large"} <= CATALOGUE.keys()
-    assert {"efficientnet-b0", "xception", "densenet121"} <= CATALOGUE.keys()
+    assert {"efficientnet-b0", "xception", "densenet121", "convnext-tiny"} <= CATALOGUE.keys()
+    assert {f"efficientnetv2-b{number}" for number in range(4)} <= CATALOGUE.keys()
 
 
 def test_every_entry_has_a_licence_and_an_origin() -> None:
@@ -50,7 +51,7 @@ def test_scaling_equals_the_preprocessing_of_keras(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
-def test_random_weights_export_with_parity_and_one_transpose(name: str, tmp_path: Path) -> None:
+def test_random_weights_export_with_parity_and_few_transposes(name: str, tmp_path: Path) -> None:
     entry = CATALOGUE[name]
     file = tmp_path / "random.weights.h5"
     entry.build().save_weights(file)
@@ -62,7 +63,8 @@ def test_random_weights_export_with_parity_and_one_transpose(name: str, tmp_path
     assert parity.relative_difference <= 2e-3, (
         "random features hardly differ between images, so their spread is the unit"
     )
-    assert sum(node.op_type == "Transpose" for node in onnx.load(backbone.path).graph.node) == 1
+    transposes = sum(node.op_type == "Transpose" for node in onnx.load(backbone.path).graph.node)
+    assert transposes == (37 if name == "convnext-tiny" else 1)  # its normalisation needs channels last
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite1", "efficientnet-lite2"])

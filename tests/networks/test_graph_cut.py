@@ -50,8 +50,11 @@ SHAPES = {
     "zero": np.int64([0]),
     "seven": np.int64([7]),
     "one": np.int64([1]),
+    "zero_start": np.int64([0]),
+    "four": np.int64([4]),
     "token": np.ones((1, WIDTH, 1, 1), np.float32),
 }
+BOXES: Node = ("Slice", ["map", "zero_start", "four", "one"], "boxes", {})
 MEAN_OF_ALL: Node = ("ReduceMean", ["mean"], "mean_of_all", {"axes": [0]})
 
 
@@ -283,8 +286,12 @@ def test_a_graph_with_graphs_within_is_cut_too(pixels: np.ndarray) -> None:
 
 REJECTED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "a detector": (
-        lambda: make_graph([*TRUNK, *GEMM], outputs=["map", "output"]),
-        r"2 outputs \(map \[n, 8, 7, 7\], output \[n, 5\]\): set DAYLIGHT_FEATURES_TENSOR to",
+        lambda: make_graph([*TRUNK, BOXES, *GEMM], outputs=["boxes", "output"], constants=SHAPES),
+        r"2 outputs \(boxes \[n, 4, 7, 7\], output \[n, 5\]\): set DAYLIGHT_FEATURES_TENSOR to",
+    ),
+    "an export of all hidden states": (
+        lambda: make_graph([*TRUNK, *GEMM], outputs=["convolved", "map", "mean", "flat", "logits"]),
+        r"5 outputs \(convolved \[n, 8, 7, 7\], .*set DAYLIGHT_FEATURES_TENSOR to",
     ),
     "a fixed batch of 3": (
         lambda: make_graph([*TRUNK, *GEMM], [3, *PLANES[1:]]),
@@ -295,7 +302,13 @@ REJECTED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         r"takes 1 channel .* images have 3: .*\(RGB\)",
     ),
     "four channels": (lambda: make_graph(TRUNK, ["n", SIZE, SIZE, 4]), "takes 4 channels"),
-    "free channels": (lambda: make_graph(TRUNK, ["n", "c", "h", "w"]), "no dimension of 3 channels"),
+    "sixteen channels": (lambda: make_graph(TRUNK, ["n", 16, SIZE, SIZE]), "no dimension of 3 channels"),
+    "no size that hubs use": (
+        lambda: make_graph(
+            [*TRUNK[:2], reshape("map", "output", [0, WIDTH, 49])], ["n", 3, "h", "w"], constants=SHAPES
+        ),
+        "cannot be run by ONNX Runtime",
+    ),
     "channels first or last": (lambda: make_graph(TRUNK, ["n", 3, 3, 3]), "has ambiguous channels"),
     "no square": (lambda: make_graph(TRUNK, ["n", 3, 16, 32]), r"not square .*\[n, 3, 16, 32\]"),
     "rows": (lambda: make_graph(TRUNK, ["n", 48]), r"no batch of images .*\[n, 48\]"),

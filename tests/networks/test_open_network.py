@@ -218,7 +218,7 @@ def test_the_first_layer_or_name_of_a_keras_network_determines_the_scaling(tmp_p
         keras.Model(pixels, layers.Conv2D(4, 3)(first(pixels)), name=name).save(tmp_path / "named.keras")
         pretrained = open_own_network(tmp_path / "named.keras")
         assert (pretrained.scaling, pretrained.size) == (scaling, 224)
-        assert pretrained.provenance["picture_size"] == "224 (assumed: it takes any)"
+        assert pretrained.provenance["picture_size"] == "224 (it declares none)"
 
 
 @pytest.mark.parametrize("scaling", [IMAGENET, SYMMETRIC, UNIT, CAFFE, RAW], ids=lambda scaling: scaling.name)
@@ -284,10 +284,38 @@ def lose_the_variables(files: Path, folder: Path) -> Path:
     return folder / "small"
 
 
-def keep_weights_elsewhere(_: Path, folder: Path) -> Path:
-    model = make_photo_classifier(IMAGENET)
-    onnx.save(model, folder / "large.onnx", save_as_external_data=True, location="large.onnx.data")
-    return folder / "large.onnx"
+def keep_weights_in(place: str) -> Spoil:
+    def spoil(_: Path, folder: Path) -> Path:
+        model = make_photo_classifier(IMAGENET)
+        onnx.save(model, folder / "large.onnx", save_as_external_data=True, location="weights")
+        model = onnx.load(folder / "large.onnx", load_external_data=False)
+        for weight in model.graph.initializer:
+            for entry in weight.external_data:
+                entry.value = place if entry.key == "location" else entry.value
+        onnx.save(model, folder / "large.onnx")
+        return folder / "large.onnx"
+
+    return spoil
+
+
+def link_the_weights(files: Path, folder: Path) -> Path:
+    path = keep_weights_in("link")(files, folder)
+    (folder / "link").symlink_to(folder / "weights")
+    return path
+
+
+def cut_the_weights(files: Path, folder: Path) -> Path:
+    path = keep_weights_in("weights")(files, folder)
+    (folder / "weights").write_bytes((folder / "weights").read_bytes()[:-9])
+    return path
+
+
+def with_preprocessor(text: str) -> Spoil:
+    def spoil(files: Path, folder: Path) -> Path:
+        (folder / "preprocessor_config.json").write_text(text)
+        return save(onnx.load(files / "small.onnx"), folder)
+
+    return spoil
 
 
 def save_keras(make: Callable[[Any], "keras.Model"]) -> Spoil:
@@ -325,7 +353,16 @@ REJECTED: dict[str, tuple[Spoil, str]] = {
     "half an .onnx": (cut_short("small.onnx"), "not an ONNX file, or is truncated"),
     "text as .onnx": (write("text.onnx", b"These are my weights.\n" * 9), "not an ONNX file, or is truncated"),
     "an empty .onnx": (write("empty.onnx", b""), "is an empty file: set DAYLIGHT_BACKBONE to"),
-    "weights elsewhere": (keep_weights_elsewhere, r"in other files \(large\.onnx\.data\): save it with"),
+    "weights in a folder above": (keep_weights_in("../weights"), r"in another folder \('\.\./weights'\): save them"),
+    "weights anywhere": (keep_weights_in("/etc/passwd"), r"in another folder \('/etc/passwd'\): save them beside it"),
+    "weights behind a link": (link_the_weights, r"in another folder \('link'\): save them beside it"),
+    "weights that are missing": (keep_weights_in("gone"), r"lacks the file of its weights \('gone'\): copy it"),
+    "weights cut short": (cut_the_weights, "is not a valid ONNX graph"),
+    "a preprocessor without numbers": (with_preprocessor("{}{"), r"with preprocessor_config\.json beside it .*correct"),
+    "a preprocessor of two channels": (
+        with_preprocessor('{"image_mean": [0.5, 0.5], "image_std": 1}'),
+        r"with preprocessor_config\.json beside it .*2 channels instead of 3",
+    ),
     "half a .keras": (cut_short("small.keras"), r"not a \.keras file, or is truncated"),
     "text as .keras": (write("text.keras", b"weights"), r"not a \.keras file, or is truncated"),
     "a .keras with code": (save_keras(with_code), r"cannot be loaded by Keras .*Lambda"),
@@ -357,7 +394,7 @@ def test_an_unusable_file_is_rejected_in_one_sentence(name: str, files: Path, tm
 
 
 def test_unknown_names_are_rejected_with_a_list_of_known_ones(files: Path) -> None:
-    with pytest.raises(PretrainedError, match=r"small\.onnx .*'vgg'.*DAYLIGHT_PIXEL_SCALING to one of raw, unit, symm"):
+    with pytest.raises(PretrainedError, match=r"small\.onnx .*DAYLIGHT_PIXEL_SCALING: 'vgg' .*one of raw, unit, symm"):
         open_own_network(files / "small.onnx", scaling_name="vgg")
     with pytest.raises(PretrainedError, match=r"small\.tflite computes no tensor 'pool5' .*DAYLIGHT_FEATURES_TENSOR"):
         open_own_network(files / "small.tflite", "pool5")

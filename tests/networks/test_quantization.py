@@ -18,7 +18,7 @@ from pipeline.networks.int8.quantization import QuantizationError, quantize_back
 from pipeline.networks.int8.row_scaling import scale_in_rows
 from pipeline.networks.known_photos import decode_known_photos, load_known_photos
 from pipeline.networks.parity import compare_features
-from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, RAW, SCALINGS, SYMMETRIC, UNIT, PixelScaling
+from pipeline.networks.pixel_scaling import CAFFE, CLIP, IMAGENET, RAW, SCALINGS, SYMMETRIC, UNIT, PixelScaling
 from pipeline.networks.pretrained import Pretrained
 
 
@@ -98,7 +98,7 @@ def test_scaling_by_rows_changes_no_bit_of_any_feature(
     features = load_backbone(str(path))(decode_known_photos(SIZE))
     moved = scale_in_rows(onnx.load(path), SIZE)
     onnx.checker.check_model(moved, full_check=True)
-    assert (moved != model) == (make is make_convolutions and scaling in (UNIT, SYMMETRIC, IMAGENET))
+    assert (moved != model) == (make is make_convolutions and scaling in (UNIT, SYMMETRIC, IMAGENET, CLIP))
     np.testing.assert_array_equal(
         embed_with(open_session(moved.SerializeToString()))(decode_known_photos(SIZE)), features
     )

@@ -46,6 +46,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory, training_folder: Path, ne
         lake=str(root / "lake"),
         backbone=networks["fields"],
         pixel_scaling="unit",
+        fit="letterbox",
         precision="fp32",
     )
 

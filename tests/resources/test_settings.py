@@ -35,6 +35,7 @@ def test_an_empty_environment_gives_the_defaults(folder: Path) -> None:
         "weights": "",
         "features_tensor": "",
         "pixel_scaling": "",
+        "fit": "auto",
         "precision": "auto",
         "start_day": date(2026, 1, 1),
         "deadline": "09:00",
@@ -89,6 +90,7 @@ VALUES = {
     "weights": "weights.h5",
     "features_tensor": "pool5",
     "pixel_scaling": "caffe",
+    "fit": "crop",
     "precision": "int8",
     "start_day": "2025-02-28",
     "deadline": "17:30",
@@ -147,6 +149,7 @@ def assert_all_are_read(folder: Path) -> None:
         "weights": str(folder / "weights.h5"),
         "features_tensor": "pool5",
         "pixel_scaling": "caffe",
+        "fit": "crop",
         "precision": "int8",
         "start_day": date(2025, 2, 28),
         "deadline": "17:30",
@@ -239,7 +242,7 @@ def test_folders_stay_where_they_are_when_the_process_moves(folder: Path, monkey
     ("variable", "value", "cure"),
     [
         ("DAYLIGHT_PRECISION", "fp16", "it can be auto or fp32 or int8"),
-        ("DAYLIGHT_PIXEL_SCALING", "0-1", "it can be raw or unit or symmetric or imagenet or caffe"),
+        ("DAYLIGHT_FIT", "stretch", "it can be auto or measured or letterbox or crop"),
         ("DAYLIGHT_CORE_HOUR_DOLLARS", "free", "write a number above 0 such as 0.05"),
         ("DAYLIGHT_CORE_HOUR_DOLLARS", "0", "write a number above 0 such as 0.05"),
         ("DAYLIGHT_CORE_HOUR_DOLLARS", "inf", "write a number above 0 such as 0.05"),
@@ -267,6 +270,17 @@ def test_a_bad_value_is_an_error_with_variable_value_and_cure(
         read_settings()
     assert str(caught.value).startswith(f"{variable} is {value!r}")
     assert cure in str(caught.value)
+
+
+def test_pixels_are_scaled_by_a_name_or_any_mean_and_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("clip", "mean 0.5 0.4 0.3 deviation 0.2 0.2 0.2"):
+        monkeypatch.setenv("DAYLIGHT_PIXEL_SCALING", text)
+        assert read_settings().pixel_scaling == text
+    monkeypatch.setenv("DAYLIGHT_PIXEL_SCALING", "0-1")
+    with pytest.raises(
+        SettingError, match=r"DAYLIGHT_PIXEL_SCALING cannot be used: '0-1' is no pixel scaling: write one"
+    ):
+        read_settings()
 
 
 def test_quality_flags_are_a_list_of_known_names(monkeypatch: pytest.MonkeyPatch) -> None:

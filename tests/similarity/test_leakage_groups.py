@@ -160,6 +160,7 @@ def settings(tmp_path: Path) -> Settings:
         lake=str(tmp_path / "lake"),
         backbone=str(tmp_path / "tiny.onnx"),
         pixel_scaling="unit",
+        fit="letterbox",
         precision="fp32",
     )
 

@@ -151,6 +151,7 @@ def settings(tmp_path: Path, training_folder: Path) -> Settings:
         lake=str(tmp_path / "lake"),
         backbone=str(tmp_path / "convolutions.onnx"),
         pixel_scaling="unit",
+        fit="letterbox",
         precision="auto",
     )
 

@@ -42,6 +42,26 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         scaling=RAW, licence="Apache-2.0", origin=GOOGLE,
     ),
     KerasApplication(
+        name="efficientnetv2-b0", function="EfficientNetV2B0", module="efficientnet_v2", size=224, dimension=1280,
+        scaling=RAW, licence="Apache-2.0", origin=GOOGLE,
+    ),
+    KerasApplication(
+        name="efficientnetv2-b1", function="EfficientNetV2B1", module="efficientnet_v2", size=240, dimension=1280,
+        scaling=RAW, licence="Apache-2.0", origin=GOOGLE,
+    ),
+    KerasApplication(
+        name="efficientnetv2-b2", function="EfficientNetV2B2", module="efficientnet_v2", size=260, dimension=1408,
+        scaling=RAW, licence="Apache-2.0", origin=GOOGLE,
+    ),
+    KerasApplication(
+        name="efficientnetv2-b3", function="EfficientNetV2B3", module="efficientnet_v2", size=300, dimension=1536,
+        scaling=RAW, licence="Apache-2.0", origin=GOOGLE,
+    ),
+    KerasApplication(
+        name="convnext-tiny", function="ConvNeXtTiny", module="convnext", size=224, dimension=768, scaling=RAW,
+        licence="MIT", origin="Zhuang Liu et al., ImageNet-1k, ported by Keras",
+    ),
+    KerasApplication(
         name="xception", function="Xception", module="xception", size=299, dimension=2048, scaling=SYMMETRIC,
         licence="MIT", origin="François Chollet, ImageNet-1k",
     ),

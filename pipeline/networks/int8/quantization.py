@@ -16,6 +16,7 @@ import onnx
 import onnxruntime as ort
 
 from pipeline.embed.backbone import Backbone, open_session
+from pipeline.embed.fits import FITS
 from pipeline.embed.golden_set import KEY
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import Decoding, decode_pixels
@@ -52,7 +53,7 @@ def quantize_backbone(
             contract of backbones.
     """
     try:
-        decoded = decode_pixels(images, Decoding(backbone.size, limits))
+        decoded = decode_pixels(images, Decoding(backbone.size, limits, FITS[backbone.fit]))
     except SandboxError as error:
         raise QuantizationError(f"int8 of {backbone.name} cannot be made: {brief(error)}") from error
     pixels = np.array([each for each in decoded if each is not None])

@@ -13,7 +13,8 @@ from pipeline.networks.graph_session import GraphError
 
 Shape = list[int | str]
 
-FREE_SIZE: Final = 224  # height and width for networks that take any size, in pixels: the most common training size
+FREE_SIZES: Final = (224, 256, 384, 240, 299, 336, 448, 512, 518)
+"""Heights and widths that hubs train networks for, in pixels; of a network that takes any, the first one."""
 DTYPES: Final = ("float32", "float16", "float64", "uint8")
 
 
@@ -24,7 +25,7 @@ class GraphInput:
     name: str  # of the tensor
     dtype: str  # NumPy dtype, one of `DTYPES`
     size: int  # height and width of images, in pixels
-    is_size_free: bool  # whether the network takes any size; `size` is then `FREE_SIZE`
+    is_size_free: bool  # whether the network declares no size; `size` is then one that it takes
     is_batch_free: bool  # whether it takes any number of images at once; else it takes one
     is_channels_first: bool  # whether the shape is [n, 3, size, size]; else it is [n, size, size, 3]
 
@@ -40,7 +41,16 @@ class GraphInput:
 
 
 def recognise_input(inputs: Sequence[tuple[str, str, Shape]]) -> GraphInput:
-    """Recognises the only input by the names, dtypes and shapes of all; free dimensions are strings.
+    """Recognises the only input, and takes the likeliest of what it leaves free; see `list_inputs`."""
+    return list_inputs(inputs)[0]
+
+
+def list_inputs(inputs: Sequence[tuple[str, str, Shape]], size: int | None = None) -> list[GraphInput]:
+    """Lists what the only input of a network may be, the likeliest first; one that declares its shape can be one thing.
+
+    Args:
+        inputs: names, dtypes and shapes of all inputs; free dimensions are strings.
+        size: height and width for a network that declares none; by default those of `FREE_SIZES`.
 
     Raises:
         GraphError: if there is not exactly one, or it is not for RGB images or unsupported.
@@ -54,8 +64,8 @@ def recognise_input(inputs: Sequence[tuple[str, str, Shape]]) -> GraphInput:
         raise GraphError(f"has an input of unsupported type ({description}): export it with one of {', '.join(DTYPES)}")
     if len(shape) != 4:
         raise GraphError(f"takes no batch of images ({description}): export it with an input of four dimensions")
-    is_channels_first = _find_layout(shape, description)
-    batch, sides = shape[0], shape[2:] if is_channels_first else shape[1:3]
+    layouts = _find_layouts(shape, description)
+    batch, sides = shape[0], shape[2:] if layouts[0] else shape[1:3]
     if isinstance(batch, int) and batch > 1:
         raise GraphError(
             f"takes exactly {batch} images at once ({description}): export it with a free batch or a batch of 1"
@@ -63,9 +73,13 @@ def recognise_input(inputs: Sequence[tuple[str, str, Shape]]) -> GraphInput:
     known = {side for side in sides if isinstance(side, int)}
     if len(known) > 1:
         raise GraphError(f"takes images that are not square ({description}): export it with equal height and width")
-    size = known.pop() if known else FREE_SIZE
     is_size_free = not all(isinstance(side, int) for side in sides)
-    return GraphInput(name, dtype, size, is_size_free, batch != 1, is_channels_first)
+    sizes = known or ([size] if size else FREE_SIZES)
+    return [
+        GraphInput(name, dtype, side, is_size_free, batch != 1, is_channels_first)
+        for side in sizes
+        for is_channels_first in layouts
+    ]
 
 
 def describe_shape(shape: Shape) -> str:
@@ -73,11 +87,11 @@ def describe_shape(shape: Shape) -> str:
     return f"[{', '.join(map(str, shape))}]"
 
 
-def _find_layout(shape: Shape, description: str) -> bool:
-    """Whether channels come before height and width."""
+def _find_layouts(shape: Shape, description: str) -> list[bool]:
+    """Whether channels come before height and width; both, the likelier first, if the shape leaves it open."""
     first, last = shape[1], shape[3]
     if (first == 3) != (last == 3):
-        return first == 3
+        return [first == 3]
     if first == 3:
         raise GraphError(f"has ambiguous channels ({description}): export it with a larger size")
     counts = [count for count in (first, last) if isinstance(count, int) and count < 16]
@@ -86,4 +100,7 @@ def _find_layout(shape: Shape, description: str) -> bool:
             f"takes {min(counts)} {'channel' if min(counts) == 1 else 'channels'} ({description}), but images have 3:"
             " export it with 3 channels (RGB)"
         )
-    raise GraphError(f"has no dimension of 3 channels ({description}): export it with a fixed number of channels")
+    free = [position == "first" for position, count in (("first", first), ("last", last)) if isinstance(count, str)]
+    if not free:
+        raise GraphError(f"has no dimension of 3 channels ({description}): export it with 3 channels (RGB)")
+    return free

@@ -103,7 +103,7 @@ def _find_features(network: Any, layer_name: str) -> tuple[Any, str, Any]:
     is_classifier = isinstance(last, layers.Dense) and _is_supported_activation(last)
     if is_classifier and (features := _find_input(last)) is not None:
         return features, f"the input of {last.name}", last
-    if isinstance(last, (layers.Conv2D, import_keras().Model)):
+    if isinstance(last, (layers.Conv2D, import_keras().Model)) or len(network.outputs[0].shape) == 3:
         return None, "", None
     return network.outputs[0], network.layers[-1].name, None
 

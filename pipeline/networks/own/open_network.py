@@ -1,7 +1,8 @@
 """The user's own network: opens an `.onnx`, `.keras`, SavedModel or `.tflite`, or rejects it with the reason.
 
 Dispatch by kind, provenance and the check against the framework belong here; reading in `onnx_file.py`,
-`keras_file.py` and `tensorflow_files.py`, cutting in `graph_cut.py`, scaling in `scaling_choice.py`.
+`keras_file.py` and `tensorflow_files.py`, cutting in `graph_cut.py`, scaling in `scaling_choice.py`, what a hub says
+about an export in `preprocessor_file.py`.
 """
 
 import hashlib
@@ -16,10 +17,11 @@ from pipeline.networks.known_photos import decode_known_photos
 from pipeline.networks.own.converted import Converted, measure_conversion
 from pipeline.networks.own.graph_cut import Cut, cut_graph
 from pipeline.networks.own.keras_file import convert_keras_file
-from pipeline.networks.own.onnx_file import name_producer, read_onnx_file
+from pipeline.networks.own.onnx_file import find_external_data, name_producer, read_onnx_file
+from pipeline.networks.own.preprocessor_file import find_preprocessor, read_preprocessor
 from pipeline.networks.own.scaling_choice import ScalingChoice, choose_scaling
 from pipeline.networks.own.tensorflow_files import convert_saved_model, convert_tflite
-from pipeline.networks.pixel_scaling import SCALINGS, PixelScaling
+from pipeline.networks.pixel_scaling import PixelScaling, parse_scaling
 from pipeline.networks.pretrained import Pretrained, PretrainedError
 
 MAX_DIFFERENCE: Final = 1e-3
@@ -34,32 +36,32 @@ def open_own_network(path: Path, features_tensor: str = "", scaling_name: str = 
 
     Args:
         path: an `.onnx`, `.keras` or `.tflite` file, or the folder of a SavedModel.
-        features_tensor: tensor of the features, in a `.keras` the layer; by default the input of the last classifier
-            layer, or the output if there is none.
-        scaling_name: key in `SCALINGS`; by default chosen by evidence, or assumed.
+        features_tensor: tensor of the features, in a `.keras` the layer, or one of `Pretrained.readings`; by default
+            the input of the last classifier layer, or the output if there is none.
+        scaling_name: scaling for `parse_scaling`; by default the one that a file beside it states, or chosen by
+            evidence, or assumed.
 
     Raises:
         PretrainedError: if it is not a network from RGB images to features; the message is one sentence with the path,
             the reason and the cure.
     """
-    if scaling_name and scaling_name not in SCALINGS:
-        raise PretrainedError(
-            f"{path} cannot be used with the unknown pixel scaling {scaling_name!r}:"
-            f" set DAYLIGHT_PIXEL_SCALING to one of {', '.join(SCALINGS)}"
-        )
+    try:
+        scaling = parse_scaling(scaling_name) if scaling_name else None
+    except ValueError as error:
+        raise PretrainedError(f"{path} cannot be used with DAYLIGHT_PIXEL_SCALING: {error}") from error
     with _naming(path):
-        return _open(path, features_tensor, scaling_name)
+        return _open(path, features_tensor, scaling)
 
 
 def identify_own_network(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files in the order of their names.
+    """SHA-256 of a file with its weights, or of a folder's files in the order of their names, and of what hubs say.
 
     Raises:
         PretrainedError: if it is of no supported kind.
     """
     with _naming(path):
         _find_kind(path)
-        return _digest(path)
+        return " ".join(_digest(each) for each in (path, *find_preprocessor(path)))
 
 
 @contextmanager
@@ -73,12 +75,15 @@ def _naming(path: Path) -> Iterator[None]:
         raise PretrainedError(f"{path} is damaged, because it has names that are not text: export it again") from error
 
 
-def _open(path: Path, features_tensor: str, scaling_name: str) -> Pretrained:
-    kind, digest = _find_kind(path), _digest(path)
+def _open(path: Path, features_tensor: str, scaling: PixelScaling | None) -> Pretrained:
+    kind, digest, preprocessor = _find_kind(path), _digest(path), read_preprocessor(path)
+    told = (scaling, "as set") if scaling else None
+    if preprocessor and preprocessor.scaling and not told:
+        told = (preprocessor.scaling, f"as {preprocessor.name} says")
     if kind == ".onnx":
         graph = read_onnx_file(path)
-        cut = cut_graph(graph, features_tensor)
-        choice = choose_scaling(cut, cut.input, scaling_name)
+        cut = cut_graph(graph, features_tensor, preprocessor.size if preprocessor else None)
+        choice = choose_scaling(cut, cut.input, told)
         return _describe(path, digest, cut, choice, {"producer": name_producer(graph)})
     if kind == ".keras":
         converted = convert_keras_file(path, features_tensor)
@@ -86,8 +91,8 @@ def _open(path: Path, features_tensor: str, scaling_name: str) -> Pretrained:
         converted = convert_tflite(path) if kind == ".tflite" else convert_saved_model(path)
     cut = cut_graph(converted.graph, converted.output if converted.features else features_tensor)
     if converted.features:
-        cut = replace(cut, features_tensor=converted.features, last_layer=converted.last_layer)
-    choice = choose_scaling(cut, converted.input, scaling_name, converted.scaling)
+        cut = replace(cut, features_tensor=converted.features, readings=(), last_layer=converted.last_layer)
+    choice = choose_scaling(cut, converted.input, told, converted.scaling)
     difference = _check_conversion(converted, cut, choice.scaling)
     metadata = {"producer": converted.producer, "conversion_difference": f"{difference:.1e}"}
     pretrained = _describe(path, digest, cut, choice, metadata)
@@ -97,7 +102,7 @@ def _open(path: Path, features_tensor: str, scaling_name: str) -> Pretrained:
 
 
 def _describe(path: Path, digest: str, cut: Cut, choice: ScalingChoice, metadata: dict[str, str]) -> Pretrained:
-    size = {"picture_size": f"{cut.input.size} (assumed: it takes any)"} if cut.input.is_size_free else {}
+    size = {"picture_size": f"{cut.input.size} (it declares none)"} if cut.input.is_size_free else {}
     return Pretrained(
         name=path.name,
         size=cut.input.size,
@@ -105,6 +110,7 @@ def _describe(path: Path, digest: str, cut: Cut, choice: ScalingChoice, metadata
         embed=lambda pixels: cut.run(choice.scaling.apply(pixels)),
         convert=lambda: cut.bare,
         last_layer=cut.last_layer if choice.is_imagenet else None,
+        readings=cut.readings,
         provenance={
             "origin": f"the user's own file {path.name}",
             "licence": "not stated",
@@ -149,13 +155,21 @@ def _check_conversion(converted: Converted, cut: Cut, scaling: PixelScaling) -> 
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files in the order of their names."""
+    """SHA-256 of a file, with its external data if there is any, or of a folder's files in the order of their names."""
     try:
-        if path.is_file():
-            return hashlib.sha256(path.read_bytes()).hexdigest()
+        beside = find_external_data(path) if path.suffix.lower() == ".onnx" else []
+        if path.is_file() and not beside:
+            return _hash(path)
         whole = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
-            whole.update(f"{_digest(file)}  {file.relative_to(path).as_posix()}\n".encode())
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path, *beside]
+        folder = path if path.is_dir() else path.parent
+        for file in files:
+            whole.update(f"{_hash(file)}  {file.relative_to(folder).as_posix()}\n".encode())
         return whole.hexdigest()
     except OSError as error:
         raise GraphError(f"cannot be read ({brief(error)}): set DAYLIGHT_BACKBONE to {KINDS}") from error
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

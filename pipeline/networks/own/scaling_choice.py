@@ -11,10 +11,11 @@ from pipeline.networks.graph_session import GraphError
 from pipeline.networks.known_photos import decode_known_photos, load_known_photos
 from pipeline.networks.own.graph_cut import Cut
 from pipeline.networks.own.graph_input import GraphInput
-from pipeline.networks.pixel_scaling import IMAGENET, RAW, SCALINGS, SYMMETRIC, PixelScaling
+from pipeline.networks.pixel_scaling import CAFFE, IMAGENET, RAW, SYMMETRIC, UNIT, PixelScaling
 from pipeline.networks.pretrained import LastLayer
 
 MIN_CORRECT: Final = 7  # known photos, of ten, that identify an ImageNet classifier
+DETECTED: Final = (RAW, UNIT, SYMMETRIC, IMAGENET, CAFFE)  # CLIP's is too near ImageNet's to tell them apart
 
 
 class ScalingChoice(NamedTuple):
@@ -26,25 +27,26 @@ class ScalingChoice(NamedTuple):
 
 
 def choose_scaling(
-    cut: Cut, graph_input: GraphInput, scaling_name: str = "", hint: tuple[PixelScaling, str] | None = None
+    cut: Cut,
+    graph_input: GraphInput,
+    told: tuple[PixelScaling, str] | None = None,
+    hint: tuple[PixelScaling, str] | None = None,
 ) -> ScalingChoice:
-    """Chooses the configured scaling, else the one with which the network classifies known photos, else a default.
+    """Chooses the scaling that is told, else the one with which the network classifies known photos, else a default.
 
     Args:
         cut: the network as a graph, with its classifier of 1000 classes if it has one.
         graph_input: input of the network in its own framework, which determines the default.
-        scaling_name: key in `SCALINGS`; empty if none is configured.
+        told: scaling that the user or a file beside the network states, and the reason.
         hint: scaling that the framework suggests, and the reason.
 
     Raises:
-        GraphError: if the network takes bytes and a scaling to floats is configured.
+        GraphError: if the network takes bytes and a scaling to floats is told.
     """
-    if graph_input.dtype == "uint8" and scaling_name not in ("", RAW.name):
+    if graph_input.dtype == "uint8" and told and told[0] != RAW:
         raise GraphError(f"takes uint8 (input {graph_input.name}) and cannot be scaled: unset DAYLIGHT_PIXEL_SCALING")
-    if scaling_name:
-        candidates = [SCALINGS[scaling_name]]
-    else:
-        candidates = [RAW] if graph_input.dtype == "uint8" else list(SCALINGS.values())
+    usual = (RAW,) if graph_input.dtype == "uint8" else DETECTED
+    candidates = (told[0],) if told else usual
     best, correct, evidence = candidates[0], 0, ""
     if cut.last_layer is not None:
         pixels = decode_known_photos(graph_input.size)
@@ -52,16 +54,16 @@ def choose_scaling(
         best = max(found, key=found.__getitem__)
         correct, _ = found[best]
         evidence = f"names {correct} of {len(load_known_photos())} known photos"
-    if scaling_name:
-        return ScalingChoice(best, "; ".join(filter(None, ["as set", evidence])), correct >= MIN_CORRECT)
+    if told:
+        return ScalingChoice(best, "; ".join(filter(None, [told[1], evidence])), correct >= MIN_CORRECT)
     if correct >= MIN_CORRECT:
         return ScalingChoice(best, evidence, True)
     if graph_input.dtype == "uint8":
         return ScalingChoice(RAW, "it takes uint8", False)
     if hint is not None:
         return ScalingChoice(*hint, False)
-    usual = IMAGENET if graph_input.is_channels_first else SYMMETRIC
-    return ScalingChoice(usual, "assumed: set DAYLIGHT_PIXEL_SCALING where it is another", False)
+    assumed = IMAGENET if graph_input.is_channels_first else SYMMETRIC
+    return ScalingChoice(assumed, "assumed: set DAYLIGHT_PIXEL_SCALING where it is another", False)
 
 
 def _judge(features: np.ndarray, last_layer: LastLayer) -> tuple[int, float]:
