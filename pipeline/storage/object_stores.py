@@ -10,8 +10,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from pyarrow import fs
 
+from pipeline.storage.signed_store import open_signed_store
+
 AZURE_SCHEMES: Final = ("abfs", "abfss", "az")
 VARIABLES: Final = ("AWS_", "AZURE_", "GOOGLE_")
+ACCOUNT_KEY: Final = "AZURE_STORAGE_ACCOUNT_KEY"
+SIGNATURES: Final = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")  # of Azure's tools, and of delta-rs
 
 
 class StoreError(ValueError):
@@ -65,11 +69,14 @@ def open_store(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def storage_options(folder: str) -> dict[str, str] | None:
-    """Options of a folder for delta-rs: in an object store all vendors' variables, except shared access signatures."""
+    """Options of a folder for delta-rs: in an object store all vendors' variables; of Azure a signature or a key."""
     if not is_uri(folder):
         return None
     settings = os.environ.items()
-    options = {key: text for key, text in settings if key.startswith(VARIABLES) and text and "_SAS_" not in key}
+    options = {name: text for name, text in settings if name.startswith(VARIABLES) and text}
+    if signature := _read_signature():
+        options = {name: text for name, text in options.items() if name not in (*SIGNATURES, ACCOUNT_KEY)}
+        options[SIGNATURES[0]] = signature
     if any(value.startswith("http://") for name, value in options.items() if "ENDPOINT" in name):
         options |= {"AWS_ALLOW_HTTP": "true", "AZURE_ALLOW_HTTP": "true"}
     return options
@@ -78,15 +85,23 @@ def storage_options(folder: str) -> dict[str, str] | None:
 def _open_azure(parts: SplitResult) -> tuple[fs.FileSystem, str]:
     """Opens `abfss://<container>@<account>.dfs.core.windows.net/<path>` or `az://<container>/<path>`.
 
-    Never uses a shared access signature, which errors of `pyarrow.fs` would repeat.
+    With a shared access signature, else with an account key, else with the identity of the machine or the user.
     """
     container, _, host = parts.netloc.rpartition("@")
     account = host.partition(".")[0] if container else os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
     if not account:
         raise StoreError(f"{parts.geturl()} names no storage account: set AZURE_STORAGE_ACCOUNT_NAME")
     endpoint = urlsplit(os.environ.get("AZURE_STORAGE_ENDPOINT", ""))
-    options: dict[str, Any] = {"account_key": os.environ.get("AZURE_STORAGE_ACCOUNT_KEY") or None}
+    options: dict[str, Any] = {}
     if endpoint.netloc:
         options |= {f"{service}_storage_authority": endpoint.netloc for service in ("blob", "dfs")}
         options |= {f"{service}_storage_scheme": endpoint.scheme for service in ("blob", "dfs")}
-    return fs.AzureFileSystem(account, **options), f"{container or host}{parts.path}".rstrip("/")
+    path = f"{container or host}{parts.path}".rstrip("/")
+    if signature := _read_signature():
+        return open_signed_store(account, signature, **options), path
+    return fs.AzureFileSystem(account, account_key=os.environ.get(ACCOUNT_KEY) or None, **options), path
+
+
+def _read_signature() -> str:
+    """The shared access signature of the environment, without its question mark; empty if there is none."""
+    return next(filter(None, map(os.environ.get, SIGNATURES)), "").removeprefix("?")

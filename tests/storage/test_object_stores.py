@@ -53,13 +53,32 @@ def test_a_missing_account_is_an_error_that_names_the_variable(monkeypatch: pyte
 
 def test_delta_gets_the_variables_of_the_vendors_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", SECRET)
     monkeypatch.setenv("SOME_SECRET", SECRET)
     options = storage_options("s3://bucket/lake")
     assert options["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert options["AWS_ALLOW_HTTP"] == "true"
     assert SECRET not in options.values()
     assert storage_options("/a/folder") is None
+
+
+@pytest.mark.parametrize("variable", ["AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"])
+@pytest.mark.parametrize("mark", ["", "?"])
+def test_a_signature_is_used_instead_of_the_key_and_never_repeated(
+    variable: str, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signature = "sv=2020-08-04&sp=rl&sig=hush%2Fhush%3D"
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "bWFkZSB1cA==")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:9/account")
+    monkeypatch.setenv(variable, f"{mark}{signature}")
+    options = storage_options("abfss://c@account.dfs.core.windows.net/lake")
+    assert options["AZURE_STORAGE_SAS_TOKEN"] == signature
+    assert "AZURE_STORAGE_ACCOUNT_KEY" not in options
+    filesystem, path = open_folder("abfss://c@account.dfs.core.windows.net/lake")
+    with pytest.raises(OSError, match=r"127\.0\.0\.1:9/account/c/lake/none\?…") as caught:
+        filesystem.open_input_stream(f"{path}/none")
+    assert "hush" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    assert filesystem == open_folder("az://c/lake")[0]
 
 
 def test_spark_without_jars_reads_folders_but_no_object_stores(spark: SparkSession) -> None:
