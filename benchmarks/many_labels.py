@@ -195,7 +195,8 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     features = features.withColumns({"error": F.lit(None).cast("string")})
     samples, levels = sample_predicted(features, classifier), store.read_cross_fits(classifier.version)
     difficulty = estimate_difficulty(DAY, {DAY: options.day}, samples, classifier, levels)
-    days = store_difficulties(spark, [difficulty])
+    settled = store_difficulties([difficulty])
+    days = spark.createDataFrame(settled.table, settled.schema)
     images = features.select(
         *("day", "image_id", "path"),
         F.lit(None).cast("string").alias("read_error"),

@@ -3,6 +3,7 @@
 from functools import partial
 
 import dagster as dg
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, find_open
@@ -26,7 +27,7 @@ def daily_report(
     predictions: DataFrame,
     review_queue: DataFrame,
     images: DataFrame,
-    drift: DataFrame,
+    drift: pa.Table,
     lake: Lake,
     spark: SparkResource,
     model_store: ModelStore,
@@ -39,7 +40,7 @@ def daily_report(
     days, schema = context.partition_keys, parse_schema(PREDICTIONS_SCHEMA)
     history = lake.read_known(spark.spark_session, "predictions", schema, with_days_before(days))
     difficulty = lake.read_known(spark.spark_session, "difficulty", parse_schema(DIFFICULTY_SCHEMA), days)
-    tables = DayTables(history.frame, predictions, review_queue, images, drift, difficulty.frame)
+    tables = DayTables(history.frame, predictions, review_queue, images, drift, difficulty.read_small())
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     is_open = find_open(context, settings) is not None
     for report in make_reports(days, tables, model_store.read_evaluation, cost, settings.limits):

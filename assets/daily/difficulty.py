@@ -21,16 +21,14 @@ POOLED: dg.PartitionMapping = dg.TimeWindowPartitionMapping(
     kinds={"spark", "deltalake"},
     deps=[dg.AssetDep("image_features", partition_mapping=POOLED), "training_features", "training_split"],
 )
-def difficulty(
-    context: dg.AssetExecutionContext, classifier: Classifier, difficulties: Difficulties, spark: SparkResource
-) -> Table:
+def difficulty(context: dg.AssetExecutionContext, classifier: Classifier, difficulties: Difficulties) -> Table:
     """How hard the day is: the estimated accuracy, and the threshold at which the answers keep the target precision.
 
     Found by the confidence of the classifier, without labels of the day. Images that resemble each other more than the
     training set, as those of an unseen class do, are not answered.
     """
     found = difficulties.estimate(context.partition_keys, classifier)
-    return Table(store_difficulties(spark.spark_session, found), describe_difficulty)
+    return Table(store_difficulties(found), describe_difficulty)
 
 
 @dg.asset_check(pool=POOL, asset="difficulty")
@@ -42,7 +40,7 @@ def days_are_as_easy_as_the_training_set(
     On a harder day fewer predictions are answered. Run by itself, it covers the newest 30 days.
     """
     days = list_judged(context, lake, "difficulty")
-    found = read_difficulties(lake.read(spark.spark_session, "difficulty", days).frame) if days else []
+    found = read_difficulties(lake.read(spark.spark_session, "difficulty", days).read_small()) if days else []
     hard = [f"{each.day}: {each.summary}" for each in found if each.is_hard]
     return dg.AssetCheckResult(
         passed=not hard,

@@ -1,6 +1,7 @@
 """How far a day differs from what the classifier learned from, as a table; two checks read it and only warn."""
 
 import dagster as dg
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_judged
@@ -26,10 +27,9 @@ from resources.spark.session import POOL, SparkResource
 @daily_asset(kinds={"spark", "deltalake"})
 def drift(
     context: dg.AssetExecutionContext,
-    difficulty: DataFrame,
+    difficulty: pa.Table,
     predictions: DataFrame,
     images: DataFrame,
-    spark: SparkResource,
     model_store: ModelStore,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
@@ -42,9 +42,7 @@ def drift(
         *(comparison for each in read_difficulties(difficulty) for comparison in each.comparisons),
         *compare_labels(context.partition_keys, predictions, model_store.read_evaluation),
     ]
-    return Table(
-        store_comparisons(spark.spark_session, comparisons), describe_drift(images, predictions, settings.limits)
-    )
+    return Table(store_comparisons(comparisons), describe_drift(images, predictions, settings.limits))
 
 
 @dg.asset_check(pool=POOL, asset="drift")
@@ -74,7 +72,7 @@ def _judge(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, *comparisons: str
 ) -> dg.AssetCheckResult:
     days = list_judged(context, lake, "drift")
-    stored = read_comparisons(lake.read(spark.spark_session, "drift", days).frame) if days else []
+    stored = read_comparisons(lake.read(spark.spark_session, "drift", days).read_small()) if days else []
     found = [each for each in stored if each.comparison in comparisons]
     alarms = [f"{each.day} {each.message}" for each in found if each.is_alarm]
     calm = [f"{each.day} {each.message}" for each in found] if len(found) == 1 else [f"{len(found)} days"]

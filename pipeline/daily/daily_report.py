@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 
 from pipeline.daily.day_counts import (
@@ -88,8 +89,8 @@ class DayTables:
     predictions: DataFrame
     review_queue: DataFrame
     images: DataFrame
-    drift: DataFrame
-    difficulty: DataFrame
+    drift: pa.Table
+    difficulty: pa.Table
 
 
 def make_reports(

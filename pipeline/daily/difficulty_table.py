@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Final
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
 
 from pipeline.drift.comparison import SCHEMA as DRIFT_SCHEMA
 from pipeline.drift.comparison import Comparison, make_row, read_comparison
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
+from pipeline.storage.rows import SmallRows, collect_rows
 from pipeline.storage.schema import parse_schema
 
 COMPARISON: Final = re.sub(r"\s+comment '[^']*'", "", DRIFT_SCHEMA)  # Spark and Delta write nested comments differently
@@ -45,6 +46,7 @@ SCHEMA: Final = f"""
     label_thresholds map<string, double> comment 'minimum confidence of the predicted labels that need more than
         threshold, by label; infinite for one that is never answered'
 """
+MAPS: Final = ("ancestor_thresholds", "label_thresholds")
 PROVEN: Final = "proven"
 ESTIMATED: Final = "estimated"
 UNKNOWN: Final = "unknown"
@@ -86,32 +88,25 @@ class Difficulty:
         return self.easier_level + self.harder_share >= HARD_LEVEL
 
 
-def store_difficulties(spark: SparkSession, found: Sequence[Difficulty]) -> DataFrame:
+def store_difficulties(found: Sequence[Difficulty]) -> SmallRows:
     """Makes the rows of the table, in the columns of `SCHEMA`."""
-    schema = parse_schema(SCHEMA)
-    records = [
-        asdict(each)
-        | {"comparisons": [make_row(one) for one in each.comparisons], "review_flags": list(each.review_flags)}
-        for each in found
-    ]
-    rows = [tuple(record[name] for name in schema.names) for record in records]
-    return spark.createDataFrame(rows, schema).coalesce(1)
+    rows = [asdict(each) | {"comparisons": list(map(make_row, each.comparisons))} for each in found]
+    return collect_rows([row | {name: list(row[name].items()) for name in MAPS} for row in rows], parse_schema(SCHEMA))
 
 
-def read_difficulties(table: DataFrame) -> list[Difficulty]:
-    """Collects the rows of the table by day."""
+def read_difficulties(table: pa.Table) -> list[Difficulty]:
+    """Reads the rows of the table by day."""
     found = []
-    for row in table.orderBy("day").collect():
+    for row in table.sort_by("day").to_pylist():
         # Columns added later are null in older rows.
         compared = tuple(map(read_comparison, row["comparisons"] or ()))
+        maps = {name: dict(row[name] or ()) for name in MAPS}
         flags = tuple(row["review_flags"] or ())
-        added = {"comparisons": compared, "ancestor_thresholds": row["ancestor_thresholds"] or {}}
-        added |= {"review_flags": flags, "label_thresholds": row["label_thresholds"] or {}}
-        found.append(Difficulty(**(row.asDict() | added)))
+        found.append(Difficulty(**(row | maps | {"comparisons": compared, "review_flags": flags})))
     return found
 
 
-def describe_difficulty(table: DataFrame) -> dict[Day, Report]:
+def describe_difficulty(table: pa.Table) -> dict[Day, Report]:
     """Reports the estimate of each day, in a sentence and as numbers."""
     reports: dict[Day, Report] = {}
     for each in read_difficulties(table):

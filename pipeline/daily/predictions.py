@@ -30,8 +30,8 @@ SCHEMA: Final = f"""
     classifier string comment 'version of the classifier, from difficulty.classifier',
     backbone string comment 'digest of the backbone of the classifier and the features, from image_features.backbone',
     quality_flags array<string> comment 'what is wrong with the image, from image_features.quality_flags',
-    threshold double comment 'minimum confidence of an answer with this label, from difficulty.threshold or
-        difficulty.label_thresholds; null if there is none',
+    threshold double comment 'minimum confidence of an answer with this label,
+        from difficulty.threshold or difficulty.label_thresholds; null if there is none',
     day_accuracy double comment 'estimated share of right predictions on the day, from difficulty.accuracy',
     day_accuracy_low double comment 'lower end of its 95 % interval, from difficulty.accuracy_low',
     day_accuracy_high double comment 'upper end of its 95 % interval, from difficulty.accuracy_high',

@@ -6,9 +6,10 @@ Rows only. `image_drift.py` and `label_shift.py` compute them.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
-from pyspark.sql import DataFrame, Row, SparkSession
+import pyarrow as pa
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
@@ -17,6 +18,7 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.storage.counting import Day
+from pipeline.storage.rows import SmallRows, collect_rows
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
@@ -81,36 +83,38 @@ class Comparison:
         return {name: value for name, value in measured.items() if value is not None} | counted
 
 
-def store_comparisons(spark: SparkSession, comparisons: Sequence[Comparison]) -> DataFrame:
+def store_comparisons(comparisons: Sequence[Comparison]) -> SmallRows:
     """Makes the rows of the table, in the columns of `SCHEMA`."""
-    return spark.createDataFrame([make_row(each) for each in comparisons], parse_schema(SCHEMA)).coalesce(1)
+    return collect_rows(list(map(make_row, comparisons)), parse_schema(SCHEMA))
 
 
-def make_row(comparison: Comparison) -> tuple[object, ...]:
-    """Makes one row of the table, in the order of `SCHEMA`."""
-    record = asdict(comparison) | {"examples": list(comparison.examples)}  # Spark Connect takes no tuple
-    return tuple(record[name] for name in parse_schema(SCHEMA).names)
+def make_row(comparison: Comparison) -> dict[str, object]:
+    """Makes one row of the table, by column."""
+    names = ("image_id", "day_share")
+    return asdict(comparison) | {"examples": [dict(zip(names, each, strict=True)) for each in comparison.examples]}
 
 
-def read_comparisons(drift: DataFrame) -> list[Comparison]:
-    """Collects the rows of the table by day, the comparison of its images first."""
-    return [read_comparison(row) for row in drift.orderBy("day", "comparison", "classifier").collect()]
+def read_comparisons(drift: pa.Table) -> list[Comparison]:
+    """Reads the rows of the table by day, the comparison of its images first."""
+    by_day = [(name, "ascending") for name in ("day", "comparison", "classifier")]
+    return [read_comparison(row) for row in drift.sort_by(by_day).to_pylist()]
 
 
-def read_comparison(row: Row) -> Comparison:
+def read_comparison(row: dict[str, Any]) -> Comparison:
     """Reads one row of the table."""
-    return Comparison(**(row.asDict() | {"examples": tuple(map(tuple, row["examples"]))}))
+    examples = tuple((each["image_id"], each["day_share"]) for each in row["examples"])
+    return Comparison(**(row | {"examples": examples}))
 
 
 def describe_drift(
     images: DataFrame, predictions: DataFrame, limits: Limits = DEFAULT_LIMITS
-) -> Callable[[DataFrame], Mapping[Day, Report]]:
+) -> Callable[[pa.Table], Mapping[Day, Report]]:
     """Describes each day: its numbers, its comparisons as a table, and the images that differ most.
 
     Only the bytes of these images are read. The captions show the predicted label; an image without one is left out.
     """
 
-    def describe(drift: DataFrame) -> Mapping[Day, Report]:
+    def describe(drift: pa.Table) -> Mapping[Day, Report]:
         comparisons = read_comparisons(drift)
         sheets = _draw_examples(comparisons, images, predictions, limits)
         reports: dict[Day, Report] = {}

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pyspark.sql import DataFrame
 
 from pipeline.storage.counting import Day
-from pipeline.storage.rows import LazyRows
+from pipeline.storage.rows import LazyRows, SmallRows
 
 Number = float | int
 _PARTS: Final = ("numbers", "texts", "tables", "images")
@@ -31,8 +31,8 @@ class Table:
     job a day would take longer than the images.
     """
 
-    frame: DataFrame | LazyRows  # lazy, or rows that the workers write themselves
-    describe: Callable[[DataFrame], Mapping[Day, Report]]
+    frame: DataFrame | LazyRows | SmallRows  # lazy, or rows that the workers or the driver write themselves
+    describe: Callable[[Any], Mapping[Day, Report]]  # of the stored rows, small ones as a `pyarrow.Table`
     is_added: bool = False  # whether the rows are added to those of their day instead of replacing them
 
 

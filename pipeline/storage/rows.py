@@ -4,7 +4,7 @@ Writing in the same worker keeps image bytes and features out of the JVM (docs/d
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -48,6 +48,34 @@ class LazyRows:
     frame: DataFrame
     schema: StructType
     write_to: Write
+
+
+@dataclass(frozen=True)
+class SmallRows:
+    """Rows that the driver has, such as one a day: it writes them itself, without a job of Spark.
+
+    Attributes:
+        table: the rows.
+        schema: their schema, with comments.
+    """
+
+    table: pa.Table
+    schema: StructType
+
+    def write_to(
+        self, folder: str, schema: StructType, column: str | None, run: str = "", max_seconds: float = math.inf
+    ) -> list[Row]:
+        """Writes the rows; arguments and result as of `Write`."""
+        arrow_schema = to_arrow_schema(schema, timezone="UTC")
+        batches = iter(self.table.cast(arrow_schema).combine_chunks().to_batches())
+        return [
+            Row(**file) for file in write_batches(batches, arrow_schema, folder, column, CpuTimer(), run, max_seconds)
+        ]
+
+
+def collect_rows(records: Sequence[Mapping[str, object]], schema: StructType) -> SmallRows:
+    """Makes rows from Python values by column."""
+    return SmallRows(pa.Table.from_pylist(list(records), to_arrow_schema(schema)), schema)
 
 
 @dataclass(frozen=True)

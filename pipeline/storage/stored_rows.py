@@ -66,6 +66,14 @@ class StoredRows:
         stored = self.spark.read.schema(self.schema).option("basePath", folder).parquet(*paths)
         return select_columns(stored, self.schema)  # Spark puts `day` last and drops comments
 
+    def read_small(self) -> pa.Table:
+        """Reads all rows of a small table on the driver, without Spark."""
+        schema = to_arrow_schema(self.schema, timezone="UTC")
+        batches = (
+            batch for file in self.files for batch in read_rows(self.folder, file.path, {"day": file.day}, schema)
+        )
+        return pa.Table.from_batches(batches, schema)
+
     def count_rows(self) -> dict[str | None, int]:
         """Counts the rows by day, YYYY-MM-DD, or under None in a table without days."""
         counts: Counter[str | None] = Counter()

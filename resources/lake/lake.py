@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructType
 
 from pipeline.storage.files import open_folder
-from pipeline.storage.rows import LazyRows, rows_of
+from pipeline.storage.rows import LazyRows, SmallRows, rows_of
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.commits import (
     WHOLE_TABLE,
@@ -54,7 +54,7 @@ class Lake(dg.ConfigurableResource):
         return f"{self.root}/{table}"
 
     def write(
-        self, table: str, rows: DataFrame | LazyRows, days: Sequence[str] | None, is_added: bool = False
+        self, table: str, rows: DataFrame | LazyRows | SmallRows, days: Sequence[str] | None, is_added: bool = False
     ) -> dict[str | None, int]:
         """Computes the rows and replaces exactly these days of a table, or the whole of a table without days.
 
@@ -67,10 +67,10 @@ class Lake(dg.ConfigurableResource):
             LakeError: if another run wrote one of the days in the meantime, the table has another schema, or the file
                 system takes no more files.
         """
-        files = self._write(table, rows if isinstance(rows, LazyRows) else rows_of(rows), days, is_added)
+        files = self._write(table, rows_of(rows) if isinstance(rows, DataFrame) else rows, days, is_added)
         return {day: sum(file.rows for file in files if file.value == day) for day in days or (None,)}
 
-    def _write(self, table: str, rows: LazyRows, days: Sequence[str] | None, is_added: bool) -> list[Row]:
+    def _write(self, table: str, rows: LazyRows | SmallRows, days: Sequence[str] | None, is_added: bool) -> list[Row]:
         folder, column, schema = self.folder(table), None if days is None else "day", make_nullable(rows.schema)
         with explain_refusals(folder):
             delta = open_or_create(folder, schema, column)

@@ -5,10 +5,12 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 from pyspark.sql import DataFrame
 
 from pipeline.reports.report import Report, Table
+from pipeline.storage.rows import SmallRows
 from pipeline.storage.schema import fingerprint
 from pipeline.storage.stored_rows import StoredRows
 from resources.instance.pages import Metadata, show_images, show_numbers, show_report, show_schema
@@ -17,7 +19,10 @@ from resources.spark.session import SparkResource
 
 
 class TableIOManager(dg.ConfigurableIOManager):
-    """Stores a `Table` under its asset's name and loads it as a DataFrame or `StoredRows`; partitions are days."""
+    """Stores a `Table` under its asset's name; partitions are days.
+
+    Loads it in the type that the asset asks for: a DataFrame, `StoredRows`, or a small table as `pyarrow.Table`.
+    """
 
     lake: Lake = Field(description="Lake that stores the tables.")
     spark: SparkResource = Field(description="Spark session that reads the tables.")
@@ -33,9 +38,10 @@ class TableIOManager(dg.ConfigurableIOManager):
         written = self.lake.write(name, obj.frame, days, obj.is_added)
         seconds = time.monotonic() - started
         found = self.lake.read(self.spark.spark_session, name, days)
-        stored, row_counts = found.frame, found.count_rows() if obj.is_added else written
+        stored = found.read_small() if isinstance(obj.frame, SmallRows) else found.frame
+        row_counts = found.count_rows() if obj.is_added else written
         if days is None:
-            step.set_data_version(context.asset_key, dg.DataVersion(fingerprint(stored)))
+            step.set_data_version(context.asset_key, dg.DataVersion(fingerprint(found.frame)))
         total = sum(row_counts.values())
         reports = obj.describe(stored) if total or days is None else {}
         speed = {"seconds": seconds, "rows_per_second": sum(written.values()) / seconds}
@@ -46,10 +52,13 @@ class TableIOManager(dg.ConfigurableIOManager):
             metadata = shared | self._show(step, report, row_counts[day], day)
             step.add_asset_metadata(metadata, partition_key=day)
 
-    def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows:
+    def load_input(self, context: dg.InputContext) -> DataFrame | StoredRows | pa.Table:
         """Loads the days of the run, or the whole of a table without days, in the type that the asset asks for."""
         stored = self.lake.read(self.spark.spark_session, context.asset_key.path[-1], _days(context))
-        return stored if context.dagster_type.typing_type is StoredRows else stored.frame
+        wanted = context.dagster_type.typing_type
+        if wanted is pa.Table:
+            return stored.read_small()
+        return stored if wanted is StoredRows else stored.frame
 
     def _show(self, step: dg.AssetExecutionContext, report: Report, row_count: int, day: str | None) -> Metadata:
         key = "dagster/row_count" if day is None else "dagster/partition_row_count"

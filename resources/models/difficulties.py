@@ -70,7 +70,7 @@ class Difficulties(dg.ConfigurableResource):
         """Reads the stored difficulties of days; estimates those that are not stored, or of other features."""
         spark = self.store.spark.spark_session
         flags = choose_flags(self.review_flags, self._reference.rare_flags)
-        stored = read_difficulties(self.lake.read_known(spark, "difficulty", parse_schema(SCHEMA), days).frame)
+        stored = read_difficulties(self.lake.read_known(spark, "difficulty", parse_schema(SCHEMA), days).read_small())
         row_counts = _count_rows(self._read_features([date.fromisoformat(day) for day in days]))
         found = {
             str(each.day): each

@@ -24,6 +24,7 @@ from pipeline.drift.label_shift import compare_label_counts
 from pipeline.images import image_files as images
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reviews import review_queue
+from pipeline.storage.rows import collect_rows
 from pipeline.storage.schema import parse_schema
 from resources.instance.day_costs import find_cost
 
@@ -99,8 +100,8 @@ def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto
         frame(predictions.SCHEMA, full),
         frame(review_queue.SCHEMA, queue),
         frame(images.SCHEMA, photos),
-        frame(comparison.SCHEMA, [small]),
-        frame(difficulty_table.SCHEMA, [{"day": SUNDAY, "summary": PROMISE}]),
+        collect_rows([small], parse_schema(comparison.SCHEMA)).table,
+        collect_rows([{"day": SUNDAY, "summary": PROMISE}], parse_schema(difficulty_table.SCHEMA)).table,
     )
     days = [str(SUNDAY), str(SUNDAY + timedelta(1))]
     cost = DayCost(90, 10, 0.0125, 900.0)

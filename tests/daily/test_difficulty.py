@@ -131,7 +131,7 @@ def test_a_classifier_without_cross_fits_estimates_nothing() -> None:
 
 def test_rows_are_stored_read_and_described(spark: SparkSession) -> None:
     rows = [replace(estimate({DAY: measure(0.98)}), day=BEFORE), estimate({})]
-    table = store_difficulties(spark, rows)
+    table = store_difficulties(rows).table
     assert read_difficulties(table) == rows
     reports = describe_difficulty(table)
     assert reports[BEFORE].texts == {"promise": rows[0].summary, "state": ESTIMATED}
@@ -206,7 +206,7 @@ def test_comparisons_are_read_as_they_were_stored(spark: SparkSession) -> None:
         Comparison(DAY, WEEK, "not compared", 3),
     )
     row = Difficulty(DAY, "v1", 30, 30, 30, DAY, comparisons=compared)
-    assert read_difficulties(store_difficulties(spark, [row])) == [row]
+    assert read_difficulties(store_difficulties([row]).table) == [row]
 
 
 def test_a_day_too_hard_for_labels_is_answered_with_what_stands_above_them() -> None:
