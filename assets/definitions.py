@@ -4,12 +4,16 @@ Each package finds its own assets. Resources are declared here.
 """
 
 import warnings
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+from pathlib import Path
 
 import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy is beta; Dagster's version is pinned
 
-from assets import alerts, comparison, daily, housekeeping, training
+from assets import alerts, comparison, components, daily, housekeeping, training
 from resources.instance.executor import run_executor
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
@@ -22,47 +26,78 @@ from resources.models.judgements import Judgements
 from resources.models.precision import Precisions
 from resources.models.registry import ClassifierRegistry
 from resources.models.store import ModelStore
+from resources.question import Question
 from resources.settings import Settings, read_settings
 from resources.spark.session import SparkResource, read_spark_settings
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Builds the code location from the settings of this process."""
-    return build_definitions(read_settings())
+    """Builds the code location from the settings of this process and the components in `assets/defs`."""
+    settings, here = read_settings(), Path(__file__)
+    questions = components.list_questions(dg.ComponentTree.for_project(here), settings)
+    return dg.Definitions.merge(build_shared(settings, questions), dg.load_from_defs_folder(path_within_project=here))
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """Builds the code location from these settings."""
-    packages = [package.build(settings) for package in (training, daily, comparison, alerts)]
+def build_definitions(settings: Settings, questions: Sequence[Question] = ()) -> dg.Definitions:
+    """Builds the code location from these settings, with further questions."""
+    return dg.Definitions.merge(build_shared(settings, questions), *map(components.build, questions))
+
+
+def build_shared(settings: Settings, questions: Sequence[Question] = ()) -> dg.Definitions:
+    """Builds the question of the deployment, what all questions share, and the resources of all."""
+    own, together = Question(settings), [each for each in questions if not each.schedule]
     # One run is one process and one Spark session: a process per step would start a JVM per step.
-    shared = dg.Definitions(resources=build_resources(settings), executor=run_executor)
-    return dg.Definitions.merge(*packages, housekeeping.build(), shared)
+    shared = dg.Definitions(resources=build_resources(settings, questions), executor=run_executor)
+    return dg.Definitions.merge(
+        training.build(own),
+        daily.build(own, together),
+        daily.build_overview(own, questions),
+        daily.build_watch(settings),
+        comparison.build(own),
+        alerts.build(settings),
+        housekeeping.build(),
+        shared,
+    )
 
 
-def build_resources(settings: Settings) -> dict[str, object]:
+def build_resources(settings: Settings, questions: Sequence[Question] = ()) -> dict[str, object]:
     """Builds the resources, by the names under which assets ask for them."""
     lake = Lake(root=settings.lake)
     spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
     store, cache = ModelStore(lake=lake, spark=spark), FeatureCache(lake=lake, settings=settings)
     own_network = settings.model_dump(include={"weights", "features_tensor", "pixel_scaling", "fit"})
     catalogue = BackboneCatalogue(name=settings.backbone, lake=lake, **own_network)
-    return {
+    shared: dict[str, object] = {
         "catalogue": catalogue,
-        "difficulties": Difficulties(lake=lake, store=store, review_flags=list(settings.review_flag_names)),
-        "feature_cache": cache,
+        "feature_cache": FeatureCache(lake=lake, settings=settings),
         "judgements": Judgements(lake=lake),
-        "io_manager": TableIOManager(lake=lake, spark=spark),
-        "landing_zone": LandingZone(
-            **settings.model_dump(include={"landing", "training", "label_pattern", "quiet_days"})
-        ),
-        "lake": lake,
-        "classifiers": ClassifierRegistry(store=store),
-        "model_store": store,
-        "models": ModelIOManager(store=store),
+        "questions": tuple(each.name for each in questions),
         "precisions": Precisions(
             precision=settings.precision, catalogue=catalogue, lake=lake, spark=spark, settings=settings
         ),
-        "settings": settings,
         "spark": spark,
     }
+    own = [_build_own(Question(settings), lake, spark)]
+    own += [_build_own(each, Lake(root=settings.lake, prefix=each.name), spark) for each in questions]
+    return reduce(or_, own, shared)
+
+
+def _build_own(question: Question, lake: Lake, spark: SparkResource) -> dict[str, object]:
+    store = ModelStore(lake=lake, spark=spark)
+    resources: dict[str, object] = {
+        "classifiers": ClassifierRegistry(store=store),
+        "difficulties": Difficulties(lake=lake, store=store, review_flags=list(question.settings.review_flag_names)),
+        "io_manager": TableIOManager(lake=lake, spark=spark),
+        "landing_zone": LandingZone(
+            **question.settings.model_dump(include={"landing", "training", "label_pattern", "quiet_days"}),
+            name=question.name,
+            manifest=question.manifest,
+            labels=dict(question.labels),
+        ),
+        "lake": lake,
+        "model_store": store,
+        "models": ModelIOManager(store=store),
+        "settings": question.settings,
+    }
+    return {question.resource(name): each for name, each in resources.items()}

@@ -3,7 +3,7 @@
 It starts no Spark, so it needs no pool; runs may read and write the lake meanwhile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Final
@@ -12,7 +12,7 @@ import dagster as dg
 
 from pipeline.reports.markdown import markdown_table
 from resources.instance.run_history import delete_runs
-from resources.lake.lake import Lake
+from resources.lake.lake import MODELS, Lake
 from resources.lake.maintenance import Size, compact_lake, measure_lake, shorten_logs
 from resources.lake.orphans import remove_orphans
 from resources.lake.purge import purge_days
@@ -30,10 +30,11 @@ def purge_old_images(context: dg.OpExecutionContext, lake: Lake, settings: dg.Re
 
 
 @dg.op(ins={"purged": dg.In(dg.Nothing)})
-def maintain_tables(context: dg.OpExecutionContext, lake: Lake) -> None:
+def maintain_tables(context: dg.OpExecutionContext, lake: Lake, questions: dg.ResourceParam[tuple[str, ...]]) -> None:
     """Makes one file of small ones, indexes the feature cache, shortens logs, and removes orphaned files.
 
-    Files that were replaced, and drafts of models, are removed a week later. No row changes.
+    Files that were replaced, and drafts of models, are removed a week later. No row changes. Tables of a further
+    classifier whose YAML is gone are named, and stay.
 
     Raises:
         dg.Failure: if a table could not be compacted; the others are maintained.
@@ -48,6 +49,9 @@ def maintain_tables(context: dg.OpExecutionContext, lake: Lake) -> None:
         "removed_files": sum(orphans.values()),
         "freed_megabytes": (total_bytes(before) - total_bytes(after)) / 1e6,
     }
+    if left := [prefix for prefix in lake.list_prefixes() if prefix not in questions]:
+        report["left_behind"] = dg.MetadataValue.text(describe_left_behind(lake, left))
+        context.log.warning(describe_left_behind(lake, left))
     if problems:
         raise dg.Failure("\n".join(problems), report)
     context.add_output_metadata(report)
@@ -76,6 +80,15 @@ def every_sunday() -> dg.RunRequest:
 def build() -> dg.Definitions:
     """Collects the job and its schedule."""
     return dg.Definitions(jobs=[housekeeping], schedules=[every_sunday])
+
+
+def describe_left_behind(lake: Lake, prefixes: Sequence[str]) -> str:
+    """Describes folders of classifiers that no YAML declares any more, with the cure."""
+    folders = ", ".join(f"{lake.root}/{each} and {lake.root}/{MODELS}/{each}" for each in prefixes)
+    return (
+        f"no file in assets/defs declares {', '.join(prefixes)}, so nothing reads {folders}: delete these folders once"
+        " nobody needs them, or bring the file back"
+    )
 
 
 def days_ago(days: int) -> datetime:

@@ -5,6 +5,7 @@ from datetime import date
 
 import dagster as dg
 from pyarrow import fs
+from pydantic import Field
 
 from pipeline.daily.due_days import parse_quiet_days
 from pipeline.storage.files import open_folder
@@ -26,8 +27,11 @@ class LandingZone(dg.ConfigurableResource):
     """Folders or URIs with images; nothing is ever written there."""
 
     landing: str
+    name: str = ""
     training: str
     label_pattern: str = ""
+    manifest: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
     quiet_days: str = ""
 
     def day_folders(self, days: Iterable[str], stored_days: Collection[str] = ()) -> dict[date, str | None]:
@@ -75,7 +79,7 @@ class LandingZone(dg.ConfigurableResource):
 
     def review_folder(self) -> str | None:
         """Finds the folder of the filled-in review forms; None if there is none."""
-        folder = f"{self.landing}/reviews"
+        folder = "/".join(filter(None, (self.landing, self.name, "reviews")))
         return folder if _exists(folder) else None
 
 

@@ -15,8 +15,8 @@ from deployment import PROJECT, Deployment
 from review_lake import ReviewLake
 from servers import free_port
 
-from assets.commands.review import open_pages
-from resources.review.server import build_app
+from assets.commands.review import open_site
+from resources.review.site import build_app
 from resources.settings import read_settings
 
 TOKEN = "a secret"
@@ -26,12 +26,14 @@ START_SECONDS = 60
 class ReviewSite:
     """A server in a thread of this process, and a browser that has logged in."""
 
-    def __init__(self, lake: ReviewLake, is_read_only: bool = False) -> None:
+    def __init__(self, lake: ReviewLake, is_read_only: bool = False, root: str = "") -> None:
         self.lake = lake
-        self.pages = open_pages(read_settings().replace(lake=str(lake.root)), "", "", is_read_only)
-        self.pages.desk.prepare_groups()
+        self.site = open_site(read_settings().replace(lake=str(lake.root)), "", root, is_read_only)
+        self.pages = self.site[0]
+        for pages in self.site:
+            pages.desk.prepare_groups()
         self.port = free_port()
-        self.gate = build_app(self.pages, TOKEN, self.port)
+        self.gate = build_app(self.site, TOKEN, self.port)
         self.server = uvicorn.Server(uvicorn.Config(self.gate, port=self.port, log_level="warning", lifespan="off"))
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
@@ -39,11 +41,12 @@ class ReviewSite:
             time.sleep(0.01)
         self.browsers: list[httpx.Client] = []
         self.client = self.connect()
-        self.client.get("/", params={"token": TOKEN})
+        self.client.get(f"{root}/", params={"token": TOKEN})
 
     def connect(self) -> httpx.Client:
         """A browser without a cookie."""
-        self.browsers.append(httpx.Client(base_url=f"http://127.0.0.1:{self.port}", follow_redirects=True))
+        address = f"http://127.0.0.1:{self.port}"
+        self.browsers.append(httpx.Client(base_url=address, follow_redirects=True, timeout=START_SECONDS))
         return self.browsers[-1]
 
     def __enter__(self) -> Self:
@@ -54,10 +57,11 @@ class ReviewSite:
             browser.close()
         self.server.should_exit = True
         self.thread.join()
-        for images in self.pages.images.values():
-            images.close()
-        if self.pages.log:
-            self.pages.log.close()
+        for pages in self.site:
+            for images in pages.images.values():
+                images.close()
+            if pages.log:
+                pages.log.close()
 
     def post(self, path: str, reviewer: str = "anna", **fields: Any) -> Any:
         headers = {"x-daylight-csrf": self.gate.csrf}

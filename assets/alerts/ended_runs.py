@@ -14,7 +14,7 @@ from resources.instance.run_attempts import has_newer_attempt, root_of, will_be_
 from resources.notify.message import Kind
 from resources.settings import Settings
 
-CANDIDATE: Final = dg.AssetKey("classifier_candidate")
+CANDIDATE: Final = "classifier_candidate"
 JUDGED_BY_THE_CLOCK: Final = "every_due_day_has_predictions"  # the sensor missing_day reports it
 RETRY_PATIENCE: Final = timedelta(minutes=10)  # until a retry that Dagster announced must be there
 KINDS: Final = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS)
@@ -76,16 +76,16 @@ def report_checks(alerts: Alerts, ended: EndedRun) -> None:
 def report_failure(alerts: Alerts, ended: EndedRun) -> None:
     """Writes a message about a refused candidate, or about a red run that failed for another reason too."""
     stops = [check for check in ended.failed_checks if blocks(check)]
-    refusals = [check for check in stops if check.asset_key == CANDIDATE]
+    refusals = [check for check in stops if check.asset_key.path[-1] == CANDIDATE]
     if refusals:
         alerts.post(
             Kind.REFUSED_CANDIDATE,
             (root_of(ended.run),),
-            title="The gate refused a candidate",
+            title=f"The gate refused a candidate{_of(refusals[0].asset_key)}",
             what="; ".join(f"{check.check_name}: {check.description}" for check in refusals),
             when=ended.when,
             cure=find_cure(refusals[0].check_name),
-            page=f"assets/{CANDIDATE.to_user_string()}?view=checks&checkDetail={refusals[0].check_name}",
+            page=f"assets/{refusals[0].asset_key.to_user_string()}?view=checks&checkDetail={refusals[0].check_name}",
         )
     others = [(check.check_name, check.description or "it gave no reason") for check in stops if check not in refusals]
     reasons = [*ended.errors, *others]
@@ -102,6 +102,11 @@ def report_failure(alerts: Alerts, ended: EndedRun) -> None:
             cure=find_cure(name),
             page=f"runs/{ended.run.run_id}",
         )
+
+
+def _of(asset: dg.AssetKey) -> str:
+    """Names the question of an asset, unless it is that of the deployment."""
+    return f" of {asset.path[0]}" if len(asset.path) > 1 else ""
 
 
 def _for(ended: EndedRun) -> str:

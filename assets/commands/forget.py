@@ -103,9 +103,12 @@ def forget(settings: Settings, trace: Trace) -> Iterator[str]:
     with dg.DagsterInstance.get() as instance:
         if unended := list_unended(instance):
             raise LakeError(f"{len(unended)} runs are in progress, such as {unended[0]}: wait for them or cancel them")
-        sheet_count = delete_sheets(instance, None if is_labelled(trace) else days)
+        is_anywhere = is_labelled(trace) or lake.list_prefixes()  # other classifiers may have learned from it
+        sheet_count = delete_sheets(instance, None if is_anywhere else days)
         text_count = erase_texts(instance, [image_id, *(path for path in list_paths(trace) if {".", "/"} & {*path})])
-    documents = [*forget_in_documents(lake, image_id, days), *erase_answers(settings.lake, image_id)]
+    homes = [Lake(root=settings.lake, prefix=prefix).home for prefix in ("", *lake.list_prefixes())]
+    documents = [*forget_in_documents(lake, image_id, days)]
+    documents += [answers for home in homes for answers in erase_answers(home, image_id)]
     deleted = forget_in_tables(lake, image_id)
     yield ""
     yield "ERASED"

@@ -13,11 +13,13 @@ from pipeline.reviews.answer_files import read_answers
 from pipeline.reviews.answers import AnswerError
 from pipeline.reviews.desk import Desk
 from resources.lake.commits import LakeError
+from resources.lake.lake import Lake
 from resources.review.answer_log import AnswerLog
 from resources.review.images import SIDES, Images
 from resources.review.queue_tables import QueueTables
-from resources.review.server import Pages, build_app, group_beside
+from resources.review.server import Pages, group_beside
 from resources.review.similar_images import SimilarImages
+from resources.review.site import build_app
 from resources.settings import SettingError, Settings, read_settings
 
 RECENT_DAYS = 30  # days of the queue without --days
@@ -35,18 +37,19 @@ def main() -> None:
     check_port(options.port)
     try:
         settings = read_settings()
-        pages = open_pages(settings, options.days, options.prefix.rstrip("/"), options.read_only)
+        site = open_site(settings, options.days, options.prefix.rstrip("/"), options.read_only)
     except (SettingError, LakeError, AnswerError, DeltaError) as error:
         sys.exit(str(error))
-    gate = build_app(pages, settings.review_token.get_secret_value(), options.port, options.host_name)
-    group_beside(pages.desk)
+    gate = build_app(site, settings.review_token.get_secret_value(), options.port, options.host_name)
+    for pages in site:
+        group_beside(pages.desk)
     config = uvicorn.Config(
         gate, HOST, options.port, log_level="warning", access_log=False, server_header=False, lifespan="off"
     )
     try:
-        Server(config, f"http://{HOST}:{options.port}{pages.prefix}/?token={gate.token}").run()
+        Server(config, f"http://{HOST}:{options.port}{site[0].root}/?token={gate.token}").run()
     finally:
-        for images in pages.images.values():
+        for images in (each for pages in site for each in pages.images.values()):
             images.close()
 
 
@@ -63,17 +66,38 @@ class Server(uvicorn.Server):
         print(f"Review: {self._address} (Ctrl-C stops it)", flush=True)
 
 
-def open_pages(settings: Settings, days: str, prefix: str, is_read_only: bool) -> Pages:
-    """Opens the queue of some days.
+def open_site(settings: Settings, days: str, root: str, is_read_only: bool) -> list[Pages]:
+    """Opens the queue of some days of each question that has one, that of the deployment first.
 
     Raises:
         LakeError: if there is no queue, or one of the days has none.
     """
-    images = {name: Images(settings.lake, side, settings.limits) for name, side in SIDES.items()}
-    tables, book = QueueTables(settings.lake), read_answers(settings.lake)
-    desk = Desk(tables.read_items(choose_days(tables, days)), tables.read_labels(), book, tables.read_features)
-    log = None if is_read_only else AnswerLog(settings.lake)
-    return Pages(desk, log, images, SimilarImages(settings.lake, book), prefix)
+    names = list_queues(settings.lake) or ("",)
+    wanted = {name: choose_days(QueueTables(settings.lake, name), days) for name in names}
+    return [open_pages(settings, wanted[name], root, is_read_only, name, names) for name in names]
+
+
+def open_pages(
+    settings: Settings,
+    days: list[date],
+    root: str,
+    is_read_only: bool,
+    name: str = "",
+    names: tuple[str, ...] = ("",),
+) -> Pages:
+    """Opens the queue of some days of one question; `names` are the questions between which the page switches."""
+    images = {size: Images(settings.lake, side, settings.limits, name) for size, side in SIDES.items()}
+    lake = Lake(root=settings.lake, prefix=name)
+    tables, book = QueueTables(settings.lake, name), read_answers(lake.home)
+    desk = Desk(tables.read_items(days), tables.read_labels(), book, tables.read_features)
+    log = None if is_read_only else AnswerLog(lake.home)
+    return Pages(desk, log, images, SimilarImages(settings.lake, book, name), root, name, names)
+
+
+def list_queues(lake: str) -> tuple[str, ...]:
+    """Lists the questions that have a review queue."""
+    tables = (table.rpartition("/") for table in Lake(root=lake).list_tables())
+    return tuple(sorted(name for name, _, table in tables if table == "review_queue"))
 
 
 def choose_days(tables: QueueTables, text: str) -> list[date]:

@@ -4,7 +4,8 @@ import sys
 
 import dagster as dg
 
-from resources.settings import Settings
+from assets.declarations import define_all
+from resources.question import Question
 
 bake_off = dg.define_asset_job(
     "bake_off",
@@ -13,6 +14,6 @@ bake_off = dg.define_asset_job(
 )
 
 
-def build(settings: Settings) -> dg.Definitions:
-    """Collects the assets of this package; none of them depends on the settings at definition time."""
-    return dg.Definitions(assets=dg.load_assets_from_package_module(sys.modules[__name__]), jobs=[bake_off])
+def build(question: Question) -> dg.Definitions:
+    """Defines the asset and its job; the labelled images are those of the deployment's own question."""
+    return dg.Definitions.merge(define_all(sys.modules[__name__], question), dg.Definitions(jobs=[bake_off]))

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from assets.declarations import declare_asset
 from pipeline.images.split import label_features
 from pipeline.networks.int8.quantization import CALIBRATION_COUNT
 from pipeline.reports.report import Table, describe_whole
@@ -36,7 +37,7 @@ class BakeOffConfig(dg.Config):
     seed: int = Field(default=20260101, description="Seed of the whole training.")
 
 
-@dg.asset(pool=POOL, group_name="bake_off", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"])
+@declare_asset(pool=POOL, group_name="bake_off", kinds={"spark", "onnx", "mllib"})
 def contenders(
     context: dg.AssetExecutionContext,
     config: BakeOffConfig,

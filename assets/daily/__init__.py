@@ -1,52 +1,74 @@
 """The group `daily`: assets with days, their job and schedules, and the sensors for late files and missing days."""
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final, cast
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from assets.daily.partitions import days_since
+from assets.declarations import define_all
+from resources.question import Question
 from resources.settings import Settings
 
-JUDGED_BY_THE_CLOCK: Final = dg.AssetSelection.checks(
-    dg.AssetCheckKey(dg.AssetKey("predictions"), "every_due_day_has_predictions")
-)
-"""A check that does not concern the days of a run."""
-
-daily = dg.define_asset_job(
-    "daily",
-    dg.AssetSelection.groups("daily") - JUDGED_BY_THE_CLOCK,
-    description="Predicts one day, or many at once.",
-)
+JOB: Final = "daily"
+JUDGED_BY_THE_CLOCK: Final = "every_due_day_has_predictions"  # a check that does not concern the days of a run
+MORNING: Final = "15 4 * * *"
 
 
-def make_every_morning(time_zone: str) -> dg.ScheduleDefinition:
-    """Makes the schedule in a time zone."""
+def make_every_morning(question: Question) -> dg.ScheduleDefinition:
+    """Makes the schedule in the time zone of the settings."""
+    zone = question.settings.time_zone
 
-    @dg.schedule(job=daily, cron_schedule="15 4 * * *", execution_timezone=time_zone)
+    @dg.schedule(
+        name=question.word("every_morning"),
+        job_name=question.word(JOB),
+        cron_schedule=question.schedule or MORNING,
+        execution_timezone=zone,
+    )
     def every_morning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         """Predicts yesterday's images at 04:15."""
-        today = context.scheduled_execution_time.astimezone(ZoneInfo(time_zone)).date()
+        today = context.scheduled_execution_time.astimezone(ZoneInfo(zone)).date()
         yesterday = (today - timedelta(days=1)).isoformat()
         return dg.RunRequest(run_key=yesterday, partition_key=yesterday)
 
     return every_morning
 
 
-def build(settings: Settings) -> dg.Definitions:
-    """Collects the assets and checks of this package, with the days that the settings name."""
-    from assets.daily.late_files import late_files
+def build(question: Question, together: Sequence[Question] = ()) -> dg.Definitions:
+    """Defines the assets, checks and job of a question, and its sensor for missing days.
+
+    The job also predicts the questions that have no schedule of their own, in the same run and Spark session.
+    """
     from assets.daily.missing_day import make_missing_day
+
+    assets = dg.AssetSelection.groups(*(each.word(JOB) for each in (question, *together)))
+    checks = [dg.AssetCheckKey(each.key("predictions"), JUDGED_BY_THE_CLOCK) for each in (question, *together)]
+    job = dg.define_asset_job(
+        question.word(JOB),
+        assets - dg.AssetSelection.checks(*checks),
+        description="Predicts one day, or many at once.",
+    )
+    has_schedule = question.schedule or not question.name
+    own = dg.Definitions(
+        jobs=[job],
+        schedules=[make_every_morning(question)] if has_schedule else [],
+        sensors=[make_missing_day(question)],
+    )
+    return dg.Definitions.merge(define_all(sys.modules[__name__], question), own)
+
+
+def build_overview(own: Question, others: Sequence[Question]) -> dg.Definitions:
+    """Defines the page about all classifiers; nothing if there is one."""
+    from assets.daily.daily_overview import make_daily_overview
+
+    return dg.Definitions(assets=[make_daily_overview(own, others)] if others else [])
+
+
+def build_watch(settings: Settings) -> dg.Definitions:
+    """Defines what watches the landing zone, and launches the job of the deployment."""
+    from assets.daily.late_files import late_files
     from assets.daily.open_day import make_through_the_day
 
-    package, days = sys.modules[__name__], days_since(settings.start_day, settings.time_zone)
-    assets = cast("list[dg.AssetsDefinition]", dg.load_assets_from_package_module(package))
-    return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=days), assets),
-        asset_checks=dg.load_asset_checks_from_package_module(package),
-        jobs=[daily],
-        schedules=[make_every_morning(settings.time_zone), make_through_the_day(settings)],
-        sensors=[late_files, make_missing_day(settings)],
-    )
+    return dg.Definitions(schedules=[make_through_the_day(settings)], sensors=[late_files])

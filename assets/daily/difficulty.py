@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.daily.partitions import daily_asset, list_judged
+from assets.declarations import declare_check
 from pipeline.daily.difficulty import POOLED_DAYS
 from pipeline.daily.difficulty_table import describe_difficulty, read_difficulties, store_difficulties
 from pipeline.reports.report import Table
@@ -31,7 +32,7 @@ def difficulty(context: dg.AssetExecutionContext, classifier: Classifier, diffic
     return Table(store_difficulties(found), describe_difficulty)
 
 
-@dg.asset_check(pool=POOL, asset="difficulty")
+@declare_check(pool=POOL, asset="difficulty")
 def days_are_as_easy_as_the_training_set(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:

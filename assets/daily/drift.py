@@ -5,6 +5,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_judged
+from assets.declarations import declare_check
 from pipeline.daily.difficulty_table import read_difficulties
 from pipeline.drift.comparison import (
     IMAGES,
@@ -45,7 +46,7 @@ def drift(
     return Table(store_comparisons(comparisons), describe_drift(images, predictions, settings.limits))
 
 
-@dg.asset_check(pool=POOL, asset="drift")
+@declare_check(pool=POOL, asset="drift")
 def images_resemble_the_training_set(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
@@ -56,7 +57,7 @@ def images_resemble_the_training_set(
     return _judge(context, lake, spark, IMAGES, WEEK)
 
 
-@dg.asset_check(pool=POOL, asset="drift")
+@declare_check(pool=POOL, asset="drift")
 def labels_are_distributed_as_on_the_holdout(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from assets.daily import daily
+from assets.daily import JOB
 from pipeline.images.late_files import STORED, Arrivals, compare_files
 from pipeline.storage.files import LISTING, list_files
 from resources.instance.run_attempts import is_under_way
@@ -21,7 +21,7 @@ ATTEMPTS: Final = 3  # runs requested for the same files
 LISTING_SECONDS: Final = 20  # of a tick, which Dagster gives up after 60; the next one goes on from there
 
 
-@dg.sensor(job=daily, minimum_interval_seconds=120)
+@dg.sensor(job_name=JOB, minimum_interval_seconds=120)
 def late_files(
     context: dg.SensorEvaluationContext, lake: Lake, landing_zone: LandingZone, settings: dg.ResourceParam[Settings]
 ) -> dg.SensorResult:

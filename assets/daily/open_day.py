@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from assets.daily import daily
+from assets.daily import JOB
 from assets.daily.late_files import compare_day
 from pipeline.storage.files import list_files
 from resources.instance.day_tags import OPEN, PARTITION
@@ -19,7 +19,7 @@ def make_through_the_day(settings: Settings) -> dg.ScheduleDefinition:
     """Makes the schedule, at the interval and in the time zone of the settings."""
     cron = _write_cron(settings.open_day_minutes)
 
-    @dg.schedule(job=daily, cron_schedule=cron, execution_timezone=settings.time_zone)
+    @dg.schedule(job_name=JOB, cron_schedule=cron, execution_timezone=settings.time_zone)
     def through_the_day(
         context: dg.ScheduleEvaluationContext, lake: Lake, landing_zone: LandingZone
     ) -> dg.RunRequest | dg.SkipReason:

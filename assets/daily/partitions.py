@@ -6,6 +6,7 @@ from typing import Final
 
 import dagster as dg
 
+from assets.declarations import declare_asset
 from resources.lake.lake import Lake
 from resources.settings import Settings
 from resources.spark.session import POOL
@@ -37,11 +38,10 @@ def find_open(context: dg.AssetExecutionContext, settings: Settings) -> str | No
 
 
 daily_asset = partial(
-    dg.asset,
-    partitions_def=days_since(Settings.model_fields["start_day"].default),  # `assets.daily.build` sets the real one
+    declare_asset,
+    partitions_def=lambda question: days_since(question.settings.start_day, question.settings.time_zone),
     pool=POOL,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="daily",
-    owners=["team:vision"],
 )
 """Declares an asset with days. Many days are one run: a Spark session costs more than a day."""

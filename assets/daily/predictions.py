@@ -8,6 +8,7 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_days
+from assets.declarations import declare_check
 from pipeline.daily.difficulty_table import store_difficulties
 from pipeline.daily.earlier_images import EARLIER_DAYS, find_earlier_images, list_earlier
 from pipeline.daily.label_history import describe_history
@@ -63,7 +64,7 @@ def predictions(
     return Table(rows, describe)
 
 
-@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
+@declare_check(pool=POOL, asset="predictions", blocking=True)
 def every_file_has_a_prediction_or_a_reason(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource
 ) -> dg.AssetCheckResult:
@@ -73,7 +74,7 @@ def every_file_has_a_prediction_or_a_reason(
     )
 
 
-@dg.asset_check(pool=POOL, asset="predictions", blocking=True)
+@declare_check(pool=POOL, asset="predictions", blocking=True)
 def rejected_files_are_few(
     context: dg.AssetCheckExecutionContext, lake: Lake, spark: SparkResource, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:

@@ -1,29 +1,18 @@
 """The group `training`: from labelled images to the promoted classifier, with the checks between them, and its job."""
 
 import sys
-from typing import cast
 
 import dagster as dg
 
-from resources.settings import Settings
-
-training = dg.define_asset_job(
-    "training",
-    dg.AssetSelection.groups("training"),
-    description="Trains a candidate on the labelled images and promotes it if it passes the gate.",
-)
+from assets.declarations import define_all
+from resources.question import Question
 
 
-def build(settings: Settings) -> dg.Definitions:
-    """Collects the assets and checks of this package; the backbone's code version follows the settings."""
-    package, backbone = sys.modules[__name__], dg.AssetKey("backbone")
-
-    def set_version(spec: dg.AssetSpec) -> dg.AssetSpec:
-        return spec.replace_attributes(code_version=settings.backbone_version) if spec.key == backbone else spec
-
-    assets = cast("list[dg.AssetsDefinition]", dg.load_assets_from_package_module(package))
-    return dg.Definitions(
-        assets=dg.map_asset_specs(set_version, assets),
-        asset_checks=dg.load_asset_checks_from_package_module(package),
-        jobs=[training],
+def build(question: Question) -> dg.Definitions:
+    """Defines the assets, checks and job of a question."""
+    job = dg.define_asset_job(
+        question.word("training"),
+        dg.AssetSelection.groups(question.word("training")),
+        description="Trains a candidate on the labelled images and promotes it if it passes the gate.",
     )
+    return dg.Definitions.merge(define_all(sys.modules[__name__], question), dg.Definitions(jobs=[job]))

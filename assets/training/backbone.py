@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.declarations import declare_check, training_asset
 from pipeline.embed.backbone import Backbone
 from pipeline.networks.export import describe_backbone
 from pipeline.networks.parity import MAX_SCALED_DIFFERENCE, MIN_CORRECT_SHARE, MIN_COSINE
@@ -12,13 +13,11 @@ from resources.models.precision import Precisions
 from resources.spark.session import POOL
 
 
-@dg.asset(
-    pool=POOL,
-    group_name="training",
+@training_asset(
     kinds={"onnx", "keras"},
-    owners=["team:vision"],
     deps=["training_images", "precision_measurement"],
     io_manager_key="models",
+    code_version=lambda question: question.settings.backbone_version,
 )
 def backbone(catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[Backbone]:
     """Frozen, pretrained network from uint8 pixels to a feature vector, as one ONNX file.
@@ -33,7 +32,7 @@ def backbone(catalogue: BackboneCatalogue, precisions: Precisions) -> dg.Output[
     return dg.Output(made, data_version=dg.DataVersion(made.digest), metadata=metadata)
 
 
-@dg.asset_check(pool=POOL, asset="backbone", blocking=True)
+@declare_check(pool=POOL, asset="backbone", blocking=True)
 def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
     """On real photos, the stored graph gives the features of its framework: within 0.0001 of their scale in fp32.
 
@@ -57,7 +56,7 @@ def backbone_matches_its_network(backbone: Backbone, catalogue: BackboneCatalogu
     )
 
 
-@dg.asset_check(pool=POOL, asset="backbone", blocking=True)
+@declare_check(pool=POOL, asset="backbone", blocking=True)
 def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCatalogue) -> dg.AssetCheckResult:
     """ImageNet's own classifier, on the stored graph's features, names at least four in five known photos.
 
@@ -76,7 +75,7 @@ def backbone_recognises_known_photos(backbone: Backbone, catalogue: BackboneCata
     )
 
 
-@dg.asset_check(pool=POOL, asset="backbone")
+@declare_check(pool=POOL, asset="backbone")
 def int8_costs_little(backbone: Backbone, precisions: Precisions) -> dg.AssetCheckResult:
     """int8 loses at most half a point of accuracy against fp32, on the labelled holdout; passes if fp32 is in use.
 

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
+from assets.declarations import training_asset
 from pipeline.embed.backbone import Backbone
 from pipeline.evaluation.ranked import MANY
 from pipeline.images.split import join_split
@@ -21,7 +22,6 @@ from resources.instance.pages import show_images, show_report
 from resources.models.store import ModelStore
 from resources.settings import Settings
 from resources.spark.progress import log_progress
-from resources.spark.session import POOL
 
 
 class TrainingConfig(dg.Config):
@@ -50,7 +50,7 @@ class TrainingConfig(dg.Config):
     calibration_folds: int = Field(default=5, ge=2, description="Folds of the cross-fit that calibrates confidence.")
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "mllib"}, owners=["team:vision"], io_manager_key="models")
+@training_asset(kinds={"spark", "mllib"}, io_manager_key="models")
 def classifier_candidate(
     context: dg.AssetExecutionContext,
     config: TrainingConfig,
@@ -81,6 +81,5 @@ def show_classifier(context: dg.AssetExecutionContext, fitted: Classifier, more:
     """Adds the page of a classifier to it, with one more report."""
     report = describe_classifier(fitted)
     images = Report(images={**report.images, **more.images})
-    folder = [context.run.run_id, context.asset_key.path[-1]]
-    metadata = show_report(report) | show_report(more) | show_images(images, context.instance, folder)
+    metadata = show_report(report) | show_report(more) | show_images(images, context)
     return dg.Output(fitted, data_version=dg.DataVersion(fitted.version), metadata=metadata)

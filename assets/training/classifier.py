@@ -3,12 +3,12 @@
 import dagster as dg
 from pydantic import Field
 
+from assets.declarations import training_asset
 from assets.training.candidate import show_classifier
 from pipeline.evaluation.plots import SHOWN_CLASSIFIERS
 from pipeline.training.classifier import Classifier
 from pipeline.training.classifier_report import describe_former
 from resources.models.registry import ClassifierRegistry
-from resources.spark.session import POOL
 
 
 class PromotionConfig(dg.Config):
@@ -19,7 +19,7 @@ class PromotionConfig(dg.Config):
     )
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "mllib"}, owners=["team:vision"], io_manager_key="models")
+@training_asset(kinds={"spark", "mllib"}, io_manager_key="models")
 def classifier(
     context: dg.AssetExecutionContext,
     config: PromotionConfig,

@@ -6,6 +6,7 @@ from typing import Final
 import dagster as dg
 from pyspark.sql import DataFrame
 
+from assets.declarations import declare_check
 from pipeline.embed.backbone import Backbone
 from pipeline.images.split import join_split
 from pipeline.storage.stored_rows import StoredRows
@@ -20,14 +21,7 @@ from resources.spark.session import POOL
 RECORDS: Final = "graph_parity"  # folder of the comparisons that passed, by version of the classifier
 
 
-@dg.asset_check(
-    pool=POOL,
-    asset="classifier_candidate",
-    blocking=True,
-    additional_ins={
-        name: dg.AssetIn(name) for name in ("backbone", "training_images", "training_features", "training_split")
-    },
-)
+@declare_check(pool=POOL, asset="classifier_candidate", blocking=True)
 def end_to_end_graph_matches_the_classifier(
     classifier_candidate: Classifier,
     backbone: Backbone,

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
+from assets.declarations import declare_checks
 from pipeline.embed.batch_size import read_batch_costs
 from pipeline.evaluation.gate_rules import (
     Candidate,
@@ -55,20 +56,7 @@ class GateConfig(dg.Config):
     )
 
 
-@dg.multi_asset_check(
-    pool=POOL,
-    name="gate",
-    specs=[
-        dg.AssetCheckSpec(
-            name,
-            asset="classifier_candidate",
-            description=description,
-            blocking=True,
-            additional_deps=["training_features", "training_split", "training_images"],
-        )
-        for name, description in RULES.items()
-    ],
-)
+@declare_checks(name="gate", asset="classifier_candidate", descriptions=RULES, pool=POOL)
 def gate_of_promotion(
     config: GateConfig,
     classifier_candidate: Classifier,
@@ -135,7 +123,6 @@ def _features_for(
 
 def _show(name: str, verdict: Verdict) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        asset_key="classifier_candidate",
         check_name=name,
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity.WARN if verdict.is_tolerated else dg.AssetCheckSeverity.ERROR,

@@ -3,6 +3,7 @@
 import dagster as dg
 from pyspark.sql import DataFrame
 
+from assets.declarations import training_asset
 from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.label_issues import describe_label_issues, rank_labels
 from pipeline.images.split import join_split
@@ -10,10 +11,9 @@ from pipeline.reports.report import Table, describe_whole
 from pipeline.training.classifier import Classifier, predict_holdout
 from resources.models.store import ModelStore
 from resources.settings import Settings
-from resources.spark.session import POOL
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
+@training_asset(kinds={"spark", "deltalake"})
 def label_issues(
     training_images: DataFrame,
     near_duplicates: DataFrame,

@@ -5,6 +5,7 @@ from typing import Final
 import dagster as dg
 from pyspark.sql import DataFrame
 
+from assets.declarations import training_asset
 from pipeline.reports.report import Table, describe_whole
 from pipeline.similarity.near_duplicates import (
     COMPARED_SCHEMA,
@@ -15,12 +16,11 @@ from pipeline.similarity.near_duplicates import (
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.settings import Settings
-from resources.spark.session import POOL
 
 COMPARED: Final = "compared_pairs"  # table of all pairs whose pixels were compared, near-duplicates or not
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
+@training_asset(kinds={"spark", "deltalake"})
 def near_duplicates(
     training_features: DataFrame, training_images: DataFrame, lake: Lake, settings: dg.ResourceParam[Settings]
 ) -> Table:

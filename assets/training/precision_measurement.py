@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
+from assets.declarations import training_asset
 from pipeline.embed.backbone import Backbone
 from pipeline.images.split import label_features
 from pipeline.networks.int8.quantization import QuantizationError
@@ -27,7 +28,6 @@ from resources.instance.pages import show_report
 from resources.lake.feature_cache import FeatureCache
 from resources.models.catalogue import BackboneCatalogue
 from resources.models.precision import Precisions
-from resources.spark.session import POOL
 
 
 class MeasurementConfig(dg.Config):
@@ -38,9 +38,7 @@ class MeasurementConfig(dg.Config):
     )
 
 
-@dg.asset(
-    pool=POOL, group_name="training", kinds={"spark", "onnx", "mllib"}, owners=["team:vision"], deps=["training_images"]
-)
+@training_asset(kinds={"spark", "onnx", "mllib"}, deps=["training_images"])
 def precision_measurement(
     config: MeasurementConfig, catalogue: BackboneCatalogue, feature_cache: FeatureCache, precisions: Precisions
 ) -> dg.MaterializeResult:

@@ -3,6 +3,7 @@
 import dagster as dg
 from pyspark.sql import DataFrame
 
+from assets.declarations import declare_check, training_asset
 from pipeline.daily import predictions
 from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews import review_queue
@@ -15,7 +16,7 @@ from resources.landing import LandingZone
 from resources.spark.session import POOL, SparkResource
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
+@training_asset(kinds={"spark", "deltalake"})
 def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: Lake, spark: SparkResource) -> Table:
     """Human answers, one row per image and day, and the production accuracy.
 
@@ -27,12 +28,12 @@ def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: 
     forms = read_forms(folder) if folder else NO_FORMS
     for path in forms.ignored:
         context.log.warning(f"{path!r} in {folder} was ignored: it is not a .csv file")
-    answers = forms.with_more(tabulate(read_answers(lake.root).standing()))
+    answers = forms.with_more(tabulate(read_answers(lake.home).standing()))
     predicted = lake.read_known(session, "predictions", parse_schema(predictions.SCHEMA), answers.days).frame
     return Table(match_answers(answers.answers, predicted, queue), describe_whole(describe_reviews(queue)))
 
 
-@dg.asset_check(pool=POOL, asset="reviews")
+@declare_check(pool=POOL, asset="reviews")
 def every_answer_is_used(reviews: DataFrame) -> dg.AssetCheckResult:
     """No answers contradict each other, and each refers to a stored prediction; only a warning."""
     problems = list_problems(reviews)

@@ -2,16 +2,16 @@
 
 import dagster as dg
 
+from assets.declarations import training_asset
 from pipeline.embed.backbone import Backbone
 from pipeline.images.embedding_costs import describe_embedded
 from pipeline.reports.report import Table
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.feature_cache import FeatureCache
 from resources.settings import Settings
-from resources.spark.session import POOL
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "onnx", "deltalake"}, owners=["team:vision"])
+@training_asset(kinds={"spark", "onnx", "deltalake"})
 def training_features(
     training_images: StoredRows, backbone: Backbone, feature_cache: FeatureCache, settings: dg.ResourceParam[Settings]
 ) -> Table:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.declarations import training_asset
 from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.labels import describe_training_images, list_training_files, read_training_images
 from pipeline.reports.report import Table, describe_whole
@@ -11,10 +12,10 @@ from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.landing import LandingZone
 from resources.settings import Settings
-from resources.spark.session import POOL, SparkResource
+from resources.spark.session import SparkResource
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"], deps=["reviews"])
+@training_asset(kinds={"spark", "deltalake"}, deps=["reviews"])
 def training_images(
     landing_zone: LandingZone, settings: dg.ResourceParam[Settings], lake: Lake, spark: SparkResource
 ) -> Table:
@@ -25,7 +26,9 @@ def training_images(
     column `group` of the manifest names what must stay in one split, such as a shop, a camera or a session.
     """
     session = spark.spark_session
-    files = list_training_files(landing_zone.training_folder(), landing_zone.label_pattern)
+    files = list_training_files(
+        landing_zone.training_folder(), landing_zone.label_pattern, landing_zone.manifest, landing_zone.labels
+    )
     labelled = read_training_images(session, files, settings.max_bytes, settings.store_bytes == "days")
     reviewed = list_reviewed(lake.read_known(session, "reviews", parse_schema(reviews.SCHEMA), None))
     if reviewed.num_rows:

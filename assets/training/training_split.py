@@ -4,6 +4,7 @@ import dagster as dg
 from pydantic import Field
 from pyspark.sql import DataFrame
 
+from assets.declarations import training_asset
 from pipeline.images.split import split_images
 from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews.reviews import SCHEMA as REVIEWS_SCHEMA
@@ -12,7 +13,6 @@ from pipeline.similarity.leakage_groups import describe_groups, group_images, sp
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.settings import Settings
-from resources.spark.session import POOL
 
 
 class SplitConfig(dg.Config):
@@ -23,7 +23,7 @@ class SplitConfig(dg.Config):
     )
 
 
-@dg.asset(pool=POOL, group_name="training", kinds={"spark", "deltalake"}, owners=["team:vision"])
+@training_asset(kinds={"spark", "deltalake"})
 def training_split(
     config: SplitConfig,
     training_images: DataFrame,

@@ -32,7 +32,8 @@ def render_page(report: DayReport, review_url: str = "", is_open: bool = False) 
     shares = {label: count / counts.predicted_count for label, count in counts.labels.items()}
     order = sorted(shares | usual, key=lambda label: (-shares.get(label, 0.0), -usual.get(label, 0.0), label))
     labels = order[:SHOWN_LABELS]
-    return _ENVIRONMENT.get_template("daily_report.html.j2").render(
+    return render_template(
+        "daily_report.html.j2",
         report=report,
         review_url=review_url,
         is_open=is_open,
@@ -46,6 +47,11 @@ def render_page(report: DayReport, review_url: str = "", is_open: bool = False) 
         queued_count=sum(report.queued.values()),
         shown=[row for row in report.shown if row["image_id"] in report.images],
     )
+
+
+def render_template(name: str, **values: object) -> str:
+    """Renders a template of this folder; all strings are escaped."""
+    return _ENVIRONMENT.get_template(name).render(**values)
 
 
 def _show(value: object) -> object:

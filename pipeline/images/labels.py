@@ -1,6 +1,6 @@
 """Labels: the label, split and group of every training file, from its path or a manifest; no image is opened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.images.image_files import FILE_COLUMNS, read_files
 from pipeline.images.manifest import MANIFEST, find_in_manifest
-from pipeline.images.places import NOWHERE, LabelError, find_by_pattern, find_in_folders, list_similar
+from pipeline.images.places import NOWHERE, LabelError, Place, find_by_pattern, find_in_folders, list_similar
 from pipeline.images.sidecar_files import SIDECAR, is_below_sidecar_folder, is_sidecar
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
 from pipeline.reports.markdown import markdown_table
@@ -49,16 +49,20 @@ class TrainingFiles:
     sidecars: list[str]
 
 
-def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
+def list_training_files(
+    folder: str, pattern: str = "", manifest: str = "", labels: Mapping[str, str] | None = None
+) -> TrainingFiles:
     """Lists labelled files.
 
-    The label comes from `manifest.csv` if the folder has one, else from the pattern if there is one, else from the
-    first folder of the path. A folder `train`, `validation` or `test` above the label sets the split. Nothing below a
-    sidecar folder has a label.
+    The label comes from the manifest if one is named or the folder has `manifest.csv`, else from the pattern if there
+    is one, else from the first folder of the path. A folder `train`, `validation` or `test` above the label sets the
+    split. Nothing below a sidecar folder has a label.
 
     Args:
         folder: folder of the labelled images.
         pattern: regular expression for the path, with a group `label` and optionally `split` and `group`.
+        manifest: path or URI of a manifest that lies elsewhere; its paths are below the folder.
+        labels: labels to learn by labels of the files; one that is not listed stays, an empty one leaves files out.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -68,13 +72,14 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     is_outside = pa.array([not is_below_sidecar_folder(path) for path in all_files["path"].to_pylist()], pa.bool_())
     files, sidecars = all_files.filter(is_outside), all_files.filter(pc.invert(is_outside))["path"].to_pylist()
     paths = files["path"].to_pylist()
-    if MANIFEST in paths:
-        listed = find_in_manifest(folder, all_files["path"].to_pylist())
+    if manifest or MANIFEST in paths:
+        listed = find_in_manifest(folder, all_files["path"].to_pylist(), manifest)
         origin, places = "manifest", [listed.get(path, NOWHERE) for path in paths]
     elif pattern:
         origin, places = "pattern", find_by_pattern(pattern, paths)
     else:
         origin, places = "folder", find_in_folders(paths)
+    places = [_rename(place, labels or {}) for place in places]
     if not any(place.label for place in places):
         raise LabelError(
             f"no labelled image in {folder}: put images into folders named after their labels,"
@@ -93,6 +98,10 @@ def list_training_files(folder: str, pattern: str = "") -> TrainingFiles:
     sidecars += [path for path in unlabelled if is_sidecar(path, b"")]
     unlabelled = [path for path in unlabelled if not is_sidecar(path, b"")]
     return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled, sidecars)
+
+
+def _rename(place: Place, labels: Mapping[str, str]) -> Place:
+    return place._replace(label=labels[place.label] or None) if place.label and place.label in labels else place
 
 
 def read_training_images(

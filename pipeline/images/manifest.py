@@ -20,19 +20,21 @@ REQUIRED: Final = ("path", "label")
 OPTIONAL: Final = ("split", "group")
 
 
-def find_in_manifest(folder: str, paths: Sequence[str]) -> dict[str, Place]:
+def find_in_manifest(folder: str, paths: Sequence[str], manifest: str = "") -> dict[str, Place]:
     """Finds the places of the files that the manifest lists.
 
     Args:
         folder: training folder.
         paths: every file below it.
+        manifest: path or URI of the manifest; empty: `manifest.csv` in the folder.
 
     Raises:
         LabelError: if the manifest is no table, lists a file that is missing or two ways, or has an unknown split.
     """
-    name = f"{folder}/{MANIFEST}"
-    filesystem, root = open_folder(folder)
-    with filesystem.open_input_stream(f"{root}/{MANIFEST}") as stream:
+    name = manifest or f"{folder}/{MANIFEST}"
+    parent, _, file = name.rpartition("/")
+    filesystem, root = open_folder(parent)
+    with filesystem.open_input_stream(f"{root}/{file}") as stream:
         content = bytes(stream.read())
     finder = _Finder(folder, paths)
     places: dict[str, Place] = {}

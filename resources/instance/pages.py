@@ -5,7 +5,7 @@ link to them inline; an image inside the metadata would hide behind a button and
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 from pyspark.sql.types import StructType
@@ -26,23 +26,28 @@ def show_report(report: Report) -> Metadata:
     }
 
 
-def show_images(report: Report, instance: dg.DagsterInstance, folder: list[str]) -> Metadata:
-    """Saves the images of a report, and links to them.
+def show_images(report: Report, step: dg.AssetExecutionContext, day: str | None = None) -> Metadata:
+    """Saves the images of a report on an asset, or on a day of it, and links to them from its page.
 
-    `folder` has the parts of a path, the run's id first: the images are deleted with the run.
+    Their folder has the name of the run, so they are deleted with it.
     """
-    keys = {name: [*folder, name] for name in report.images}
-    return {name: dg.MetadataValue.md(_publish(instance, key, report.images[name])) for name, key in keys.items()}
+    asset = step.asset_key.path
+    folder, depth = [step.run.run_id, *asset, *([day] if day else [])], len(asset)
+    published = {name: _publish(step.instance, [*folder, name], jpeg, depth) for name, jpeg in report.images.items()}
+    return {name: dg.MetadataValue.md(f"![{name}]({link})") for name, link in published.items()}
 
 
-def show_schema(schema: StructType) -> Metadata:
-    """Converts the columns of a table, their comments and the lineage that the comments name."""
+def show_schema(schema: StructType, to_key: Callable[[str], dg.AssetKey] = dg.AssetKey) -> Metadata:
+    """Converts the columns of a table, their comments and the lineage that the comments name.
+
+    `to_key` finds the asset of a table.
+    """
     columns, lineage = [], {}
     for field in schema:
         comment = field.metadata.get("comment")
         columns.append(dg.TableColumn(field.name, field.dataType.simpleString(), description=comment))
         if sources := find_sources(comment or ""):
-            lineage[field.name] = [dg.TableColumnDep(dg.AssetKey(table), column) for table, column in sources]
+            lineage[field.name] = [dg.TableColumnDep(to_key(table), column) for table, column in sources]
     return {
         "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns)),
         "dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(lineage)),
@@ -57,10 +62,11 @@ def show_numbers(numbers: Mapping[str, float | int]) -> Metadata:
     }
 
 
-def _publish(instance: dg.DagsterInstance, key: list[str], jpeg: bytes) -> str:
+def _publish(instance: dg.DagsterInstance, key: list[str], jpeg: bytes, depth: int) -> str:
+    """Saves an image and returns its address, as seen from a page so many parts of a path below its kind."""
     path = find_log_file(instance, key, "jpg")
     if path is None:
-        return f"![{key[-1]}](data:image/jpeg;base64,{b64encode(jpeg).decode()})"
+        return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(jpeg)
-    return f"![{key[-1]}](../{'/'.join(['logs', *key, 'jpg'])})"
+    return f"{'../' * depth}{'/'.join(['logs', *key, 'jpg'])}"

@@ -10,9 +10,11 @@ from resources.instance.day_tags import FIRST, LAST, OPEN, PARTITION
 PREDICTIONS = dg.AssetKey("predictions")
 
 
-def list_predicted(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
+def list_predicted(
+    instance: dg.DagsterInstance, days: Sequence[date], predictions: dg.AssetKey = PREDICTIONS
+) -> set[date]:
     """Finds the subset of days whose predictions were materialized, not only while the day went on."""
-    found = {day: find_materialization(instance, PREDICTIONS, str(day)) for day in days}
+    found = {day: find_materialization(instance, predictions, str(day)) for day in days}
     return {day for day, record in found.items() if record and not _was_open(instance, record.run_id)}
 
 

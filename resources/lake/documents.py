@@ -4,6 +4,7 @@ import csv
 import io
 import secrets
 from collections.abc import Callable, Collection
+from itertools import product
 from typing import Final
 
 import pyarrow.compute as pc
@@ -11,13 +12,12 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from pipeline.storage.files import open_folder, replace_file
-from resources.lake.lake import Lake
+from resources.lake.lake import MODELS, Lake
 from resources.lake.model_files import DRIFT_REFERENCE
 
 REPORTS: Final = "reports"
 REVIEW_FORMS: Final = "review_forms"
-CLASSIFIERS: Final = "models/classifier"
-RECORD_DEPTH: Final = 3  # models/classifier/<version>/<record>; the model itself lies deeper
+CLASSIFIERS: Final = "classifier"  # below the models; records are <version>/<record>, the model itself lies deeper
 ERASED: Final = "(erased)"
 
 
@@ -32,22 +32,25 @@ def forget_in_documents(lake: Lake, image_id: str, days: Collection[str]) -> lis
     """
     filesystem, root = open_folder(lake.root)
     changed, stand_in = [], secrets.token_hex(32)
-    reference = lake.models.folder / DRIFT_REFERENCE
-    if lake.models.has(reference):
-        lake.models.delete(reference)
-        changed.append(f"models/{DRIFT_REFERENCE}")
-    for folder in (REPORTS, REVIEW_FORMS, CLASSIFIERS):
-        selector = fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True)
+    prefixes = ("", *lake.list_prefixes())
+    for models in (Lake(root=lake.root, prefix=prefix).models for prefix in prefixes):
+        reference = models.folder / DRIFT_REFERENCE
+        if models.has(reference):
+            models.delete(reference)
+            changed.append(f"{models.root.removeprefix(lake.root).lstrip('/')}/{DRIFT_REFERENCE}")
+    for prefix, kind in product(prefixes, (REPORTS, REVIEW_FORMS, CLASSIFIERS)):
+        folder = "/".join(filter(None, (root, MODELS if kind == CLASSIFIERS else "", prefix, kind)))
+        selector = fs.FileSelector(folder, recursive=True, allow_not_found=True)
         for info in filesystem.get_file_info(selector):
             path = info.path.removeprefix(root).lstrip("/")
-            if folder == REPORTS:
+            if kind == REPORTS:
                 is_changed = info.base_name.removesuffix(".html") in days
                 if is_changed:
                     filesystem.delete_file(info.path)
-            elif folder == REVIEW_FORMS:
+            elif kind == REVIEW_FORMS:
                 is_changed = _rewrite(filesystem, info, lambda form: without_line(form, image_id))
             else:
-                is_record = path.count("/") == RECORD_DEPTH and path.endswith(".parquet")
+                is_record = info.path.removeprefix(f"{folder}/").count("/") == 1 and path.endswith(".parquet")
                 is_changed = is_record and _rewrite(
                     filesystem, info, lambda record: without_member(record, image_id, stand_in)
                 )

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
+from typing import Final
 
 import dagster as dg
 import pyarrow as pa
@@ -37,21 +38,34 @@ from resources.lake.datasets import open_dataset
 from resources.lake.model_files import ModelFiles
 from resources.lake.refusals import explain_refusals
 from resources.lake.upgrade import upgrade_lake
+from resources.question import folder_of, key_of
+
+MODELS: Final = "models"
 
 
 class Lake(dg.ConfigurableResource):
     """The folder of all tables, models and documents."""
 
     root: str = Field(description="Where tables and models live (DAYLIGHT_LAKE).")
+    prefix: str = Field(default="", description="Question whose tables these are; empty: that of the deployment.")
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Upgrades a lake of an earlier version before a run reads or writes it."""
-        for table in upgrade_lake(self.root):
+        for table in () if self.prefix else upgrade_lake(self.root):
             dg.get_dagster_logger().info(f"upgraded {self.root}: created the table {table} from an earlier version's")
 
     def folder(self, table: str) -> str:
-        """The folder or URI of a table."""
-        return f"{self.root}/{table}"
+        """The folder or URI of a table; tables that all questions share lie beside those of the deployment."""
+        return folder_of(table, self.root, self.prefix)
+
+    def key(self, table: str) -> dg.AssetKey:
+        """The key of the asset that writes a table."""
+        return key_of(table, self.prefix)
+
+    @property
+    def home(self) -> str:
+        """The folder or URI of the tables and documents of the question."""
+        return f"{self.root}/{self.prefix}" if self.prefix else self.root
 
     def write(
         self, table: str, rows: DataFrame | LazyRows | SmallRows, days: Sequence[str] | None, is_added: bool = False
@@ -108,11 +122,24 @@ class Lake(dg.ConfigurableResource):
         return self.read(spark, table, None) if delta and version_of(delta, WHOLE_TABLE) else None
 
     def list_tables(self) -> list[str]:
-        """Names of all tables, in order; none if there is no lake."""
-        filesystem, root = open_folder(self.root)
+        """Names of all tables, in order, those of further questions after their prefix; none if there is no lake."""
+        found = []
+        for name in self._list_folders(""):
+            if self._open(name):
+                found.append(name)
+            elif name != MODELS:
+                below = [f"{name}/{each}" for each in self._list_folders(name)]
+                found += [each for each in below if self._open(each)]
+        return found
+
+    def list_prefixes(self) -> list[str]:
+        """Prefixes of the further questions that have tables, in order."""
+        return sorted({name.partition("/")[0] for name in self.list_tables() if "/" in name})
+
+    def _list_folders(self, folder: str) -> list[str]:
+        filesystem, root = open_folder(f"{self.root}/{folder}".rstrip("/"))
         found = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-        names = sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
-        return [name for name in names if self._open(name)]
+        return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
 
     def list_days(self, table: str) -> list[str]:
         """Days with rows in a table, in order."""
@@ -122,8 +149,13 @@ class Lake(dg.ConfigurableResource):
 
     @property
     def models(self) -> ModelFiles:
-        """The files of models and their metadata."""
-        return ModelFiles(f"{self.root}/models")
+        """The files of the classifiers of the question, and their metadata."""
+        return ModelFiles("/".join(filter(None, (self.root, MODELS, self.prefix))))
+
+    @property
+    def shared_models(self) -> ModelFiles:
+        """The files of the backbones, and of what all questions share."""
+        return ModelFiles(f"{self.root}/{MODELS}")
 
     def write_form(self, day: str, text: str) -> str:
         """Replaces the review form of a day atomically and returns its path or URI."""
@@ -137,6 +169,10 @@ class Lake(dg.ConfigurableResource):
         """Number of the newest version of a table, which every change raises; -1 if there is no table."""
         delta = self._open(table)
         return -1 if delta is None else delta.version()
+
+    def write_overview(self, day: str, page: str) -> str:
+        """Replaces the page of a day about all classifiers atomically and returns its path or URI."""
+        return self._write_document("overviews", f"{day}.html", page)
 
     def list_written(self, table: str, days: Sequence[str]) -> list[str]:
         """The subset of these days that was written, with or without rows."""
@@ -165,7 +201,7 @@ class Lake(dg.ConfigurableResource):
         return dict(counts)
 
     def _write_document(self, folder: str, name: str, text: str) -> str:
-        files = ModelFiles(f"{self.root}/{folder}")
+        files = ModelFiles(f"{self.home}/{folder}")
         with explain_refusals(files.root):
             files.write_note(files.folder / name, text)
         return f"{files.root}/{name}"

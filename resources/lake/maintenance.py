@@ -27,16 +27,19 @@ class Size(NamedTuple):
 
 
 def measure_lake(lake: Lake) -> dict[str, Size]:
-    """Measures every folder at the top of the lake: tables, models and documents, by name."""
+    """Measures every table, and every other folder at the top of the lake, by name."""
     filesystem, root = open_folder(lake.root)
     found: dict[str, Size] = {}
+    tables = set(lake.list_tables())
     for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True)):
-        name, _, path = info.path.removeprefix(root).lstrip("/").partition("/")
+        parts = info.path.removeprefix(root).lstrip("/").split("/")
         if info.type == fs.FileType.File:
-            size, is_log = found.get(name, Size()), path.startswith(f"{LOG}/")
+            depth = 2 if "/".join(parts[:2]) in tables else 1
+            name, is_log = "/".join(parts[:depth]), parts[depth : depth + 1] == [LOG]
+            size = found.get(name, Size())
             count = size.file_count + 1
             found[name] = Size(count, count, size.log_count + is_log, size.bytes + info.size)
-    for name in lake.list_tables():
+    for name in tables:
         found[name] = found[name]._replace(used_count=len(open_written(lake.folder(name)).file_uris()))
     return dict(sorted(found.items()))
 

@@ -45,7 +45,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         total = sum(row_counts.values())
         reports = obj.describe(stored) if total or days is None else {}
         speed = {"seconds": seconds, "rows_per_second": sum(written.values()) / seconds}
-        shared = show_schema(obj.frame.schema) | show_numbers(speed)
+        shared = show_schema(obj.frame.schema, self.lake.key) | show_numbers(speed)
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
         for day in days or (None,):
             report = reports.get(date.fromisoformat(day) if day else None, Report())
@@ -65,8 +65,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         metadata: dict[str, Any] = {key: row_count}
         if row_count == 0 and day:
             return metadata | {"note": "no images on this day"}
-        folder = [step.run.run_id, step.asset_key.path[-1], *([day] if day else [])]
-        return metadata | show_report(report) | show_images(report, step.instance, folder)
+        return metadata | show_report(report) | show_images(report, step, day)
 
 
 def _days(context: dg.OutputContext | dg.InputContext) -> list[str] | None:

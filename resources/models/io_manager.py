@@ -24,9 +24,8 @@ class ModelIOManager(dg.ConfigurableIOManager):
         Raises:
             ModelError: if the asset was never materialized or its model is damaged.
         """
-        asset = context.asset_key.path[-1]
-        model = self.store.find(asset)
+        model = self.store.find(context.asset_key.path[-1])
         if model is None:
-            lake = self.store.lake.root
+            asset, lake = context.asset_key.to_user_string(), self.store.lake.root
             raise ModelError(f"there is no {asset} in {lake} (DAYLIGHT_LAKE): materialize {asset} first")
         return model

@@ -106,11 +106,12 @@ class ModelStore(dg.ConfigurableResource):
 
     def open_backbone(self, digest: str) -> Backbone:
         """Opens the graph with this digest; raises ModelError if it is missing or damaged."""
-        graph = self._files.folder / "backbone" / f"{digest}.onnx"
+        files = self.lake.shared_models
+        graph = files.folder / "backbone" / f"{digest}.onnx"
         cure = "copy the file again, or materialize backbone"
-        with explain_damage(f"the backbone {digest}", f"{self._files.root}/backbone", cure):
-            self._files.fetch(graph)
-            self._files.fetch(sidecar(graph))
+        with explain_damage(f"the backbone {digest}", f"{files.root}/backbone", cure):
+            files.fetch(graph)
+            files.fetch(sidecar(graph))
             return open_backbone(graph)
 
     def read_cross_fits(self, version: str) -> tuple[LabelledPredictions, ...]:

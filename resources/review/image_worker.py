@@ -24,6 +24,7 @@ from pipeline.reviews.answers import Key, parse_key
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.stored_rows import locate_rows, read_portion
 from resources.lake.commits import list_files, open_table
+from resources.question import folder_of
 
 LENGTH: Final = struct.Struct(">Q")
 KEPT_DAYS: Final = 8  # days whose places are in memory: 100 bytes for each of their images
@@ -33,9 +34,9 @@ IMAGE_ID: Final = pa.field("image_id", pa.string())
 class ImageReader:
     """Draws images of a lake."""
 
-    def __init__(self, lake: str, side: int, limits: Limits) -> None:
+    def __init__(self, lake: str, side: int, limits: Limits, prefix: str = "") -> None:
         """Opens nothing yet; `side` is that of the square that an image fits, in pixels."""
-        self._lake, self._side = lake, side
+        self._lake, self._side, self._prefix = lake, side, prefix
         self._sandbox = Sandbox(Decoding(side, limits))
         self._places: OrderedDict[date | None, pa.Table] = OrderedDict()
 
@@ -81,7 +82,7 @@ class ImageReader:
         return self._places[day]
 
     def _folder(self, key: Key) -> str:
-        return f"{self._lake}/{'images' if key.day else 'training_images'}"
+        return folder_of("images" if key.day else "training_images", self._lake, self._prefix)
 
 
 def main() -> None:
@@ -90,8 +91,9 @@ def main() -> None:
     parser.add_argument("lake")
     parser.add_argument("side", type=int)
     parser.add_argument("limits", type=json.loads)
+    parser.add_argument("--prefix", default="")
     options = parser.parse_args()
-    reader = ImageReader(options.lake, options.side, Limits(*options.limits))
+    reader = ImageReader(options.lake, options.side, Limits(*options.limits), options.prefix)
     for line in sys.stdin:
         content = reader.draw(parse_key(json.loads(line)))
         sys.stdout.buffer.write(LENGTH.pack(len(content)) + content)

@@ -23,12 +23,12 @@ class ImageError(RuntimeError):
 
 
 class Images:
-    """The images of one size; safe in threads."""
+    """The images of one size, those of a question and those of days; safe in threads."""
 
-    def __init__(self, lake: str, side: int, limits: Limits) -> None:
+    def __init__(self, lake: str, side: int, limits: Limits, prefix: str = "") -> None:
         """Starts the worker, so that it is ready when the first page asks."""
         self._command = [sys.executable, "-m", "resources.review.image_worker", lake, str(side)]
-        self._command.append(json.dumps(astuple(limits)))
+        self._command += [json.dumps(astuple(limits)), "--prefix", prefix]
         self._lock = Lock()
         self._kept: OrderedDict[Key, bytes] = OrderedDict()
         self._kept_bytes = 0

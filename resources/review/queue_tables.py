@@ -21,6 +21,7 @@ from pipeline.reviews.items import AUDIT, DRIFT, LABEL_ISSUE, NOVEL, SHOWN_LABEL
 from pipeline.storage.vectors import to_matrix
 from resources.lake.commits import LakeError, list_files, open_table
 from resources.lake.datasets import open_dataset
+from resources.question import folder_of
 
 QUEUE: Final = (
     *("day", "image_id", "path", "predicted_label", "confidence", "reason", "similarity", "classifier", "audit_weight"),
@@ -33,9 +34,10 @@ REST: Final = "*"  # key of all labels that a prediction does not list
 
 @dataclass(frozen=True)
 class QueueTables:
-    """The tables of the lake in this folder or URI."""
+    """The tables of the lake in this folder or URI, of the question with this prefix."""
 
     lake: str
+    prefix: str = ""
 
     def list_days(self) -> list[date]:
         """Days with a review queue, in order.
@@ -43,7 +45,7 @@ class QueueTables:
         Raises:
             LakeError: if there is none.
         """
-        delta = open_table(f"{self.lake}/review_queue")
+        delta = open_table(folder_of("review_queue", self.lake, self.prefix))
         if delta is None:
             raise LakeError(f"there is no review queue in {self.lake} (DAYLIGHT_LAKE): run a day first")
         return sorted({file.day for file in list_files(delta, "day", None) if file.day})
@@ -149,10 +151,11 @@ class QueueTables:
 
     def _scan(self, table: str, columns: Sequence[str], keep: pc.Expression | None) -> Iterator[pa.RecordBatch]:
         """Reads batches of rows, few ahead, so that memory stays small."""
-        delta = open_table(f"{self.lake}/{table}")
+        folder = folder_of(table, self.lake, self.prefix)
+        delta = open_table(folder)
         if delta is None:
             return
-        rows = open_dataset(delta, f"{self.lake}/{table}")
+        rows = open_dataset(delta, folder)
         present = {name: ds.field(name) if name in rows.schema.names else ds.scalar(None) for name in columns}
         scanner = rows.scanner(present, keep, BATCH_ROWS, batch_readahead=2, fragment_readahead=2)
         yield from (batch for batch in scanner.to_batches() if batch.num_rows)

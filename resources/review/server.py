@@ -1,37 +1,32 @@
-"""The server of the page: its addresses, each a few lines around the desk."""
+"""The pages of one queue: what its addresses answer, each a few lines around the desk; the addresses are `site.py`."""
 
 import json
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from pipeline.reviews.answers import Answer, AnswerError, Key, parse_key, parse_label, parse_name
 from pipeline.reviews.desk import Desk, View
 from resources.review.answer_log import AnswerLog
-from resources.review.gate import Gate, TooLargeError, read_body
-from resources.review.images import SIDES, ImageError, Images
+from resources.review.gate import read_body
+from resources.review.images import SIDES, Images
 from resources.review.similar_images import SimilarImages
 
 SCRIPTS: Final = ("api.js", "card.js", "dialogs.js", "dom.js", "review.js", "search.js")
 STATIC: Final = dict.fromkeys(SCRIPTS, "text/javascript") | {"review.css": "text/css", "icon.svg": "image/svg+xml"}
 MONTH_SECONDS: Final = 2_592_000
 FOLDER: Final = Path(__file__).parent
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -43,21 +38,35 @@ class Pages:
         log: where answers go; None in the read-only mode.
         images: images by the name of their size.
         similar: finds images like one.
-        prefix: path below which the pages lie.
+        root: path below which all pages lie.
+        name: question of the queue; empty for that of the deployment.
+        names: questions between which the page switches.
     """
 
     desk: Desk
     log: AnswerLog | None
     images: dict[str, Images]
     similar: SimilarImages
-    prefix: str = ""
+    root: str = ""
+    name: str = ""
+    names: tuple[str, ...] = ("",)
+
+    @property
+    def prefix(self) -> str:
+        """Path below which the pages of this question lie."""
+        return f"{self.root}/{self.name}" if self.name else self.root
 
     async def page(self, request: Request) -> Response:
         """The page, or for a stranger the form that asks for the token."""
         name = "login.html.j2" if request.scope.get("is_stranger") else "review.html.j2"
         values = {"prefix": self.prefix, "csrf": request.app.state.csrf, "is_read_only": self.log is None}
-        html = _ENVIRONMENT.get_template(name).render(values, is_wrong="wrong" in request.query_params)
+        names = {"root": self.root, "name": self.name, "names": self.names}
+        html = _ENVIRONMENT.get_template(name).render(values, **names, is_wrong="wrong" in request.query_params)
         return HTMLResponse(html)
+
+    async def home(self, request: Request) -> Response:
+        """The page at the root, where the question of the deployment has no queue."""
+        return await self.page(request) if request.scope.get("is_stranger") else RedirectResponse(f"{self.prefix}/")
 
     async def static(self, request: Request) -> Response:
         """A file of the page; only those in `STATIC` exist."""
@@ -146,56 +155,11 @@ class Pages:
         return {"cards": self.desk.next_cards(view), "progress": progress, **counts}
 
 
-def build_app(pages: Pages, token: str, port: int, hosts: Sequence[str] = ()) -> Gate:
-    """Builds the server's app."""
-    routes = [
-        Route("/", pages.page),
-        Route("/static/{name}", pages.static),
-        Route("/api/queue", _explain(pages.queue)),
-        Route("/api/labels", pages.labels),
-        Route("/api/answers", _explain(pages.answer), methods=["POST"]),
-        Route("/api/undo", _explain(pages.undo), methods=["POST"]),
-        Route("/api/skip", _explain(pages.skip), methods=["POST"]),
-        Route("/api/disagreements", pages.disagreements),
-        Route("/api/similar/{day}/{image_id}", _explain(pages.similar_to)),
-        Route("/images/{size}/{day}/{image_id}", _explain(pages.image)),
-    ]
-    app = Starlette(
-        routes=[Mount(pages.prefix, routes=routes)] if pages.prefix else routes,
-        exception_handlers={HTTPException: _show_error},
-    )
-    gate = Gate(app, token, port, pages.prefix, hosts)
-    app.state.csrf = gate.csrf
-    return gate
-
-
 def group_beside(desk: Desk) -> threading.Thread:
     """Groups the front of the queue beside the server."""
     thread = threading.Thread(target=desk.prepare_groups, daemon=True)
     thread.start()
     return thread
-
-
-def _explain(handler: Handler) -> Handler:
-    """Turns errors of a request into a sentence."""
-
-    @wraps(handler)
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except AnswerError as error:
-            return JSONResponse({"error": str(error)}, 400)
-        except TooLargeError as error:
-            return JSONResponse({"error": str(error)}, 413)
-        except ImageError as error:
-            return JSONResponse({"error": str(error)}, 503)
-
-    return handle
-
-
-async def _show_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 registered for it alone
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
 
 async def _read_fields(request: Request) -> dict[str, Any]:

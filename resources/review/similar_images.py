@@ -24,6 +24,7 @@ from pipeline.storage.files import open_folder
 from pipeline.storage.vectors import to_matrix, view_matrices
 from resources.lake.commits import list_files, open_table
 from resources.lake.datasets import open_dataset
+from resources.question import folder_of
 
 COUNT: Final = 24  # images found
 COLUMNS: Final = ("image_id", "features", "backbone")
@@ -84,10 +85,14 @@ class Match:
 
 @dataclass(frozen=True)
 class SimilarImages:
-    """The search in the lake of this folder or URI; the book says which images of the audit are answered."""
+    """The search in the lake of this folder or URI; the book says which images of the audit are answered.
+
+    Labels and predictions are those of the question with this prefix.
+    """
 
     lake: str
     book: AnswerBook
+    prefix: str = ""
 
     def find(self, key: Key, days: Collection[date] | None = None, count: int = COUNT) -> list[Match]:
         """Finds the images most like one and describes them; arguments as of `rank`.
@@ -121,13 +126,14 @@ class SimilarImages:
         return [(str(name), cosine) for name, cosine in best.ranked() if name != key.image_id][:count]
 
     def _list_parts(self, table: str, days: Collection[date] | None) -> list[Part]:
-        delta = open_table(f"{self.lake}/{table}")
+        folder = folder_of(table, self.lake, self.prefix)
+        delta = open_table(folder)
         values = None if days is None or table == TABLES[0] else [str(day) for day in days]
         files = list_files(delta, "day", values) if delta else ()
         threads = os.cpu_count() or 1
         counts = [threads if file.row_count > SHARED_ROWS else 1 for file in files]
         return [
-            Part(f"{self.lake}/{table}", file.path, number, count)
+            Part(folder, file.path, number, count)
             for file, count in zip(files, counts, strict=True)
             for number in range(count)
         ]
@@ -177,7 +183,8 @@ class SimilarImages:
         return {Key(row["day"], row["image_id"]) for row in drawn.to_pylist()} & set(of_days)
 
     def _read(self, table: str, columns: Sequence[str], keep: pc.Expression) -> pa.Table:
-        delta = open_table(f"{self.lake}/{table}")
+        folder = folder_of(table, self.lake, self.prefix)
+        delta = open_table(folder)
         if delta is None:
             return pa.table({name: [] for name in columns})
-        return open_dataset(delta, f"{self.lake}/{table}").to_table(columns=list(columns), filter=keep)
+        return open_dataset(delta, folder).to_table(columns=list(columns), filter=keep)

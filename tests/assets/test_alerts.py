@@ -20,6 +20,7 @@ from resources.instance.cures import CURES, DEFAULT, find_cure
 from resources.landing import LandingZone
 from resources.notify.message import Message
 from resources.notify.outbox import DELIVERED, WAITING
+from resources.question import Question
 from resources.settings import Settings, read_settings
 
 pytestmark = pytest.mark.slow
@@ -51,7 +52,7 @@ class Ticks:
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
         self.instance, self.settings = instance, settings
-        sensors = [*(build(settings).sensors or []), make_missing_day(settings)]
+        sensors = [*(build(settings).sensors or []), make_missing_day(Question(settings))]
         self.sensors = {sensor.name: sensor for sensor in sensors}
         self.cursors: dict[str, str | None] = {}
 

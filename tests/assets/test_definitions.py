@@ -15,6 +15,7 @@ import resources
 from assets.daily import make_every_morning
 from assets.definitions import build_definitions
 from resources.instance.executor import run_executor
+from resources.question import Question
 from resources.settings import Settings, read_settings
 from resources.spark.session import POOL
 
@@ -193,7 +194,7 @@ def test_nothing_reads_the_environment_at_import() -> None:
     ],
 )
 def test_every_morning_asks_for_yesterday_in_its_time_zone(zone: str, at: datetime, yesterday: str) -> None:
-    schedule = make_every_morning(zone)
+    schedule = make_every_morning(Question(Settings().replace(time_zone=zone)))
     assert schedule.execution_timezone == zone
     request = schedule(dg.build_schedule_context(scheduled_execution_time=at))
     assert isinstance(request, dg.RunRequest)

@@ -9,9 +9,11 @@ import pytest
 from assets.daily.missing_day import describe_missing, every_due_day_has_predictions, list_missing, make_missing_day
 from assets.daily.partitions import days_since
 from resources.instance.day_tags import OPEN
+from resources.question import Question
 from resources.settings import Settings, read_settings
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+CHECK = dg.AssetCheckKey(dg.AssetKey("predictions"), every_due_day_has_predictions.name)
 TODAY = datetime.now(UTC).date()
 
 
@@ -74,13 +76,13 @@ def test_the_reason_says_what_became_of_the_day(instance: dg.DagsterInstance) ->
 def test_the_sensor_turns_the_check_red_once_and_green_again(instance: dg.DagsterInstance, settings: Settings) -> None:
     def tick(cursor: str | None) -> dg.SensorResult:
         with dg.build_sensor_context(instance, cursor, resources={"settings": settings}) as context:
-            return make_missing_day(settings)(context)
+            return make_missing_day(Question(settings))(context)
 
     yesterday = TODAY - timedelta(days=1)
     run_day(instance, yesterday - timedelta(days=1))
     first = tick(None)
     (evaluation,) = first.asset_events
-    assert (evaluation.asset_check_key, evaluation.passed) == (every_due_day_has_predictions.check_key, False)
+    assert (evaluation.asset_check_key, evaluation.passed) == (CHECK, False)
     assert str(yesterday) in evaluation.description
     assert not tick(first.cursor).asset_events, "it is recorded once"
     run_day(instance, yesterday)
@@ -94,7 +96,7 @@ def test_the_check_can_run_by_itself(instance: dg.DagsterInstance, settings: Set
 
     definitions = dg.Definitions(
         assets=[predictions],
-        asset_checks=[every_due_day_has_predictions],
+        asset_checks=[every_due_day_has_predictions.define(Question(settings))],
         resources={"settings": settings},
         jobs=[dg.define_asset_job("alone", dg.AssetSelection.all_asset_checks())],
     )

@@ -144,7 +144,9 @@ def test_every_kind_of_message_arrives_twice_with_its_own_id_over_a_kill_and_a_r
             daemon.stop(signal.SIGTERM)
             daemon.start()
             daemon.wait_until(lambda: len(outbox.list_parcels(DELIVERED)) == 10, "not all was delivered")
-            recorded = instance.get_latest_asset_check_evaluation_record(every_due_day_has_predictions.check_key)
+            recorded = instance.get_latest_asset_check_evaluation_record(
+                dg.AssetCheckKey(dg.AssetKey("predictions"), every_due_day_has_predictions.name)
+            )
             assert recorded
             assert not recorded.evaluation.passed
         finally:

@@ -83,7 +83,9 @@ def test_a_table_that_cannot_be_compacted_does_not_stop_the_others(
     (problem,) = compact_lake(lake)
     assert "images" in problem
     assert len(lake.read(spark, "predictions", DAYS).files) == 3
-    result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()}, raise_on_error=False)
+    result = housekeeping.execute_in_process(
+        resources={"lake": lake, "settings": Settings(), "questions": ()}, raise_on_error=False
+    )
     assert not result.success
 
 
@@ -121,9 +123,26 @@ def test_sizes_count_files_in_use_replaced_files_and_those_of_the_log(lake: Lake
     assert measure_lake(Lake(root=f"{lake.root}/nowhere")) == {}
 
 
+def test_tables_of_a_further_classifier_are_maintained_and_named_once_its_yaml_is_gone(
+    lake: Lake, frame: Callable[[str], DataFrame], spark: SparkSession
+) -> None:
+    other = Lake(root=lake.root, prefix="damage")
+    for _ in range(3):
+        other.write("predictions", frame(DAYS[0]), DAYS[:1], is_added=True)
+    assert lake.list_tables() == ["damage/predictions", "predictions"]
+    for questions, is_named in (("damage",), False), ((), True):
+        resources = {"lake": lake, "settings": Settings(), "questions": questions}
+        result = housekeeping.execute_in_process(resources=resources)
+        (event,) = result.filter_events(lambda each: each.is_successful_output and each.step_key == "maintain_tables")
+        left = event.step_output_data.metadata.get("left_behind")
+        assert (left is not None) == is_named
+        assert not left or f"{lake.root}/damage" in left.value
+        assert len(other.read(spark, "predictions", DAYS[:1]).files) == 1
+
+
 def test_the_page_shows_sizes_before_and_after(lake: Lake) -> None:
     used = len(DeltaTable(lake.folder("predictions")).file_uris())
-    result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()})
+    result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings(), "questions": ()})
     (metadata,) = [
         event.step_output_data.metadata
         for event in result.all_events

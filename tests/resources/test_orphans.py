@@ -89,7 +89,7 @@ def test_the_job_reports_the_removed_files(lake: Lake) -> None:
     orphan = Path(lake.folder("images")) / "orphan.parquet"
     orphan.write_bytes(b"half a file")
     age(orphan)
-    result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()})
+    result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings(), "questions": ()})
     outputs = {event.step_key: event for event in result.all_events if event.is_successful_output}
     metadata = outputs["maintain_tables"].step_output_data.metadata
     assert metadata["removed_files"].value == 1

@@ -201,7 +201,9 @@ def test_the_result_of_a_check_survives_the_deletion_of_other_runs(tmp_path: Pat
 
 def test_nothing_is_removed_by_default(lake: Lake, tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
-        result = housekeeping.execute_in_process(resources={"lake": lake, "settings": Settings()}, instance=instance)
+        result = housekeeping.execute_in_process(
+            resources={"lake": lake, "settings": Settings(), "questions": ()}, instance=instance
+        )
     assert metadata_of(result)["purge_old_images"] == {"count": 0, "days": ""}
     assert metadata_of(result)["delete_old_runs"] == {"runs": 0}
     assert list_purged(lake, [OLD, NEW]) == []
@@ -223,7 +225,11 @@ def test_housekeeping_reports_what_it_removed(lake: Lake, tmp_path: Path) -> Non
     long_ago = (datetime.now(UTC).date() - datetime.fromisoformat(NEW).date()).days
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         result = housekeeping.execute_in_process(
-            resources={"lake": lake, "settings": Settings(keep_runs_days=1, keep_images_days=max(1, long_ago))},
+            resources={
+                "lake": lake,
+                "settings": Settings(keep_runs_days=1, keep_images_days=max(1, long_ago)),
+                "questions": (),
+            },
             instance=instance,
         )
     reported = metadata_of(result)

@@ -1,0 +1,67 @@
+"""A question: what one classifier is asked about every image, and under which names its assets and folders lie.
+
+The question of the deployment has no name, so its names have no prefix. Those of others come from `assets/components`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import dagster as dg
+
+from resources.settings import Settings
+
+SHARED: Final = frozenset(
+    {"images", "image_features", "feature_cache", "backbone", "precision_measurement", "contenders", "daily_overview"}
+)
+"""Assets and tables that exist once, whatever is asked."""
+OWN_RESOURCES: Final = frozenset(
+    {"classifiers", "difficulties", "io_manager", "landing_zone", "lake", "model_store", "models", "settings"}
+)
+"""Resources of which each question has its own."""
+OWNERS: Final = ("team:vision",)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one classifier is asked.
+
+    Attributes:
+        settings: settings of the deployment, with what this classifier has of its own.
+        name: prefix of its assets, tables and models; empty for the question of the deployment.
+        manifest: file that gives the labels; empty: as `list_training_files` finds them.
+        labels: labels to learn by labels of the files; those that are not listed stay.
+        defaults: defaults of the launchpad that are its own, by asset and field.
+        schedule: cron of its own daily job; empty: the job `daily` predicts it together with the others.
+        owners: owners of its assets.
+    """
+
+    settings: Settings
+    name: str = ""
+    manifest: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    schedule: str = ""
+    owners: tuple[str, ...] = OWNERS
+
+    def key(self, asset: str) -> dg.AssetKey:
+        """The key of an asset: with the prefix, unless all questions share it."""
+        return key_of(asset, self.name)
+
+    def word(self, name: str) -> str:
+        """The name of a job, group, schedule or op of this question."""
+        return f"{self.name}_{name}" if self.name else name
+
+    def resource(self, key: str) -> str:
+        """The key under which the code location has a resource of this question."""
+        return f"{self.name}__{key}" if self.name and key in OWN_RESOURCES else key
+
+
+def folder_of(table: str, lake: str, prefix: str) -> str:
+    """The folder or URI of a table of the question with this prefix, or of one that all questions share."""
+    return f"{lake}/{prefix}/{table}" if prefix and table not in SHARED else f"{lake}/{table}"
+
+
+def key_of(asset: str, prefix: str) -> dg.AssetKey:
+    """The key of an asset of the question with this prefix, or of one that all questions share."""
+    return dg.AssetKey([prefix, asset] if prefix and asset not in SHARED else [asset])
