@@ -42,6 +42,11 @@ class TrainingConfig(dg.Config):
         default_factory=dict,
         description="Values by parameter, such as regParam: [0.01, 0.1]; cross-validation tries every combination.",
     )
+    heads: dict[str, dict[str, list[float]]] = Field(
+        default_factory=dict,
+        description="Heads to compare by cross-validation, each with its grid, such as linear_discriminant:"
+        " {shrinkage: [0.1, 0.3]}; they replace head, params and grid.",
+    )
     folds: int = Field(default=3, ge=2, description="Folds of the cross-validation.")
     seed: int = Field(default=20260101, description="Seed of the whole training.")
     target_precision: float = Field(

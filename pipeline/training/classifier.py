@@ -30,6 +30,7 @@ from pipeline.training.fitting import (
     predict_features,
     resolve_params,
     settle_head,
+    settle_search,
 )
 from pipeline.training.training_set import check_trainable, identify, select_labelled
 
@@ -112,9 +113,7 @@ def fit_classifier(
         fits = searched + folds + 1  # the last by `_evaluate_ungrouped`
         uncalibrated = _fit(labelled, found, params)
         report_progress(searched, fits)
-        best = dict(uncalibrated.report["chosen"].get("best", {}))
-        best.pop("accuracy", None)
-        settled = replace(params, params={**params.params, **best}, grid={})
+        settled = settle_search(params, uncalibrated.report["chosen"])
         train = labelled.where(F.col("split") == TRAIN)
         levels = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
         holdout = predict_holdout(labelled, uncalibrated)

@@ -17,6 +17,7 @@ from pipeline.reports.thumbnails import draw_thumbnails
 from pipeline.training.classifier import Classifier
 
 SHOWN_VERSIONS: Final = 10
+SHOWN_TRIED: Final = 30  # combinations of a search, the best first
 OPTIMISM: Final = 0.02  # of accuracy, above what harder folds reach
 
 
@@ -47,6 +48,7 @@ def describe_classifier(classifier: Classifier) -> Report:
             "scores": markdown_table(["on the holdout", "", "95 % interval"], _list_scores(report)),
             "confusion_matrix": confusion_table(report["confusion"]),
             "params": markdown_table(["parameter", "value"], _plain_params(report)),
+            **_describe_search(report),
             "classes": markdown_table(["label", "precision", "recall", "F1", "support"], scores),
         },
         images={"reliability": draw_reliability(reliability["bins"], calibration.threshold)},
@@ -128,8 +130,27 @@ def _describe_target(calibration: Calibration) -> str:
     return f"{target}: predictions are auto-accepted from confidence {calibration.threshold:.3f}"
 
 
+def _describe_search(report: Mapping[str, Any]) -> dict[str, str]:
+    """Lists the heads and parameters that a search tried, the best first; nothing without a search."""
+    tried = sorted(report["chosen"].get("tried", ()), key=lambda each: -each["accuracy"])
+    if not tried:
+        return {}
+    head = report["params"]["head"]
+    rows = [
+        [
+            each.get("head", head),
+            ", ".join(f"{name} {value:g}" for name, value in each.items() if name not in ("head", "accuracy")),
+            f"{each['accuracy']:.4f}",
+        ]
+        for each in tried[:SHOWN_TRIED]
+    ]
+    return {"search": markdown_table(["head", "parameters", "accuracy by cross-validation"], rows)}
+
+
 def _plain_params(report: Mapping[str, Any]) -> list[tuple[str, object]]:
-    asked = {name: value for name, value in report["params"].items() if name not in ("params", "grid", "folds")}
+    asked = {
+        name: value for name, value in report["params"].items() if name not in ("params", "grid", "heads", "folds")
+    }
     best = report["chosen"].get("best", {})
     return [*asked.items(), *report["params"]["params"].items(), *((f"best {name}", best[name]) for name in best)]
 

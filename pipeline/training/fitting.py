@@ -40,6 +40,7 @@ class ClassifierParams:
         normalization: normalization of the vector before the head.
         params: MLlib parameters of the head by name, which override its defaults.
         grid: values by parameter; cross-validation tries every combination, and the best one is fitted on all rows.
+        heads: heads to compare, each with its grid, in place of `head`, `params` and `grid`; the best one is fitted.
         folds: folds of the cross-validation.
         seed: seed of the whole training.
         target_precision: minimum precision of auto-accepted predictions, 0 to 1; the others go to review.
@@ -50,6 +51,7 @@ class ClassifierParams:
     normalization: Normalization = "l2"
     params: Mapping[str, Number] = field(default_factory=dict)
     grid: Mapping[str, Sequence[Number]] = field(default_factory=dict)
+    heads: Mapping[str, Mapping[str, Sequence[Number]]] = field(default_factory=dict)
     folds: int = 3
     seed: int = 20260101
     target_precision: float = 0.95
@@ -64,22 +66,40 @@ def settle_head(params: ClassifierParams, label_count: int) -> ClassifierParams:
 
 
 def resolve_params(params: ClassifierParams) -> dict[str, Any]:
-    """Converts to plain values and adds the defaults of the head."""
-    return {**asdict(params), "params": head_params(params.head, params.params)}
+    """Converts to plain values and adds the defaults of the head; existing versions know no `heads`."""
+    plain = {**asdict(params), "params": head_params(params.head, params.params)}
+    return plain if params.heads else {name: value for name, value in plain.items() if name != "heads"}
 
 
 def count_fits(params: ClassifierParams) -> int:
     """Counts the pipelines that `fit_pipeline` fits."""
-    return 1 + (params.folds * math.prod(map(len, params.grid.values())) if params.grid else 0)
+    grids = params.heads.values() if params.heads else [params.grid] if params.grid else []
+    return max(1, len(params.heads)) + params.folds * sum(math.prod(map(len, grid.values())) for grid in grids)
 
 
-def fit_pipeline(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
+def settle_search(params: ClassifierParams, chosen: Mapping[str, Any]) -> ClassifierParams:
+    """Replaces a search by what it chose."""
+    best = {name: value for name, value in chosen.get("best", {}).items() if name != "accuracy"}
+    if params.heads:
+        return replace(params, head=best.pop("head"), params=best, grid={}, heads={})
+    return replace(params, params={**params.params, **best}, grid={})
+
+
+def fit_pipeline(
+    train: DataFrame, params: ClassifierParams, is_search: bool = False
+) -> tuple[PipelineModel, dict[str, Any]]:
     """Fits the pipeline, by cross-validation if there is a grid, and returns what it tried and chose.
 
     Args:
-        train: train split with `label`, `features`, and `group` if there is a grid.
+        train: train split with `label`, `features`, and `group` if there is a search.
         params: parameters of the fit.
+        is_search: whether to cross-validate even a single combination.
+
+    Raises:
+        HeadError: if there is no such head or parameter.
     """
+    if params.heads:
+        return _compare_heads(train, params)
     vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
     indexer = StringIndexer(inputCol="label", outputCol="label_index", stringOrderType="alphabetAsc").fit(vectors)
     dimension = only_row(train.select(F.max(F.size("features"))))[0]
@@ -87,7 +107,7 @@ def fit_pipeline(train: DataFrame, params: ClassifierParams) -> tuple[PipelineMo
     head = build_head(params.head, params.params, dimension=dimension, class_count=classes, seed=params.seed)
     decoder = IndexToString(inputCol="prediction", outputCol="predicted_label", labels=indexer.labels)
     pipeline = Pipeline(stages=[indexer, *_vector_stages(params.normalization), head.estimator, decoder])
-    if params.grid:
+    if is_search or params.grid:
         model, chosen = _search(pipeline, head, vectors, params)
     else:
         model, chosen = pipeline.fit(vectors), {}
@@ -119,6 +139,17 @@ def _search(
     tried = [{**each, "accuracy": float(score)} for each, score in zip(combinations, search.avgMetrics, strict=True)]
     best = max(tried, key=lambda each: each["accuracy"])
     return cast("PipelineModel", search.bestModel), {"best": best, "tried": tried}
+
+
+def _compare_heads(train: DataFrame, params: ClassifierParams) -> tuple[PipelineModel, dict[str, Any]]:
+    """Fits each head by cross-validation; the most accurate one is chosen, of equal ones the first."""
+    fits = {
+        name: fit_pipeline(train, replace(params, head=name, params={}, grid=grid, heads={}), is_search=True)
+        for name, grid in params.heads.items()
+    }
+    tried = [{"head": name, **each} for name, (_, chosen) in fits.items() for each in chosen["tried"]]
+    best = max(tried, key=lambda each: each["accuracy"])
+    return fits[best["head"]][0], {"best": best, "tried": tried}
 
 
 def labels_of(model: PipelineModel) -> list[str]:

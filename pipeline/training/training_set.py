@@ -120,7 +120,7 @@ def identify(labelled: DataFrame, backbone: str, params: ClassifierParams) -> st
     rows = only_row(labelled.select(F.bit_xor(row), F.count("*")))
     settings = resolve_params(params)
     settings["promised_precision"] = settings.pop("target_precision")  # existing versions hash the former name
-    search = ["folds by group"] if params.grid else []  # they were by image
+    search = ["folds by group"] if params.grid or params.heads else []  # they were by image
     code = [f"code {CODE}"] if CODE > 1 else []  # existing versions hash none
     inputs = json.dumps([list(rows), backbone, settings, version("pyspark"), DECODER, *search, *code], sort_keys=True)
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]

@@ -214,6 +214,22 @@ def test_a_grid_search_tries_every_combination_and_fits_the_best(features: DataF
     assert json.loads(json.dumps(fitted.report)) == fitted.report
 
 
+def test_heads_are_compared_and_the_best_one_is_fitted(features: DataFrame) -> None:
+    heads = {"logistic_regression": {"regParam": [1000.0]}, "linear_discriminant": {}}
+    params = ClassifierParams(heads=heads, folds=2)
+    fitted = fit_classifier(features, params)
+    chosen = fitted.report["chosen"]
+    assert [(each["head"], each.get("regParam")) for each in chosen["tried"]] == [
+        ("logistic_regression", 1000),
+        ("linear_discriminant", None),
+    ]
+    assert chosen["best"]["head"] == "linear_discriminant", "the other barely learns"
+    assert "Discriminant" in type(fitted.model.stages[-2]).__name__
+    assert identify_training(features, params) == fitted.version
+    table = describe_classifier(fitted).tables["search"].splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["linear_discriminant", "logistic_regression"]
+
+
 def test_a_grid_search_learns_nothing_from_near_duplicates_of_the_images_it_is_scored_on(spark: SparkSession) -> None:
     """Vectors and labels are noise: only a copy in another fold could tell a label."""
     random, rows = np.random.default_rng(0), []
