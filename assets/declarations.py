@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_origin
 import dagster as dg
 import pydantic
 
+from assets.automation import find_condition
 from resources.question import SHARED, Question
 from resources.spark.session import POOL
 
@@ -64,6 +65,7 @@ def declare_asset(*, deps: Sequence[Dep] = (), **options: Any) -> Callable[[Func
                 "group_name": question.word(given["group_name"]),
                 "io_manager_key": question.resource(given.get("io_manager_key", "io_manager")),
                 "owners": question.owners,
+                "automation_condition": find_condition(question, function.__name__, given["group_name"]),
             }
             return dg.asset(**given | own)(_bind(function, question))
 

@@ -18,7 +18,7 @@ from resources.instance.executor import run_executor
 from resources.lake.feature_cache import FeatureCache
 from resources.lake.lake import Lake
 from resources.lake.tables import TableIOManager
-from resources.landing import LandingZone
+from resources.landing import open_landing_zone
 from resources.models.catalogue import BackboneCatalogue
 from resources.models.difficulties import Difficulties
 from resources.models.io_manager import ModelIOManager
@@ -65,7 +65,6 @@ def build_resources(settings: Settings, questions: Sequence[Question] = ()) -> d
     """Builds the resources, by the names under which assets ask for them."""
     lake = Lake(root=settings.lake)
     spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
-    store, cache = ModelStore(lake=lake, spark=spark), FeatureCache(lake=lake, settings=settings)
     own_network = settings.model_dump(include={"weights", "features_tensor", "pixel_scaling", "fit"})
     catalogue = BackboneCatalogue(name=settings.backbone, lake=lake, **own_network)
     shared: dict[str, object] = {
@@ -89,12 +88,7 @@ def _build_own(question: Question, lake: Lake, spark: SparkResource) -> dict[str
         "classifiers": ClassifierRegistry(store=store),
         "difficulties": Difficulties(lake=lake, store=store, review_flags=list(question.settings.review_flag_names)),
         "io_manager": TableIOManager(lake=lake, spark=spark),
-        "landing_zone": LandingZone(
-            **question.settings.model_dump(include={"landing", "training", "label_pattern", "quiet_days"}),
-            name=question.name,
-            manifest=question.manifest,
-            labels=dict(question.labels),
-        ),
+        "landing_zone": open_landing_zone(question),
         "lake": lake,
         "model_store": store,
         "models": ModelIOManager(store=store),

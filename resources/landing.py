@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pipeline.daily.due_days import parse_quiet_days
 from pipeline.storage.files import open_folder
+from resources.question import Question
 
 
 class LandingError(FileNotFoundError):
@@ -81,6 +82,16 @@ class LandingZone(dg.ConfigurableResource):
         """Finds the folder of the filled-in review forms; None if there is none."""
         folder = "/".join(filter(None, (self.landing, self.name, "reviews")))
         return folder if _exists(folder) else None
+
+
+def open_landing_zone(question: Question) -> LandingZone:
+    """Opens the landing zone for a question."""
+    return LandingZone(
+        **question.settings.model_dump(include={"landing", "training", "label_pattern", "quiet_days"}),
+        name=question.name,
+        manifest=question.manifest,
+        labels=dict(question.labels),
+    )
 
 
 def _exists(folder: str) -> bool:

@@ -23,6 +23,28 @@ OWNERS: Final = ("team:vision",)
 
 
 @dataclass(frozen=True)
+class Automation:
+    """What starts runs of a question by itself, once its sensor is on; zero and empty text: nothing.
+
+    Attributes:
+        reviews: answered images that start a training.
+        images: labelled files that start one.
+        schedule: cron that starts one.
+        repredicted_days: newest days to predict again once a classifier was promoted.
+    """
+
+    reviews: int = 0
+    images: int = 0
+    schedule: str = ""
+    repredicted_days: int = 0
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything starts runs."""
+        return self != Automation()
+
+
+@dataclass(frozen=True)
 class Question:
     """What one classifier is asked.
 
@@ -33,6 +55,7 @@ class Question:
         labels: labels to learn by labels of the files; those that are not listed stay.
         defaults: defaults of the launchpad that are its own, by asset and field.
         schedule: cron of its own daily job; empty: the job `daily` predicts it together with the others.
+        automation: what starts its runs by itself.
         owners: owners of its assets.
     """
 
@@ -42,6 +65,7 @@ class Question:
     labels: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     schedule: str = ""
+    automation: Automation = Automation()
     owners: tuple[str, ...] = OWNERS
 
     def key(self, asset: str) -> dg.AssetKey:

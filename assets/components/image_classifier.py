@@ -10,19 +10,21 @@ import dagster as dg
 from pydantic import AfterValidator, Field, model_validator
 
 from assets import daily, training
+from assets.automation import build_sensors
 from assets.components.names import check_name
 from assets.components.scaffolder import ImageClassifierScaffolder
 from assets.components.yaml_errors import explain_yaml
 from pipeline.training.heads import HeadName, Normalization
-from resources.question import OWNERS, Question
+from resources.question import OWNERS, Automation, Question
 from resources.setting_types import Count, File, Flags, Folder, Positive, Share
 from resources.settings import SettingError, Settings, read_settings
 
-OF_TRAINING: Final = ("head", "normalization", "params", "grid", "target_precision")
+OF_TRAINING: Final = ("head", "normalization", "params", "grid", "heads", "target_precision")
 OF_SETTINGS: Final = (
     *("accuracy_floor", "recall_floor", "max_calibration_error", "max_slowdown", "max_growth"),
     *("audit_share", "audit_min", "audit_max", "review_flags"),
 )
+MAX_REPREDICTED: Final = 366  # days in one run
 INHERITED: Final = "by default that of the deployment"
 
 
@@ -60,6 +62,9 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
     grid: dict[str, list[float]] | None = Field(
         default=None, description="Values by parameter, such as regParam: [0.01, 0.1]; cross-validation chooses."
     )
+    heads: dict[HeadName, dict[str, list[float]]] | None = Field(
+        default=None, description="Heads to compare, each with its grid; the best by cross-validation is fitted."
+    )
     target_precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None, description="Minimum precision of the answers; others are reviewed. By default 0.95."
     )
@@ -88,6 +93,16 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
     )
     schedule: str = Field(
         default="", description="Cron of its own daily job; by default the job daily predicts it with the others."
+    )
+    retrain_after_reviews: Count = Field(
+        default=0, description="New answers on the review page or in forms that start a training; 0: none does."
+    )
+    retrain_after_images: Count = Field(
+        default=0, description="New labelled files that start a training; 0: none does."
+    )
+    retrain_schedule: str = Field(default="", description="Cron that starts a training; by default none.")
+    repredict_days: Annotated[int, Field(ge=0, le=MAX_REPREDICTED)] = Field(
+        default=0, description="Newest days to predict again, in one run, once a classifier was promoted; 0: none."
     )
     owners: list[str] = Field(default=[*OWNERS], description="Owners of its assets: e-mails, or team:name.")
 
@@ -123,6 +138,9 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
             labels=self.labels,
             defaults={"classifier_candidate": defaults} if defaults else {},
             schedule=self.schedule,
+            automation=Automation(
+                self.retrain_after_reviews, self.retrain_after_images, self.retrain_schedule, self.repredict_days
+            ),
             owners=tuple(self.owners),
         )
 
@@ -147,4 +165,5 @@ def list_questions(tree: dg.ComponentTree, settings: Settings) -> list[Question]
 
 def build(question: Question) -> dg.Definitions:
     """Defines what a further question has of its own."""
-    return dg.Definitions.merge(training.build(question), daily.build(question))
+    sensors = dg.Definitions(sensors=build_sensors(question))
+    return dg.Definitions.merge(training.build(question), daily.build(question), sensors)

@@ -7,6 +7,7 @@ from assets.definitions import build_definitions
 from resources.question import OWN_RESOURCES, SHARED, Question
 from resources.settings import read_settings
 
+OF_ALL = "daily_overview"  # exists where there are several questions
 OF_BOTH = {"images", "image_features", "backbone", "precision_measurement", "contenders"}
 
 
@@ -40,7 +41,7 @@ def prefix(name: str) -> str:
 
 def test_a_further_question_has_the_same_graph_below_its_prefix(definitions: dg.Definitions) -> None:
     alone, both = list_assets(build_definitions(read_settings())), list_assets(definitions)
-    assert both.keys() == {name for each in alone for name in (each, prefix(each))}
+    assert both.keys() == {name for each in alone for name in (each, prefix(each))} | {OF_ALL}
     for name, spec in alone.items():
         above = {dep.asset_key.to_user_string() for dep in both[prefix(name)].deps}
         assert above == {prefix(dep.asset_key.to_user_string()) for dep in spec.deps} or name in OF_BOTH, name
@@ -50,6 +51,7 @@ def test_a_further_question_has_the_same_graph_below_its_prefix(definitions: dg.
 def test_the_deployments_own_assets_and_checks_are_as_without_another_question(definitions: dg.Definitions) -> None:
     alone = build_definitions(read_settings())
     own = {name: spec for name, spec in list_assets(definitions).items() if not name.startswith("damage/")}
+    own.pop(OF_ALL)
     assert own == list_assets(alone)
     assert list_checks(alone) <= list_checks(definitions)
 
@@ -83,6 +85,14 @@ def test_the_job_daily_predicts_all_questions_but_those_with_a_schedule_of_their
     assert (schedule.cron_schedule, schedule.job_name) == ("0 7 * * 1", "later_daily")
 
 
+def test_the_page_about_all_classifiers_comes_after_their_reports(definitions: dg.Definitions) -> None:
+    overview = list_assets(definitions)[OF_ALL]
+    above = {dep.asset_key.to_user_string() for dep in overview.deps}
+    assert above == {"daily_report", "damage/daily_report"}
+    assert OF_ALL in definitions.resolve_job_def("daily").graph.node_dict
+    assert OF_ALL not in definitions.resolve_job_def("damage_daily").graph.node_dict
+
+
 def test_the_launchpad_shows_the_defaults_of_the_question(definitions: dg.Definitions) -> None:
     def defaults(*asset: str) -> dict:
         schema = definitions.resolve_assets_def(dg.AssetKey(asset)).op.config_schema.config_type
@@ -102,5 +112,5 @@ def test_the_settings_of_a_question_are_its_own(definitions: dg.Definitions) -> 
 
 
 def test_what_is_shared_exists_once(definitions: dg.Definitions) -> None:
-    assert {name for name in list_assets(definitions) if name in SHARED} == OF_BOTH
+    assert {name for name in list_assets(definitions) if name in SHARED} == OF_BOTH | {OF_ALL}
     dg.Definitions.validate_loadable(definitions)
