@@ -55,7 +55,7 @@ def build_shared(settings: Settings, questions: Sequence[Question] = ()) -> dg.D
         daily.build_overview(own, questions),
         daily.build_watch(settings),
         comparison.build(own),
-        alerts.build(settings),
+        alerts.build(own),
         housekeeping.build(),
         shared,
     )

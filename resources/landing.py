@@ -80,8 +80,12 @@ class LandingZone(dg.ConfigurableResource):
 
     def review_folder(self) -> str | None:
         """Finds the folder of the filled-in review forms; None if there is none."""
-        folder = "/".join(filter(None, (self.landing, self.name, "reviews")))
-        return folder if _exists(folder) else None
+        return self.reviews if _exists(self.reviews) else None
+
+    @property
+    def reviews(self) -> str:
+        """Where filled-in review forms are put."""
+        return "/".join(filter(None, (self.landing, self.name, "reviews")))
 
 
 def open_landing_zone(question: Question) -> LandingZone:

@@ -4,19 +4,19 @@ import dagster as dg
 
 from assets.alerts.delivery import deliver_messages
 from assets.alerts.ended_runs import report_ended_runs
-from assets.alerts.unanswered_reviews import report_unanswered_reviews
+from assets.alerts.unanswered_reviews import make_unanswered_reviews
 from resources.instance.alerts import default_status
-from resources.settings import Settings
+from resources.question import Question
 
 
-def build(settings: Settings) -> dg.Definitions:
-    """Collects the sensors; they are on where DAYLIGHT_NOTIFY is set."""
-    status = default_status(settings)
+def build(question: Question) -> dg.Definitions:
+    """Collects the sensors; they are on where DAYLIGHT_NOTIFY is set. A further question has only one of its own."""
+    status, unanswered = default_status(question.settings), make_unanswered_reviews(question)
+    if question.name:
+        return dg.Definitions(sensors=[unanswered])
     sensors = [
         dg.sensor(name="ended_runs", minimum_interval_seconds=30, default_status=status)(report_ended_runs),
-        dg.sensor(name="unanswered_reviews", minimum_interval_seconds=3600, default_status=status)(
-            report_unanswered_reviews
-        ),
+        unanswered,
         dg.sensor(name="delivery", minimum_interval_seconds=30, default_status=status)(deliver_messages),
     ]
     return dg.Definitions(sensors=sensors)

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import dagster as dg
 from pydantic import AfterValidator, Field, model_validator
 
-from assets import daily, training
+from assets import alerts, daily, training
 from assets.automation import build_sensors
 from assets.components.names import check_name
 from assets.components.scaffolder import ImageClassifierScaffolder
@@ -166,4 +166,4 @@ def list_questions(tree: dg.ComponentTree, settings: Settings) -> list[Question]
 def build(question: Question) -> dg.Definitions:
     """Defines what a further question has of its own."""
     sensors = dg.Definitions(sensors=build_sensors(question))
-    return dg.Definitions.merge(training.build(question), daily.build(question), sensors)
+    return dg.Definitions.merge(training.build(question), daily.build(question), alerts.build(question), sensors)

@@ -52,7 +52,7 @@ class Ticks:
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
         self.instance, self.settings = instance, settings
-        sensors = [*(build(settings).sensors or []), make_missing_day(Question(settings))]
+        sensors = [*(build(Question(settings)).sensors or []), make_missing_day(Question(settings))]
         self.sensors = {sensor.name: sensor for sensor in sensors}
         self.cursors: dict[str, str | None] = {}
 
