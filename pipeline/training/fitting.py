@@ -40,22 +40,22 @@ class ClassifierParams:
         normalization: normalization of the vector before the head.
         params: MLlib parameters of the head by name, which override its defaults.
         grid: values by parameter; cross-validation tries every combination, and the best one is fitted on all rows.
-        heads: heads to compare, each with its grid, in place of `head`, `params` and `grid`; the best one is fitted.
         folds: folds of the cross-validation.
         seed: seed of the whole training.
         target_precision: minimum precision of auto-accepted predictions, 0 to 1; the others go to review.
         calibration_folds: folds of the cross-fit that calibrates confidences.
+        heads: heads to compare, each with its grid, in place of `head`, `params` and `grid`; the best one is fitted.
     """
 
     head: str = "logistic_regression"
     normalization: Normalization = "l2"
     params: Mapping[str, Number] = field(default_factory=dict)
     grid: Mapping[str, Sequence[Number]] = field(default_factory=dict)
-    heads: Mapping[str, Mapping[str, Sequence[Number]]] = field(default_factory=dict)
     folds: int = 3
     seed: int = 20260101
     target_precision: float = 0.95
     calibration_folds: int = 5
+    heads: Mapping[str, Mapping[str, Sequence[Number]]] = field(default_factory=dict)
 
 
 def settle_head(params: ClassifierParams, label_count: int) -> ClassifierParams:
