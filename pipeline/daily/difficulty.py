@@ -168,7 +168,7 @@ def _estimate(
         return replace(
             row, summary=f"This day is harder than what the training set can be used to estimate{ALL_REVIEWED}"
         )
-    thresholds = choose_thresholds(levels, mixture, calibration, has_new=clustered_share > 0)
+    thresholds = choose_thresholds(levels, mixture, calibration, clustered_share)
     estimated = replace(
         row,
         state=ESTIMATED,

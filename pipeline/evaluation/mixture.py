@@ -25,7 +25,11 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_p
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
 RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements
-NEW_RESERVE: Final = 0.8  # the same where some images seem to be of a class never seen, of which a few are not found
+NEW_RESERVE: Final = (
+    8.0  # times the squared share of images that seem to be of a class never seen, added to the reserve
+)
+MAX_RESERVE: Final = 0.8
+"""Of a new class, a few images are not found, and all are answered wrongly. A small cluster is often none."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def calibrate_mixture(
 
 
 def choose_thresholds(
-    levels: Sequence[LabelledPredictions], mixture: Mixture, calibration: Calibration, has_new: bool = False
+    levels: Sequence[LabelledPredictions], mixture: Mixture, calibration: Calibration, new_share: float = 0.0
 ) -> Thresholds:
     """Chooses thresholds at which each label keeps the target, and at which all answers together surely do.
 
@@ -118,13 +122,13 @@ def choose_thresholds(
         levels: answers of the cross-fits, not calibrated, the easiest first.
         mixture: the mixture that stands for the images.
         calibration: result of `calibrate_mixture`.
-        has_new: whether some images seem to be of a class never seen.
+        new_share: share of the images that seem to be of a class never seen, 0 to 1.
     """
     if mixture.is_beyond or len(levels[0]) == 0:
         return Thresholds(None)
     answers, weights = weigh(levels, mixture)
     softened, target = soften_predictions(answers, calibration.temperature), calibration.target_precision
-    reserve = NEW_RESERVE if has_new else _reserve(mixture)
+    reserve = min(MAX_RESERVE, _reserve(mixture) + NEW_RESERVE * new_share**2)
     confidence, is_right, predicted = softened.confidence, softened.is_right, softened.predicted
     least = choose_label_thresholds(confidence, predicted, is_right, target, weights)
     kept = confidence >= least
