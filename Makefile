@@ -60,23 +60,26 @@ ui-read-only: setup ## run a second, read-only UI on http://127.0.0.1:3001
 # IMAGE may be an untrusted file name: neither make nor the shell may expand it.
 override IMAGE := $(value IMAGE)
 export IMAGE
+# CLASSIFIER=<name> asks a further classifier (docs/classifiers.md).
+ASKED = $(if $(CLASSIFIER),--classifier "$(CLASSIFIER)")
+
 explain: setup ## explain the prediction of an image: make explain IMAGE=<path or image_id> [JSON=1]
-	@$(BIN)/python -m assets.commands.explain $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
+	@$(BIN)/python -m assets.commands.explain $(ASKED) $(if $(JSON),--json) $(if $(IMAGE),-- "$$IMAGE",--help)
 
 forget: setup ## show what is stored about an image, and erase it: make forget IMAGE=<path or image_id> [YES=1]
 	@$(BIN)/python -m assets.commands.forget $(if $(YES),--yes) $(if $(IMAGE),-- "$$IMAGE",--help)
 
 similar: setup ## find the images most like one: make similar IMAGE=<path or image_id> [DAYS=<day>,<day>]
-	@$(BIN)/python -m assets.commands.similar $(if $(DAYS),--days "$(DAYS)") $(if $(IMAGE),-- "$$IMAGE",--help)
+	@$(BIN)/python -m assets.commands.similar $(ASKED) $(if $(DAYS),--days "$(DAYS)") $(if $(IMAGE),-- "$$IMAGE",--help)
 
 review: setup ## label the images of the review queues on http://127.0.0.1:3002: make review [DAYS=<day>,<day>] [READ_ONLY=1]
 	@exec $(BIN)/python -c '$(UNIGNORE_SIGNALS)' $(BIN)/python -m assets.commands.review --port $(REVIEW_PORT) --prefix "$(PREFIX)" --days "$(DAYS)" $(if $(READ_ONLY),--read-only) $(foreach name,$(HOST_NAME),--host-name $(name))
 
 review-export: setup ## export the queue: make review-export FORMAT=fiftyone|label-studio OUT=<new folder> [DAYS=<day>,<day>]
-	@$(BIN)/python -m assets.commands.exchange --format "$(FORMAT)" --out "$(OUT)" --days "$(DAYS)"
+	@$(BIN)/python -m assets.commands.exchange $(ASKED) --format "$(FORMAT)" --out "$(OUT)" --days "$(DAYS)"
 
 review-import: setup ## import answers from FiftyOne or Label Studio: make review-import FILE=<json> [REVIEWER=<name>]
-	@$(BIN)/python -m assets.commands.exchange --import "$(FILE)" --reviewer "$(REVIEWER)"
+	@$(BIN)/python -m assets.commands.exchange $(ASKED) --import "$(FILE)" --reviewer "$(REVIEWER)"
 
 bench: setup .venv-bench/installed ## run the benchmarks, for hours: make bench BENCH="--help" lists the options
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -17,7 +17,8 @@ import dagster as dg
 import pydantic
 
 from assets.automation import find_condition
-from resources.question import SHARED, Question
+from resources.question import Question
+from resources.shares import SHARED
 from resources.spark.session import POOL
 
 Dep = str | dg.AssetKey | dg.AssetDep

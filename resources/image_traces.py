@@ -30,6 +30,7 @@ from pipeline.daily.traces import (
 from resources.lake.commits import open_table
 from resources.lake.datasets import open_dataset
 from resources.models.classifier_records import ClassifierRecords
+from resources.shares import folder_of
 
 SIGHTING: Final = ("day", "image_id", "path")
 COLUMNS: Final = {
@@ -51,9 +52,10 @@ MAX_SIMILAR_NAMES: Final = 5  # in an error message
 
 @dataclass(frozen=True)
 class ImageTraces:
-    """The rows about images in the lake of this folder or URI."""
+    """The rows about images in the lake of this folder or URI, of the question with this prefix."""
 
     lake: str
+    prefix: str = ""
 
     def find(self, text: str) -> Trace:
         """Finds the image that a text names, and all rows about it.
@@ -134,7 +136,7 @@ class ImageTraces:
 
     @cached_property
     def _classifiers(self) -> ClassifierRecords:
-        return ClassifierRecords(self.lake)
+        return ClassifierRecords(self.lake, self.prefix)
 
     @cached_property
     def _unpredicted_days(self) -> list[date]:
@@ -153,7 +155,7 @@ class ImageTraces:
         delta = self._open(table)
         if delta is None:
             return []
-        rows = open_dataset(delta, f"{self.lake}/{table}")
+        rows = open_dataset(delta, self._folder(table))
         present = [name for name in columns if name in rows.schema.names]
         keys = [(name, "ascending") for name in ("day", "path") if name in present]
         found = rows.to_table(columns=present, filter=keep)
@@ -166,8 +168,11 @@ class ImageTraces:
 
     def _open(self, table: str) -> DeltaTable | None:
         if table not in self._opened:
-            self._opened[table] = open_table(f"{self.lake}/{table}")
+            self._opened[table] = open_table(self._folder(table))
         return self._opened[table]
+
+    def _folder(self, table: str) -> str:
+        return folder_of(table, self.lake, self.prefix)
 
     @cached_property
     def _opened(self) -> dict[str, DeltaTable | None]:

@@ -10,11 +10,8 @@ from typing import Any, Final
 import dagster as dg
 
 from resources.settings import Settings
+from resources.shares import SHARED
 
-SHARED: Final = frozenset(
-    {"images", "image_features", "feature_cache", "backbone", "precision_measurement", "contenders", "daily_overview"}
-)
-"""Assets and tables that exist once, whatever is asked."""
 OWN_RESOURCES: Final = frozenset(
     {"classifiers", "difficulties", "io_manager", "landing_zone", "lake", "model_store", "models", "settings"}
 )
@@ -79,11 +76,6 @@ class Question:
     def resource(self, key: str) -> str:
         """The key under which the code location has a resource of this question."""
         return f"{self.name}__{key}" if self.name and key in OWN_RESOURCES else key
-
-
-def folder_of(table: str, lake: str, prefix: str) -> str:
-    """The folder or URI of a table of the question with this prefix, or of one that all questions share."""
-    return f"{lake}/{prefix}/{table}" if prefix and table not in SHARED else f"{lake}/{table}"
 
 
 def key_of(asset: str, prefix: str) -> dg.AssetKey:

@@ -33,6 +33,7 @@ def main() -> None:
         prog="make explain IMAGE=", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("image", help="path or image_id of the image")
+    parser.add_argument("--classifier", default="", help="name of a further classifier (docs/classifiers.md)")
     parser.add_argument("--json", action="store_true", help="print JSON with all rows, for scripts")
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -40,7 +41,7 @@ def main() -> None:
         lake = read_settings().lake
         if not is_uri(lake) and not Path(lake).is_dir():
             sys.exit(f"there is no lake in {lake}: set DAYLIGHT_LAKE to the folder of the tables")
-        trace = ImageTraces(lake).find(options.image)
+        trace = ImageTraces(lake, options.classifier).find(options.image)
     except UnknownImageError as error:
         sys.exit("\n".join(escape_invisible(line) for line in str(error).split("\n")))
     except (SettingError, DeltaError) as error:

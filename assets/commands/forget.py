@@ -8,6 +8,7 @@ import hashlib
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +72,9 @@ def find_image(lake: str, text: str) -> Trace:
     try:
         trace = ImageTraces(lake).find(text)
     except UnknownImageError:
+        for prefix in Lake(root=lake).list_prefixes():  # one that only a further classifier learned from
+            with suppress(UnknownImageError):
+                return ImageTraces(lake, prefix).find(text)
         if not is_image_id(text):
             raise
         return Trace(text)
@@ -79,16 +83,25 @@ def find_image(lake: str, text: str) -> Trace:
     return trace
 
 
+def list_traces(settings: Settings, trace: Trace) -> list[Trace]:
+    """Lists what the tables of each question say about an image, beginning with the given trace."""
+    traces = [trace]
+    for prefix in Lake(root=settings.lake).list_prefixes():
+        with suppress(UnknownImageError):
+            traces.append(ImageTraces(settings.lake, prefix).find(str(trace.image_id)))
+    return traces
+
+
 def propose(settings: Settings, trace: Trace) -> Iterator[str]:
     """Says what `forget` would do."""
     days = ", ".join(map(str, list_days(trace))) or "no day"
-    sheets = "all pages" if is_labelled(trace) else f"the pages of {days}"
+    sheets = "all pages" if any(map(is_labelled, list_traces(settings, trace))) else f"the pages of {days}"
     yield ""
     yield "WOULD BE ERASED (nothing is yet: make forget IMAGE=… YES=1)"
     yield f"  all rows above, in all versions of all tables; lines of review forms and answers; reports of {days};"
     yield f"  contact sheets on {sheets};"
     yield "  the id and the paths in training sets of classifiers and in events and logs of runs"
-    yield from describe_rest(settings, trace)
+    yield from describe_rest(settings, trace, list_traces(settings, trace))
 
 
 def forget(settings: Settings, trace: Trace) -> Iterator[str]:
@@ -100,12 +113,13 @@ def forget(settings: Settings, trace: Trace) -> Iterator[str]:
         LakeError: if runs are in progress or write the image meanwhile.
     """
     image_id, days, lake = str(trace.image_id), list_days(trace), Lake(root=settings.lake)
+    traces = list_traces(settings, trace)
     with dg.DagsterInstance.get() as instance:
         if unended := list_unended(instance):
             raise LakeError(f"{len(unended)} runs are in progress, such as {unended[0]}: wait for them or cancel them")
-        is_anywhere = is_labelled(trace) or lake.list_prefixes()  # other classifiers may have learned from it
-        sheet_count = delete_sheets(instance, None if is_anywhere else days)
-        text_count = erase_texts(instance, [image_id, *(path for path in list_paths(trace) if {".", "/"} & {*path})])
+        sheet_count = delete_sheets(instance, None if any(map(is_labelled, traces)) else days)
+        paths = dict.fromkeys(path for each in traces for path in list_paths(each) if {".", "/"} & {*path})
+        text_count = erase_texts(instance, [image_id, *paths])
     homes = [Lake(root=settings.lake, prefix=prefix).home for prefix in ("", *lake.list_prefixes())]
     documents = [*forget_in_documents(lake, image_id, days)]
     documents += [answers for home in homes for answers in erase_answers(home, image_id)]
@@ -115,16 +129,17 @@ def forget(settings: Settings, trace: Trace) -> Iterator[str]:
     yield f"  {sum(deleted.values())} files of tables: {', '.join(name for name, count in deleted.items() if count)}"
     yield f"  {len(documents)} documents: {', '.join(documents)}"
     yield f"  {sheet_count} contact sheets on pages, and texts in {text_count} files of Dagster's instance"
-    yield from describe_rest(settings, trace)
+    yield from describe_rest(settings, trace, traces)
 
 
-def describe_rest(settings: Settings, trace: Trace) -> Iterator[str]:
+def describe_rest(settings: Settings, trace: Trace, traces: Sequence[Trace]) -> Iterator[str]:
     """Says what remains for a person to do: classifiers, and files of the landing zone."""
-    learned = [f"{each.version} ({each.state})" for each in trace.seen_by]
+    seen_by = dict.fromkeys(f"{seen.version} ({seen.state})" for each in traces for seen in each.seen_by)
+    learned = list(seen_by)
     if learned:
         yield ""
         yield "LEARNED FROM IT OR WERE EVALUATED ON IT"
-        yield f"  {', '.join(learned)}: train again, then delete their folders in {settings.lake}/models/classifier"
+        yield f"  {', '.join(learned)}: train again, then delete their folders below {settings.lake}/models"
     if files := list_landed(settings, trace):
         yield ""
         yield "YOURS: delete these files, or the next run stores the image again"

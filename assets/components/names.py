@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from resources.question import SHARED
+from resources.shares import SHARED
 
 TAKEN: Final = SHARED | {
     *("reviews", "training_images", "training_features", "near_duplicates", "compared_pairs", "training_split"),

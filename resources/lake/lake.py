@@ -38,7 +38,8 @@ from resources.lake.datasets import open_dataset
 from resources.lake.model_files import ModelFiles
 from resources.lake.refusals import explain_refusals
 from resources.lake.upgrade import upgrade_lake
-from resources.question import folder_of, key_of
+from resources.question import key_of
+from resources.shares import folder_of
 
 MODELS: Final = "models"
 

@@ -19,9 +19,10 @@ REPORTED: Final = ("backbone", "accuracy", "accuracy_interval", "train_count", "
 
 @dataclass(frozen=True)
 class ClassifierRecords:
-    """The stored classifiers of the lake of this folder or URI."""
+    """The stored classifiers of the lake of this folder or URI, of the question with this prefix."""
 
     lake: str
+    prefix: str = ""
 
     def trace(self, image_ids: Sequence[str], predictions: Sequence[Row]) -> list[ClassifierTrace]:
         """Traces images through all stored classifiers, newest first, then deleted ones that made the predictions."""
@@ -65,7 +66,11 @@ class ClassifierRecords:
 
     @property
     def _folder(self) -> str:
-        return f"{self.lake}/models/classifier"
+        return f"{self._models}/classifier"
+
+    @property
+    def _models(self) -> str:
+        return "/".join(filter(None, (self.lake, "models", self.prefix)))
 
     @cached_property
     def _files(self) -> dict[str, dict[str, fs.FileInfo]]:
@@ -86,5 +91,5 @@ class ClassifierRecords:
         return states | {promoted.get("classifier", ""): IN_USE}
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        models = ModelFiles(f"{self.lake}/models")
+        models = ModelFiles(self._models)
         return models.read_json(models.folder / name)

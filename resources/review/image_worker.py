@@ -24,7 +24,7 @@ from pipeline.reviews.answers import Key, parse_key
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.stored_rows import locate_rows, read_portion
 from resources.lake.commits import list_files, open_table
-from resources.question import folder_of
+from resources.shares import folder_of
 
 LENGTH: Final = struct.Struct(">Q")
 KEPT_DAYS: Final = 8  # days whose places are in memory: 100 bytes for each of their images

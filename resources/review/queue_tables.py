@@ -21,7 +21,7 @@ from pipeline.reviews.items import AUDIT, DRIFT, LABEL_ISSUE, NOVEL, SHOWN_LABEL
 from pipeline.storage.vectors import to_matrix
 from resources.lake.commits import LakeError, list_files, open_table
 from resources.lake.datasets import open_dataset
-from resources.question import folder_of
+from resources.shares import folder_of
 
 QUEUE: Final = (
     *("day", "image_id", "path", "predicted_label", "confidence", "reason", "similarity", "classifier", "audit_weight"),

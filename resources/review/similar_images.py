@@ -24,7 +24,7 @@ from pipeline.storage.files import open_folder
 from pipeline.storage.vectors import to_matrix, view_matrices
 from resources.lake.commits import list_files, open_table
 from resources.lake.datasets import open_dataset
-from resources.question import folder_of
+from resources.shares import folder_of
 
 COUNT: Final = 24  # images found
 COLUMNS: Final = ("image_id", "features", "backbone")

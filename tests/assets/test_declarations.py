@@ -4,8 +4,9 @@ import dagster as dg
 import pytest
 
 from assets.definitions import build_definitions
-from resources.question import OWN_RESOURCES, SHARED, Question
+from resources.question import OWN_RESOURCES, Question
 from resources.settings import read_settings
+from resources.shares import SHARED
 
 OF_ALL = "daily_overview"  # exists where there are several questions
 OF_BOTH = {"images", "image_features", "backbone", "precision_measurement", "contenders"}

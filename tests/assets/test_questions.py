@@ -12,8 +12,10 @@ from conftest import COLOURS, MakePhoto, make_tiny_graph
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from assets.commands.forget import find_image, forget
 from assets.components import ImageClassifier
 from assets.definitions import build_definitions
+from resources.image_traces import ImageTraces
 from resources.instance.day_tags import tag_days
 from resources.lake.lake import Lake
 from resources.question import Question
@@ -154,3 +156,19 @@ def test_tables_outlive_the_question(deployment: Deployment, predicted: object) 
     deployment.run("daily", DAY)
     assert len(deployment.rows("warm/predictions")) == 30
     assert Lake(root=deployment.settings.lake).list_prefixes() == ["warm"]
+
+
+def test_an_image_is_explained_by_each_classifier_and_forgotten_by_both(
+    deployment: Deployment, predicted: object
+) -> None:
+    lake, name = deployment.settings.lake, f"{DAY}/0.jpg"
+    own, other = (ImageTraces(lake, prefix).find(name) for prefix in ("", "warm"))
+    assert own.image_id == other.image_id
+    assert WARM[own.predictions[0]["predicted_label"]] == other.predictions[0]["predicted_label"]
+    assert {each.version for each in own.classifiers}.isdisjoint(each.version for each in other.classifiers)
+    list(forget(deployment.settings, find_image(lake, name)))
+    for table in ("predictions", "warm/predictions", "review_queue", "warm/review_queue", "images"):
+        assert own.image_id not in {row["image_id"] for row in deployment.rows(table)}, table
+    for form in Path(lake).rglob("review_forms/*.csv"):
+        assert str(own.image_id) not in form.read_text(), form
+    assert not [*Path(lake).rglob("reports/*.html")], "reports of its day are deleted"
