@@ -27,7 +27,6 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
 from PIL import Image
 from pyspark.sql import Row
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from benchmarks.explain import FIRST_DAY, write_files
 from benchmarks.sampler import TICKS, list_descendants
@@ -36,6 +35,7 @@ from pipeline.embed.file_kinds import DECODER
 from pipeline.images.cache_lookup import find_cached, find_images
 from pipeline.images.feature_cache import CACHE_SCHEMA
 from pipeline.images.features import SCHEMA
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.rows import Appended
 from pipeline.storage.schema import parse_schema
 from resources.lake.commits import append_rows, create_table, list_files
@@ -153,7 +153,7 @@ def make_lake(lake: str, digest: str, day_count: int, image_count: int) -> str:
     """Makes the cache of so many days, indexed, with `images` and `image_features` of as many; describes it."""
     started = time.perf_counter()
     folder, schema = f"{lake}/{TABLE}", parse_schema(CACHE_SCHEMA)
-    arrow_schema = to_arrow_schema(schema, timezone="UTC")
+    arrow_schema = to_arrow_schema(schema)
     create_table(folder, Schema.from_json(schema.json()), "backbone")
     past_images = make_images(day_count, PAST_IMAGES)
     past_features = make_features(past_images["image_id"])
@@ -200,7 +200,7 @@ def make_cached(number: int, count: int, schema: pa.Schema) -> pa.Table:
 
 def make_features(ids: pa.ChunkedArray) -> pa.Table:
     """Rows of `image_features`, without their day, that say nothing."""
-    schema = to_arrow_schema(parse_schema(SCHEMA), timezone="UTC")
+    schema = to_arrow_schema(parse_schema(SCHEMA))
     nulls = {field.name: pa.nulls(len(ids), field.type) for field in schema if field.name != "day"}
     return pa.table({**nulls, "image_id": ids})
 

@@ -13,7 +13,6 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.backbone import Backbone
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
@@ -26,6 +25,7 @@ from pipeline.images.cache_lookup import (
     find_missing,
 )
 from pipeline.images.features import COLUMNS, SCHEMA, TRAINING_SCHEMA, embed_stored
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
@@ -152,7 +152,7 @@ def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbo
         schema: DDL of the result, `features.SCHEMA` or `features.TRAINING_SCHEMA`.
     """
     struct = parse_schema(schema)
-    arrow_schema = to_arrow_schema(struct, timezone="UTC")
+    arrow_schema = to_arrow_schema(struct)
     if wanted.num_rows == 0:
         return rows_of(cached.spark.createDataFrame([], struct))
     places = found.take(pc.index_in(wanted["image_id"], found["image_id"]))

@@ -12,13 +12,13 @@ from typing import Any, Final
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.contents import explain_error
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.embed.reasons import CHANGED, TOO_MANY_BYTES
 from pipeline.images.sidecar_files import SIDECAR, START_BYTES, is_below_sidecar_folder, is_sidecar, is_sidecar_path
 from pipeline.reports.report import Report
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import LISTING, list_files, time_of
@@ -26,6 +26,7 @@ from pipeline.storage.locations import is_local, locate_file, open_location, rea
 from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import assign_tasks
+from pipeline.storage.task_sharing import share_by_task
 
 FILE_COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, identifies an image; null if the file could not be read',
@@ -95,9 +96,8 @@ def read_files(
     if files.num_rows == 0:
         return rows_of(spark.createDataFrame([], struct))
     tasks = assign_tasks([length + OPENING_BYTES for length in files["length"].to_pylist()], TASK_BYTES)
-    files = files.append_column("task", pa.array(tasks, pa.int32()))
-    listing = spark.createDataFrame(files.combine_chunks())  # Spark would stop at the empty chunk of an empty day
-    arrow_schema = to_arrow_schema(struct, timezone="UTC")
+    listing = share_by_task(spark, files, tasks)
+    arrow_schema = to_arrow_schema(struct)
 
     def read_batches(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
         for listed in batches:
@@ -105,7 +105,7 @@ def read_files(
                 cpu_timer.lap("read")
                 yield batch
 
-    return rows_in_arrow(listing.repartitionById(max(tasks) + 1, "task"), read_batches, struct)
+    return rows_in_arrow(listing, read_batches, struct)
 
 
 def describe_images(images: DataFrame) -> dict[Day, Report]:

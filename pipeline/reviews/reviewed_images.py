@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.contents import HAS_BYTES
 from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
@@ -19,6 +18,7 @@ from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.labels import SCHEMA
 from pipeline.images.split import split_by_digest
 from pipeline.reviews.answers import NONE
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
 
@@ -67,7 +67,7 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
 
 def _read_places(images: StoredRows, places: pa.Table) -> DataFrame:
     struct, folder = parse_schema(IMAGES_SCHEMA), images.folder
-    schema = to_arrow_schema(struct, timezone="UTC")
+    schema = to_arrow_schema(struct)
     stored = [name for name in schema.names if name != "day"]
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

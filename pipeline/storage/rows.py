@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.schema import parse_schema
@@ -135,7 +135,7 @@ def _write_with(
     def write(
         folder: str, schema: StructType, column: str | None, run: str = "", max_seconds: float = math.inf
     ) -> list[Row]:
-        arrow_schema = to_arrow_schema(schema, timezone="UTC")
+        arrow_schema = to_arrow_schema(schema)
 
         def write_task(batches: Iterator[Any]) -> Iterator[pd.DataFrame | pa.RecordBatch]:
             cpu_timer = CpuTimer()

@@ -19,12 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.files import open_folder
 from pipeline.storage.schema import select_columns
 from pipeline.storage.spark_paths import spark_path, spark_reads, spark_uri
+from pipeline.storage.task_sharing import share_by_task
 
 LOOKUP_ROWS: Final = 2**20  # maximum that `locate` holds at once; their ids take 70 MB
 TASK_ROWS: Final = 2**13  # approximate, of a task that reads a table without Spark's connector
@@ -94,25 +95,24 @@ class StoredRows:
             keep: maps about `LOOKUP_ROWS` rows of these columns to a mask of the wanted ones.
             among: numbers of the rows to consider in a file, sorted, by its path; all rows of other files.
         """
-        types = to_arrow_schema(self.schema, timezone="UTC")
+        types = to_arrow_schema(self.schema)
         fields = [types.field(name) for name in columns]
         return locate_rows(self.folder, self.files, fields, keep, among or {})
 
     def _frame_without_connector(self) -> DataFrame:
         """All rows, read by Python workers, which always read all columns."""
-        folder, schema = self.folder, to_arrow_schema(self.schema, timezone="UTC")
+        folder, schema = self.folder, to_arrow_schema(self.schema)
         tasks = assign_tasks([file.row_count for file in self.files], TASK_ROWS)
         listed = {
             "path": pa.array([file.path for file in self.files], pa.string()),
             "day": pa.array([file.day for file in self.files], pa.date32()),
-            "task": pa.array(tasks, pa.int32()),
         }
 
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for file in chain.from_iterable(batch.to_pylist() for batch in batches):
                 yield from read_rows(folder, file["path"], {"day": file["day"]}, schema)
 
-        files = self.spark.createDataFrame(pa.table(listed)).repartitionById(max(tasks) + 1, "task")
+        files = share_by_task(self.spark, pa.table(listed), tasks)
         return select_columns(files.mapInArrow(read, self.schema), self.schema)
 
 
@@ -155,8 +155,7 @@ def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], ta
     portions = grouped.aggregate([("row", "list"), ("weight", "sum")])
     tasks = assign_tasks(portions["weight_sum"].to_pylist(), task_weight)
     columns = portions.select(["day", "file", "row_group", "row_list"]).rename_columns([*PLACE[:3], "rows"])
-    frame = spark.createDataFrame(columns.append_column("task", pa.array(tasks, pa.int32())).combine_chunks())
-    return frame.repartitionById(max(tasks) + 1, "task").drop("task")
+    return share_by_task(spark, columns, tasks)
 
 
 def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]) -> pa.Table:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.embed.backbone import Backbone, open_session
 from pipeline.embed.fits import FITS
@@ -21,6 +20,7 @@ from pipeline.images.features import COLUMNS, embed_stored
 from pipeline.images.lost_files import list_lost
 from pipeline.images.split import HOLDOUT
 from pipeline.reports.thumbnails import read_pixels
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.counting import only_row
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows

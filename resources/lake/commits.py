@@ -18,9 +18,9 @@ from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import Row
-from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.files import open_folder
 from pipeline.storage.object_stores import is_uri, storage_options
 from pipeline.storage.rows import Appended
@@ -104,7 +104,7 @@ def _add_columns(folder: str, table: str, wanted: Schema, added: list[Field]) ->
 
 def arrow_schema_of(delta: DeltaTable) -> pa.Schema:
     """The schema of a table as its files have it, without a Spark session."""
-    return to_arrow_schema(StructType.fromJson(json.loads(delta.schema().to_json())), timezone="UTC")
+    return to_arrow_schema(StructType.fromJson(json.loads(delta.schema().to_json())))
 
 
 def make_nullable(schema: StructType) -> StructType:

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from nbclient import NotebookClient
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from pipeline.daily import predictions
 from pipeline.drift import comparison
 from pipeline.images import image_files
 from pipeline.reviews import review_queue
+from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.schema import parse_schema
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs/read_a_lake.ipynb"
@@ -59,7 +59,7 @@ def lake(spark, make_photo, tmp_path):
         "review_queue": (review_queue.SCHEMA, [row for row in rows if row["decision"] == "review"]),
     }
     for name, (schema, content) in tables.items():
-        arrow = pa.Table.from_pylist(content, to_arrow_schema(parse_schema(schema), timezone="UTC"))
+        arrow = pa.Table.from_pylist(content, to_arrow_schema(parse_schema(schema)))
         write_deltalake(tmp_path / "lake" / name, arrow)
     return tmp_path / "lake"
 

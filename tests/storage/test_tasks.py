@@ -1,9 +1,15 @@
 from collections import Counter
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyspark.sql import SparkSession
 
 from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
+from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import TASKS_AT_ONCE, assign_tasks
+from pipeline.storage.task_sharing import find_keys, share_by_task
 
 
 @pytest.mark.parametrize(
@@ -43,3 +49,37 @@ def test_two_or_four_cores_get_the_same_number_of_tasks() -> None:
 def test_the_number_of_small_files_in_a_task_is_bounded() -> None:
     per_task = Counter(assign_tasks([1 + OPENING_BYTES] * 20_000, TASK_BYTES))
     assert max(per_task.values()) <= TASK_BYTES / OPENING_BYTES
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 1000])
+def test_every_task_has_a_number_that_spark_sends_to_it(count: int) -> None:
+    keys = find_keys(count)
+    assert len(np.unique(keys)) == count
+
+
+def test_each_partition_holds_the_rows_of_its_task(spark: SparkSession) -> None:
+    tasks = [3, 0, 2, 3, 1, 0, 4, 12, 11, 10, 9, 8, 7, 6, 5]
+    frame = share_by_task(spark, pa.table({"row": list(range(len(tasks)))}), tasks)
+    assert frame.rdd.glom().map(lambda rows: sorted(row["row"] for row in rows)).collect() == [
+        [row for row, each in enumerate(tasks) if each == task] for task in range(13)
+    ]
+
+
+def test_arrow_types_are_those_of_deltas_schemas(spark: SparkSession) -> None:
+    schema = parse_schema(
+        "a long, b array<float>, c map<string,double>, d struct<e: date not null, f: timestamp>,"
+        " g binary, h decimal(9,2)"
+    )
+    utc = pa.timestamp("us", tz="UTC")
+    assert to_arrow_schema(schema) == pa.schema(
+        {
+            "a": pa.int64(),
+            "b": pa.list_(pa.field("element", pa.float32())),
+            "c": pa.map_(pa.string(), pa.float64()),
+            "d": pa.struct([pa.field("e", pa.date32(), nullable=False), pa.field("f", utc)]),
+            "g": pa.binary(),
+            "h": pa.decimal128(9, 2),
+        }
+    )
+    with pytest.raises(TypeError, match="a table cannot hold interval"):
+        to_arrow_schema(parse_schema("a interval year to month"))
