@@ -7,6 +7,8 @@ READ_ONLY_PORT ?= 3001
 REVIEW_PORT ?= 3002
 DAYS ?=
 FORMAT ?=
+VERSION ?= 4.0
+TESTS ?= tests
 OUT ?=
 FILE ?=
 REVIEWER ?=
@@ -16,13 +18,14 @@ LINEAGE := /asset-groups?expanded=global@global:training,global@global:daily
 # After `make … &` the shell has SIGINT ignored, and then Dagster would ignore every signal.
 UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
+UNCLOSED := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning # of PySpark 4.0 and 4.1, about its own sockets
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
 export UV_PYTHON_DOWNLOADS := never
 # An exported DAGSTER_HOME wins.
 export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup heic demo dev ui-read-only explain forget similar review review-export review-import bench test test-all test-faults test-ui check docs-configuration format lock
+.PHONY: help setup heic demo dev ui-read-only explain forget similar review review-export review-import bench test test-all test-spark test-faults test-ui check docs-configuration format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -99,6 +102,19 @@ test-all: setup .venv-bench/installed .heic/installed ## all tests but the fault
 
 .heic/installed: requirements-heic.lock | setup
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .heic -r requirements-heic.lock
+	@touch $@
+
+test-spark: .venv-spark-$(VERSION)/installed ## run tests on another Spark in an environment of its own: make test-spark VERSION=4.0 [TESTS=<paths>]
+	@.venv-spark-$(VERSION)/bin/python -m pytest $(UNCLOSED) $(TESTS)
+
+.venv-spark-%/installed: requirements.lock pyproject.toml
+	@echo "Making .venv-spark-$* from requirements.lock, with the newest Spark $* ..."
+	@$(PYTHON) -m venv --clear .venv-spark-$*
+	@.venv-spark-$*/bin/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
+	@sed '/^pyspark==/,/^[^ ]/{/^pyspark==/d;/^ /d}' requirements.lock > .venv-spark-$*/requirements.lock
+	@.venv-spark-$*/bin/uv pip install --quiet --python .venv-spark-$*/bin/python --require-hashes --no-deps -r .venv-spark-$*/requirements.lock
+	@.venv-spark-$*/bin/uv pip install --quiet --python .venv-spark-$*/bin/python 'pyspark[connect]==$*.*'
+	@.venv-spark-$*/bin/uv pip install --quiet --python .venv-spark-$*/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test-faults: setup .node/installed ## inject real faults: signals, full disks, a cluster, object stores (docs/reliability.md)

@@ -16,7 +16,8 @@ from unittest.mock import patch
 import onnx
 from conftest import COLOURS, MakePhoto, make_tiny_graph
 from deltalake import DeltaTable
-from run_job import LAST, run_job
+
+from assets.commands.job import LAST, run_job
 
 PROJECT = Path(__file__).parents[1]
 DAY, NEXT_DAY = "2026-11-20", "2026-11-21"

@@ -7,15 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-import dagster as dg
-
-from assets.definitions import build_definitions
-from resources.instance.day_tags import tag_days
-from resources.instance.red_run import explain_failures
-from resources.settings import read_settings
-
-LAST = "last line:"
-"""Begins a line of what `red_run.py` logs at the end of a run."""
+from assets.commands.job import run_job
 
 
 def main() -> None:
@@ -32,18 +24,6 @@ def main() -> None:
     failures = run_job(options.job, *options.days)
     print(failures or "")
     sys.exit(0 if failures is None else 1)
-
-
-def run_job(name: str, *days: str) -> str | None:
-    """Runs a job over these days in this process; returns its failures and then its last lines, or None."""
-    job = build_definitions(read_settings()).resolve_job_def(name)
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = job.execute_in_process(instance=instance, tags=tag_days(days), raise_on_error=False)
-    failures = [str(event.step_failure_data.error) for event in result.all_events if event.is_step_failure]
-    checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    failures += [f"{check.check_name}: {check.description}" for check in checks]
-    failures += [f"{LAST} {line}" for line in explain_failures(result.all_events)]
-    return None if result.success else "\n".join(failures)
 
 
 def kill_at(module_name: str, name: str, call: int, after: bool, signal_: signal.Signals) -> None:

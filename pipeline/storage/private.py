@@ -1,4 +1,4 @@
-"""Private APIs of PySpark, all in this file, for the version it names."""
+"""Private APIs of PySpark, all in this file, for the versions it names."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from pyspark.ml.linalg import DenseMatrix, DenseVector
 from pyspark.ml.util import Identifiable
 from pyspark.sql import SparkSession
 
-PYSPARK_VERSION: Final = "4.3.0"  # this file was checked against it
+PYSPARK_VERSIONS: Final = ("4.0.5", "4.1.4", "4.2.1", "4.3.0")  # this file was checked against them
 
 
 def has_filesystem(spark: SparkSession, scheme: str) -> bool:

@@ -66,7 +66,7 @@ class SmallRows:
         self, folder: str, schema: StructType, column: str | None, run: str = "", max_seconds: float = math.inf
     ) -> list[Row]:
         """Writes the rows; arguments and result as of `Write`."""
-        arrow_schema = to_arrow_schema(schema, timezone="UTC")
+        arrow_schema = to_arrow_schema(schema)
         batches = iter(self.table.cast(arrow_schema).combine_chunks().to_batches())
         return [
             Row(**file) for file in write_batches(batches, arrow_schema, folder, column, CpuTimer(), run, max_seconds)

@@ -69,7 +69,7 @@ class StoredRows:
 
     def read_small(self) -> pa.Table:
         """Reads all rows of a small table on the driver, without Spark."""
-        schema = to_arrow_schema(self.schema, timezone="UTC")
+        schema = to_arrow_schema(self.schema)
         batches = (
             batch for file in self.files for batch in read_rows(self.folder, file.path, {"day": file.day}, schema)
         )

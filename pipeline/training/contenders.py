@@ -18,7 +18,7 @@ from pipeline.storage.schema import parse_schema
 
 MARKERS: Final = {"fp32": "o", "int8": "s"}
 SCHEMA: Final = """
-    backbone string comment 'catalogue name, or name of the user''s file',
+    backbone string comment 'catalogue name, or name of a file of the user',
     precision string comment 'fp32 or int8',
     accuracy double comment 'share of correct predictions on the holdout, 0 to 1',
     accuracy_low double comment 'lower end of its 95 % interval',

@@ -1,6 +1,7 @@
 """Private APIs of other projects: one file each, checked against the version that is installed."""
 
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,14 +22,14 @@ PRIVATE = re.compile(
 @pytest.mark.parametrize(
     ("package", "checked"),
     [
-        ("dagster", resources.instance.private.DAGSTER_VERSION),
-        ("dagster", private_dagster.DAGSTER_VERSION),
-        ("pyspark", pipeline.storage.private.PYSPARK_VERSION),
-        ("onnxruntime", pipeline.networks.private.ONNXRUNTIME_VERSION),
+        ("dagster", [resources.instance.private.DAGSTER_VERSION]),
+        ("dagster", [private_dagster.DAGSTER_VERSION]),
+        ("pyspark", pipeline.storage.private.PYSPARK_VERSIONS),
+        ("onnxruntime", [pipeline.networks.private.ONNXRUNTIME_VERSION]),
     ],
 )
-def test_private_apis_were_checked_against_the_installed_version(package: str, checked: str) -> None:
-    assert version(package) == checked, f"check the private APIs of {package} again, then change the version here"
+def test_private_apis_were_checked_against_the_installed_version(package: str, checked: Sequence[str]) -> None:
+    assert version(package) in checked, f"check the private APIs of {package} again, then add the version here"
 
 
 def test_no_other_module_uses_a_private_api() -> None:
