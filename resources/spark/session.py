@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
+import pyspark
 import yaml
 from dagster_pyspark import PySparkResource
 from dagster_pyspark.resources import spark_session_from_config
@@ -35,6 +36,7 @@ _LOCAL_SETTINGS: Final = {
     "spark.python.daemon.module": "pipeline.daemon",
     "spark.hadoop.fs.defaultFS": "file:///",  # whatever HADOOP_CONF_DIR says: paths are of this machine
 }
+SPLITTING: Final = (4, 3)  # Spark 4.3 decodes vectors in batches, 4.0 cannot, 4.1 and 4.2 were not tried
 _LOCAL: Final = re.compile(r"^local\[(\*|\d+)\]$")
 _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
@@ -105,6 +107,7 @@ class SparkResource(PySparkResource):
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.shuffle.partitions": 8,
             "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+            **choose_reader(pyspark.__version__),
             **({"spark.sql.sources.parallelPartitionDiscovery.threshold": MAX_LISTED_FILES} if self.is_local else {}),
             **self.spark_config,
         }
@@ -156,6 +159,12 @@ class SparkResource(PySparkResource):
     def _given(self) -> dict[str, Any]:
         """The further settings, flat."""
         return dict(flatten_dict(self.spark_config))
+
+
+def choose_reader(version: str) -> dict[str, str]:
+    """Settings of a Spark whose vectorized reader cannot decode vectors (BYTE_STREAM_SPLIT): it reads them by row."""
+    is_old = tuple(map(int, version.split(".")[:2])) < SPLITTING
+    return {"spark.sql.parquet.enableNestedColumnVectorizedReader": "false"} if is_old else {}
 
 
 def _quote(option: str) -> str:

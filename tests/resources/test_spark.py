@@ -16,7 +16,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from resources.spark.java import MIN_VERSION, java_home, quick_start_options
-from resources.spark.session import SparkResource, read_spark_settings
+from resources.spark.session import SparkResource, choose_reader, read_spark_settings
 
 LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 """127.0.0.1, ::1 and ::ffff:127.0.0.1, as `/proc/net` writes them."""
@@ -266,6 +266,12 @@ def test_workers_fork_with_the_pipeline_imported(spark: SparkSession) -> None:
 
 def test_a_cluster_keeps_the_default_daemon() -> None:
     assert "spark.python.daemon.module" not in SparkResource(master="spark://host:7077").settings
+
+
+def test_an_older_spark_reads_vectors_by_row() -> None:
+    assert choose_reader("4.3.0") == choose_reader("4.10.0.dev1") == {}
+    for version in ("4.0.5", "4.1.4", "4.2.1"):
+        assert choose_reader(version) == {"spark.sql.parquet.enableNestedColumnVectorizedReader": "false"}
 
 
 def test_a_connect_client_sets_only_session_settings() -> None:
