@@ -25,11 +25,10 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_p
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
 RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements
-NEW_RESERVE: Final = (
-    8.0  # times the squared share of images that seem to be of a class never seen, added to the reserve
-)
+NEW_RESERVE: Final = 1.5  # added to the reserve, times the share of images that seem to be of a class never seen
+MIN_NEW_RESERVE: Final = 0.2  # added at least where there are any
 MAX_RESERVE: Final = 0.8
-"""Of a new class, a few images are not found, and all are answered wrongly. A small cluster is often none."""
+"""Of a new class, some images are not found, and all of them are answered wrongly."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ def choose_thresholds(
         return Thresholds(None)
     answers, weights = weigh(levels, mixture)
     softened, target = soften_predictions(answers, calibration.temperature), calibration.target_precision
-    reserve = min(MAX_RESERVE, _reserve(mixture) + NEW_RESERVE * new_share**2)
+    added = max(MIN_NEW_RESERVE, NEW_RESERVE * new_share) if new_share else 0.0
+    reserve = min(MAX_RESERVE, _reserve(mixture) + added)
     confidence, is_right, predicted = softened.confidence, softened.is_right, softened.predicted
     least = choose_label_thresholds(confidence, predicted, is_right, target, weights)
     kept = confidence >= least
