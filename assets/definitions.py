@@ -52,7 +52,7 @@ def build_shared(settings: Settings, questions: Sequence[Question] = ()) -> dg.D
     return dg.Definitions.merge(
         training.build(own),
         daily.build(own, together),
-        daily.build_overview(own, questions),
+        daily.build_overview(own, together),
         daily.build_watch(settings),
         comparison.build(own),
         alerts.build(own),

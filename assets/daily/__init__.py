@@ -43,8 +43,10 @@ def build(question: Question, together: Sequence[Question] = ()) -> dg.Definitio
     """
     from assets.daily.missing_day import make_missing_day
 
-    assets = dg.AssetSelection.groups(*(each.word(JOB) for each in (question, *together)))
+    assets: dg.AssetSelection = dg.AssetSelection.groups(*(each.word(JOB) for each in (question, *together)))
     checks = [dg.AssetCheckKey(each.key("predictions"), JUDGED_BY_THE_CLOCK) for each in (question, *together)]
+    if together:
+        assets |= dg.AssetSelection.assets("daily_overview")
     job = dg.define_asset_job(
         question.word(JOB),
         assets - dg.AssetSelection.checks(*checks),
@@ -60,7 +62,7 @@ def build(question: Question, together: Sequence[Question] = ()) -> dg.Definitio
 
 
 def build_overview(own: Question, others: Sequence[Question]) -> dg.Definitions:
-    """Defines the page about all classifiers; nothing if there is one."""
+    """Defines the page about the classifiers that the job of the deployment predicts; nothing if there is one."""
     from assets.daily.daily_overview import make_daily_overview
 
     return dg.Definitions(assets=[make_daily_overview(own, others)] if others else [])

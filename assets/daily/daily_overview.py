@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Final
 
 import dagster as dg
 
@@ -10,7 +11,8 @@ from pipeline.daily.overview import Outcome, render_overview
 from resources.lake.lake import Lake
 from resources.question import Question
 
-OWN_NAME = "default"  # of the question of the deployment, on pages
+GROUP: Final = "overview"  # of its own, so that groups of the lineage follow one another
+OWN_NAME: Final = "default"  # of the question of the deployment, on pages
 
 
 def make_daily_overview(own: Question, others: Sequence[Question]) -> dg.AssetsDefinition:
@@ -28,7 +30,7 @@ def make_daily_overview(own: Question, others: Sequence[Question]) -> dg.AssetsD
             context.add_asset_metadata({"page": dg.MetadataValue.path(page)}, partition_key=day)
 
     reports = [each.key("daily_report") for each in questions]
-    return daily_asset(kinds={"html"}, deps=reports)(daily_overview).define(own)
+    return daily_asset(kinds={"html"}, deps=reports, group_name=GROUP)(daily_overview).define(own)
 
 
 def _find_outcome(question: Question, lake: Lake, day: str) -> Outcome:

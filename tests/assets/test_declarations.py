@@ -90,6 +90,7 @@ def test_the_page_about_all_classifiers_comes_after_their_reports(definitions: d
     overview = list_assets(definitions)[OF_ALL]
     above = {dep.asset_key.to_user_string() for dep in overview.deps}
     assert above == {"daily_report", "damage/daily_report"}
+    assert overview.group_name == "overview", "so that no group of the lineage comes both before and after another"
     assert OF_ALL in definitions.resolve_job_def("daily").graph.node_dict
     assert OF_ALL not in definitions.resolve_job_def("damage_daily").graph.node_dict
 
