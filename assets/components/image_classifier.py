@@ -28,6 +28,11 @@ MAX_REPREDICTED: Final = 366  # days in one run
 INHERITED: Final = "by default that of the deployment"
 
 
+def described(text: str) -> dg.Resolver:
+    """Describes a key that has a default, for the UI and editors: Dagster reads no description of the field itself."""
+    return dg.Resolver.default(description=text)
+
+
 @dg.scaffold_with(ImageClassifierScaffolder)
 class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
     """A further classifier of the same images, with its own labels, gate, promotion, audit and reviews.
@@ -39,72 +44,74 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
     name: Annotated[str, AfterValidator(check_name)] = Field(
         description="Prefix of its assets, tables, models and jobs, such as damage."
     )
-    training: Folder | None = Field(
-        default=None, description="Folder or URI of its labelled images; by default <landing>/<name>/training."
+    training: Annotated[
+        Folder | None, described("Folder or URI of its labelled images; by default <landing>/<name>/training.")
+    ] = None
+    manifest: Annotated[
+        File | None, described("CSV file with path, label and optionally split and group of its labelled images.")
+    ] = None
+    label_pattern: Annotated[
+        str | None, described("Regular expression with a group label, for the paths of its labelled images.")
+    ] = None
+    labels: Annotated[
+        dict[str, str],
+        described("Labels to learn by labels of the files, such as orange: citrus; empty text leaves files out."),
+    ] = Field(default_factory=dict)
+    head: Annotated[HeadName | None, described("MLlib classifier to fit on the features; by default auto.")] = None
+    normalization: Annotated[
+        Normalization | None, described("Normalization of the features: l2 (the default), standard or none.")
+    ] = None
+    params: Annotated[
+        dict[str, float] | None, described("MLlib parameters of the head by name, such as regParam: 0.03.")
+    ] = None
+    grid: Annotated[
+        dict[str, list[float]] | None,
+        described("Values by parameter, such as regParam: [0.01, 0.1]; cross-validation chooses."),
+    ] = None
+    heads: Annotated[
+        dict[HeadName, dict[str, list[float]]] | None,
+        described("Heads to compare, each with its grid; the best by cross-validation is fitted."),
+    ] = None
+    target_precision: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | None,
+        described("Minimum precision of the answers; others are reviewed. By default 0.95."),
+    ] = None
+    accuracy_floor: Annotated[
+        Share | None, described(f"Minimum accuracy of a candidate on the holdout; {INHERITED}.")
+    ] = None
+    recall_floor: Annotated[Share | None, described(f"Minimum recall of every label on the holdout; {INHERITED}.")] = (
+        None
     )
-    manifest: File | None = Field(
-        default=None, description="CSV file with path, label and optionally split and group of its labelled images."
-    )
-    label_pattern: str | None = Field(
-        default=None, description="Regular expression with a group label, for the paths of its labelled images."
-    )
-    labels: dict[str, str] = Field(
-        default_factory=dict,
-        description="Labels to learn by labels of the files, such as orange: citrus; empty text leaves files out.",
-    )
-    head: HeadName | None = Field(default=None, description="MLlib classifier to fit on the features; by default auto.")
-    normalization: Normalization | None = Field(
-        default=None, description="Normalization of the features: l2 (the default), standard or none."
-    )
-    params: dict[str, float] | None = Field(
-        default=None, description="MLlib parameters of the head by name, such as regParam: 0.03."
-    )
-    grid: dict[str, list[float]] | None = Field(
-        default=None, description="Values by parameter, such as regParam: [0.01, 0.1]; cross-validation chooses."
-    )
-    heads: dict[HeadName, dict[str, list[float]]] | None = Field(
-        default=None, description="Heads to compare, each with its grid; the best by cross-validation is fitted."
-    )
-    target_precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="Minimum precision of the answers; others are reviewed. By default 0.95."
-    )
-    accuracy_floor: Share | None = Field(
-        default=None, description=f"Minimum accuracy of a candidate on the holdout; {INHERITED}."
-    )
-    recall_floor: Share | None = Field(
-        default=None, description=f"Minimum recall of every label on the holdout; {INHERITED}."
-    )
-    max_calibration_error: Share | None = Field(
-        default=None, description=f"Maximum expected calibration error of a candidate; {INHERITED}."
-    )
-    max_slowdown: Positive | None = Field(
-        default=None, description=f"Maximum CPU time per image, as a multiple of the classifier in use; {INHERITED}."
-    )
-    max_growth: Positive | None = Field(
-        default=None, description=f"Maximum size of the backbone, as a multiple of the one in use; {INHERITED}."
-    )
-    audit_share: Share | None = Field(
-        default=None, description=f"Share of a day's predicted images drawn at random for review; {INHERITED}."
-    )
-    audit_min: Count | None = Field(default=None, description=f"Minimum number of images drawn a day; {INHERITED}.")
-    audit_max: Count | None = Field(default=None, description=f"Maximum number of images drawn a day; {INHERITED}.")
-    review_flags: Flags | None = Field(
-        default=None, description=f"Quality flags whose images go to review, with commas; {INHERITED}."
-    )
-    schedule: str = Field(
-        default="", description="Cron of its own daily job; by default the job daily predicts it with the others."
-    )
-    retrain_after_reviews: Count = Field(
-        default=0, description="New answers on the review page or in forms that start a training; 0: none does."
-    )
-    retrain_after_images: Count = Field(
-        default=0, description="New labelled files that start a training; 0: none does."
-    )
-    retrain_schedule: str = Field(default="", description="Cron that starts a training; by default none.")
-    repredict_days: Annotated[int, Field(ge=0, le=MAX_REPREDICTED)] = Field(
-        default=0, description="Newest days to predict again, in one run, once a classifier was promoted; 0: none."
-    )
-    owners: list[str] = Field(default=[*OWNERS], description="Owners of its assets: e-mails, or team:name.")
+    max_calibration_error: Annotated[
+        Share | None, described(f"Maximum expected calibration error of a candidate; {INHERITED}.")
+    ] = None
+    max_slowdown: Annotated[
+        Positive | None, described(f"Maximum CPU time per image, as a multiple of the classifier in use; {INHERITED}.")
+    ] = None
+    max_growth: Annotated[
+        Positive | None, described(f"Maximum size of the backbone, as a multiple of the one in use; {INHERITED}.")
+    ] = None
+    audit_share: Annotated[
+        Share | None, described(f"Share of a day's predicted images drawn at random for review; {INHERITED}.")
+    ] = None
+    audit_min: Annotated[Count | None, described(f"Minimum number of images drawn a day; {INHERITED}.")] = None
+    audit_max: Annotated[Count | None, described(f"Maximum number of images drawn a day; {INHERITED}.")] = None
+    review_flags: Annotated[
+        Flags | None, described(f"Quality flags whose images go to review, with commas; {INHERITED}.")
+    ] = None
+    schedule: Annotated[
+        str, described("Cron of its own daily job; by default the job daily predicts it with the others.")
+    ] = ""
+    retrain_after_reviews: Annotated[
+        Count, described("New answers on the review page or in forms that start a training; 0: none does.")
+    ] = 0
+    retrain_after_images: Annotated[Count, described("New labelled files that start a training; 0: none does.")] = 0
+    retrain_schedule: Annotated[str, described("Cron that starts a training; by default none.")] = ""
+    repredict_days: Annotated[
+        Annotated[int, Field(ge=0, le=MAX_REPREDICTED)],
+        described("Newest days to predict again, in one run, once a classifier was promoted; 0: none."),
+    ] = 0
+    owners: Annotated[list[str], described("Owners of its assets: e-mails, or team:name.")] = Field(default=[*OWNERS])
 
     @model_validator(mode="after")
     def _choose_one_source(self) -> "ImageClassifier":

@@ -106,5 +106,7 @@ def test_the_scaffold_can_be_loaded_as_it_is(load: Iterator, tmp_path: Path) -> 
 
 
 def test_every_key_is_described() -> None:
-    for name, field in ImageClassifier.model_fields.items():
-        assert (field.description or "").endswith("."), name
+    keys = ImageClassifier.model().model_json_schema()["properties"]
+    assert keys.keys() == ImageClassifier.model_fields.keys()
+    for name, key in keys.items():
+        assert key["description"].endswith("."), name
