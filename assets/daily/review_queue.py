@@ -1,5 +1,7 @@
 """The images of a day to review, as a table and as a form to fill in."""
 
+from dataclasses import replace
+
 import dagster as dg
 from pyspark.sql import DataFrame
 
@@ -34,7 +36,8 @@ def review_queue(
     reference = choose_reference(join_split(training_features, training_split))
     similarities = measure_similarity(image_features, reference)
     former = lake.read_known(predictions.sparkSession, "review_queue", parse_schema(SCHEMA), context.partition_keys)
-    queue = queue_for_review(predictions, similarities, reference.threshold, settings.audit_size, former.frame)
+    size = replace(settings.audit_size, question=lake.prefix)
+    queue = queue_for_review(predictions, similarities, reference.threshold, size, former.frame)
     return Table(queue, describe_review_queue(images, reference.threshold, settings.limits))
 
 

@@ -23,6 +23,7 @@ class AuditSize:
     share: float = 0.02  # of the day's distinct predicted images
     min_count: int = 10  # all if there are fewer
     max_count: int = 100
+    question: str = ""  # whose sample it is: each question draws images of its own
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def draw_audit(images: DataFrame, size: AuditSize) -> DataFrame:
         The same rows with `audit_weight`: images of the day that a drawn one represents; null if not drawn.
     """
     day = Window.partitionBy("day")
-    draw = F.sha2(F.concat_ws(" ", F.lit(KEY), F.col("day").cast("string"), "image_id"), 256)
+    salt = F.lit(f"{KEY} {size.question}".rstrip())
+    draw = F.sha2(F.concat_ws(" ", salt, F.col("day").cast("string"), "image_id"), 256)
     count, rank = F.count("*").over(day), F.row_number().over(day.orderBy(draw, "image_id"))
     wanted = F.least(F.greatest(F.ceil(F.col("day_count") * size.share), F.lit(size.min_count)), F.lit(size.max_count))
     numbered = images.withColumns({"day_count": count, "draw": rank})

@@ -1,5 +1,6 @@
 """The audit draws a simple random sample of each day and estimates an accuracy with a valid interval."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -37,6 +38,14 @@ def test_the_weights_of_a_sample_add_up_to_its_day(drawn: list[dict]) -> None:
         weights = {row["audit_weight"] for row in sample_of(drawn, day)}
         assert weights == {count / len(sample_of(drawn, day))}
     assert len(drawn) == sum(COUNTS.values()), "no image is lost or duplicated"
+
+
+def test_each_question_draws_images_of_its_own(spark: SparkSession, drawn: list[dict]) -> None:
+    images = spark.createDataFrame([(row["day"], row["image_id"]) for row in drawn], "day date, image_id string")
+    other = [row.asDict() for row in draw_audit(images, replace(SIZE, question="damage")).collect()]
+    own, others = ({row["image_id"] for row in sample_of(rows, LARGE)} for rows in (drawn, other))
+    assert len(own) == len(others) == 50
+    assert len(own & others) < 10
 
 
 def test_the_draw_is_the_same_at_every_run_for_any_predictions_and_order(
