@@ -1,5 +1,9 @@
 """Object stores: URIs are opened with the settings of the environment, and a URI with a key is refused."""
 
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 from pyarrow import fs
 from pyspark.sql import SparkSession
@@ -61,21 +65,42 @@ def test_delta_gets_the_variables_of_the_vendors_and_no_others(monkeypatch: pyte
     assert storage_options("/a/folder") is None
 
 
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """The endpoint of a store that refuses every request."""
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_error(403)
+
+        do_GET = do_HEAD
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/account"
+        server.shutdown()
+        thread.join()
+
+
 @pytest.mark.parametrize("variable", ["AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"])
 @pytest.mark.parametrize("mark", ["", "?"])
 def test_a_signature_is_used_instead_of_the_key_and_never_repeated(
-    variable: str, mark: str, monkeypatch: pytest.MonkeyPatch
+    variable: str, mark: str, refusing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signature = "sv=2020-08-04&sp=rl&sig=hush%2Fhush%3D"
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "bWFkZSB1cA==")
-    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:9/account")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", refusing)
     monkeypatch.setenv(variable, f"{mark}{signature}")
     options = storage_options("abfss://c@account.dfs.core.windows.net/lake")
     assert options["AZURE_STORAGE_SAS_TOKEN"] == signature
     assert "AZURE_STORAGE_ACCOUNT_KEY" not in options
     filesystem, path = open_folder("abfss://c@account.dfs.core.windows.net/lake")
-    with pytest.raises(OSError, match=r"127\.0\.0\.1:9/account/c/lake/none\?…") as caught:
+    with pytest.raises(OSError, match=r"127\.0\.0\.1:\d+/account/c/lake/none\?…") as caught:
         filesystem.open_input_stream(f"{path}/none")
     assert "hush" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
     assert filesystem == open_folder("az://c/lake")[0]
