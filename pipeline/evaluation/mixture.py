@@ -25,7 +25,8 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_p
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
 RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements
-MIN_NEW_RESERVE: Final = 0.1  # added where images seem to be of a class never seen; or their share, if larger
+MIN_NEW_RESERVE: Final = 0.1  # added to the reserve where images seem to be of a class never seen
+NEW_RESERVE: Final = 8.0  # times their squared share, if that is more: a small cluster is often of known classes
 MAX_RESERVE: Final = 0.8
 """Of a new class, some images are not found, and all of them are answered wrongly."""
 
@@ -126,7 +127,7 @@ def choose_thresholds(
         return Thresholds(None)
     answers, weights = weigh(levels, mixture)
     softened, target = soften_predictions(answers, calibration.temperature), calibration.target_precision
-    added = max(MIN_NEW_RESERVE, new_share) if new_share else 0.0
+    added = max(MIN_NEW_RESERVE, NEW_RESERVE * new_share**2) if new_share else 0.0
     reserve = min(MAX_RESERVE, _reserve(mixture) + added)
     confidence, is_right, predicted = softened.confidence, softened.is_right, softened.predicted
     least = choose_label_thresholds(confidence, predicted, is_right, target, weights)

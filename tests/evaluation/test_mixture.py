@@ -133,7 +133,7 @@ def test_beyond_the_hardest_level_there_are_no_thresholds() -> None:
 
 def test_with_images_of_a_class_never_seen_fewer_of_the_allowed_errors_may_be_observed() -> None:
     level = make_kinds({"cat": 0.03, "dog": 0.03, "fox": 0.03})
-    calm, few, new = (choose_thresholds([level], Mixture(0, 0.0), NEUTRAL, share) for share in (0, 0.6, 0.8))
+    calm, few, new = (choose_thresholds([level], Mixture(0, 0.0), NEUTRAL, share) for share in (0, 0.28, 0.5))
     assert calm.threshold < few.threshold < new.threshold
     wrong = ~level.is_right[level.confidence >= new.threshold]
     assert wrong.mean() <= (1 - MAX_RESERVE) * 0.05
