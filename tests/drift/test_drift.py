@@ -17,7 +17,6 @@ from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from assets.daily import drift
 from assets.definitions import build_definitions
 from pipeline.daily import predictions
 from pipeline.daily.difficulty_table import Difficulty, store_difficulties
@@ -277,7 +276,7 @@ def run(instance: dg.DagsterInstance) -> Run:
 
     def run(lake: Lake, *days: str) -> dg.ExecuteInProcessResult:
         built = build_definitions(read_settings().replace(lake=lake.root))
-        checks = dg.AssetSelection.checks(*dg.load_asset_checks_from_modules([drift]))
+        checks = dg.AssetSelection.checks_for_assets("drift")
         wanted = dg.AssetSelection.assets("drift").without_checks() if days else checks
         job = dg.define_asset_job("job", wanted)
         ends = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
