@@ -14,13 +14,12 @@ from pyspark.sql import functions as F
 
 from pipeline.evaluation.intervals import lower_bound_of_share
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.thresholds import choose_threshold
 
 TEMPERATURES: Final = (0.05, 20.0)  # search range; if every prediction is correct, the likelihood has no maximum
-THRESHOLD_COUNT: Final = 50  # thresholds to try
 SAMPLED: Final = 20_000  # images that the searches read, of more than `MANY` classes
 STEP_COUNT: Final = 60  # steps of a search; each golden-section step leaves 0.62 of the range
 MIN_PROBABILITY: Final = 1e-12  # lower bound in the search; it bounds the loss of one image
-ROUNDING: Final = 1e-9  # of sums of weights
 TINY: Final = 1e-300  # replaces a probability of 0, whose power at a low temperature would be 0 for all classes
 
 
@@ -167,64 +166,6 @@ def dampen(
         middle = (low + high) / 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     return float(np.exp(high))
-
-
-def choose_threshold(
-    confidence: np.ndarray,
-    is_right: np.ndarray,
-    target_precision: float,
-    weights: np.ndarray | None = None,
-    reserve: float = 0.0,
-) -> float | None:
-    """Finds the lowest confidence above which predictions reach the target precision.
-
-    The one-sided 95 % lower bound of the precision must reach it, not the observed precision, which may be chance.
-    Fifty thresholds are tried, at equal steps of coverage: the best of thousands would be the best by chance. Returns
-    None if no threshold reaches the target. Of the errors that the target allows, the observed ones leave a reserve.
-    """
-    if len(confidence) == 0:
-        return None
-    each = np.ones(len(confidence)) if weights is None else weights
-    falling = np.argsort(-confidence, kind="stable")
-    reached = np.cumsum(each[falling])
-    wanted = np.arange(1, THRESHOLD_COUNT + 1) * reached[-1] / THRESHOLD_COUNT
-    steps = np.minimum(np.searchsorted(reached, wanted - ROUNDING), len(confidence) - 1)
-    thresholds = confidence[falling][steps]
-    counts = np.array([each[confidence >= threshold].sum() for threshold in thresholds])
-    rights = np.array([each[is_right & (confidence >= threshold)].sum() for threshold in thresholds])
-    shares = rights / counts
-    kept = lower_bound_of_share(shares, counts) >= target_precision
-    kept &= 1 - shares <= (1 - target_precision) * (1 - reserve)
-    return float(thresholds[kept][-1]) if kept.any() else None
-
-
-def choose_label_thresholds(
-    confidence: np.ndarray, labels: np.ndarray, is_right: np.ndarray, target_precision: float, weights: np.ndarray
-) -> np.ndarray:
-    """Finds for each label the lowest confidence above which its predictions reach the target precision.
-
-    The observed precision must reach it, for labels have too few images for bounds.
-
-    Args:
-        confidence: float64 `[n]`.
-        labels: predicted labels, `[n]`.
-        is_right: bool `[n]`.
-        target_precision: required precision, 0 to 1.
-        weights: weight of each prediction, float64 `[n]`.
-
-    Returns:
-        The threshold of the label of each prediction, float64 `[n]`; 0 where all of them together reach the target,
-        infinite where no confidence does.
-    """
-    thresholds = np.full(len(confidence), np.inf)
-    numbers = np.unique(labels, return_inverse=True)[1]
-    falling = np.lexsort((-confidence, numbers))
-    for own in np.split(falling, np.flatnonzero(np.diff(numbers[falling])) + 1):
-        wrong = np.cumsum(weights[own] * ~is_right[own]) / np.cumsum(weights[own])
-        reached = np.flatnonzero(wrong <= 1 - target_precision + ROUNDING)
-        if len(reached):
-            thresholds[own] = confidence[own[reached[-1]]] if reached[-1] < len(own) - 1 else 0.0
-    return thresholds
 
 
 def soften(probabilities: np.ndarray, temperature: float | np.ndarray, sizes: np.ndarray | None = None) -> np.ndarray:

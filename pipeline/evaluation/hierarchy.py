@@ -11,8 +11,8 @@ import numpy as np
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from pipeline.evaluation.calibration import choose_threshold
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.thresholds import choose_threshold
 
 SEPARATOR: Final = "/"
 

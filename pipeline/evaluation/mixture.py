@@ -15,13 +15,12 @@ import numpy as np
 from pipeline.evaluation.calibration import (
     Calibration,
     calibrate,
-    choose_label_thresholds,
-    choose_threshold,
     keep_promise,
     soften_predictions,
 )
 from pipeline.evaluation.hierarchy import choose_ancestor_thresholds
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
+from pipeline.evaluation.thresholds import choose_label_thresholds, choose_threshold
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
 RESERVE: Final = 0.4  # share of the allowed errors; docs/difficulty.md has the measurements

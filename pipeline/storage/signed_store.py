@@ -33,8 +33,8 @@ class _Guard:
         try:
             return function(*arguments, **named)
         except (OSError, pa.ArrowException) as error:
-            told = type(error)(*(self.hide(each) if isinstance(each, str) else each for each in error.args))
-        raise told  # outside, so that no context holds the first error
+            hidden = type(error)(*(self.hide(each) if isinstance(each, str) else each for each in error.args))
+        raise hidden  # outside, so that no context holds the first error
 
     def hide(self, text: str) -> str:
         text = QUERY.sub(f"?{HIDDEN}", text)

@@ -5,9 +5,10 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.evaluation.calibration import calibrate, choose_threshold, fit_temperature, soften, soften_column
+from pipeline.evaluation.calibration import calibrate, fit_temperature, soften, soften_column
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.reliability import bin_predictions, calibration_error, chance_error
+from pipeline.evaluation.thresholds import choose_threshold
 
 
 def draw_predictions(count: int, temperature: float, seed: int = 1, classes: int = 5) -> LabelledPredictions:

@@ -34,7 +34,7 @@ class Taken(NamedTuple):
     readings: list[str] | None = None
     size: int = SIZE
     rounding: float = 1e-5  # of the largest feature
-    told: Mapping[str, object] | None = None  # preprocessor_config.json beside the graph
+    stated: Mapping[str, object] | None = None  # preprocessor_config.json beside the graph
 
 
 HALF_ROUNDING = 2e-3  # of what the file itself computes; the backbone computes in float32
@@ -73,17 +73,17 @@ TAKEN: dict[str, Taken] = {
         lambda: hub.transformer(1, ANY, [TOKENS, "pooler_output"]),
         "pooler_output",
         readings=["pooler_output", *BOTH],
-        told=HUGGING_FACE,
+        stated=HUGGING_FACE,
     ),
     "Hugging Face, CLIP's vision tower": Taken(
         lambda: hub.transformer(1, ANY, ["image_embeds", TOKENS]),
         "pooled",
         readings=["pooled", *BOTH],
-        told=HUGGING_FACE | {"image_mean": CLIP_MEAN, "image_std": CLIP_DEVIATION},
+        stated=HUGGING_FACE | {"image_mean": CLIP_MEAN, "image_std": CLIP_DEVIATION},
     ),
-    "Hugging Face, a classifier": Taken(lambda: hub.transformer(1, ANY, ["logits"]), TOKENS, cls, told=HUGGING_FACE),
+    "Hugging Face, a classifier": Taken(lambda: hub.transformer(1, ANY, ["logits"]), TOKENS, cls, stated=HUGGING_FACE),
     "Hugging Face, ResNet": Taken(
-        hub.residual, "pooler_output", readings=["pooler_output", "last_hidden_state"], told=HUGGING_FACE
+        hub.residual, "pooler_output", readings=["pooler_output", "last_hidden_state"], stated=HUGGING_FACE
     ),
     "optimum, half precision": Taken(lambda: hub.half(is_inside=False), "features", rounding=HALF_ROUNDING),
     "optimum, half precision inside": Taken(lambda: hub.half(is_inside=True), "features", rounding=HALF_ROUNDING),
@@ -115,9 +115,9 @@ def embed_as_exported(pretrained: Pretrained, pixels: np.ndarray) -> np.ndarray:
     return features
 
 
-def save(model: onnx.ModelProto, folder: Path, told: Mapping[str, object] | None = None) -> Path:
-    if told:
-        (folder / "preprocessor_config.json").write_text(json.dumps(told))
+def save(model: onnx.ModelProto, folder: Path, stated: Mapping[str, object] | None = None) -> Path:
+    if stated:
+        (folder / "preprocessor_config.json").write_text(json.dumps(stated))
     onnx.save(model, folder / "model.onnx")
     return folder / "model.onnx"
 
@@ -125,7 +125,7 @@ def save(model: onnx.ModelProto, folder: Path, told: Mapping[str, object] | None
 @pytest.mark.parametrize("name", TAKEN)
 def test_an_export_is_taken_with_the_features_of_its_file(name: str, tmp_path: Path) -> None:
     taken = TAKEN[name]
-    path = save(taken.make(), tmp_path, taken.told)
+    path = save(taken.make(), tmp_path, taken.stated)
     pretrained = open_own_network(path)
     pixels = decode_known_photos(taken.size)
     expected = taken.read(compute(onnx.load(path), taken.tensor, pretrained.scaling.apply(pixels), taken.size))
@@ -164,7 +164,7 @@ def test_weights_in_the_same_folder_are_read_and_determine_the_network(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("file", "told", "scaling"),
+    ("file", "stated", "scaling"),
     [
         ("preprocessor_config.json", HUGGING_FACE, SYMMETRIC),
         ("preprocessor_config.json", HUGGING_FACE | {"image_mean": CLIP_MEAN, "image_std": CLIP_DEVIATION}, CLIP),
@@ -173,11 +173,11 @@ def test_weights_in_the_same_folder_are_read_and_determine_the_network(tmp_path:
     ],
 )
 def test_what_a_hub_says_about_pixels_is_believed(
-    file: str, told: dict[str, object], scaling: PixelScaling, tmp_path: Path
+    file: str, stated: dict[str, object], scaling: PixelScaling, tmp_path: Path
 ) -> None:
     path = save(hub.convolutional(), tmp_path)
     before = identify_own_network(path)
-    (tmp_path / file).write_text(json.dumps(told))
+    (tmp_path / file).write_text(json.dumps(stated))
     pretrained = open_own_network(path)
     assert pretrained.scaling == scaling
     assert pretrained.provenance["scaling"] == f"{scaling.name} (as {file} says)"

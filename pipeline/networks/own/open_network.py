@@ -77,13 +77,13 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _open(path: Path, features_tensor: str, scaling: PixelScaling | None) -> Pretrained:
     kind, digest, preprocessor = _find_kind(path), _digest(path), read_preprocessor(path)
-    told = (scaling, "as set") if scaling else None
-    if preprocessor and preprocessor.scaling and not told:
-        told = (preprocessor.scaling, f"as {preprocessor.name} says")
+    stated = (scaling, "as set") if scaling else None
+    if preprocessor and preprocessor.scaling and not stated:
+        stated = (preprocessor.scaling, f"as {preprocessor.name} says")
     if kind == ".onnx":
         graph = read_onnx_file(path)
         cut = cut_graph(graph, features_tensor, preprocessor.size if preprocessor else None)
-        choice = choose_scaling(cut, cut.input, told)
+        choice = choose_scaling(cut, cut.input, stated)
         return _describe(path, digest, cut, choice, {"producer": name_producer(graph)})
     if kind == ".keras":
         converted = convert_keras_file(path, features_tensor)
@@ -92,7 +92,7 @@ def _open(path: Path, features_tensor: str, scaling: PixelScaling | None) -> Pre
     cut = cut_graph(converted.graph, converted.output if converted.features else features_tensor)
     if converted.features:
         cut = replace(cut, features_tensor=converted.features, readings=(), last_layer=converted.last_layer)
-    choice = choose_scaling(cut, converted.input, told, converted.scaling)
+    choice = choose_scaling(cut, converted.input, stated, converted.scaling)
     difference = _check_conversion(converted, cut, choice.scaling)
     metadata = {"producer": converted.producer, "conversion_difference": f"{difference:.1e}"}
     pretrained = _describe(path, digest, cut, choice, metadata)

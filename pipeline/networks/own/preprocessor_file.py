@@ -54,18 +54,20 @@ def find_preprocessor(network: Path) -> list[Path]:
     return [file for file in (network.parent / name for name in NAMES) if file.is_file()]
 
 
-def _read(name: str, told: Any) -> Preprocessor:
-    if not isinstance(told, Mapping):
+def _read(name: str, stated: Any) -> Preprocessor:
+    if not isinstance(stated, Mapping):
         return Preprocessor(name, None, None)
-    if timm := told.get("pretrained_cfg"):
+    if timm := stated.get("pretrained_cfg"):
         size = timm.get("input_size", [None, None, None])[1:]
         return Preprocessor(name, _scaling(timm["mean"], timm["std"], 1 / 255), _square(*size))
-    if "image_mean" not in told and "do_normalize" not in told:
+    if "image_mean" not in stated and "do_normalize" not in stated:
         return Preprocessor(name, None, None)
-    rescale = float(told.get("rescale_factor", 1 / 255)) if told.get("do_rescale", True) else 1.0
-    mean, deviation = (0.0, 1.0) if not told.get("do_normalize", True) else (told["image_mean"], told["image_std"])
-    size = told.get("crop_size") if told.get("do_center_crop") else None
-    return Preprocessor(name, _scaling(mean, deviation, rescale), _size_of(size or told.get("size")))
+    rescale = float(stated.get("rescale_factor", 1 / 255)) if stated.get("do_rescale", True) else 1.0
+    mean, deviation = (
+        (0.0, 1.0) if not stated.get("do_normalize", True) else (stated["image_mean"], stated["image_std"])
+    )
+    size = stated.get("crop_size") if stated.get("do_center_crop") else None
+    return Preprocessor(name, _scaling(mean, deviation, rescale), _size_of(size or stated.get("size")))
 
 
 def _scaling(mean: Any, deviation: Any, rescale: float) -> PixelScaling:

@@ -29,24 +29,24 @@ class ScalingChoice(NamedTuple):
 def choose_scaling(
     cut: Cut,
     graph_input: GraphInput,
-    told: tuple[PixelScaling, str] | None = None,
+    stated: tuple[PixelScaling, str] | None = None,
     hint: tuple[PixelScaling, str] | None = None,
 ) -> ScalingChoice:
-    """Chooses the scaling that is told, else the one with which the network classifies known photos, else a default.
+    """Chooses the scaling that is stated, else the one with which the network classifies known photos, else a default.
 
     Args:
         cut: the network as a graph, with its classifier of 1000 classes if it has one.
         graph_input: input of the network in its own framework, which determines the default.
-        told: scaling that the user or a file beside the network states, and the reason.
+        stated: scaling that the user or a file beside the network states, and the reason.
         hint: scaling that the framework suggests, and the reason.
 
     Raises:
-        GraphError: if the network takes bytes and a scaling to floats is told.
+        GraphError: if the network takes bytes and a scaling to floats is stated.
     """
-    if graph_input.dtype == "uint8" and told and told[0] != RAW:
+    if graph_input.dtype == "uint8" and stated and stated[0] != RAW:
         raise GraphError(f"takes uint8 (input {graph_input.name}) and cannot be scaled: unset DAYLIGHT_PIXEL_SCALING")
     usual = (RAW,) if graph_input.dtype == "uint8" else DETECTED
-    candidates = (told[0],) if told else usual
+    candidates = (stated[0],) if stated else usual
     best, correct, evidence = candidates[0], 0, ""
     if cut.last_layer is not None:
         pixels = decode_known_photos(graph_input.size)
@@ -54,8 +54,8 @@ def choose_scaling(
         best = max(found, key=found.__getitem__)
         correct, _ = found[best]
         evidence = f"names {correct} of {len(load_known_photos())} known photos"
-    if told:
-        return ScalingChoice(best, "; ".join(filter(None, [told[1], evidence])), correct >= MIN_CORRECT)
+    if stated:
+        return ScalingChoice(best, "; ".join(filter(None, [stated[1], evidence])), correct >= MIN_CORRECT)
     if correct >= MIN_CORRECT:
         return ScalingChoice(best, evidence, True)
     if graph_input.dtype == "uint8":
