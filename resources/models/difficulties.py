@@ -8,7 +8,7 @@ from typing import Final
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.daily.day_samples import list_vectors, sample_predicted
@@ -23,7 +23,7 @@ from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake
-from resources.models.references import find_reference
+from resources.models.references import find_reference, identify_reference
 from resources.models.store import ModelStore
 
 AUDITED: Final = ("day", "confidence", "label", "predicted_label", "audit_weight", "classifier", "problem")
@@ -37,6 +37,8 @@ class Difficulties(dg.ConfigurableResource):
     lake: Lake = Field(description="Lake with the features and the difficulties of days.")
     store: ModelStore = Field(description="Store with the cross-fits of the classifier.")
     review_flags: list[str] = Field(description="Quality flags whose images are not answered (DAYLIGHT_REVIEW_FLAGS).")
+
+    _references: dict[str, Reference] = PrivateAttr(default_factory=dict)  # the last one, by its key
 
     def estimate(self, days: Sequence[str], classifier: Classifier) -> list[Difficulty]:
         """Estimates each day from its features, and from those of the days before a small one."""
@@ -91,7 +93,10 @@ class Difficulties(dg.ConfigurableResource):
 
     @property
     def _reference(self) -> Reference:
-        return find_reference(self.lake, self.store.spark.spark_session)
+        key = identify_reference(self.lake)
+        if key not in self._references:
+            self._references = {key: find_reference(self.lake, self.store.spark.spark_session, key)}
+        return self._references[key]
 
     def _read_features(self, days: Sequence[date]) -> StoredRows:
         spark = self.store.spark.spark_session

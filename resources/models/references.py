@@ -18,9 +18,15 @@ from resources.lake.model_files import DRIFT_REFERENCE
 TABLES: Final = {"training_features": TRAINING_SCHEMA, "training_split": SPLIT_SCHEMA}
 
 
-def find_reference(lake: Lake, spark: SparkSession) -> Reference:
-    """Finds the reference of the training set as its tables are now; prepares and stores it where they have changed."""
-    file, key = lake.models.folder / DRIFT_REFERENCE, _identify(lake)
+def find_reference(lake: Lake, spark: SparkSession, key: str) -> Reference:
+    """Finds the reference of the training set; prepares and stores it where its tables have changed.
+
+    Args:
+        lake: the lake.
+        spark: session that reads the tables.
+        key: result of `identify_reference`.
+    """
+    file = lake.models.folder / DRIFT_REFERENCE
     content = lake.models.read(file)
     try:
         if content and (stored := unpack_reference(content, key)):
@@ -34,6 +40,7 @@ def find_reference(lake: Lake, spark: SparkSession) -> Reference:
     return reference
 
 
-def _identify(lake: Lake) -> str:
+def identify_reference(lake: Lake) -> str:
+    """Hashes the versions of the tables that the reference is made of, and of the code that prepares it."""
     versions = {name: lake.count_versions(name) for name in TABLES}
     return hashlib.sha256(f"{CODE} {versions}".encode()).hexdigest()
