@@ -16,6 +16,8 @@ AZURE_SCHEMES: Final = ("abfs", "abfss", "az")
 VARIABLES: Final = ("AWS_", "AZURE_", "GOOGLE_")
 ACCOUNT_KEY: Final = "AZURE_STORAGE_ACCOUNT_KEY"
 SIGNATURES: Final = ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY")  # of Azure's tools, and of delta-rs
+STRONGER: Final = (ACCOUNT_KEY, "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE")  # delta-rs takes them first
+IDENTITY_ENDPOINT: Final = "IDENTITY_ENDPOINT"  # set by Azure's App Service, Functions and Container Apps
 
 
 class StoreError(ValueError):
@@ -53,7 +55,8 @@ def open_store(uri: str) -> tuple[fs.FileSystem, str]:
     """Opens a URI as file system and path.
 
     Raises:
-        StoreError: if the URI contains a key, or names no Azure account.
+        StoreError: if the URI contains a key or names no Azure account; or a signature is set beside another
+            credential.
     """
     check_uri(uri)
     parts = urlsplit(uri)
@@ -69,23 +72,30 @@ def open_store(uri: str) -> tuple[fs.FileSystem, str]:
 
 
 def storage_options(folder: str) -> dict[str, str] | None:
-    """Options of a folder for delta-rs: in an object store all vendors' variables; of Azure a signature or a key."""
+    """Options of a folder for delta-rs: in an object store all vendors' variables.
+
+    Raises:
+        StoreError: if the folder is in Azure, and a signature is set beside another credential.
+    """
     if not is_uri(folder):
         return None
     settings = os.environ.items()
     options = {name: text for name, text in settings if name.startswith(VARIABLES) and text}
-    if signature := _read_signature():
-        options = {name: text for name, text in options.items() if name not in (*SIGNATURES, ACCOUNT_KEY)}
-        options[SIGNATURES[0]] = signature
     if any(value.startswith("http://") for name, value in options.items() if "ENDPOINT" in name):
         options |= {"AWS_ALLOW_HTTP": "true", "AZURE_ALLOW_HTTP": "true"}
+    if urlsplit(folder).scheme in AZURE_SCHEMES:
+        if signature := _read_signature():
+            options = {name: text for name, text in options.items() if name not in SIGNATURES}
+            options[SIGNATURES[0]] = signature
+        if endpoint := os.environ.get(IDENTITY_ENDPOINT):
+            options[IDENTITY_ENDPOINT] = endpoint  # delta-rs finds the header in the environment, but not the endpoint
     return options
 
 
 def _open_azure(parts: SplitResult) -> tuple[fs.FileSystem, str]:
     """Opens `abfss://<container>@<account>.dfs.core.windows.net/<path>` or `az://<container>/<path>`.
 
-    With a shared access signature, else with an account key, else with the identity of the machine or the user.
+    With a shared access signature or an account key, else as an application, the machine or the user.
     """
     container, _, host = parts.netloc.rpartition("@")
     account = host.partition(".")[0] if container else os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
@@ -104,4 +114,9 @@ def _open_azure(parts: SplitResult) -> tuple[fs.FileSystem, str]:
 
 def _read_signature() -> str:
     """The shared access signature of the environment, without its question mark; empty if there is none."""
-    return next(filter(None, map(os.environ.get, SIGNATURES)), "").removeprefix("?")
+    name = next(filter(os.environ.get, SIGNATURES), None)
+    if name is None:
+        return ""
+    if other := next(filter(os.environ.get, STRONGER), None):
+        raise StoreError(f"{name} and {other} are both set: unset one of them (docs/stores.md)")
+    return os.environ[name].removeprefix("?")

@@ -1,24 +1,18 @@
 """Object stores: landing zone and lake in S3 and Azure give the same tables as folders, and keys stay secret."""
 
-import hmac
-import subprocess
-import sys
 import time
-from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pyarrow as pa
 import pytest
 from conftest import MakePhoto
 from deltalake import DeltaTable
-from deployment import DAY, NEXT_DAY, PROJECT, TABLES, Deployment
+from deployment import DAY, NEXT_DAY, TABLES, Deployment
+from emulators import Store, start_store
 from pyarrow import fs
-from servers import free_port
 
 from pipeline.embed.contents import COLUMNS, read_contents
 from pipeline.embed.reasons import CHANGED, VANISHED
@@ -30,85 +24,17 @@ from pipeline.storage.object_stores import open_store, storage_options
 from resources.landing import LandingError, LandingZone
 from resources.review.answer_log import AnswerLog, erase_answers
 
-SECRET = "hush-a-secret-that-nobody-may-read"
-AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""Public key of the emulator's only account."""
 
-AZURITE = PROJECT / ".node" / "node_modules" / ".bin" / "azurite-blob"
-PATIENCE_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Store:
-    """A running emulator.
-
-    Attributes:
-        root: URI of a bucket.
-        secret: key or signature that must not be found anywhere.
-        environment: variables with endpoint and key.
-    """
-
-    root: str
-    secret: str
-    environment: Mapping[str, str]
-
-
-def sign() -> str:
-    """A shared access signature of the emulator's account, for everything until 2099."""
-    version, end, allowed = "2020-08-04", "2099-12-31T00:00:00Z", "rwdlacup"
-    signed = "\n".join(["devstoreaccount1", allowed, "b", "sco", "", end, "", "https,http", version, ""])
-    digest = hmac.digest(b64decode(AZURITE_KEY), signed.encode(), "sha256")
-    parts = {"sv": version, "ss": "b", "srt": "sco", "sp": allowed, "se": end, "spr": "https,http"}
-    return urlencode(parts | {"sig": b64encode(digest).decode()})
-
-
-@pytest.fixture(scope="module", params=["s3", "azure", "azure-signed"])
+@pytest.fixture(scope="module", params=["s3", "azure", "azure-signed", "azure-identity"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    port, folder = free_port(), tmp_path_factory.mktemp(request.param)
-    endpoint = f"http://127.0.0.1:{port}"
-    if request.param == "s3":
-        command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
-        keys = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "eu-central-1"}
-        found = Store("s3://photos", SECRET, keys | {"AWS_ENDPOINT_URL": endpoint})
-    else:
-        options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
-        command = [str(AZURITE), *options, "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
-        keys = {"AZURE_STORAGE_ACCOUNT_NAME": "devstoreaccount1", "AZURE_STORAGE_ACCOUNT_KEY": AZURITE_KEY}
-        found = Store("az://photos", AZURITE_KEY, keys | {"AZURE_STORAGE_ENDPOINT": f"{endpoint}/devstoreaccount1"})
-    if request.param == "azure-signed":
-        keys = {"AZURE_STORAGE_SAS_TOKEN": sign(), "AZURE_STORAGE_ENDPOINT": f"{endpoint}/devstoreaccount1"}
-        found = Store("abfss://photos@devstoreaccount1.dfs.core.windows.net", sign().rpartition("sig=")[2], keys)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in found.environment.items():
+    with (
+        start_store(request.param, tmp_path_factory.mktemp(request.param)) as store,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in store.environment.items():
             patch.setenv(name, value)
-        try:
-            make_bucket(found, process, folder / "log")
-            yield found
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def make_bucket(store: Store, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            filesystem, root = open_store(store.root)
-            if isinstance(filesystem, fs.S3FileSystem):
-                filesystem = fs.S3FileSystem(**bucket_makers_options(store))
-            filesystem.create_dir(root)
-        except OSError:
-            time.sleep(0.3)
-        else:
-            return
-    raise AssertionError(log.read_text())
-
-
-def bucket_makers_options(store: Store) -> dict[str, object]:
-    endpoint = store.environment["AWS_ENDPOINT_URL"].removeprefix("http://")
-    return {"endpoint_override": endpoint, "scheme": "http", "allow_bucket_creation": True}
+        store.make_bucket()
+        yield store
 
 
 @pytest.fixture(scope="module")

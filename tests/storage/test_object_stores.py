@@ -88,22 +88,43 @@ def refusing() -> Iterator[str]:
 
 @pytest.mark.parametrize("variable", ["AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"])
 @pytest.mark.parametrize("mark", ["", "?"])
-def test_a_signature_is_used_instead_of_the_key_and_never_repeated(
+def test_a_signature_is_used_and_never_repeated(
     variable: str, mark: str, refusing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signature = "sv=2020-08-04&sp=rl&sig=hush%2Fhush%3D"
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
-    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "bWFkZSB1cA==")
     monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", refusing)
     monkeypatch.setenv(variable, f"{mark}{signature}")
     options = storage_options("abfss://c@account.dfs.core.windows.net/lake")
     assert options["AZURE_STORAGE_SAS_TOKEN"] == signature
-    assert "AZURE_STORAGE_ACCOUNT_KEY" not in options
     filesystem, path = open_folder("abfss://c@account.dfs.core.windows.net/lake")
     with pytest.raises(OSError, match=r"127\.0\.0\.1:\d+/account/c/lake/none\?…") as caught:
         filesystem.open_input_stream(f"{path}/none")
     assert "hush" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
     assert filesystem == open_folder("az://c/lake")[0]
+
+
+@pytest.mark.parametrize("other", ["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE"])
+def test_a_signature_beside_another_credential_is_refused_by_name(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """delta-rs would take the other one."""
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", f"sig={SECRET}")
+    monkeypatch.setenv(other, SECRET)
+    uri = "abfss://c@account.dfs.core.windows.net/lake"
+    for refuse in (open_folder, storage_options):
+        with pytest.raises(StoreError, match=f"AZURE_STORAGE_SAS_TOKEN and {other} are both set: unset one") as caught:
+            refuse(uri)
+        assert SECRET not in str(caught.value)
+    assert storage_options("s3://bucket/lake")
+
+
+def test_delta_asks_for_tokens_where_the_host_says_and_sends_no_images_without_tls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:42356/msi/token")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "https://127.0.0.1:1/account")
+    options = storage_options("abfss://c@account.dfs.core.windows.net/lake")
+    assert options["IDENTITY_ENDPOINT"] == "http://127.0.0.1:42356/msi/token"
+    assert "AZURE_ALLOW_HTTP" not in options
 
 
 def test_spark_without_jars_reads_folders_but_no_object_stores(spark: SparkSession) -> None:
