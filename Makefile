@@ -9,6 +9,7 @@ DAYS ?=
 FORMAT ?=
 VERSION ?= 4.0
 TESTS ?= tests
+SPARK_ENV = .venv-spark-$(VERSION)-$(notdir $(PYTHON))
 OUT ?=
 FILE ?=
 REVIEWER ?=
@@ -104,17 +105,17 @@ test-all: setup .venv-bench/installed .heic/installed ## all tests but the fault
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --target .heic -r requirements-heic.lock
 	@touch $@
 
-test-spark: .venv-spark-$(VERSION)/installed ## run tests on another Spark in an environment of its own: make test-spark VERSION=4.0 [TESTS=<paths>]
-	@.venv-spark-$(VERSION)/bin/python -m pytest $(UNCLOSED) $(TESTS)
+test-spark: $(SPARK_ENV)/installed ## run tests on another Spark or Python: make test-spark VERSION=4.0 [PYTHON=python3.12] [TESTS=<paths>]
+	@$(SPARK_ENV)/bin/python -m pytest $(UNCLOSED) $(TESTS)
 
-.venv-spark-%/installed: requirements.lock pyproject.toml
-	@echo "Making .venv-spark-$* from requirements.lock, with the newest Spark $* ..."
-	@$(PYTHON) -m venv --clear .venv-spark-$*
-	@.venv-spark-$*/bin/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
-	@sed '/^pyspark==/,/^[^ ]/{/^pyspark==/d;/^ /d}' requirements.lock > .venv-spark-$*/requirements.lock
-	@.venv-spark-$*/bin/uv pip install --quiet --python .venv-spark-$*/bin/python --require-hashes --no-deps -r .venv-spark-$*/requirements.lock
-	@.venv-spark-$*/bin/uv pip install --quiet --python .venv-spark-$*/bin/python 'pyspark[connect]==$*.*'
-	@.venv-spark-$*/bin/uv pip install --quiet --python .venv-spark-$*/bin/python --no-deps --no-build-isolation --editable .
+$(SPARK_ENV)/installed: requirements.lock pyproject.toml
+	@echo "Making $(SPARK_ENV) from requirements.lock, with the newest Spark $(VERSION) ..."
+	@$(PYTHON) -m venv --clear $(SPARK_ENV)
+	@$(SPARK_ENV)/bin/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
+	@sed '/^pyspark==/,/^[^ ]/{/^pyspark==/d;/^ /d}' requirements.lock > $(SPARK_ENV)/requirements.lock
+	@$(SPARK_ENV)/bin/uv pip install --quiet --python $(SPARK_ENV)/bin/python --require-hashes --no-deps -r $(SPARK_ENV)/requirements.lock
+	@$(SPARK_ENV)/bin/uv pip install --quiet --python $(SPARK_ENV)/bin/python 'pyspark[connect]==$(VERSION).*'
+	@$(SPARK_ENV)/bin/uv pip install --quiet --python $(SPARK_ENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test-faults: setup .node/installed ## inject real faults: signals, full disks, a cluster, object stores (docs/reliability.md)
