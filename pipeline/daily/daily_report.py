@@ -15,7 +15,6 @@ from pipeline.daily.day_counts import (
     choose_queued,
     count_confidences,
     count_predictions,
-    count_queued,
     counts_before,
     list_rejected,
 )
@@ -110,8 +109,7 @@ def make_reports(
         limits: limits for one image.
     """
     counts, confidences = count_predictions(tables.history), count_confidences(tables.predictions)
-    rejected, queued = list_rejected(tables.predictions), count_queued(tables.review_queue)
-    chosen = choose_queued(tables.review_queue)
+    rejected, chosen = list_rejected(tables.predictions), choose_queued(tables.review_queue)
     image_ids = {row["image_id"] for rows in chosen.values() for row in rows}
     thumbnails = draw_thumbnails(tables.images, image_ids, THUMBNAIL, limits)
     comparisons = read_comparisons(tables.drift)
@@ -125,7 +123,7 @@ def make_reports(
             counts_before(counts, day),
             confidences.get(day, [0] * BINS),
             rejected.get(day, []),
-            queued.get(day, {}),
+            {row["reason"]: row["reason_count"] for row in chosen.get(day, [])},
             chosen.get(day, []),
             _take_thumbnails(chosen.get(day, []), thumbnails),
             {version: evaluate(version) for version in found.classifiers},

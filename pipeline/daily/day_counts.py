@@ -98,21 +98,17 @@ def list_rejected(predictions: DataFrame) -> dict[Day, list[Row]]:
     is_rejected = (F.col("decision") == REJECTED) & (F.col("error") != SIDECAR)
     rejected = predictions.where(is_rejected).select("day", "path", "error")
     first = rejected.withColumn("rank", rank).where(F.col("rank") <= SHOWN_REJECTED)
-    return by_day(first.orderBy("day", "rank").collect())
-
-
-def count_queued(review_queue: DataFrame) -> dict[date, dict[str, int]]:
-    """Counts queued images by day and reason."""
-    counts: dict[date, dict[str, int]] = {}
-    for row in review_queue.groupBy("day", "reason").count().collect():
-        counts.setdefault(row["day"], {})[row["reason"]] = row["count"]
-    return counts
+    return by_day(sorted(first.collect(), key=lambda row: row["rank"]))
 
 
 def choose_queued(review_queue: DataFrame) -> dict[Day, list[Row]]:
-    """Chooses the `SHOWN_QUEUED` least confident images of each day's queue, taking reasons in turn."""
-    by_reason = F.row_number().over(Window.partitionBy("day", "reason").orderBy("confidence", "image_id"))
-    ranked = review_queue.withColumn("turn", by_reason)
+    """Chooses the `SHOWN_QUEUED` least confident images of each day's queue, taking reasons in turn.
+
+    Adds `reason_count`: images queued for that reason. Every reason of the day is among the chosen ones.
+    """
+    same = Window.partitionBy("day", "reason")
+    turn, reason_count = F.row_number().over(same.orderBy("confidence", "image_id")), F.count("*").over(same)
+    ranked = review_queue.withColumns({"turn": turn, "reason_count": reason_count})
     rank = F.row_number().over(Window.partitionBy("day").orderBy("turn", "reason"))
     first = ranked.withColumn("rank", rank).where(F.col("rank") <= SHOWN_QUEUED)
-    return by_day(first.orderBy("day", "rank").collect())
+    return by_day(sorted(first.collect(), key=lambda row: row["rank"]))

@@ -17,7 +17,7 @@ from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, draw_tiles_
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, GOOD
 from pipeline.reports.report import Number, Report
-from pipeline.storage.counting import Day, by_day, count_by_day
+from pipeline.storage.counting import Day, by_day
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict_at
 
@@ -160,46 +160,49 @@ def describe_predictions(
     """Reports counts by decision (sidecar files apart) and label, and a contact sheet of `images`, for each day."""
 
     def describe(predictions: DataFrame) -> dict[Day, Report]:
-        predicted = predictions.where("predicted_label is not null")
-        outcome = F.when(F.col("error") == SIDECAR, "sidecar").otherwise(F.col("decision"))
-        outcomes = count_by_day(predictions.withColumn("outcome", outcome), "outcome")
-        labels = count_by_day(predicted, "predicted_label")
-        tiles = draw_tiles_by_day(images, _choose_tiles(predicted), caption, limits)
-        summaries = predictions.groupBy("day").agg(
+        tiles = draw_tiles_by_day(images, _choose_tiles(predictions), caption, limits)
+        outcome = F.when(F.col("error") == SIDECAR, "sidecar").otherwise(F.col("decision")).alias("outcome")
+        counted = predictions.groupBy("day", outcome, "predicted_label").agg(
+            F.count("*").alias("count"),
+            F.count("near_duplicate_of").alias("near_duplicate_count"),
+            F.sum("confidence").alias("confidence"),
             F.any_value("classifier").alias("classifier"),
             F.any_value("day_accuracy").alias("day_accuracy"),
-            F.count("near_duplicate_of").alias("near_duplicate_count"),
-            F.avg("confidence").alias("mean_confidence"),
-            F.avg(F.when(F.col("decision") == ANSWERED, F.col("confidence"))).alias("expected_precision"),
         )
-        return {
-            row["day"]: _report(row, outcomes[row["day"]], labels.get(row["day"], []), tiles.get(row["day"], []))
-            for row in summaries.collect()
-        }
+        return {day: _report(rows, tiles.get(day, [])) for day, rows in by_day(counted.collect()).items()}
 
     return describe
 
 
-def _choose_tiles(predicted: DataFrame) -> dict[Day, list[Row]]:
-    """Samples at most `SHEET_SIZE` images a day by digest, ordered by label, then by falling confidence."""
+def _choose_tiles(predictions: DataFrame) -> dict[Day, list[Row]]:
+    """Samples at most `SHEET_SIZE` predicted images a day by digest, by label, then by falling confidence."""
+    predicted = predictions.where("predicted_label is not null")
     rank = F.row_number().over(Window.partitionBy("day").orderBy("image_id"))
     first = predicted.dropDuplicates(["day", "image_id"]).withColumn("rank", rank).where(F.col("rank") <= SHEET_SIZE)
     return by_day(sorted(first.collect(), key=lambda row: (row["predicted_label"], -row["confidence"])))
 
 
-def _report(summary: Row, outcomes: Sequence[Row], labels: Sequence[Row], tiles: Sequence[Tile]) -> Report:
-    counts = Counter({row["outcome"]: row["count"] for row in outcomes})
+def _report(counted: Sequence[Row], tiles: Sequence[Tile]) -> Report:
+    """Reports a day, from its rows counted by outcome and predicted label."""
+    counts, labels, sums = Counter[str](), Counter[str](), Counter[str]()
+    for row in counted:
+        counts[row["outcome"]] += row["count"]
+        if row["predicted_label"] is not None:
+            labels[row["predicted_label"]] += row["count"]
+            sums[row["outcome"]] += row["confidence"]
+    near_duplicate_count = sum(row["near_duplicate_count"] for row in counted)
     numbers: dict[str, Number] = {f"{each}_count": counts[each] for each in (ANSWERED, REVIEW, REJECTED, "sidecar")}
     if predicted_count := counts[ANSWERED] + counts[REVIEW]:
         numbers["coverage"] = counts[ANSWERED] / predicted_count
-        numbers["mean_confidence"] = summary["mean_confidence"]
-        if summary["expected_precision"] is not None:
-            numbers["expected_precision"] = summary["expected_precision"]
-    numbers["near_duplicate_count"] = summary["near_duplicate_count"]
-    texts = {"classifier": summary["classifier"], "promise": _describe_promise(summary, numbers.get("coverage", 0))}
-    if summary["near_duplicate_count"]:
-        texts["near_duplicates"] = f"{describe_earlier(summary['near_duplicate_count'])} (near_duplicate_of)"
-    shown = [[row["predicted_label"], row["count"]] for row in labels[:SHOWN_LABELS]]
+        numbers["mean_confidence"] = sums.total() / predicted_count
+        if counts[ANSWERED]:
+            numbers["expected_precision"] = sums[ANSWERED] / counts[ANSWERED]
+    numbers["near_duplicate_count"] = near_duplicate_count
+    promise = _describe_promise(counted[0]["day_accuracy"], numbers.get("coverage", 0))
+    texts = {"classifier": counted[0]["classifier"], "promise": promise}
+    if near_duplicate_count:
+        texts["near_duplicates"] = f"{describe_earlier(near_duplicate_count)} (near_duplicate_of)"
+    shown = sorted(labels.items(), key=lambda each: (-each[1], each[0]))[:SHOWN_LABELS]
     table = markdown_table(["predicted label", "files"], shown)
     return Report(
         numbers,
@@ -215,8 +218,7 @@ def describe_earlier(count: int) -> str:
     return f"{files} of this day or the {EARLIER_DAYS} days before in another encoding or size"
 
 
-def _describe_promise(summary: Row, coverage: Number) -> str:
-    accuracy = summary["day_accuracy"]
+def _describe_promise(accuracy: float | None, coverage: Number) -> str:
     if accuracy is None:
         return f"How hard the day is was not estimated; {coverage:.0%} are answered"
     return (

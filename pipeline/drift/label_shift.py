@@ -49,7 +49,7 @@ def _count_predictions(predictions: DataFrame) -> dict[tuple[str, str], dict[str
         predicted = predicted.withColumn("predicted_label", label)
     rows = predicted.groupBy("day", "classifier", "predicted_label").agg(F.count_distinct("image_id").alias("count"))
     counts: dict[tuple[str, str], dict[str, int]] = {}
-    for row in rows.orderBy("day", "classifier", "predicted_label").collect():
+    for row in sorted(rows.collect()):
         counts.setdefault((str(row["day"]), row["classifier"]), {})[row["predicted_label"]] = row["count"]
     return counts
 

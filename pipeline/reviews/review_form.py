@@ -39,7 +39,7 @@ def make_forms(review_queue: DataFrame, days: Sequence[str]) -> dict[str, Review
     day = Window.partitionBy("day")
     rank = F.row_number().over(day.orderBy(F.col("audit_weight").isNull(), "confidence", "image_id"))
     numbered = review_queue.withColumns({"rank": rank, "day_count": F.count("*").over(day)})
-    chosen = by_day(numbered.where(F.col("rank") <= FORM_ROWS).orderBy("day", "rank").collect())
+    chosen = by_day(sorted(numbered.where(F.col("rank") <= FORM_ROWS).collect(), key=lambda row: row["rank"]))
     forms = {}
     for text in days:
         rows = chosen.get(date.fromisoformat(text), [])

@@ -1,6 +1,6 @@
 """The review queue: images of low quality, uncertain and novel images and a random audit sample of each day."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pyspark.sql import DataFrame, Row, Window
@@ -10,7 +10,7 @@ from pipeline.daily.predictions import REVIEW, SHEET_SIZE
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.palette import BAD, DOUBTFUL, GOOD, INK
-from pipeline.reports.report import Report
+from pipeline.reports.report import Number, Report
 from pipeline.reviews.audit import AuditSize, draw_audit
 from pipeline.storage.counting import Day, by_day
 from pipeline.storage.schema import parse_schema
@@ -84,31 +84,40 @@ def describe_review_queue(
     """Reports counts by reason, and a contact sheet of `images` with tiles of every reason, for each day."""
 
     def describe(review_queue: DataFrame) -> dict[Day, Report]:
-        names = (LOW_QUALITY, UNCERTAIN, NOVEL)
-        reasons = {f"{name.replace(' ', '_')}_count": F.count_if(F.col("reason") == name) for name in names}
-        reasons[f"{AUDIT}_count"] = F.count("audit_weight")
-        counts = review_queue.groupBy("day").agg(*(column.alias(name) for name, column in reasons.items())).collect()
-        tiles = draw_tiles_by_day(images, choose_tiles(review_queue), _caption, limits)
+        chosen = choose_tiles(review_queue)
+        tiles = draw_tiles_by_day(images, chosen, _caption, limits)
         threshold = {"novel_below": novel_below} if novel_below >= -1 else {}
         return {
-            row["day"]: Report(
-                numbers={**{name: row[name] for name in reasons}, **threshold},
-                images={"contact_sheet": draw_contact_sheet(tiles[row["day"]])},
+            day: Report(
+                numbers={**_count_reasons(rows), **threshold},
+                images={"contact_sheet": draw_contact_sheet(tiles[day])},
             )
-            for row in counts
+            for day, rows in chosen.items()
         }
 
     return describe
 
 
 def choose_tiles(review_queue: DataFrame) -> dict[Day, list[Row]]:
-    """Chooses at most `SHEET_SIZE` rows a day: reasons in turn, the most extreme first."""
+    """Chooses at most `SHEET_SIZE` rows a day: reasons in turn, the most extreme first.
+
+    Adds `reason_count`, rows of the day with that reason, and `drawn_count`, those with an `audit_weight`. Every reason
+    of the day is among the chosen ones.
+    """
     is_novel, is_uncertain = (F.col("reason") == name for name in (NOVEL, UNCERTAIN))
     extremity = F.when(is_novel, F.col("similarity")).when(is_uncertain, F.col("confidence"))
-    rank = F.row_number().over(Window.partitionBy("day", "reason").orderBy(extremity, "image_id"))
-    turn = F.row_number().over(Window.partitionBy("day").orderBy("rank", "reason"))
-    chosen = review_queue.withColumn("rank", rank).withColumn("turn", turn).where(F.col("turn") <= SHEET_SIZE)
+    day, same = Window.partitionBy("day"), Window.partitionBy("day", "reason")
+    rank, reason_count = F.row_number().over(same.orderBy(extremity, "image_id")), F.count("*").over(same)
+    ranked = review_queue.withColumns({"rank": rank, "reason_count": reason_count})
+    turn, drawn_count = F.row_number().over(day.orderBy("rank", "reason")), F.count("audit_weight").over(day)
+    chosen = ranked.withColumns({"turn": turn, "drawn_count": drawn_count}).where(F.col("turn") <= SHEET_SIZE)
     return by_day(sorted(chosen.collect(), key=lambda row: (list(COLOURS).index(row["reason"]), row["rank"])))
+
+
+def _count_reasons(chosen: Sequence[Row]) -> dict[str, Number]:
+    found = {row["reason"]: row["reason_count"] for row in chosen}
+    counts = {f"{name.replace(' ', '_')}_count": found.get(name, 0) for name in (LOW_QUALITY, UNCERTAIN, NOVEL)}
+    return {**counts, f"{AUDIT}_count": chosen[0]["drawn_count"]}
 
 
 def _caption(row: Row) -> tuple[str, str]:

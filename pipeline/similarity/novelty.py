@@ -16,8 +16,7 @@ from pyspark.sql import functions as F
 
 from pipeline.images.split import TRAIN
 from pipeline.similarity.nearest import find_most_similar, normalise
-from pipeline.similarity.samples import sample_vectors
-from pipeline.storage.counting import only_row
+from pipeline.similarity.samples import sample_rows, unpack_vectors
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.vectors import to_matrix
 
@@ -43,14 +42,15 @@ class Reference:
     ids: np.ndarray  # `image_id`, bytes `[n]`
     vectors: np.ndarray  # float32 `[n, dimension]`, rows of length 1
     threshold: float  # similarity below which an image is novel; minus infinity with fewer than two training images
-    backbone: str  # digest of the graph that computed the vectors
+    backbone: str  # digest of the graph that computed the vectors; empty without any
 
 
 def choose_reference(training_features: DataFrame) -> Reference:
     """Collects at most `REFERENCE_LIMIT` embeddings of the train split on the driver, the same ones at every run."""
     train = training_features.where(F.col("split") == TRAIN)
-    ids, vectors = sample_vectors(train, REFERENCE_LIMIT)
-    backbone = only_row(training_features.select(F.max("backbone").alias("backbone")))["backbone"] or ""
+    sample = sample_rows(train, REFERENCE_LIMIT, "image_id", "features", "backbone")
+    ids, vectors = unpack_vectors(sample)
+    backbone = sample["backbone"][0].as_py() if ids else ""
     return Reference(np.array(ids, np.bytes_), vectors, novelty_threshold(vectors), backbone)
 
 

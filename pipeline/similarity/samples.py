@@ -21,16 +21,17 @@ def sample_vectors(features: DataFrame, limit: int) -> tuple[list[str], np.ndarr
     Returns:
         Their `image_id`, and float32 `[n, dimension]` with rows of length 1 (or 0, for a vector of zeros).
     """
-    return unpack_vectors(_sample(features, limit, "image_id", "features"))
+    return unpack_vectors(sample_rows(features, limit, "image_id", "features"))
 
 
 def sample_labelled(features: DataFrame, limit: int) -> tuple[list[str], np.ndarray]:
     """Like `sample_vectors`, for images with a `label`; returns the labels instead of `image_id`."""
-    table = _sample(features.where(F.col("label").isNotNull()), limit, "image_id", "label", "features")
+    table = sample_rows(features.where(F.col("label").isNotNull()), limit, "image_id", "label", "features")
     return table["label"].to_pylist(), unpack_vectors(table)[1]
 
 
-def _sample(features: DataFrame, limit: int, *columns: str) -> pa.Table:
+def sample_rows(features: DataFrame, limit: int, *columns: str) -> pa.Table:
+    """Like `sample_vectors`, for any columns, not unpacked."""
     readable = features.where(F.col("features").isNotNull()).select(*columns)
     return readable.orderBy(F.xxhash64("image_id"), "image_id").limit(limit).toArrow()
 
