@@ -109,7 +109,9 @@ def make_reports(
         limits: limits for one image.
     """
     counts, confidences = count_predictions(tables.history), count_confidences(tables.predictions)
-    rejected, chosen = list_rejected(tables.predictions), choose_queued(tables.review_queue)
+    has_rejected = any(counts[day].reasons for day in map(date.fromisoformat, days) if day in counts)
+    rejected = list_rejected(tables.predictions) if has_rejected else {}
+    chosen = choose_queued(tables.review_queue)
     image_ids = {row["image_id"] for rows in chosen.values() for row in rows}
     thumbnails = draw_thumbnails(tables.images, image_ids, THUMBNAIL, limits)
     comparisons = read_comparisons(tables.drift)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field, PrivateAttr
 from pyspark.ml import PipelineModel
+from pyspark.sql.utils import is_remote
 
 from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.embed.batch_size import sidecar
@@ -22,6 +23,7 @@ from resources.lake.lake import Lake
 from resources.lake.model_files import EVALUATION, ModelFiles, draft_name, settle
 from resources.models.beside import END_TO_END_GRAPH, FilesBeside, pack_files
 from resources.models.damage import ModelError, explain_damage
+from resources.models.pipelines import open_pipeline
 from resources.spark.session import SparkResource
 
 MLLIB_FOLDERS: Final = ("metadata", "stages")  # of a stored `PipelineModel`
@@ -34,7 +36,9 @@ class ModelStore(dg.ConfigurableResource):
     lake: Lake = Field(description="Lake with the models.")
     spark: SparkResource = Field(description="Session that reads and writes MLlib models.")
 
-    _pipelines: dict[str, PipelineModel] = PrivateAttr(default_factory=dict)  # by path, of the classifiers opened here
+    _pipelines: dict[str, PipelineModel] = PrivateAttr(
+        default_factory=dict
+    )  # by version, of the classifiers opened here
 
     def save(self, asset: str, model: Backbone | Classifier) -> None:
         """Stores a model, unless it is stored already, and makes it the current one of the asset."""
@@ -170,19 +174,21 @@ class ModelStore(dg.ConfigurableResource):
             )
         self.spark.spark_session  # noqa: B018 MLlib loads into the active session
         with self._beside(version).explain_damage():
-            path = self._spark_folder(version) or self._fetch_pipeline(version)
-            if path not in self._pipelines:
-                self._pipelines[path] = PipelineModel.load(path)
-            return Classifier(version, report["backbone"], self._pipelines[path], report)
+            if version not in self._pipelines:
+                self._pipelines[version] = self._load_pipeline(version)
+            return Classifier(version, report["backbone"], self._pipelines[version], report)
 
     def _beside(self, version: str) -> FilesBeside:
         return FilesBeside(self._files, version)
 
-    def _fetch_pipeline(self, version: str) -> str:
-        """Fetches only the folders of MLlib, because daily runs need no other file."""
-        for part in MLLIB_FOLDERS:
+    def _load_pipeline(self, version: str) -> PipelineModel:
+        if direct := self._spark_folder(version):
+            return PipelineModel.load(direct)
+        for part in MLLIB_FOLDERS:  # daily runs need no other file
             self._files.fetch(self._folder(version) / part)
-        return f"file://{self._folder(version)}"  # Hadoop decodes no %20
+        if is_remote():  # Spark Connect, whose server reads the files
+            return PipelineModel.load(f"file://{self._folder(version)}")  # Hadoop decodes no %20
+        return open_pipeline(self._folder(version))
 
     def _target(self, asset: str) -> dict[str, Any]:
         """Reads the pointer of an asset; empty if it was never materialized."""

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import pyspark
 import pytest
 from pyspark.errors import SparkRuntimeException
+from pyspark.ml import PipelineModel
+from pyspark.ml.classification import OneVsRestModel
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -37,6 +39,7 @@ from pipeline.training.heads import HeadError, build_head
 from pipeline.training.training_set import TRAINING_SET, TrainingError, identify, list_training_set, select_labelled
 from resources.lake.lake import Lake
 from resources.models.damage import ModelError
+from resources.models.pipelines import open_pipeline
 from resources.models.store import ModelStore
 from resources.spark.java import java_home
 from resources.spark.session import SparkResource
@@ -412,6 +415,24 @@ def test_a_stored_classifier_predicts_like_the_fitted_one(
     assert (found.version, found.backbone, found.report) == (classifier.version, classifier.backbone, classifier.report)
     assert predictions_by_id(predict(features, found)) == predictions_by_id(predict(features, classifier))
     assert stored.find("classifier_candidate") is None
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_stored_pipeline_of_every_head_is_opened_as_mllib_itself_opens_it(
+    fit: Fit, features: DataFrame, head: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a model"
+    fit(head).model.write().save(f"file://{folder}")
+    opened, loaded = open_pipeline(folder), PipelineModel.load(f"file://{folder}")
+    assert [type(stage) for stage in opened.stages] == [type(stage) for stage in loaded.stages]
+    for ours, theirs in zip(opened.stages, loaded.stages, strict=True):
+        params = [{key.name: value for key, value in each.extractParamMap().items()} for each in (ours, theirs)]
+        if isinstance(ours, OneVsRestModel):
+            params = [each | {"classifier": None} for each in params]  # objects
+        own_names = f"{ours.uid}__", f"{theirs.uid}__"
+        assert json.dumps(params[0], sort_keys=True).replace(*own_names) == json.dumps(params[1], sort_keys=True)
+    rows = [predictions_by_id(predict(features, replace(fit(head), model=model))) for model in (opened, loaded)]
+    assert rows[0] == rows[1]
 
 
 def test_the_evaluation_file_records_scores_and_training_inputs(
