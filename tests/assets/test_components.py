@@ -66,7 +66,7 @@ def test_what_a_component_names_is_its_own(load: Iterator) -> None:
         ("head: svm", "head in line 4 of .* cannot be used: input should be 'auto', .* it is 'svm'"),
         ("review_flags: nice", "review_flags in line 4 of .*: 'nice' is not a quality flag"),
         ("manifest: a.csv\n  label_pattern: b", "attributes in line 2 of .*: manifest and label_pattern both"),
-        ("owners: [team", "defs.yaml is not YAML: .* in line 5"),
+        ("owners: [team", "line 5 of .*defs.yaml is not YAML: "),
         ("audit_min: 5000", "audit_min of damage is 5000, above audit_max"),
     ],
 )
@@ -81,8 +81,17 @@ def test_a_wrong_line_gets_a_sentence(load: Iterator, line: str, sentence: str) 
         (f"{TYPE}\nattributes:\n  training: photos\n", "name is missing in line 2 of"),
         (f"{TYPE}\nattributes:\n  name: Damage!\n", "name in line 3 of .*: 'Damage!' is no name"),
         (f"{TYPE}\nattributes:\n  name: models\n", "name in line 3 of .*: models is a name that the deployment uses"),
-        (HEAD.replace("ImageClassifier", "Classifier"), "dg list components lists them"),
-        ("", "No components found"),
+        (
+            HEAD.replace("ImageClassifier", "Classifier"),
+            "type in line 1 of .*defs.yaml is assets.components.Classifier, which does not exist: dg list components",
+        ),
+        (f"# later\n{HEAD.replace('assets.components', 'nowhere')}", "type in line 2 of .*: dg list components"),
+        ("", "type is missing in line 1 of .*defs.yaml: start with type: assets.components.ImageClassifier"),
+        ("# later\n", "type is missing in line 1 of "),
+        ("attributes:\n  name: damage\n", "type is missing in line 1 of "),
+        (f"{HEAD}---\n- a\n", "type is missing in line 5 of "),
+        ("type: \x07", "is not YAML in UTF-8: "),
+        ("\tname: damage", "line 1 of .* is not YAML: found character"),
     ],
 )
 def test_a_wrong_file_gets_a_sentence(load: Iterator, text: str, sentence: str) -> None:
