@@ -9,7 +9,6 @@ from typing import Final
 
 import dagster as dg
 
-from pipeline.images.labels import list_training_files
 from pipeline.images.places import LabelError
 from pipeline.reviews.answer_files import read_answers, tabulate
 from pipeline.reviews.filled_forms import NO_FORMS, read_forms
@@ -106,7 +105,7 @@ def list_new_files(question: Question) -> set[str]:
     """Lists the labelled files that no training has read; none where a training would refuse the folder."""
     zone = open_landing_zone(question)
     try:
-        files = list_training_files(zone.training_folder(), zone.label_pattern, zone.manifest, zone.labels)
+        files = zone.list_training_files()
     except (LandingError, LabelError):
         return set()
     return set(files.labelled["path"].to_pylist()).difference(_read(open_lake(question), "training_images", ["path"]))

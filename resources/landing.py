@@ -8,6 +8,7 @@ from pyarrow import fs
 from pydantic import Field
 
 from pipeline.daily.due_days import parse_quiet_days
+from pipeline.images.labels import TrainingFiles, list_training_files
 from pipeline.storage.files import open_folder
 from resources.question import Question
 
@@ -33,6 +34,7 @@ class LandingZone(dg.ConfigurableResource):
     label_pattern: str = ""
     manifest: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    is_multi_label: bool = False
     quiet_days: str = ""
 
     def day_folders(self, days: Iterable[str], stored_days: Collection[str] = ()) -> dict[date, str | None]:
@@ -78,6 +80,16 @@ class LandingZone(dg.ConfigurableResource):
             )
         return self.training
 
+    def list_training_files(self) -> TrainingFiles:
+        """Lists the labelled images.
+
+        Raises:
+            LandingError: if their folder does not exist.
+            LabelError: if no label can be found, or the manifest or the pattern is invalid.
+        """
+        folder = self.training_folder()
+        return list_training_files(folder, self.label_pattern, self.manifest, self.labels, self.is_multi_label)
+
     def review_folder(self) -> str | None:
         """Finds the folder of the filled-in review forms; None if there is none."""
         return self.reviews if _exists(self.reviews) else None
@@ -95,6 +107,7 @@ def open_landing_zone(question: Question) -> LandingZone:
         name=question.name,
         manifest=question.manifest,
         labels=dict(question.labels),
+        is_multi_label=question.is_multi_label,
     )
 
 

@@ -50,6 +50,7 @@ class Question:
         name: prefix of its assets, tables and models; empty for the question of the deployment.
         manifest: file that gives the labels; empty: as `list_training_files` finds them.
         labels: labels to learn by labels of the files; those that are not listed stay.
+        is_multi_label: whether each image has a set of labels, which the manifest gives.
         defaults: defaults of the launchpad that are its own, by asset and field.
         schedule: cron of its own daily job; empty: the job `daily` predicts it together with the others.
         automation: what starts its runs by itself.
@@ -60,6 +61,7 @@ class Question:
     name: str = ""
     manifest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_multi_label: bool = False
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     schedule: str = ""
     automation: Automation = Automation()

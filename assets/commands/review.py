@@ -91,7 +91,8 @@ def open_pages(
     tables, book = QueueTables(settings.lake, name), read_answers(lake.home)
     desk = Desk(tables.read_items(days), tables.read_labels(), book, tables.read_features)
     log = None if is_read_only else AnswerLog(lake.home)
-    return Pages(desk, log, images, SimilarImages(settings.lake, book, name), root, name, names)
+    similar = SimilarImages(settings.lake, book, name)
+    return Pages(desk, log, images, similar, root, name, names, tables.is_multi_label)
 
 
 def list_queues(lake: str) -> tuple[str, ...]:

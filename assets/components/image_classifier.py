@@ -14,7 +14,7 @@ from assets.automation import build_sensors
 from assets.components.names import check_name
 from assets.components.scaffolder import ImageClassifierScaffolder
 from assets.components.yaml_errors import explain_yaml
-from pipeline.training.heads import HeadName, Normalization
+from pipeline.training.heads import YES_NO, HeadName, Normalization
 from resources.question import OWNERS, Automation, Question
 from resources.setting_types import Count, File, Flags, Folder, Positive, Share
 from resources.settings import SettingError, Settings, read_settings
@@ -24,6 +24,7 @@ OF_SETTINGS: Final = (
     *("accuracy_floor", "recall_floor", "max_calibration_error", "max_slowdown", "max_growth"),
     *("audit_share", "audit_min", "audit_max", "review_flags"),
 )
+OF_ONE_LABEL: Final = ("label_pattern", "labels", "head", "heads", "grid")
 MAX_REPREDICTED: Final = 366  # days in one run
 INHERITED: Final = "by default that of the deployment"
 
@@ -48,7 +49,8 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
         Folder | None, described("Folder or URI of its labelled images; by default <landing>/<name>/training.")
     ] = None
     manifest: Annotated[
-        File | None, described("CSV file with path, label and optionally split and group of its labelled images.")
+        File | None,
+        described("CSV file with path, label (of multi_label: labels) and optionally split and group."),
     ] = None
     label_pattern: Annotated[
         str | None, described("Regular expression with a group label, for the paths of its labelled images.")
@@ -57,6 +59,12 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
         dict[str, str],
         described("Labels to learn by labels of the files, such as orange: citrus; empty text leaves files out."),
     ] = Field(default_factory=dict)
+    multi_label: Annotated[
+        bool,
+        described(
+            "Whether any number of labels may hold for an image: a yes/no question about each label of the manifest."
+        ),
+    ] = False
     head: Annotated[HeadName | None, described("MLlib classifier to fit on the features; by default auto.")] = None
     normalization: Annotated[
         Normalization | None, described("Normalization of the features: l2 (the default), standard or none.")
@@ -117,6 +125,11 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
     def _choose_one_source(self) -> "ImageClassifier":
         if self.manifest and self.label_pattern:
             raise ValueError("manifest and label_pattern both give the labels: delete one of them")
+        if self.head == YES_NO or YES_NO in (self.heads or ()):
+            raise ValueError(f"the head {YES_NO} is that of multi_label: set multi_label: true instead")
+        for name in OF_ONE_LABEL:
+            if self.multi_label and getattr(self, name):
+                raise ValueError(f"multi_label and {name} exclude each other: delete one of them")
         return self
 
     def make_question(self, settings: Settings) -> Question:
@@ -138,11 +151,14 @@ class ImageClassifier(dg.Component, dg.Model, dg.Resolvable):
                 f"audit_min of {self.name} is {deployment.audit_min}, above audit_max, which is {deployment.audit_max}"
             )
         defaults = {name: value for name in OF_TRAINING if (value := getattr(self, name)) is not None}
+        if self.multi_label:
+            defaults["head"] = YES_NO
         return Question(
             deployment,
             name=self.name,
             manifest=self.manifest or "",
             labels=self.labels,
+            is_multi_label=self.multi_label,
             defaults={"classifier_candidate": defaults} if defaults else {},
             schedule=self.schedule,
             automation=Automation(

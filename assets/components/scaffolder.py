@@ -13,6 +13,8 @@ attributes:
   # training: landing/{name}/training
   # Or the labels of other images: a CSV file with path and label, or new names for the labels of folders.
   # manifest: landing/{name}.csv
+  # Several labels an image, or none: the CSV file has path and labels, such as dark;torn.
+  # multi_label: true
   # labels: {{orange: citrus, satsumas: citrus}}
   # What a candidate must reach, and the share of answers that are right. These are the defaults.
   # accuracy_floor: 0.8

@@ -31,5 +31,5 @@ def label_issues(
     predictions = [predict_holdout(join_split(training_features, training_split), classifier_candidate)]
     for easiest in model_store.read_cross_fits(classifier_candidate.version)[:1]:
         predictions.append(soften_predictions(easiest, classifier_candidate.calibration.temperature))
-    ranked = rank_labels(training_images, near_duplicates, predictions)
+    ranked = rank_labels(training_images, near_duplicates, [each.by_set for each in predictions])
     return Table(ranked, describe_whole(describe_label_issues(training_images, settings.limits)))

@@ -1,5 +1,7 @@
 """Human answers from the page and from forms, and the production accuracy."""
 
+from dataclasses import replace
+
 import dagster as dg
 from pyspark.sql import DataFrame
 
@@ -10,6 +12,7 @@ from pipeline.reviews import review_queue
 from pipeline.reviews.answer_files import read_answers, tabulate
 from pipeline.reviews.filled_forms import NO_FORMS, read_forms
 from pipeline.reviews.reviews import describe_reviews, list_problems, match_answers
+from pipeline.reviews.set_answers import write_sets
 from pipeline.storage.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.landing import LandingZone
@@ -29,6 +32,8 @@ def reviews(context: dg.AssetExecutionContext, landing_zone: LandingZone, lake: 
     for path in forms.ignored:
         context.log.warning(f"{path!r} in {folder} was ignored: it is not a .csv file")
     answers = forms.with_more(tabulate(read_answers(lake.home).standing()))
+    if landing_zone.is_multi_label:
+        answers = replace(answers, answers=write_sets(answers.answers))
     predicted = lake.read_known(session, "predictions", parse_schema(predictions.SCHEMA), answers.days).frame
     return Table(match_answers(answers.answers, predicted, queue), describe_whole(describe_reviews(queue)))
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.declarations import training_asset
 from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
-from pipeline.images.labels import describe_training_images, list_training_files, read_training_images
+from pipeline.images.labels import describe_training_images, read_training_images
 from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews import reviews
 from pipeline.reviews.reviewed_images import list_days, list_reviewed, read_reviewed_images
@@ -26,9 +26,7 @@ def training_images(
     column `group` of the manifest names what must stay in one split, such as a shop, a camera or a session.
     """
     session = spark.spark_session
-    files = list_training_files(
-        landing_zone.training_folder(), landing_zone.label_pattern, landing_zone.manifest, landing_zone.labels
-    )
+    files = landing_zone.list_training_files()
     labelled = read_training_images(session, files, settings.max_bytes, settings.store_bytes == "days")
     reviewed = list_reviewed(lake.read_known(session, "reviews", parse_schema(reviews.SCHEMA), None))
     if reviewed.num_rows:

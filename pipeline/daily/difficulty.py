@@ -15,10 +15,12 @@ import pyarrow.compute as pc
 
 from pipeline.daily.day_samples import DaySample
 from pipeline.daily.difficulty_table import ESTIMATED, PROVEN, UNKNOWN, Difficulty
+from pipeline.daily.set_answers import describe_answers
 from pipeline.drift.comparison import IMAGES, WEEK, Comparison
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.mixture import Thresholds, calibrate_mixture, choose_thresholds, mix
 from pipeline.evaluation.proof import is_refuted, prove_threshold
+from pipeline.evaluation.set_predictions import SetPredictions
 from pipeline.training.classifier import Classifier
 
 POOLED_IMAGES: Final = 200  # images of an estimate; a smaller day takes images of the days before it
@@ -234,6 +236,8 @@ def _summarize(accuracy: float, target: float, levels: Sequence[LabelledPredicti
     harder = f"This day is harder than the training set (there {usual:.0%} are right)"
     kind = "This day is as easy as the training set" if accuracy >= usual - SAME else harder
     right = f"{kind}: about {accuracy:.0%} would be right if all were answered"
+    if isinstance(levels[0], SetPredictions) and thresholds.labels:
+        return f"{right}; {describe_answers(levels[0].classes, thresholds.labels)}"
     above = "with what stands above their label where that is sure enough"
     if thresholds.threshold is not None:
         count = len(thresholds.labels)

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.daily.earlier_images import EARLIER_DAYS
+from pipeline.daily.set_answers import COLUMNS, find_sets, map_thresholds
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
@@ -43,6 +44,7 @@ SCHEMA: Final = f"""
     near_duplicate_of string comment 'image_id of the first image that was the same shot in another encoding or size,
         on this day or the 31 days before, from image_features.miniature; null where there was none'
 """
+SETS_SCHEMA: Final = f"{SCHEMA}, {COLUMNS}"
 ANSWERED: Final = "answered"
 REVIEW: Final = "review"
 REJECTED: Final = "rejected"
@@ -61,7 +63,7 @@ def predict_images(
     top_labels: int = TOP_LABELS,
     earlier: DataFrame | None = None,
 ) -> DataFrame:
-    """Predicts every file, lazily, in the columns of `SCHEMA`.
+    """Predicts every file, lazily, in the columns of `SCHEMA`, or of `SETS_SCHEMA` by a classifier of sets.
 
     Args:
         images: files of one or more days.
@@ -103,6 +105,9 @@ def predict_images(
     higher = F.greatest("threshold", F.col("label_thresholds")[F.col("predicted_label")])
     threshold = F.when(F.col("threshold").isNotNull(), higher)
     is_sure = F.coalesce(F.col("confidence") >= threshold, F.lit(False))
+    sets = find_sets(classifier.labels, is_allowed) if classifier.is_of_sets else {}
+    if sets:
+        threshold, is_sure = F.lit(None).cast("double"), F.size(sets["unsure"]) == 0
     broader = F.get(F.filter("ancestors", _reaches_threshold), 0)
     answered = joined.withColumns(
         {
@@ -110,6 +115,7 @@ def predict_images(
             "error": error,
             "broader": F.when(is_allowed & ~is_sure, broader),
             "is_answered": is_allowed & is_sure,
+            **sets,
         }
     )
     decision = F.when(F.col("is_answered") | F.col("broader").isNotNull(), ANSWERED)
@@ -129,7 +135,8 @@ def predict_images(
         *("day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level", "is_clustered"),
         (F.size(F.split(label, SEPARATOR)) if has_paths else F.lit(None)).cast("int").alias("level"),
         near_duplicate.alias("near_duplicate_of"),
-    ).to(parse_schema(SCHEMA))
+        *sets,
+    ).to(parse_schema(SETS_SCHEMA if sets else SCHEMA))
 
 
 def _reaches_threshold(ancestor: Column) -> Column:
@@ -144,6 +151,8 @@ def _calibrations(image_features: DataFrame, classifier: Classifier, difficultie
         unknown = {field.name: F.lit(None).cast(field.dataType) for field in own if field.name != "day"}
         temperature, threshold = classifier.calibration.temperature, classifier.calibration.threshold
         neutral = {"temperature": F.lit(temperature), "threshold": F.lit(threshold).cast("double")}
+        if classifier.is_of_sets:
+            neutral["label_thresholds"] = map_thresholds(classifier.report)
         difficulties = days.withColumns({**unknown, **neutral})
     return difficulties.select(
         *("day", "temperature", "threshold", "ancestor_thresholds", "review_flags", "label_thresholds"),

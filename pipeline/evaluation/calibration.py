@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from pipeline.evaluation.intervals import lower_bound_of_share
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.set_predictions import SetPredictions
 from pipeline.evaluation.thresholds import choose_threshold
 
 TEMPERATURES: Final = (0.05, 20.0)  # search range; if every prediction is correct, the likelihood has no maximum
@@ -182,7 +183,9 @@ def _sum_columns(powers: np.ndarray, sizes: np.ndarray | None) -> np.ndarray:
 
 
 def soften_predictions(predictions: LabelledPredictions, temperature: float) -> LabelledPredictions:
-    """Rescales the probabilities of predictions by a temperature."""
+    """Rescales the probabilities of predictions by a temperature; those of sets have their own and stay."""
+    if isinstance(predictions, SetPredictions):
+        return predictions
     return replace(predictions, probabilities=soften(predictions.probabilities, temperature, predictions.sizes))
 
 

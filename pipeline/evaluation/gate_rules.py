@@ -66,8 +66,8 @@ class Verdict:
 
 
 def judge_accuracy(candidate: Candidate, floor: float) -> Verdict:
-    """Requires a minimum accuracy."""
-    accuracy = float(candidate.predictions.is_right.mean())
+    """Requires a minimum accuracy; of sets, that of the answers about their labels."""
+    accuracy = float(candidate.predictions.by_answer.is_right.mean())
     message = f"accuracy {accuracy:.3f}, minimum {floor:.3f}"
     passed = accuracy >= floor
     return Verdict(
@@ -128,7 +128,7 @@ def judge_holdout(candidate: Candidate, former: Mapping[str, str], accept_new: b
 
 def judge_classes(candidate: Candidate, present: Candidate | None, floor: float) -> Verdict:
     """Requires a minimum recall of every class, and no significant loss of recall."""
-    predictions = candidate.predictions
+    predictions = candidate.predictions.by_label
     labels, members, counts = np.unique(predictions.labels, return_inverse=True, return_counts=True)
     recalls = dict(zip(labels, (np.bincount(members, predictions.is_right) / counts).tolist(), strict=True))
     faults = [
@@ -137,7 +137,7 @@ def judge_classes(candidate: Candidate, present: Candidate | None, floor: float)
         if count >= MIN_CLASS_IMAGES and recalls[label] < floor
     ]
     if present is not None and present.version != candidate.version:
-        faults += _find_losses(predictions, present.predictions)
+        faults += _find_losses(predictions, present.predictions.by_label)
     worst = min(recalls, key=lambda label: recalls[label])
     message = _join(faults) if faults else f"lowest recall {recalls[worst]:.2f} ({worst})"
     small_count = sum(count < MIN_CLASS_IMAGES for count in counts)
@@ -151,7 +151,7 @@ def judge_vanished(candidate: Candidate, present: Candidate | None, retired: Seq
     known = set(candidate.predictions.classes) | set(retired)
     formerly = set(present.predictions.classes) if present else set()
     lost = sorted(formerly - known)
-    unseen = sorted(set(candidate.predictions.labels.tolist()) - known - formerly)
+    unseen = sorted(set(candidate.predictions.by_label.labels.tolist()) - known - formerly)
     faults = []
     if lost:
         faults.append(f"the candidate cannot predict {_list(lost)}: add images of them, or list them in retired_labels")
@@ -170,7 +170,7 @@ def judge_calibration(candidate: Candidate, present: Candidate | None, limit: fl
     A larger error is tolerated where there is no better classifier: thresholds keep the target precision anyway.
     """
     predictions = candidate.predictions
-    error, chance = _calibration_error(candidate), chance_error(predictions.confidence)
+    error, chance = _calibration_error(candidate), chance_error(predictions.by_answer.confidence)
     message = f"expected calibration error {error:.3f}, maximum {max(limit, chance):.3f}"
     passed = error <= max(limit, chance)
     if not passed and len(predictions) < MIN_HOLDOUT_IMAGES:
@@ -203,7 +203,8 @@ def judge_withdrawal(candidate: Candidate, is_withdrawn: bool) -> Verdict:
 
 
 def _calibration_error(candidate: Candidate) -> float:
-    return calibration_error(bin_predictions(candidate.predictions.confidence, candidate.predictions.is_right))
+    predictions = candidate.predictions.by_answer
+    return calibration_error(bin_predictions(predictions.confidence, predictions.is_right))
 
 
 def _explain_few(candidate: Candidate) -> str:

@@ -3,18 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.ranked import MANY, TOP, group_sizes, rank
 from pipeline.storage.vectors import to_matrix
-
-LEVEL: Final = "level"
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,21 @@ class LabelledPredictions:
         return index_labels(self.labels, self.classes) if self.columns is None else self.columns
 
     @property
+    def by_label(self) -> "LabelledPredictions":
+        """These predictions; of sets, whether each label that holds was found."""
+        return self
+
+    @property
+    def by_answer(self) -> "LabelledPredictions":
+        """These predictions; of sets, one for each image and label."""
+        return self
+
+    @property
+    def by_set(self) -> "LabelledPredictions":
+        """These predictions; of sets, one for each image, with the sets as classes."""
+        return self
+
+    @property
     def sizes(self) -> np.ndarray | None:
         """Number of classes that each column stands for, float64 `[m]`; None if each stands for one."""
         return None if self.places is None else group_sizes(len(self.classes))
@@ -104,24 +115,6 @@ def rank_predictions(predictions: LabelledPredictions) -> LabelledPredictions:
     return replace(predictions, probabilities=probabilities, places=places, columns=columns)
 
 
-def table_of_levels(levels: Sequence[LabelledPredictions]) -> pa.Table:
-    """Converts predictions of the same classes to one table, with the number of each in a column `level`."""
-    tables = [
-        level.to_table().append_column(LEVEL, pa.array([number] * len(level), pa.int8()))
-        for number, level in enumerate(levels)
-    ]
-    return pa.concat_tables(tables)
-
-
-def levels_of(table: pa.Table) -> tuple[LabelledPredictions, ...]:
-    """Converts a table of `table_of_levels` back; without the column, it is one level."""
-    classes = json.loads(table.schema.metadata[b"classes"])
-    if LEVEL not in table.column_names:
-        return (from_table(table, classes),)
-    count = 1 + (pc.max(table[LEVEL]).as_py() or 0)
-    return tuple(from_table(table.filter(pc.equal(table[LEVEL], number)), classes) for number in range(count))
-
-
 def collect_predictions(predicted: DataFrame, classes: Sequence[str]) -> LabelledPredictions:
     """Collects predictions of `classifier.predict` for labelled images on the driver, in the order of their digests.
 
@@ -137,7 +130,7 @@ def join_predictions(parts: Sequence[LabelledPredictions]) -> LabelledPrediction
     names = ["image_ids", "labels", "predicted", "probabilities"]
     names += ["places", "columns"] if parts[0].places is not None else []
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return LabelledPredictions(classes=parts[0].classes, **joined)
+    return type(parts[0])(classes=parts[0].classes, **joined)
 
 
 def _to_lists(matrix: np.ndarray) -> pa.FixedSizeListArray:

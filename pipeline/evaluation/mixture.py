@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from pipeline.evaluation.calibration import (
+    UNCALIBRATED,
     Calibration,
     calibrate,
     keep_promise,
@@ -20,6 +21,8 @@ from pipeline.evaluation.calibration import (
 )
 from pipeline.evaluation.hierarchy import choose_ancestor_thresholds
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
+from pipeline.evaluation.set_calibration import choose_answer_thresholds
+from pipeline.evaluation.set_predictions import SetPredictions
 from pipeline.evaluation.thresholds import choose_label_thresholds, choose_threshold
 
 BEYOND: Final = 0.1  # of mean confidence below the hardest cross-fit
@@ -36,7 +39,8 @@ class Thresholds:
 
     Attributes:
         threshold: of an answer with a label; None if none is sure enough.
-        labels: of labels that need more, by label; infinite for one that is never answered.
+        labels: of labels that need more, by label; infinite for one that is never answered. Of sets, those of all
+            answers, a label or its denial; one that is never given is not there.
         ancestors: of an answer with an ancestor of the labels, by its depth; empty for flat labels.
     """
 
@@ -100,10 +104,13 @@ def calibrate_mixture(
 ) -> tuple[Calibration, float]:
     """Fits temperature and threshold to a mixture; returns them with its accuracy.
 
+    Sets are calibrated already, and get their thresholds by `choose_thresholds`.
     Where images are harder than random folds, a part of the errors that the target allows is kept in reserve.
     """
     answers, weights = weigh(levels, mixture)
     accuracy = float(np.average(answers.is_right, weights=weights)) if len(answers) else 0.0
+    if isinstance(answers, SetPredictions):
+        return replace(UNCALIBRATED, threshold=None, target_precision=target_precision), accuracy
     found = calibrate(answers, target_precision, weights, _reserve(mixture))
     return (replace(found, threshold=None, coverage=0.0) if mixture.is_beyond else found), accuracy
 
@@ -125,9 +132,13 @@ def choose_thresholds(
     if mixture.is_beyond or len(levels[0]) == 0:
         return Thresholds(None)
     answers, weights = weigh(levels, mixture)
-    softened, target = soften_predictions(answers, calibration.temperature), calibration.target_precision
+    target = calibration.target_precision
     added = max(MIN_NEW_RESERVE, NEW_RESERVE * new_share**2) if new_share else 0.0
     reserve = min(MAX_RESERVE, _reserve(mixture) + added)
+    if isinstance(answers, SetPredictions):
+        found = choose_answer_thresholds(answers, target, weights, reserve)
+        return Thresholds(min(found.values(), default=None), found)
+    softened = soften_predictions(answers, calibration.temperature)
     confidence, is_right, predicted = softened.confidence, softened.is_right, softened.predicted
     least = choose_label_thresholds(confidence, predicted, is_right, target, weights)
     kept = confidence >= least

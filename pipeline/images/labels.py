@@ -1,5 +1,6 @@
 """Labels: the label, split and group of every training file, from its path or a manifest; no image is opened."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.images.image_files import FILE_COLUMNS, read_files
+from pipeline.images.label_sets import EMPTY, list_members
 from pipeline.images.manifest import MANIFEST, find_in_manifest
 from pipeline.images.places import NOWHERE, LabelError, Place, find_by_pattern, find_in_folders, list_similar
 from pipeline.images.sidecar_files import SIDECAR, is_below_sidecar_folder, is_sidecar
@@ -42,15 +44,21 @@ class TrainingFiles:
             decides), `group` (or null) and `origin`.
         unlabelled: paths of files without a label, which are left out.
         sidecars: paths of sidecar files, which are left out too; labelled ones are found when they are read.
+        is_multi_label: whether `label` is the text of a set of labels.
     """
 
     labelled: pa.Table
     unlabelled: list[str]
     sidecars: list[str]
+    is_multi_label: bool = False
 
 
 def list_training_files(
-    folder: str, pattern: str = "", manifest: str = "", labels: Mapping[str, str] | None = None
+    folder: str,
+    pattern: str = "",
+    manifest: str = "",
+    labels: Mapping[str, str] | None = None,
+    is_multi_label: bool = False,
 ) -> TrainingFiles:
     """Lists labelled files.
 
@@ -63,6 +71,7 @@ def list_training_files(
         pattern: regular expression for the path, with a group `label` and optionally `split` and `group`.
         manifest: path or URI of a manifest that lies elsewhere; its paths are below the folder.
         labels: labels to learn by labels of the files; one that is not listed stays, an empty one leaves files out.
+        is_multi_label: whether files have sets of labels, which only a manifest can give; `label` is their text.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -73,8 +82,10 @@ def list_training_files(
     files, sidecars = all_files.filter(is_outside), all_files.filter(pc.invert(is_outside))["path"].to_pylist()
     paths = files["path"].to_pylist()
     if manifest or MANIFEST in paths:
-        listed = find_in_manifest(folder, all_files["path"].to_pylist(), manifest)
+        listed = find_in_manifest(folder, all_files["path"].to_pylist(), manifest, is_multi_label)
         origin, places = "manifest", [listed.get(path, NOWHERE) for path in paths]
+    elif is_multi_label:
+        raise LabelError(f"multi_label needs {MANIFEST} in {folder}, or the key manifest: a table of path and labels")
     elif pattern:
         origin, places = "pattern", find_by_pattern(pattern, paths)
     else:
@@ -97,7 +108,7 @@ def list_training_files(
     unlabelled = [path for path, place in zip(paths, places, strict=True) if not place.label and path != MANIFEST]
     sidecars += [path for path in unlabelled if is_sidecar(path, b"")]
     unlabelled = [path for path in unlabelled if not is_sidecar(path, b"")]
-    return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled, sidecars)
+    return TrainingFiles(files.filter(files["label"].is_valid()), unlabelled, sidecars, is_multi_label)
 
 
 def _rename(place: Place, labels: Mapping[str, str]) -> Place:
@@ -122,17 +133,22 @@ def describe_training_images(files: TrainingFiles) -> Callable[[DataFrame], Repo
     """Reports the number of images per label and origin, the files without a label and the sidecar files."""
 
     def describe(training_images: DataFrame) -> Report:
-        counts = {(row["label"], row["split"]): row["count"] for row in count_by(training_images, "label", "split")}
+        counts: Counter[tuple[str, str]] = Counter()
+        found = count_by(training_images, "label", "split")
+        for row in found:
+            for label in list_members(row["label"]) or [EMPTY] if files.is_multi_label else [row["label"]]:
+                counts[label, row["split"]] += row["count"]
         labels = sorted({label for label, _ in counts})
+        holdout_count = sum(row["count"] for row in found if row["split"] == HOLDOUT)
         origins = count_by(training_images, "origin")
-        rows = [[label, counts.get((label, TRAIN), 0), counts.get((label, HOLDOUT), 0)] for label in labels]
+        rows = [[label, counts[label, TRAIN], counts[label, HOLDOUT]] for label in labels]
         fewest = sorted(rows, key=lambda row: row[1:])[:SHOWN_LABELS] if len(rows) > SHOWN_LABELS else rows
         own_origins = files.labelled["origin"].unique().to_pylist()
         stored_count = sum(row["count"] for row in origins if row["origin"] in own_origins)
         return Report(
             numbers={
                 "label_count": len(labels),
-                "holdout_count": sum(row[2] for row in rows),
+                "holdout_count": holdout_count,
                 "unlabelled_count": len(files.unlabelled),
                 "sidecar_count": len(files.sidecars) + files.labelled.num_rows - stored_count,
             },

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
+from pipeline.images.label_sets import parse_set
 from pipeline.images.places import LabelError, Place, to_place
 from pipeline.storage.files import open_folder
 from pipeline.storage.object_stores import is_uri
@@ -17,16 +18,20 @@ from pipeline.storage.text_tables import TextTableError, read_text_table, strip_
 
 MANIFEST: Final = "manifest.csv"
 REQUIRED: Final = ("path", "label")
+REQUIRED_OF_SETS: Final = ("path", "labels")
 OPTIONAL: Final = ("split", "group")
 
 
-def find_in_manifest(folder: str, paths: Sequence[str], manifest: str = "") -> dict[str, Place]:
+def find_in_manifest(
+    folder: str, paths: Sequence[str], manifest: str = "", is_multi_label: bool = False
+) -> dict[str, Place]:
     """Finds the places of the files that the manifest lists.
 
     Args:
         folder: training folder.
         paths: every file below it.
         manifest: path or URI of the manifest; empty: `manifest.csv` in the folder.
+        is_multi_label: whether its column is `labels`, with all labels of an image, instead of `label`.
 
     Raises:
         LabelError: if the manifest is no table, lists a file that is missing or two ways, or has an unknown split.
@@ -40,7 +45,8 @@ def find_in_manifest(folder: str, paths: Sequence[str], manifest: str = "") -> d
     places: dict[str, Place] = {}
     missing: list[tuple[int, str]] = []
     try:
-        for number, cells in read_text_table(name, content, REQUIRED, OPTIONAL):
+        required = REQUIRED_OF_SETS if is_multi_label else REQUIRED
+        for number, cells in read_text_table(name, content, required, OPTIONAL):
             found = finder.find(cells["path"])
             if len(found) > 1:
                 raise LabelError(
@@ -50,7 +56,10 @@ def find_in_manifest(folder: str, paths: Sequence[str], manifest: str = "") -> d
             if not found:
                 missing.append((number, cells["path"]))
                 continue
-            place = to_place(cells, f"{name}, line {number}, for {cells['path']!r},")
+            source = f"{name}, line {number}, for {cells['path']!r},"
+            place = to_place(cells, source)
+            if is_multi_label:
+                place = place._replace(label=_parse_labels(cells["labels"], source))
             if places.setdefault(found[0], place) != place:
                 raise LabelError(f"{name} has two different lines for {found[0]!r}: delete one, such as line {number}")
     except TextTableError as error:
@@ -62,6 +71,13 @@ def find_in_manifest(folder: str, paths: Sequence[str], manifest: str = "") -> d
             " below this folder, or delete the lines"
         )
     return places
+
+
+def _parse_labels(text: str, source: str) -> str:
+    try:
+        return parse_set(text)
+    except LabelError as error:
+        raise LabelError(f"{source} has a label that cannot be used: {error}") from error
 
 
 class _Finder:

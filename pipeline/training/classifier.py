@@ -32,6 +32,9 @@ from pipeline.training.fitting import (
     settle_head,
     settle_search,
 )
+from pipeline.training.heads import YES_NO
+from pipeline.training.label_sets.judgement import judge_sets
+from pipeline.training.label_sets.model import find_questions
 from pipeline.training.training_set import check_trainable, identify, select_labelled
 
 PREDICTION_COLUMNS: Final = """
@@ -82,11 +85,21 @@ class Classifier:
         stored = self.report.get("calibration")
         return Calibration.from_dict(stored) if stored else UNCALIBRATED
 
+    @property
+    def is_of_sets(self) -> bool:
+        """Whether it answers a yes/no question about each label."""
+        return find_questions(self.model) is not None
+
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """Temperature of each label of sets; empty for another classifier, or before it is calibrated."""
+        return dict(self.report.get("temperatures", {}))
+
 
 def identify_training(features: DataFrame, params: ClassifierParams) -> str:
     """Computes the version of the classifier that `fit_classifier` would fit, with its arguments and errors."""
     labelled = select_labelled(features)
-    found = check_trainable(labelled, features)
+    found = check_trainable(labelled, features, params.head)
     return identify(labelled, found["backbones"][0], settle_head(params, len(found["labels"])))
 
 
@@ -106,7 +119,7 @@ def fit_classifier(
     """
     labelled = select_labelled(features).cache()
     try:
-        found = check_trainable(labelled, features)
+        found = check_trainable(labelled, features, params.head)
         params = settle_head(params, len(found["labels"]))
         searched = count_fits(params)
         folds = params.calibration_folds * (1 + len(shelf_counts_of(params)))
@@ -117,11 +130,10 @@ def fit_classifier(
         train = labelled.where(F.col("split") == TRAIN)
         levels = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
         holdout = predict_holdout(labelled, uncalibrated)
-        calibration = calibrate_on(levels, holdout, params.target_precision)
-        scores = {
-            **_evaluate(soften_predictions(holdout, calibration.temperature), calibration),
-            "ungrouped": _evaluate_ungrouped(labelled, settled),
-        }
+        judge = judge_sets if params.head == YES_NO else _judge
+        calibration, scores, levels = judge(levels, holdout, params.target_precision)
+        sample, ungrouped = holdout.sample_labels(HOLDOUT_SAMPLE), _evaluate_ungrouped(labelled, settled)
+        scores |= {"holdout_sample": sample, "ungrouped": ungrouped}
     finally:
         labelled.unpersist()
     reported = {**uncalibrated.report, "calibration": calibration.to_dict(), "levels": describe_levels(levels, params)}
@@ -133,9 +145,10 @@ def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifie
     labelled = select_labelled(features).cache()
     try:
         fitted = _fit(labelled, check_trainable(labelled, features), params)
-        return replace(
-            fitted, report={**fitted.report, **_evaluate(predict_holdout(labelled, fitted), fitted.calibration)}
-        )
+        holdout = predict_holdout(labelled, fitted)
+        scores = evaluate(holdout, fitted.calibration).to_dict()
+        scores |= {"holdout_sample": holdout.sample_labels(HOLDOUT_SAMPLE)}
+        return replace(fitted, report=fitted.report | scores)
     finally:
         labelled.unpersist()
 
@@ -144,7 +157,7 @@ def predict_holdout(features: DataFrame, classifier: Classifier) -> LabelledPred
     """Predicts the labelled holdout of these features; errors are those of `predict`."""
     holdout = features.where((F.col("split") == HOLDOUT) & F.col("label").isNotNull())
     checked, temperature = _check_origin(holdout, classifier), classifier.calibration.temperature
-    return collect_features(checked, classifier.model, classifier.labels, temperature)
+    return collect_features(checked, classifier.model, classifier.labels, temperature, classifier.temperatures)
 
 
 def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
@@ -165,9 +178,11 @@ def predict_at(
 ) -> DataFrame:
     """Like `predict`, by another temperature than its own, or by one for each row; 1 leaves probabilities as fitted.
 
+    A classifier of sets always has its own ones.
     `probabilities` has the `top_count` largest, and the sum of the others, if there are any, under `OTHERS`.
     """
-    return predict_features(_check_origin(features, classifier), classifier.model, temperature, top_count)
+    checked = _check_origin(features, classifier)
+    return predict_features(checked, classifier.model, temperature, top_count, classifier.temperatures)
 
 
 def _check_origin(features: DataFrame, classifier: Classifier) -> DataFrame:
@@ -214,11 +229,12 @@ def _fit(labelled: DataFrame, found: Row, params: ClassifierParams) -> Classifie
     return Classifier(version_, backbone, model, report)
 
 
-def _evaluate(predictions: LabelledPredictions, calibration: Calibration) -> dict[str, Any]:
-    return {
-        **evaluate(predictions, calibration).to_dict(),
-        "holdout_sample": predictions.sample_labels(HOLDOUT_SAMPLE),
-    }
+def _judge(
+    levels: tuple[LabelledPredictions, ...], holdout: LabelledPredictions, target_precision: float
+) -> tuple[Calibration, dict[str, Any], tuple[LabelledPredictions, ...]]:
+    calibration = calibrate_on(levels, holdout, target_precision)
+    softened = soften_predictions(holdout, calibration.temperature)
+    return calibration, evaluate(softened, calibration).to_dict(), levels
 
 
 def _evaluate_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.reports.thumbnails import draw_thumbnails
 from pipeline.training.classifier import Classifier
+from pipeline.training.label_sets.page import add_promises
 
 SHOWN_VERSIONS: Final = 10
 SHOWN_TRIED: Final = 30  # combinations of a search, the best first
@@ -29,7 +30,7 @@ def describe_classifier(classifier: Classifier) -> Report:
         [label, _share(each, "precision"), _share(each, "recall"), f"{each['f1']:.3f}", each["support"]]
         for label, each in ((label, report["classes"][label]) for label in choose_worst(report["classes"]))
     ]
-    return Report(
+    page = Report(
         numbers={
             **{name: report[name] for name in ("accuracy", "macro_f1", "train_count", "holdout_count")},
             "calibration_error": reliability["calibration_error"],
@@ -53,6 +54,7 @@ def describe_classifier(classifier: Classifier) -> Report:
         },
         images={"reliability": draw_reliability(reliability["bins"], calibration.threshold)},
     )
+    return add_promises(page, report) if classifier.is_of_sets else page
 
 
 def draw_errors(classifier: Classifier, images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
@@ -92,9 +94,11 @@ def describe_former(promoted: str, evaluations: Sequence[tuple[str, Mapping[str,
 def _list_scores(report: Mapping[str, Any]) -> list[Sequence[object]]:
     reliability, ungrouped = report["reliability"], report.get("ungrouped")
     rows: list[Sequence[object]] = [
-        ["accuracy", f"{report['accuracy']:.3f}", _interval(report["accuracy_interval"])],
+        [_name_accuracy(report), f"{report['accuracy']:.3f}", _interval(report["accuracy_interval"])],
         ["macro F1", f"{report['macro_f1']:.3f}", _interval(report["macro_f1_interval"])],
     ]
+    if "micro_f1" in report:
+        rows.append(["micro F1", f"{report['micro_f1']:.3f}", _interval(report["micro_f1_interval"])])
     if ungrouped:
         accuracy, support = f"{ungrouped['accuracy']:.3f}", f"of {ungrouped['support']} images"
         rows.append(["accuracy with near-duplicates split across", accuracy, support])
@@ -107,6 +111,10 @@ def _list_scores(report: Mapping[str, Any]) -> list[Sequence[object]]:
         precision, interval = f"{reliability['given_precision']:.3f}", _interval(reliability["given_interval"])
         rows.append([f"precision of the {reliability['coverage']:.0%} auto-accepted", precision, interval])
     return rows
+
+
+def _name_accuracy(report: Mapping[str, Any]) -> str:
+    return "whole sets that are right" if "promises" in report else "accuracy"
 
 
 def _describe_optimism(report: Mapping[str, Any]) -> dict[str, str]:

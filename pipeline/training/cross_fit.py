@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
 from pipeline.evaluation.ranked import MANY
+from pipeline.images.label_sets import list_labels
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.fitting import ClassifierParams, collect_features, fit_pipeline
 from pipeline.training.fold_fits import (
@@ -27,6 +28,8 @@ from pipeline.training.fold_fits import (
     no_predictions,
     take_vectors,
 )
+from pipeline.training.heads import YES_NO
+from pipeline.training.label_sets.folds import fit_sets_on_driver, no_set_predictions
 from pipeline.training.shelves import deal_shelves
 
 SHELF_COUNTS: Final = (25, 10, 5)  # per label, of the harder cross-fits
@@ -60,7 +63,8 @@ def cross_fit(
     folded = train.withColumn("fold", F.pmod(hashed, F.lit(params.calibration_folds)).cast("int"))
     collected = F.collect_set("label").alias("labels"), F.sum(F.size("features")).alias("values")
     rows = folded.groupBy("fold").agg(*collected).collect()
-    classes = sorted(set[str]().union(*(row["labels"] for row in rows)))
+    texts = set[str]().union(*(row["labels"] for row in rows))
+    classes = list_labels(texts) if params.head == YES_NO else sorted(texts)
     value_count = sum(row["values"] for row in rows)
     images, done = _collect(folded, value_count, max_values := max_values_of(params)), 0
     levels = []
@@ -77,7 +81,7 @@ def cross_fit(
             folds = _deal(images, shelf_count, params) if shelf_count else images.folds
             labels = {int(fold): set(images.labels[folds == fold]) for fold in np.unique(folds)}
             predict_fold = _fit_folds(folded, images, folds, is_asked, params, classes)
-        parts = [no_predictions(classes)]
+        parts = [no_set_predictions(classes) if params.head == YES_NO else no_predictions(classes)]
         for part in _predict_folds(predict_fold, _list_fittable(labels), threads):
             parts.append(part)
             done += 1
@@ -127,7 +131,7 @@ def fits_on_driver(params: ClassifierParams) -> bool:
     """Whether `softmax_regression.py` or `linear_discriminant.py` fits what these parameters ask of MLlib."""
     if is_fitted_from_sums(params):
         return params.normalization != "standard"
-    return params.head == "logistic_regression" and params.params.keys() <= {"regParam", "maxIter", "tol"}
+    return params.head in ("logistic_regression", YES_NO) and params.params.keys() <= {"regParam", "maxIter", "tol"}
 
 
 def is_fitted_from_sums(params: ClassifierParams) -> bool:
@@ -166,6 +170,7 @@ def _fit_folds(
     """Chooses who fits the folds; the images that are not asked for are fitted on, and not predicted."""
     if fits_on_driver(params):
         fit = fit_from_sums if is_fitted_from_sums(params) else fit_on_driver
+        fit = fit_sets_on_driver if params.head == YES_NO else fit
         return fit(images, folds, is_asked, params, classes)
     columns = {"image_id": pa.array(images.ids.tolist(), pa.string()), "fold": pa.array(folds, pa.int32())}
     dealt = folded.sparkSession.createDataFrame(pa.table(columns))

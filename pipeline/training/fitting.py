@@ -4,7 +4,8 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
 from pyspark.ml.classification import OneVsRestModel
@@ -27,8 +28,11 @@ from pipeline.evaluation.hierarchy import find_ancestors
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, rank_predictions
 from pipeline.evaluation.ranked import MANY, OTHERS
 from pipeline.storage.counting import only_row
-from pipeline.training.heads import AUTO, Head, Normalization, Number, build_head, head_params
+from pipeline.training.heads import AUTO, YES_NO, Head, Normalization, Number, build_head, head_params
+from pipeline.training.label_sets import model as sets
 from pipeline.training.many_labels import collect_ranked, find_many_labels, predict_top
+
+NO_TEMPERATURES: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ def fit_pipeline(
     Raises:
         HeadError: if there is no such head or parameter.
     """
+    if params.head == YES_NO or YES_NO in params.heads:
+        return sets.fit_questions(train, _vector_stages(params.normalization), params), {}
     if params.heads:
         return _compare_heads(train, params)
     vectors = train.withColumn("embedding", array_to_vector(F.col("features")))
@@ -154,24 +160,30 @@ def _compare_heads(train: DataFrame, params: ClassifierParams) -> tuple[Pipeline
 
 def labels_of(model: PipelineModel) -> list[str]:
     """Lists the labels that a model can predict, in the order of its probabilities."""
+    if questions := sets.find_questions(model):
+        return list(questions)
     return list(cast("IndexToString", model.stages[-1]).getLabels())
 
 
 def predict_features(
-    features: DataFrame, model: PipelineModel, temperature: float | Column = 1.0, top_count: int = MANY
+    features: DataFrame,
+    model: PipelineModel,
+    temperature: float | Column = 1.0,
+    top_count: int = MANY,
+    temperatures: Mapping[str, float] = NO_TEMPERATURES,
 ) -> DataFrame:
     """Predicts rows that all have features, lazily.
 
     Appends the columns of `classifier.PREDICTION_COLUMNS`, and `ancestors` as `find_ancestors` returns them.
-    `probabilities` has the `top_count` largest, and the sum of the others, if there are any, under `OTHERS`.
+    `probabilities` has the `top_count` largest, and the sum of the others, if there are any, under `OTHERS`. A model of
+    sets has its own temperature for each label, and lists all.
     """
+    if questions := sets.find_questions(model):
+        found = sets.predict_questions(_transform(features, model), questions, temperatures)
+        return found.select(*features.columns, *sets.NEW_COLUMNS)
     if many := find_many_labels(model):
         return predict_top(features, many, temperature, top_count)
-    labels = labels_of(model)
-    size = {"ml_attr": {"num_attrs": _dimension(model)}}  # else MLlib reads the first row, and fails without one
-    predicted = model.transform(
-        features.withColumn("embedding", array_to_vector(F.col("features")).alias("e", metadata=size))
-    )
+    labels, predicted = labels_of(model), _transform(features, model)
     softened = predicted.withColumn("probability", soften_column(_probabilities(model), temperature))
     return softened.select(
         *features.columns,
@@ -179,6 +191,13 @@ def predict_features(
         F.array_max("probability").alias("confidence"),
         _map_labels(labels, F.col("probability"), top_count).alias("probabilities"),
         find_ancestors(F.col("probability"), labels).alias("ancestors"),
+    )
+
+
+def _transform(features: DataFrame, model: PipelineModel) -> DataFrame:
+    size = {"ml_attr": {"num_attrs": _dimension(model)}}  # else MLlib reads the first row, and fails without one
+    return model.transform(
+        features.withColumn("embedding", array_to_vector(F.col("features")).alias("e", metadata=size))
     )
 
 
@@ -195,12 +214,18 @@ def _map_labels(labels: Sequence[str], probabilities: Column, top_count: int) ->
 
 
 def collect_features(
-    labelled: DataFrame, model: PipelineModel, classes: Sequence[str], temperature: float = 1.0
+    labelled: DataFrame,
+    model: PipelineModel,
+    classes: Sequence[str],
+    temperature: float = 1.0,
+    temperatures: Mapping[str, float] = NO_TEMPERATURES,
 ) -> LabelledPredictions:
     """Predicts labelled rows that all have features, on the driver, in the order of their digests.
 
     Probabilities of more than `MANY` classes are ranked. The classes are those of the result.
     """
+    if sets.find_questions(model):
+        return sets.collect_questions(predict_features(labelled, model, temperatures=temperatures), classes)
     if many := find_many_labels(model):
         return collect_ranked(labelled, many, classes, temperature)
     return rank_predictions(collect_predictions(predict_features(labelled, model, temperature, len(classes)), classes))

@@ -18,6 +18,8 @@ from pyspark.ml.classification import (
 )
 from pyspark.ml.feature import IndexToString, Normalizer, StandardScalerModel
 
+from pipeline.training.label_sets.model import find_questions
+
 if TYPE_CHECKING:
     import onnx
 
@@ -89,6 +91,8 @@ def build_head_graph(model: PipelineModel, features: str, dimension: int, temper
 
 def refuse_head(model: PipelineModel) -> str | None:
     """Returns why a head cannot be exported exactly, or None if it can."""
+    if find_questions(model):
+        return "sets of labels have no ONNX file"
     head = model.stages[-2]
     if isinstance(head, OneVsRestModel):
         head = head.models[0]

@@ -27,10 +27,13 @@ HeadName = Literal[
     "linear_svc",
     "naive_bayes",
     "multilayer_perceptron",
+    "yes_no",
 ]
 Normalization = Literal["l2", "standard", "none"]
 Number = float | int
 AUTO: Final = "auto"
+YES_NO: Final = "yes_no"
+"""One logistic regression for each label of sets of labels; `label_sets/model.py` fits them."""
 HIDDEN: Final = "hidden"
 
 
@@ -86,6 +89,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "linear_svc": _Kind(LinearSVC, {"regParam": 0.1, "maxIter": 50}, one_vs_rest=True),
     "naive_bayes": _Kind(NaiveBayes, {"smoothing": 0.01}),
     "multilayer_perceptron": _Kind(MultilayerPerceptronClassifier, {HIDDEN: 128, "maxIter": 100}),
+    YES_NO: _Kind(LogisticRegression, {"regParam": 0.05, "maxIter": 50}),
 }
 
 

@@ -16,6 +16,8 @@ from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.storage.counting import only_row
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.fitting import ClassifierParams, resolve_params
+from pipeline.training.heads import AUTO, YES_NO
+from pipeline.training.label_sets.shortage import explain_set_shortage
 from pipeline.training.shortage import explain_shortage
 
 TRAINING_SET: Final = pa.schema([(name, pa.string()) for name in ("image_id", "path", "label", "split")])
@@ -71,20 +73,21 @@ def list_training_set(features: DataFrame, images: StoredRows) -> pa.Table:
     )
 
 
-def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
+def check_trainable(labelled: DataFrame, features: DataFrame, head: str = AUTO) -> Row:
     """Counts images and labels.
 
     Args:
         labelled: result of `select_labelled`.
         features: what it was selected from, to explain what is missing.
+        head: head that will be fitted; labels are sets for `YES_NO`.
 
     Returns:
         `backbones` (exactly one), `labels` of the train split, `holdout_labels`, `train_count`, `holdout_count`, and
         `moved_count`: images that leakage groups moved to another split.
 
     Raises:
-        TrainingError: if a split is empty, there is only one label, or one that predictions reserve, or the features
-            come from several backbones or from another decoder.
+        TrainingError: if a split is empty, there is only one label, or one that predictions reserve, a label of sets
+            has too few images, or the features come from several backbones or from another decoder.
     """
     train, holdout = F.col("split") == TRAIN, F.col("split") == HOLDOUT
     found = only_row(
@@ -99,6 +102,8 @@ def check_trainable(labelled: DataFrame, features: DataFrame) -> Row:
         )
     )
     if shortage := explain_shortage(features, sorted(found["labels"]), sorted(found["holdout_labels"])):
+        raise TrainingError(shortage)
+    if head == YES_NO and (shortage := explain_set_shortage(labelled)):
         raise TrainingError(shortage)
     if OTHERS in found["labels"]:
         raise TrainingError(f"the label {OTHERS!r} is the key of all others in predictions.probabilities: rename it")

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.embed.backbone import Backbone, open_backbone
-from pipeline.evaluation.labelled_predictions import LabelledPredictions, levels_of, table_of_levels
+from pipeline.evaluation.labelled_predictions import LabelledPredictions
+from pipeline.evaluation.levels import levels_of, table_of_levels
 from pipeline.training.classifier import Classifier
 from pipeline.training.head_graph import refuse_head
 from resources.lake.model_files import TRAINING_SET, ModelFiles

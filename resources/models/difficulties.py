@@ -57,7 +57,8 @@ class Difficulties(dg.ConfigurableResource):
         flags = choose_flags(self.review_flags, reference.rare_flags)
         samples = sample_predicted(self._read_features(sorted(pooled | weeks)).frame, classifier, flags)
         levels = self.store.read_cross_fits(classifier.version)
-        audits = read_audits(self.lake, self.store.spark.spark_session, classifier.version, classifier.labels)
+        labels = [] if classifier.is_of_sets else classifier.labels
+        audits = read_audits(self.lake, self.store.spark.spark_session, classifier.version, labels)
         compared = list(compare_images(days, list_vectors(samples), classifier.backbone, reference))
         return [
             estimate_difficulty(
@@ -114,7 +115,7 @@ def read_audits(lake: Lake, spark: SparkSession, classifier: str, labels: Collec
     rows = lake.read_arrow("reviews", None, AUDITED)
     own = (pc.field("classifier") == classifier) & pc.field("problem").is_null()
     audited = pc.field("audit_weight").is_valid() & pc.field("confidence").is_valid()
-    found = rows.filter(own & audited & pc.field("predicted_label").isin(list(labels)))
+    found = rows.filter(own & audited & pc.field("predicted_label").isin(pa.array(list(labels), pa.string())))
     is_right = pc.equal(found["label"], found["predicted_label"])
     return pa.table([found["day"], found["confidence"], is_right], schema=AUDITS)
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline.evaluation.label_issues import AGREEMENT, CONFLICT
+from pipeline.images.label_sets import rank_sets
 from pipeline.reviews.answers import Key
 from pipeline.reviews.items import AUDIT, DRIFT, LABEL_ISSUE, NOVEL, SHOWN_LABELS, Item
 from pipeline.storage.vectors import to_matrix
@@ -38,6 +39,12 @@ class QueueTables:
 
     lake: str
     prefix: str = ""
+
+    @cached_property
+    def is_multi_label(self) -> bool:
+        """Whether its predictions are sets of labels."""
+        delta = open_table(folder_of("predictions", self.lake, self.prefix))
+        return delta is not None and "labels" in {field.name for field in delta.schema().fields}
 
     def list_days(self) -> list[date]:
         """Days with a review queue, in order.
@@ -93,13 +100,14 @@ class QueueTables:
         """Reads the predictions of images, of equal images that of the first file."""
         wanted = ds.field("image_id").isin([key.image_id for key in keys]) & ds.field("predicted_label").is_valid()
         found: dict[Key, Prediction] = {}
+        likely = LikelySets if self.is_multi_label else LikelyLabels
         for batch in self._scan("predictions", PREDICTED, wanted & _of(days)):
             shares = batch["probabilities"]
             columns = [batch[name].to_pylist() for name in PREDICTED[:-1]]
             for row, (day, image_id, path, label, classifier) in enumerate(zip(*columns, strict=True)):
                 key = Key(day, image_id)
                 if key not in found or path < found[key].path:
-                    found[key] = Prediction(path, label, classifier, LikelyLabels(shares, row))
+                    found[key] = Prediction(path, label, classifier, likely(shares, row))
         return found
 
     def _read_label_issues(self) -> Iterator[Item]:
@@ -194,6 +202,15 @@ class LikelyLabels(Sequence[tuple[str, float]]):
     def _read(self) -> tuple[tuple[str, float], ...]:
         shares = [pair for pair in self._shares[self._row].as_py() or () if pair[0] != REST]
         return tuple(sorted(shares, key=lambda pair: (-pair[1], pair[0]))[:SHOWN_LABELS])
+
+
+class LikelySets(LikelyLabels):
+    """The most probable sets of labels of a row of `predictions`."""
+
+    __slots__ = ()
+
+    def _read(self) -> tuple[tuple[str, float], ...]:
+        return tuple(rank_sets(dict(self._shares[self._row].as_py() or ()), SHOWN_LABELS))
 
 
 def _to_item(key: Key, row: Mapping[str, Any], predictions: Mapping[Key, Prediction]) -> Item:

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from pipeline.reviews.answers import Answer, AnswerError, Key, parse_key, parse_label, parse_name
 from pipeline.reviews.desk import Desk, View
+from pipeline.reviews.set_answers import parse_set_answer
 from resources.review.answer_log import AnswerLog
 from resources.review.gate import read_body
 from resources.review.images import SIDES, Images
@@ -41,6 +42,7 @@ class Pages:
         root: path below which all pages lie.
         name: question of the queue; empty for that of the deployment.
         names: questions between which the page switches.
+        is_multi_label: whether answers are sets of labels.
     """
 
     desk: Desk
@@ -50,6 +52,7 @@ class Pages:
     root: str = ""
     name: str = ""
     names: tuple[str, ...] = ("",)
+    is_multi_label: bool = False
 
     @property
     def prefix(self) -> str:
@@ -87,6 +90,7 @@ class Pages:
         """Stores what a reviewer said about one or many images; the answer comes after it is durable."""
         fields = await _read_fields(request)
         view, label = _parse_view(fields), parse_label(_text(fields, "label"))
+        label = parse_set_answer(label) if self.is_multi_label else label
         answers = self.desk.answer(_parse_keys(fields), label, view.reviewer, datetime.now(UTC), uuid4().hex)
         settles = fields.get("settles") is True
         return await self._store(view, [replace(each, settles=settles) for each in answers])

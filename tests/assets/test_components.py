@@ -44,6 +44,12 @@ def test_three_lines_are_enough(load: Iterator) -> None:
     assert question.settings.thresholds == settings.thresholds
 
 
+def test_several_labels_an_image_are_one_key(load: Iterator) -> None:
+    (question,) = load(f"{HEAD}  manifest: damage.csv\n  multi_label: true\n")
+    assert question.is_multi_label
+    assert question.defaults == {"classifier_candidate": {"head": "yes_no"}}
+
+
 def test_what_a_component_names_is_its_own(load: Iterator) -> None:
     (question,) = load(
         f"{HEAD}  training: /photos\n  labels: {{orange: citrus}}\n  head: naive_bayes\n  grid: {{smoothing: [1, 2]}}\n"
@@ -63,6 +69,11 @@ def test_what_a_component_names_is_its_own(load: Iterator) -> None:
         ("accuracy_flor: 0.6", r"accuracy_flor in line 4 of .*defs.yaml is no key .*: did you mean accuracy_floor\?"),
         ("colour: 1", "colour in line 4 of .*defs.yaml is no key of ImageClassifier: the keys are name, training"),
         ("accuracy_floor: 6", "accuracy_floor in line 4 of .* cannot be used: input should be less than .* it is 6"),
+        ("head: yes_no", "attributes in line 2 of .*: the head yes_no is that of multi_label: set multi_label: true"),
+        (
+            "multi_label: true\n  labels: {a: b}",
+            "attributes in line 2 .*: multi_label and labels exclude each other",
+        ),
         ("head: svm", "head in line 4 of .* cannot be used: input should be 'auto', .* it is 'svm'"),
         ("review_flags: nice", "review_flags in line 4 of .*: 'nice' is not a quality flag"),
         ("manifest: a.csv\n  label_pattern: b", "attributes in line 2 of .*: manifest and label_pattern both"),
