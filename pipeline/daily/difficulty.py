@@ -235,8 +235,9 @@ def _summarize(accuracy: float, target: float, levels: Sequence[LabelledPredicti
     usual = float(levels[0].is_right.mean())
     harder = f"This day is harder than the training set (there {usual:.0%} are right)"
     kind = "This day is as easy as the training set" if accuracy >= usual - SAME else harder
-    right = f"{kind}: about {accuracy:.0%} would be right if all were answered"
-    if isinstance(levels[0], SetPredictions) and thresholds.labels:
+    is_of_sets = isinstance(levels[0], SetPredictions)
+    right = f"{kind}: about {accuracy:.0%}{' of the sets' if is_of_sets else ''} would be right if all were answered"
+    if is_of_sets and thresholds.labels:
         return f"{right}; {describe_answers(levels[0].classes, thresholds.labels)}"
     above = "with what stands above their label where that is sure enough"
     if thresholds.threshold is not None:

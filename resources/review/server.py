@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from pipeline.images.label_sets import list_labels
 from pipeline.reviews.answers import Answer, AnswerError, Key, parse_key, parse_label, parse_name
 from pipeline.reviews.desk import Desk, View
 from pipeline.reviews.set_answers import parse_set_answer
@@ -24,7 +25,7 @@ from resources.review.gate import read_body
 from resources.review.images import SIDES, Images
 from resources.review.similar_images import SimilarImages
 
-SCRIPTS: Final = ("api.js", "card.js", "dialogs.js", "dom.js", "review.js", "search.js")
+SCRIPTS: Final = ("api.js", "card.js", "dialogs.js", "dom.js", "members.js", "review.js", "search.js")
 STATIC: Final = dict.fromkeys(SCRIPTS, "text/javascript") | {"review.css": "text/css", "icon.svg": "image/svg+xml"}
 MONTH_SECONDS: Final = 2_592_000
 FOLDER: Final = Path(__file__).parent
@@ -83,8 +84,9 @@ class Pages:
         return JSONResponse(self._show(_parse_view(request.query_params)))
 
     async def labels(self, request: Request) -> Response:
-        """All labels, the most frequent first, and the days of the queue."""
-        return JSONResponse({"labels": self.desk.labels, "days": [*map(str, self.desk.days)]})
+        """All labels, the most frequent first, and the days of the queue; of sets, also the labels in them."""
+        members = {"members": list_labels(self.desk.labels)} if self.is_multi_label else {}
+        return JSONResponse({"labels": self.desk.labels, "days": [*map(str, self.desk.days)], **members})
 
     async def answer(self, request: Request) -> Response:
         """Stores what a reviewer said about one or many images; the answer comes after it is durable."""

@@ -3,8 +3,10 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from conftest import MakePhoto
+from deltalake import DeltaTable, write_deltalake
 from review_lake import LABELS, ReviewLake
 from review_site import ReviewSite
 
@@ -32,6 +34,20 @@ def test_the_page_switches_between_classifiers(lake: ReviewLake) -> None:
         assert '<a href="/damage/" aria-current="page">' in other
         assert 'content="/damage"' in other
         assert site.client.get("/damage/api/labels").json()["labels"] == sorted(LABELS)
+
+
+def test_answers_about_sets_are_sets(lake: ReviewLake) -> None:
+    folder = lake.folder("damage/predictions")
+    rows = DeltaTable(folder).to_pyarrow_table()
+    sets = rows.append_column("labels", pa.array([["pear"]] * rows.num_rows, pa.list_(pa.string())))
+    write_deltalake(folder, sets, mode="overwrite", schema_mode="overwrite", partition_by=["day"])
+    with ReviewSite(lake) as site:
+        assert "members" not in site.client.get("/api/labels").json()
+        assert site.client.get("/damage/api/labels").json()["members"] == sorted(LABELS)
+        site.post("/damage/api/answers", keys=[lake.key(3)], label="torn; pear")
+        site.post("/damage/api/answers", keys=[lake.key(4)], label="(none)")
+    found = {str(each.key): each.label for each in read_answers(lake.folder("damage")).standing()}
+    assert found == {lake.key(3): "pear;torn", lake.key(4): "(no label)"}
 
 
 def test_an_answer_is_one_of_the_classifier_that_was_asked(lake: ReviewLake) -> None:

@@ -4,6 +4,7 @@ import { get, post, say } from "./api.js";
 import { chosen, drawn, isGroup, loadAhead, showCard, showEnd, toggleLetter } from "./card.js";
 import { isDialogOpen, openDisagreements, openSimilar, startSimilar } from "./dialogs.js";
 import { find, make, percent } from "./dom.js";
+import { setMembers, showMembers, startMembers } from "./members.js";
 import { setLabels, startSearch } from "./search.js";
 
 const nothing = "(none)";
@@ -30,6 +31,7 @@ async function show(state) {
   find("disagreements").hidden = !state.disagreements;
   find("disagreements").textContent = `${state.disagreements} disagreements`;
   showProgress(state.progress);
+  if (card) showMembers(card.images[0].is_blind ? "" : (card.choices[0]?.label ?? ""));
   if (card) showCard(card, answer);
   else showEnd("All images of this queue are answered. Launch the training to learn from them.");
   loadAhead(state.cards.slice(1));
@@ -113,6 +115,7 @@ async function loadLabels() {
   if (!found) return;
   labels = found.labels;
   setLabels(labels);
+  setMembers(found.members ?? []);
   const day = find("day").value || address.searchParams.get("day") || "";
   find("day").replaceChildren(make("option", { value: "" }, "all"), ...found.days.map((each) => make("option", { value: each }, each)));
   find("day").value = found.days.includes(day) ? day : "";
@@ -138,6 +141,7 @@ reviewer.addEventListener("change", async () => {
 
 reviewer.value = localStorage.getItem("daylight-reviewer") ?? "";
 startSearch(answer);
+startMembers(answer, nothing);
 startSimilar(answer);
 await loadLabels();
 await load();
