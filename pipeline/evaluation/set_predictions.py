@@ -1,7 +1,7 @@
 """Set predictions: sets of labels predicted by a classifier beside the true sets, on the driver."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,47 +38,59 @@ class SetPredictions(LabelledPredictions):
 
     @property
     def by_answer(self) -> LabelledPredictions:
-        """The answers to all questions; an `image_id` is followed by the label."""
-        return join_predictions([self._name(each) for each in self.classes])
+        """The answers to all questions; each image is there once for each of them."""
+        return join_predictions([self.about(label) for label in self.classes])
 
     @property
     def by_label(self) -> LabelledPredictions:
-        """For each label that holds for an image, this label and whether it was predicted; ids as in `by_answer`."""
+        """For each label that holds for an image, this label and whether it was predicted; ids end with the label."""
         parts = []
         for label in self.classes:
-            named = self._name(label)
-            chosen = named.labels == YES
-            predicted = np.where(named.predicted[chosen] == YES, label, deny(label)).astype(object)
+            about = self.about(label)
+            chosen = about.labels == YES
+            predicted = np.where(about.predicted[chosen] == YES, label, deny(label)).astype(object)
             labels = np.full(chosen.sum(), label, object)
+            ids = np.array([f"{image_id} {label}" for image_id in self.image_ids[chosen]], object)
             found = LabelledPredictions(
-                named.image_ids[chosen], labels, predicted, self.classes, np.zeros((len(labels), len(self.classes)))
+                ids, labels, predicted, self.classes, np.zeros((len(labels), len(self.classes)))
             )
             parts.append(found)
         return join_predictions(parts)
 
     @property
     def by_set(self) -> LabelledPredictions:
-        """The same predictions, whose classes are all sets that hold or are predicted for an image."""
-        sets = tuple(sorted({*self.labels.tolist(), *self.predicted.tolist()}))
-        members = to_members(np.array(sets, object), self.classes)
-        shares = np.ones((len(self), len(sets)))
-        for place in range(len(self.classes)):
-            own = self.probabilities[:, place, None]
-            shares *= np.where(members[None, :, place], own, 1 - own)
-        return LabelledPredictions(self.image_ids, self.labels, self.predicted, sets, shares)
+        """The same predictions, one for each image, with sets as classes.
 
-    def _name(self, label: str) -> LabelledPredictions:
-        ids = np.array([f"{image_id} {label}" for image_id in self.image_ids], object)
-        return replace(self.about(label), image_ids=ids)
+        The columns are ranked: the most probable set, the next one, and the true set if it is neither of them.
+        """
+        held, rows, true = self.probabilities >= 0.5, np.arange(len(self)), self.holds
+        doubtful = np.abs(self.probabilities - 0.5).argmin(axis=1)
+        following = held.copy()
+        following[rows, doubtful] ^= True
+        columns = np.where((true == held).all(axis=1), 0, np.where((true == following).all(axis=1), 1, 2))
+        shares = np.column_stack([self._share(each) for each in (held, following, true)])
+        shares[columns < 2, 2] = 0.0
+        texts = np.array([write_texts(each, self.classes) for each in (held, following, true)]).T
+        sets, places = np.unique(texts, return_inverse=True)
+        ranked = {"places": places.reshape(texts.shape), "columns": columns}
+        return LabelledPredictions(self.image_ids, self.labels, self.predicted, tuple(sets.tolist()), shares, **ranked)
+
+    def _share(self, held: np.ndarray) -> np.ndarray:
+        return np.asarray(np.where(held, self.probabilities, 1 - self.probabilities).prod(axis=1))
 
 
 def predict_sets(
     image_ids: np.ndarray, labels: np.ndarray, classes: Sequence[str], probabilities: np.ndarray
 ) -> SetPredictions:
     """Predicts the labels that probably hold; arguments as in `SetPredictions`."""
+    predicted = np.array(write_texts(probabilities >= 0.5, classes), object)
+    return SetPredictions(image_ids, labels, predicted, tuple(classes), probabilities)
+
+
+def write_texts(held: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Writes the text of each set, of bool `[n, k]`."""
     names = np.array(classes, object)
-    predicted = [write_set(names[held].tolist()) for held in probabilities >= 0.5]
-    return SetPredictions(image_ids, labels, np.array(predicted, object), tuple(classes), probabilities)
+    return [write_set(names[each].tolist()) for each in held]
 
 
 def to_members(sets: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -64,7 +64,8 @@ def evaluate_sets(predictions: SetPredictions, thresholds: Mapping[str, float]) 
     whole = score(Counter(zip(predictions.labels.tolist(), predictions.predicted.tolist(), strict=True)))
     truth, found = predictions.holds, predictions.probabilities >= 0.5
     scores = {label: _score_label(truth[:, n], found[:, n]) for n, label in enumerate(predictions.classes)}
-    draws = np.random.default_rng(0).integers(0, len(truth), (RESAMPLE_COUNT, len(truth)))
+    random, count = np.random.default_rng(0), len(predictions)
+    draws = (random.integers(0, count, count) for _ in range(RESAMPLE_COUNT))
     resampled = np.array([_measure_f1(truth[draw], found[draw]) for draw in draws])
     macro_f1, micro_f1 = _measure_f1(truth, found)
     low, high = np.quantile(resampled, (0.025, 0.975), axis=0)

@@ -94,6 +94,20 @@ def test_a_set_is_as_confident_as_all_its_labels_together() -> None:
     assert softened.probabilities.tolist() == [pytest.approx([0.2, 0.75])]
 
 
+def test_a_wrong_set_is_compared_with_the_most_probable_other_one() -> None:
+    shares = np.array([[0.9, 0.8], [0.9, 0.4], [0.9, 0.8]])
+    labels = np.array(["dark;warm", "dark;warm", EMPTY], object)
+    by_set = predict_sets(np.array(["a", "b", "c"]), labels, CLASSES, shares).by_set
+    own = by_set.probabilities[np.arange(3), by_set.label_index]
+    assert own.tolist() == pytest.approx([0.72, 0.36, 0.02])
+    others = by_set.probabilities.copy()
+    others[np.arange(3), by_set.label_index] = -1
+    assert by_set.class_of(others.argmax(axis=1)).tolist() in (
+        ["dark", "dark", "dark;warm"],
+        ["warm", "dark", "dark;warm"],
+    )
+
+
 def test_levels_of_sets_are_read_as_they_were_written() -> None:
     levels = draw_predictions(20), draw_predictions(10, 1)
     for level, found in zip(levels, levels_of(table_of_levels(levels)), strict=True):
