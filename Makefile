@@ -21,12 +21,13 @@ UNIGNORE_SIGNALS := import os, signal, sys; signal.signal(signal.SIGINT, signal.
 TWO_AT_A_TIME := --numprocesses 2 --dist loadfile
 UNCLOSED := -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning # of PySpark 4.0 and 4.1, about its own sockets
 LOCKING := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
+LOCKING_DATABRICKS := --python-version 3.12 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet $(shell sed -n 's/\([a-z0-9-]*\)==.*/--no-emit-package \1/p' deploy/databricks/runtime.txt)
 export UV_PYTHON_DOWNLOADS := never
 # An exported DAGSTER_HOME wins.
 export DAGSTER_HOME ?= $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup heic demo dev ui-read-only explain forget similar review review-export review-import bench test test-all test-spark test-faults test-ui check docs-configuration format lock
+.PHONY: help setup heic demo dev ui-read-only explain forget similar review review-export review-import bench test test-all test-spark test-faults test-executors test-ui check docs-configuration format lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -121,6 +122,10 @@ $(SPARK_ENV)/installed: requirements.lock pyproject.toml
 test-faults: setup .node/installed ## inject real faults: signals, full disks, a cluster, object stores (docs/reliability.md)
 	@$(BIN)/python -m pytest -m faults $(TWO_AT_A_TIME)
 
+test-executors: setup ## run executors in the root file system of their container: make test-executors EXECUTOR_ROOT=<folder> (docs/containers.md)
+	@test -d "$(EXECUTOR_ROOT)" || { echo "make test-executors needs EXECUTOR_ROOT, a folder with the root file system of deploy/executor.Containerfile: see docs/containers.md"; exit 1; }
+	@EXECUTOR_ROOT="$(EXECUTOR_ROOT)" $(BIN)/python -m pytest -m faults tests/faults/test_cluster.py -k in_their_container
+
 test-ui: setup .node/ui/installed ## drive Dagster and the review page with a browser, screenshots in screenshots/; needs Chromium and npm
 	@$(BIN)/python -m pytest -m ui
 
@@ -151,7 +156,12 @@ format: setup ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: setup ## make both locks from pyproject.toml
+lock: setup ## make all locks from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKING) -o requirements.lock
 	@grep -oE '^(numpy|onnxruntime|pandas|pillow)==[^\\]*' requirements.lock | $(BIN)/uv pip compile --group bench -c /dev/stdin --no-annotate $(LOCKING) -o requirements-bench.lock
+	@sed -n 's/ \\$$//; s/\[[a-z]*\]//; /^[a-z].*==/p' requirements.lock > .pins
+	@$(BIN)/uv pip compile pyproject.toml --extra kubernetes --extra postgres -c .pins --no-annotate $(LOCKING) -o deploy/dagster.lock
+	@$(BIN)/uv pip compile --group executor -c .pins --no-annotate $(LOCKING) -o deploy/executor.lock
+	@rm .pins
+	@$(BIN)/uv pip compile pyproject.toml -c deploy/databricks/runtime.txt --no-annotate $(LOCKING_DATABRICKS) -o deploy/databricks/requirements.lock
 	@grep -oE 'pillow-heif[^"]*' pyproject.toml | $(BIN)/uv pip compile - --no-deps --no-annotate $(LOCKING) -o requirements-heic.lock

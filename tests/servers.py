@@ -55,10 +55,14 @@ class Servers:
 
     def launch(self, command: str, *options: str, **environment: str) -> Path:
         """Starts one of Spark's commands; returns its log."""
+        return self.run(str(SPARK / "bin" / command), *options, **environment)
+
+    def run(self, *command: str, **environment: str) -> Path:
+        """Starts a command in an environment for Spark; returns its log."""
         file = self.root / f"{len(self.processes)}.log"
         with file.open("wb") as log:
             process = subprocess.Popen(
-                [str(SPARK / "bin" / command), *options],
+                command,
                 cwd=self.root,
                 env={
                     "PATH": "/usr/bin:/bin",

@@ -15,6 +15,24 @@ from servers import QUICK_JAVA, Servers, free_port, pack_packages
 PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pandas", "pillow", "pyarrow", "simplejpeg")
 """Packages that executors need besides Spark, as in docs/operations.md."""
 
+EXECUTOR_ROOT = os.environ.get("EXECUTOR_ROOT", "")
+"""Folder with the root file system of deploy/executor.Containerfile; `make test-executors` sets it."""
+
+ENTER = """
+root=$1 shared=$2 java=$3; shift 3
+mount --make-rprivate /
+mount --bind "$root" "$root"
+mount -o remount,bind,ro "$root"
+mount --rbind /proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs tmpfs "$root/tmp"
+mkdir -p "$root$shared"
+mount --bind "$shared" "$root$shared"
+exec chroot "$root" /usr/bin/env -i PATH=/opt/daylight/bin:/usr/bin:/bin HOME=/tmp SPARK_LOCAL_IP=127.0.0.1 "$java" \
+  JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 SPARK_HOME=/opt/daylight/lib/python3.11/site-packages/pyspark "$@"
+"""
+"""Runs a command in a read-only root file system, with a folder of this machine."""
+
 DEPENDENCIES = ("python-dateutil", "pytz", "six", "tzdata")
 """Dependencies of these packages."""
 
@@ -35,16 +53,26 @@ class Cluster(Servers):
         options = ("--host", "127.0.0.1", "--port", str(self.port), "--webui-port", str(free_port()))
         log = self.launch("spark-class", master, *options)
         for number in range(2):
-            work = self.root / f"work-{number}"
+            work = str(self.root / f"work-{number}")
             web = str(free_port())
-            options = ("--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", web)
-            worker = "org.apache.spark.deploy.worker.Worker"
-            self.launch("spark-class", worker, *options, "--work-dir", str(work), self.master)
+            options = ("--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", web, "--work-dir", work)
+            self.start_worker("org.apache.spark.deploy.worker.Worker", *options, self.master)
         self.wait_for(log, "Registering worker", 2)
+
+    def start_worker(self, *arguments: str) -> None:
+        self.launch("spark-class", *arguments)
 
     def executors(self) -> list[int]:
         below = [pid for process in self.processes for pid in descendants(process.pid)]
         return [pid for pid in below if "CoarseGrainedExecutorBackend" in command_of(pid)]
+
+
+class ContainerCluster(Cluster):
+    """Its workers, and so its executors, see the container's root file system, read-only, and the deployments."""
+
+    def start_worker(self, *arguments: str) -> None:
+        options = (str(EXECUTOR_ROOT), str(self.root.parent), f"JAVA_TOOL_OPTIONS={QUICK_JAVA['JAVA_TOOL_OPTIONS']}")
+        self.run("unshare", "--mount", "--fork", "sh", "-euc", ENTER, "enter", *options, "spark-class", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -102,5 +130,25 @@ def test_executors_find_their_packages_in_an_archive(
         spark_pyspark_python=str(bare / "bin" / "python"),
     )
     run = deployment.run("daily", DAY, DAYLIGHT_SPARK_MASTER=cluster.master, **QUICK_JAVA)
+    assert run.is_good, run.text
+    assert deployment.all_rows(DAY) == expected[DAY]
+
+
+@pytest.fixture(scope="module")
+def container_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerCluster]:
+    if not EXECUTOR_ROOT:
+        pytest.skip("EXECUTOR_ROOT is not set: run make test-executors EXECUTOR_ROOT=<folder> (docs/containers.md)")
+    with ContainerCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+def test_executors_in_their_container_give_the_same_tables_as_a_laptop(
+    container_cluster: ContainerCluster, deployment: Deployment, expected: dict
+) -> None:
+    assert not [*Path(EXECUTOR_ROOT).glob("opt/daylight/lib/python*/site-packages/tensorflow")]
+    run = deployment.start("daily", DAY, **use(container_cluster, deployment, "/opt/daylight/bin/python"))
+    executor = run.find_in(container_cluster.executors)
+    assert Path(f"/proc/{executor}/root").samefile(EXECUTOR_ROOT)
+    run.wait()
     assert run.is_good, run.text
     assert deployment.all_rows(DAY) == expected[DAY]
