@@ -23,6 +23,8 @@ KEYS: Final = {
     "near_duplicates": ["image_id", "near_duplicate_id"],
     "training_split": ["image_id"],
     "predictions": ["day", "image_id", "path"],
+    "difficulty": ["day"],
+    "drift": ["day", "comparison"],
     "review_queue": ["day", "image_id", "path"],
     "reviews": ["day", "image_id"],
     "label_issues": ["image_id", "path"],

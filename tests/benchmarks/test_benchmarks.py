@@ -27,6 +27,7 @@ ALONE = {
     "drift",
     "end_to_end",
     "explain",
+    "fit_choice",
     "fits",
     "many_labels",
     "mutations",
@@ -37,6 +38,7 @@ ALONE = {
     "quality",
     "resent",
     "similar",
+    "versions",
 }
 
 
@@ -134,6 +136,11 @@ def test_explanations_are_timed() -> None:
     assert "| labelled path |" in run("explain", "--rows", 100, "--days", 4, "--rounds", 1)
 
 
+def test_the_fit_that_labelled_images_prefer_is_judged(photos: Path) -> None:
+    output = run("fit_choice", photos, "--days", photos, "--backbones", "efficientnet-lite0")
+    assert [line.split(" | ")[1] for line in output.splitlines()[2:]] == ["letterbox", "crop"]
+
+
 def test_fits_are_timed() -> None:
     sizes = ["--rows", 120, "--dimension", 16, "--labels", 3, "--rounds", 1]
     output = run("fits", *sizes)
@@ -193,3 +200,9 @@ def test_similar_images_are_found_and_timed() -> None:
     output = run("similar", "--count", 2500, "--dimension", 16, "--queries", 2)
     assert "recall 1.0000" in output
     assert "peak memory" in output
+
+
+def test_the_tables_of_two_environments_are_compared(photos: Path) -> None:
+    output = run("versions", photos, sys.executable, sys.executable, "--labelled", 20, "--arriving", 4)
+    assert output.count(": images 12, training_images 60, ") == 2
+    assert output.count("equal to the first") == 2
