@@ -28,8 +28,9 @@ mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"
 mkdir -p "$root$shared"
 mount --bind "$shared" "$root$shared"
-exec /usr/sbin/chroot "$root" /usr/bin/env -i PATH=/opt/daylight/bin:/usr/bin:/bin HOME=/tmp SPARK_LOCAL_IP=127.0.0.1 "$java" \
-  JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 SPARK_HOME=/opt/daylight/lib/python3.11/site-packages/pyspark "$@"
+exec /usr/sbin/chroot "$root" /usr/bin/env -i PATH=/opt/daylight/bin:/usr/bin:/bin HOME=/tmp "$java" \\
+  SPARK_LOCAL_IP=127.0.0.1 SPARK_LOCAL_DIRS="$shared" JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 \\
+  SPARK_HOME=/opt/daylight/lib/python3.11/site-packages/pyspark "$@"
 """
 """Runs a command in a read-only root file system, with a folder of this machine."""
 
