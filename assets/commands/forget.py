@@ -7,7 +7,7 @@ import argparse
 import hashlib
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ import dagster as dg
 from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
+from assets.components import list_questions
 from pipeline.daily.trace_text import format_trace
 from pipeline.daily.traces import Trace, UnknownImageError, is_image_id
 from pipeline.reports.markdown import escape_invisible
@@ -30,6 +31,7 @@ from resources.lake.lake import Lake
 from resources.review.answer_log import erase_answers
 from resources.settings import SettingError, Settings, read_settings
 
+HERE: Final = Path(__file__)
 EPILOG: Final = """\
 Name the image as for make explain: by its path, its day and path, its image_id, or a local file with the same bytes.
 Without --yes nothing is erased. No run may be in progress, since files that contain the image are deleted at once.
@@ -83,25 +85,25 @@ def find_image(lake: str, text: str) -> Trace:
     return trace
 
 
-def list_traces(settings: Settings, trace: Trace) -> list[Trace]:
-    """Lists what the tables of each question say about an image, beginning with the given trace."""
-    traces = [trace]
+def list_traces(settings: Settings, trace: Trace) -> dict[str, Trace]:
+    """Lists what the tables of each question say about an image, by the prefix of the question."""
+    traces = {"": trace}
     for prefix in Lake(root=settings.lake).list_prefixes():
         with suppress(UnknownImageError):
-            traces.append(ImageTraces(settings.lake, prefix).find(str(trace.image_id)))
+            traces[prefix] = ImageTraces(settings.lake, prefix).find(str(trace.image_id))
     return traces
 
 
 def propose(settings: Settings, trace: Trace) -> Iterator[str]:
     """Says what `forget` would do."""
     days = ", ".join(map(str, list_days(trace))) or "no day"
-    sheets = "all pages" if any(map(is_labelled, list_traces(settings, trace))) else f"the pages of {days}"
+    sheets = "all pages" if any(map(is_labelled, list_traces(settings, trace).values())) else f"the pages of {days}"
     yield ""
     yield "WOULD BE ERASED (nothing is yet: make forget IMAGE=… YES=1)"
     yield f"  all rows above, in all versions of all tables; lines of review forms and answers; reports of {days};"
     yield f"  contact sheets on {sheets};"
     yield "  the id and the paths in training sets of classifiers and in events and logs of runs"
-    yield from describe_rest(settings, trace, list_traces(settings, trace))
+    yield from describe_rest(settings, list_traces(settings, trace))
 
 
 def forget(settings: Settings, trace: Trace) -> Iterator[str]:
@@ -117,8 +119,8 @@ def forget(settings: Settings, trace: Trace) -> Iterator[str]:
     with dg.DagsterInstance.get() as instance:
         if unended := list_unended(instance):
             raise LakeError(f"{len(unended)} runs are in progress, such as {unended[0]}: wait for them or cancel them")
-        sheet_count = delete_sheets(instance, None if any(map(is_labelled, traces)) else days)
-        paths = dict.fromkeys(path for each in traces for path in list_paths(each) if {".", "/"} & {*path})
+        sheet_count = delete_sheets(instance, None if any(map(is_labelled, traces.values())) else days)
+        paths = dict.fromkeys(path for each in traces.values() for path in list_paths(each) if {".", "/"} & {*path})
         text_count = erase_texts(instance, [image_id, *paths])
     homes = [Lake(root=settings.lake, prefix=prefix).home for prefix in ("", *lake.list_prefixes())]
     documents = [*forget_in_documents(lake, image_id, days)]
@@ -129,18 +131,21 @@ def forget(settings: Settings, trace: Trace) -> Iterator[str]:
     yield f"  {sum(deleted.values())} files of tables: {', '.join(name for name, count in deleted.items() if count)}"
     yield f"  {len(documents)} documents: {', '.join(documents)}"
     yield f"  {sheet_count} contact sheets on pages, and texts in {text_count} files of Dagster's instance"
-    yield from describe_rest(settings, trace, traces)
+    yield from describe_rest(settings, traces)
 
 
-def describe_rest(settings: Settings, trace: Trace, traces: Sequence[Trace]) -> Iterator[str]:
+def describe_rest(settings: Settings, traces: Mapping[str, Trace]) -> Iterator[str]:
     """Says what remains for a person to do: classifiers, and files of the landing zone."""
-    seen_by = dict.fromkeys(f"{seen.version} ({seen.state})" for each in traces for seen in each.seen_by)
+    seen_by = dict.fromkeys(f"{seen.version} ({seen.state})" for each in traces.values() for seen in each.seen_by)
     learned = list(seen_by)
     if learned:
         yield ""
         yield "LEARNED FROM IT OR WERE EVALUATED ON IT"
         yield f"  {', '.join(learned)}: train again, then delete their folders below {settings.lake}/models"
-    if files := list_landed(settings, trace):
+    folders = {
+        each.name: each.settings.training for each in list_questions(dg.ComponentTree.for_project(HERE), settings)
+    }
+    if files := list_landed(settings.landing, {"": settings.training, **folders}, traces):
         yield ""
         yield "YOURS: delete these files, or the next run stores the image again"
         yield from (f"  {file}" for file in files)
@@ -162,12 +167,21 @@ def list_paths(trace: Trace) -> list[str]:
     return sorted({row["path"] for row in (*trace.arrivals, *trace.predictions, *trace.labelled, *members)})
 
 
-def list_landed(settings: Settings, trace: Trace) -> list[str]:
-    """Files of the landing zone that hold the image, or its answer in a filled form."""
-    places = [f"{settings.landing}/days/{row['day']}/{row['path']}" for row in trace.arrivals]
-    places += [f"{settings.training}/{row['path']}" for row in trace.labelled]
-    found = [place for place in dict.fromkeys(places) if _holds(place, str(trace.image_id))]
-    return [*found, *_list_forms(f"{settings.landing}/reviews", str(trace.image_id))]
+def list_landed(landing: str, folders: Mapping[str, str], traces: Mapping[str, Trace]) -> list[str]:
+    """Files of the landing zone that hold the image, or its answer in a filled form.
+
+    Args:
+        landing: folder or URI of the landing zone.
+        folders: folder or URI of labelled images by the prefix of the question, "" for the deployment.
+        traces: what is stored about the image, by the same prefixes.
+    """
+    image_id = str(traces[""].image_id)
+    places = [f"{landing}/days/{row['day']}/{row['path']}" for each in traces.values() for row in each.arrivals]
+    known = (prefix for prefix in traces if prefix in folders)
+    places += [f"{folders[prefix]}/{row['path']}" for prefix in known for row in traces[prefix].labelled]
+    found = [place for place in dict.fromkeys(places) if _holds(place, image_id)]
+    forms = (f"{landing}/{prefix}/reviews" if prefix else f"{landing}/reviews" for prefix in traces)
+    return found + [form for folder in forms for form in _list_forms(folder, image_id)]
 
 
 def _holds(place: str, image_id: str) -> bool:
