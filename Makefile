@@ -107,7 +107,7 @@ test-all: setup .venv-bench/installed .heic/installed ## all tests but the fault
 	@touch $@
 
 test-spark: $(SPARK_ENV)/installed ## run tests on another Spark or Python: make test-spark VERSION=4.0 [PYTHON=python3.12] [TESTS=<paths>]
-	@$(SPARK_ENV)/bin/python -m pytest $(UNCLOSED) $(TESTS)
+	@$(SPARK_ENV)/bin/python -m pytest $(UNCLOSED) $(TWO_AT_A_TIME) $(TESTS)
 
 $(SPARK_ENV)/installed: requirements.lock pyproject.toml
 	@echo "Making $(SPARK_ENV) from requirements.lock, with the newest Spark $(VERSION) ..."
