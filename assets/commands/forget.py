@@ -96,14 +96,14 @@ def list_traces(settings: Settings, trace: Trace) -> dict[str, Trace]:
 
 def propose(settings: Settings, trace: Trace) -> Iterator[str]:
     """Says what `forget` would do."""
-    days = ", ".join(map(str, list_days(trace))) or "no day"
-    sheets = "all pages" if any(map(is_labelled, list_traces(settings, trace).values())) else f"the pages of {days}"
+    days, traces = ", ".join(map(str, list_days(trace))) or "no day", list_traces(settings, trace)
+    sheets = "all pages" if any(map(is_labelled, traces.values())) else f"the pages of {days}"
     yield ""
     yield "WOULD BE ERASED (nothing is yet: make forget IMAGE=… YES=1)"
     yield f"  all rows above, in all versions of all tables; lines of review forms and answers; reports of {days};"
     yield f"  contact sheets on {sheets};"
     yield "  the id and the paths in training sets of classifiers and in events and logs of runs"
-    yield from describe_rest(settings, list_traces(settings, trace))
+    yield from describe_rest(settings, traces)
 
 
 def forget(settings: Settings, trace: Trace) -> Iterator[str]:

@@ -68,7 +68,7 @@ def keep_answers(
 
 
 def list_sure(predictions: SetPredictions, thresholds: Mapping[str, float]) -> np.ndarray:
-    """Tells which questions are answered surely enough, bool `[n, k]`."""
+    """Finds the questions that are answered surely enough, bool `[n, k]`."""
     shares = predictions.probabilities
     asked: Sequence[tuple[float, float]] = [
         (thresholds.get(deny(label), np.inf), thresholds.get(label, np.inf)) for label in predictions.classes

@@ -94,7 +94,7 @@ def write_texts(held: np.ndarray, classes: Sequence[str]) -> list[str]:
 
 
 def to_members(sets: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Tells for texts of sets, str `[n]`, whether each class is a member, bool `[n, k]`."""
+    """Finds the members of sets: whether each class is in each text, str `[n]`, as bool `[n, k]`."""
     texts, places = np.unique(sets.astype(str), return_inverse=True)
     members = np.array([np.isin(classes, list_members(text)) for text in texts], bool)
     return members.reshape(len(texts), len(classes))[places]
