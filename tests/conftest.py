@@ -16,6 +16,7 @@ from pipeline.networks.export import export_backbone
 from pipeline.networks.pixel_scaling import UNIT
 from pipeline.networks.pretrained import Pretrained
 from pipeline.storage.schema import parse_schema
+from resources.settings import Settings, read_settings
 from resources.spark.session import SparkResource
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
@@ -71,6 +72,18 @@ def make_tiny_graph() -> onnx.ModelProto:
         [helper.make_tensor_value_info("flat", TensorProto.FLOAT, ["n", 48])],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def make_tiny_deployment(root: Path) -> Settings:
+    """Settings of a deployment below a folder, with the tiny graph."""
+    onnx.save(make_tiny_graph(), root / "tiny.onnx")
+    return read_settings().replace(
+        landing=str(root / "landing"),
+        lake=str(root / "lake"),
+        backbone=str(root / "tiny.onnx"),
+        pixel_scaling="unit",
+        precision="fp32",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import onnx
 import pytest
-from conftest import COLOURS, MakePhoto, make_tiny_graph
+from conftest import COLOURS, MakePhoto, make_tiny_deployment
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
@@ -21,7 +20,7 @@ from pipeline.reviews.answers import NONE, Key
 from resources.instance.day_tags import tag_days
 from resources.question import Question
 from resources.review.answer_log import AnswerLog
-from resources.settings import Settings, read_settings
+from resources.settings import Settings
 
 pytestmark = pytest.mark.slow  # a training and a day
 DAY = "2026-11-20"
@@ -53,17 +52,10 @@ def deployment(
     tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, training_folder: Path, make_photo: MakePhoto
 ) -> Iterator[Deployment]:
     root = tmp_path_factory.mktemp("sets")
-    onnx.save(make_tiny_graph(), root / "tiny.onnx")
     with (root / "looks.csv").open("w", newline="") as file:
         lines = [[f"{colour}/{seed}.jpg", SETS[colour]] for colour in COLOURS for seed in range(30)]
         csv.writer(file).writerows([["path", "labels"], *lines])
-    settings = read_settings().replace(
-        landing=str(root / "landing"),
-        lake=str(root / "lake"),
-        backbone=str(root / "tiny.onnx"),
-        pixel_scaling="unit",
-        precision="fp32",
-    )
+    settings = make_tiny_deployment(root)
     day = root / "landing" / "days" / DAY
     day.mkdir(parents=True)
     for number in range(30):

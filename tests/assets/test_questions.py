@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import onnx
 import pytest
-from conftest import COLOURS, MakePhoto, make_tiny_graph
+from conftest import COLOURS, MakePhoto, make_tiny_deployment
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
@@ -19,7 +18,7 @@ from resources.image_traces import ImageTraces
 from resources.instance.day_tags import tag_days
 from resources.lake.lake import Lake
 from resources.question import Question
-from resources.settings import Settings, read_settings
+from resources.settings import Settings
 
 pytestmark = pytest.mark.slow  # two trainings and three days
 DAY = "2026-11-20"
@@ -61,15 +60,7 @@ def deployment(
     tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, training_folder: Path, make_photo: MakePhoto
 ) -> Iterator[Deployment]:
     root = tmp_path_factory.mktemp("questions")
-    onnx.save(make_tiny_graph(), root / "tiny.onnx")
-    settings = read_settings().replace(
-        landing=str(root / "landing"),
-        training=str(training_folder),
-        lake=str(root / "lake"),
-        backbone=str(root / "tiny.onnx"),
-        pixel_scaling="unit",
-        precision="fp32",
-    )
+    settings = make_tiny_deployment(root).replace(training=str(training_folder))
     day = root / "landing" / "days" / DAY
     day.mkdir(parents=True)
     for number in range(30):
