@@ -16,6 +16,8 @@ from pyspark.sql import functions as F
 
 from pipeline.drift.permutation import NEIGHBOUR_COUNTS
 from pipeline.similarity.nearest import find_smallest, normalise, squared_distances
+from pipeline.storage.local_frames import make_frame
+from pipeline.storage.schema import parse_schema
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
@@ -66,7 +68,7 @@ def find_clustered(features: DataFrame, neighbourhoods: Mapping[str, Neighbourho
         neighbourhoods: by day, YYYY-MM-DD, 2 MB each; images of other days belong to none.
     """
     if not neighbourhoods:
-        return features.sparkSession.createDataFrame([], SCHEMA)
+        return make_frame(features.sparkSession, parse_schema(SCHEMA))
     asked = features.where(F.col("features").isNotNull() & F.col("day").isin(*neighbourhoods))
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -28,6 +28,7 @@ from pipeline.images.features import COLUMNS, SCHEMA, TRAINING_SCHEMA, embed_sto
 from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.digest_index import RowNumbers
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
@@ -154,7 +155,7 @@ def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbo
     struct = parse_schema(schema)
     arrow_schema = to_arrow_schema(struct)
     if wanted.num_rows == 0:
-        return rows_of(cached.spark.createDataFrame([], struct))
+        return rows_of(make_frame(cached.spark, struct))
     places = found.take(pc.index_in(wanted["image_id"], found["image_id"]))
     places = places.set_column(places.schema.get_field_index("day"), "day", wanted["day"])
     folder, digest = cached.folder, backbone.digest

@@ -22,6 +22,7 @@ from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import LISTING, list_files, time_of
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.locations import is_local, locate_file, open_location, read_in_groups
 from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
 from pipeline.storage.schema import parse_schema
@@ -94,7 +95,7 @@ def read_files(
     """
     struct = parse_schema(schema)
     if files.num_rows == 0:
-        return rows_of(spark.createDataFrame([], struct))
+        return rows_of(make_frame(spark, struct))
     tasks = assign_tasks([length + OPENING_BYTES for length in files["length"].to_pylist()], TASK_BYTES)
     listing = share_by_task(spark, files, tasks)
     arrow_schema = to_arrow_schema(struct)

@@ -19,6 +19,7 @@ from pipeline.images.labels import SCHEMA
 from pipeline.images.split import split_by_digest
 from pipeline.reviews.answers import NONE
 from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
 
@@ -56,7 +57,7 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
     ids = reviewed["image_id"].combine_chunks()
     places = images.locate(["image_id", "length"], lambda rows: pc.is_in(rows["image_id"], ids))
     if not places.num_rows:
-        return images.spark.createDataFrame([], parse_schema(SCHEMA))
+        return make_frame(images.spark, parse_schema(SCHEMA))
     places = places.take(pc.index_in(places["image_id"].unique(), places["image_id"]))
     unpurged = _read_places(images, places).where(HAS_BYTES)
     frame = unpurged.join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")

@@ -14,6 +14,7 @@ from pipeline.reports.report import Report
 from pipeline.reviews.answers import BAD_IMAGE, CANNOT_TELL
 from pipeline.reviews.production_accuracy import describe_accuracy
 from pipeline.storage.counting import count_by
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
@@ -53,7 +54,7 @@ def match_answers(answers: pa.Table, predictions: DataFrame, review_queue: DataF
     """
     spark = predictions.sparkSession
     if not answers.num_rows:
-        return spark.createDataFrame([], parse_schema(SCHEMA))
+        return make_frame(spark, parse_schema(SCHEMA))
     answered = spark.createDataFrame(answers).withColumn("day", F.explode("days"))
     keys = ["day", "image_id"]
     wanted = predictions.join(F.broadcast(answered.select(keys).distinct()), keys, "left_semi")

@@ -16,6 +16,8 @@ from pipeline.similarity.axes import Whitening, fit_whitening
 from pipeline.similarity.block_pairs import BLOCK_ROWS, NEIGHBOUR_COUNT, Minima, compare_blocks, compare_guests
 from pipeline.similarity.cells import Cells, fit_cells
 from pipeline.similarity.samples import sample_vectors
+from pipeline.storage.local_frames import make_frame
+from pipeline.storage.schema import parse_schema
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
@@ -53,7 +55,7 @@ def find_candidate_pairs(features: DataFrame, exact_count: int = EXACT_COUNT) ->
     ids, vectors = sample_vectors(readable, SAMPLE_COUNT)
     count = readable.count() if len(ids) == SAMPLE_COUNT else len(ids)
     if count == 0:
-        return features.sparkSession.createDataFrame([], SCHEMA)
+        return make_frame(features.sparkSession, parse_schema(SCHEMA))
     whitening = fit_whitening(vectors)
     minima = Minima(MIN_SIMILARITY, MIN_NEAREST_SIMILARITY) if count > FEW_IMAGES else Minima(-1.0, -1.0)
     if count > exact_count:

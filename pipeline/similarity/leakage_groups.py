@@ -17,6 +17,7 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
 from pipeline.storage.counting import only_row
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 
 MEMBERS_SCHEMA: Final = """
@@ -45,12 +46,12 @@ def group_images(near_duplicates: DataFrame, training_images: DataFrame) -> Data
         named = training_images.where(F.col("image_id").isNotNull() & F.col("group").isNotNull())
         found = named.select("image_id", "group").distinct().collect()
         edges += [(("image", row["image_id"]), ("name", row["group"])) for row in found]
-    rows = []
+    rows: list[dict[str, object]] = []
     for group in connect(edges):
         ids = sorted(text for kind, text in group if kind == "image")
         name = min((text for kind, text in group if kind == "name"), default=None)
-        rows += [(image_id, ids[0], name) for image_id in ids]
-    return training_images.sparkSession.createDataFrame(rows, parse_schema(MEMBERS_SCHEMA))
+        rows += [{"image_id": image_id, "group": ids[0], "name": name} for image_id in ids]
+    return make_frame(training_images.sparkSession, parse_schema(MEMBERS_SCHEMA), rows)
 
 
 def connect(edges: Iterable[tuple[Node, Node]]) -> list[list[Node]]:

@@ -25,6 +25,7 @@ from pipeline.similarity.alignment import ALIGNMENT, SIDE, correlate_images
 from pipeline.similarity.candidate_pairs import SCHEMA as CANDIDATES_SCHEMA
 from pipeline.similarity.candidate_pairs import find_candidate_pairs
 from pipeline.storage.counting import only_row
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = f"""{CANDIDATES_SCHEMA},
@@ -85,7 +86,7 @@ def compare_pairs(
     if pairs.num_rows:
         frames.append(_compare_pixels(spark.createDataFrame(pairs.combine_chunks()), images, limits))
     if not frames:
-        return spark.createDataFrame([], parse_schema(COMPARED_SCHEMA))
+        return make_frame(spark, parse_schema(COMPARED_SCHEMA))
     joined = reduce(DataFrame.unionByName, frames)
     marked = joined.withColumns({"comparison": F.lit(COMPARISON), "search": F.lit(search)})
     return marked.to(parse_schema(COMPARED_SCHEMA))

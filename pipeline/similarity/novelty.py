@@ -17,6 +17,8 @@ from pyspark.sql import functions as F
 from pipeline.images.split import TRAIN
 from pipeline.similarity.nearest import find_most_similar, normalise
 from pipeline.similarity.samples import sample_rows, unpack_vectors
+from pipeline.storage.local_frames import make_frame
+from pipeline.storage.schema import parse_schema
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.vectors import to_matrix
 
@@ -80,7 +82,7 @@ def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
     """
     spark = features.sparkSession
     if not len(reference.vectors):
-        return spark.createDataFrame([], SCHEMA)
+        return make_frame(spark, parse_schema(SCHEMA))
     message = F.format_string(
         f"the training images have features of backbone {reference.backbone}, and the day has those of %s:"
         " materialize the group training, and then the day, with the backbone in use",

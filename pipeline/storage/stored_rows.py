@@ -23,6 +23,7 @@ from pyspark.sql.types import StructType
 
 from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.files import open_folder
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import select_columns
 from pipeline.storage.spark_paths import spark_path, spark_reads, spark_uri
 from pipeline.storage.task_sharing import share_by_task
@@ -59,7 +60,7 @@ class StoredRows:
     def frame(self) -> DataFrame:
         """All rows as a lazy frame."""
         if not self.files:
-            return self.spark.createDataFrame([], self.schema)
+            return make_frame(self.spark, self.schema)
         if not spark_reads(self.spark, self.folder):
             return self._frame_without_connector()
         folder = spark_uri(self.folder)

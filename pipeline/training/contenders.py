@@ -14,6 +14,7 @@ from pipeline.reports.figures import FONT_SIZE, new_figure, style_axes, to_jpeg
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import FAINT, GOOD, INK, MUTED
 from pipeline.reports.report import Report
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 
 MARKERS: Final = {"fp32": "o", "int8": "s"}
@@ -69,7 +70,7 @@ class Contender:
 
 def tabulate_contenders(spark: SparkSession, contenders: Sequence[Contender]) -> DataFrame:
     """Converts results to a frame in the columns of `SCHEMA`."""
-    return spark.createDataFrame([tuple(asdict(each).values()) for each in contenders], parse_schema(SCHEMA))
+    return make_frame(spark, parse_schema(SCHEMA), [asdict(each) for each in contenders])
 
 
 def read_contenders(stored: DataFrame) -> dict[str, Contender]:
