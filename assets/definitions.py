@@ -3,6 +3,8 @@
 Each package finds its own assets. Resources are declared here.
 """
 
+import atexit
+import gc
 import warnings
 from collections.abc import Sequence
 from functools import reduce
@@ -11,7 +13,21 @@ from pathlib import Path
 
 import dagster as dg
 
+gc.disable()  # imports drop nothing, and looking for it takes a quarter of their time
+atexit.register(gc.freeze)  # else Python looks through all modules once more when it ends: 0.7 s
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # backfill_policy is beta; Dagster's version is pinned
+
+from resources.settings import Settings, read_settings
+from resources.spark.early_start import start_early
+from resources.spark.session import SparkResource, read_spark_settings
+
+
+def build_spark(settings: Settings) -> SparkResource:
+    """Builds the resource of all that starts Spark."""
+    return SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
+
+
+start_early(lambda: build_spark(read_settings()).open_early())  # the imports below take as long as the JVM
 
 from assets import alerts, comparison, components, daily, housekeeping, training
 from resources.instance.executor import run_executor
@@ -27,8 +43,9 @@ from resources.models.precision import Precisions
 from resources.models.registry import ClassifierRegistry
 from resources.models.store import ModelStore
 from resources.question import Question
-from resources.settings import Settings, read_settings
-from resources.spark.session import SparkResource, read_spark_settings
+
+gc.freeze()
+gc.enable()
 
 
 @dg.definitions
@@ -64,7 +81,7 @@ def build_shared(settings: Settings, questions: Sequence[Question] = ()) -> dg.D
 def build_resources(settings: Settings, questions: Sequence[Question] = ()) -> dict[str, object]:
     """Builds the resources, by the names under which assets ask for them."""
     lake = Lake(root=settings.lake)
-    spark = SparkResource(master=settings.spark_master, spark_config=read_spark_settings())
+    spark = build_spark(settings)
     own_network = settings.model_dump(include={"weights", "features_tensor", "pixel_scaling", "fit"})
     catalogue = BackboneCatalogue(name=settings.backbone, lake=lake, **own_network)
     shared: dict[str, object] = {

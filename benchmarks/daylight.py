@@ -1,6 +1,7 @@
 """Daylight: the work of its assets `images` and `image_features` for one day, and a second day with the same images.
 
 It includes everything from listing the folder to the committed tables, without Dagster: the peers have no scheduler.
+As in a run, Spark starts first, while the rest is imported, and ends with the process.
 """
 
 import argparse
@@ -8,16 +9,16 @@ import json
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import SparkSession
 
-from pipeline.embed.backbone import Backbone, open_backbone
-from pipeline.images.image_files import read_days
-from resources.lake.feature_cache import FeatureCache
-from resources.lake.lake import Lake
-from resources.settings import Settings
+from resources.spark.early_start import start_in_thread
 from resources.spark.session import SparkResource
+
+if TYPE_CHECKING:
+    from pipeline.embed.backbone import Backbone
+    from resources.lake.lake import Lake
 
 FIRST_DAY: Final = date(2026, 1, 1)
 
@@ -32,7 +33,12 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--store-bytes", choices=("days", "never"), default="days")
     options = parser.parse_args()
-    spark = SparkResource(master=f"local[{options.cores}]").spark_session
+    resource = SparkResource(master=f"local[{options.cores}]")
+    start_in_thread(resource.open_early)
+    from pipeline.embed.backbone import open_backbone
+    from resources.lake.lake import Lake
+
+    spark = resource.spark_session
     backbone, lake = open_backbone(options.graph), Lake(root=options.lake)
     facts = _embed_day(spark, lake, backbone, options.folder, FIRST_DAY, options.store_bytes == "days")
     if options.again:
@@ -40,13 +46,16 @@ def main() -> None:
             spark, lake, backbone, options.folder, FIRST_DAY + timedelta(days=1), options.store_bytes == "days"
         )
         facts |= {f"again_{name}": value for name, value in again.items()}
-    spark.stop()
     print(json.dumps({**facts, "batch_size": backbone.batch_size}))
 
 
 def _embed_day(
-    spark: SparkSession, lake: Lake, backbone: Backbone, folder: str, day: date, is_stored: bool
+    spark: SparkSession, lake: "Lake", backbone: "Backbone", folder: str, day: date, is_stored: bool
 ) -> dict[str, float]:
+    from pipeline.images.image_files import read_days
+    from resources.lake.feature_cache import FeatureCache
+    from resources.settings import Settings
+
     days = [day.isoformat()]
     lake.write("images", read_days(spark, {day: folder}, is_stored=is_stored), days)
     started = time.monotonic()

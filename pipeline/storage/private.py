@@ -1,16 +1,20 @@
 """Private APIs of PySpark, all in this file, for the versions it names."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from py4j.protocol import Py4JJavaError
-from pyspark.ml.classification import LogisticRegressionModel
-from pyspark.ml.common import _py2java
-from pyspark.ml.linalg import DenseMatrix, DenseVector
-from pyspark.ml.util import Identifiable
 from pyspark.sql import SparkSession
 
+if TYPE_CHECKING:
+    from pyspark.ml.classification import LogisticRegressionModel
+
 PYSPARK_VERSIONS: Final = ("4.0.5", "4.1.4", "4.2.1", "4.3.0")  # this file was checked against them
+
+
+def activate(session: SparkSession) -> None:
+    """Makes a session that another thread started the active one of this thread, whose settings queries follow."""
+    session._get_j_spark_session_class(session._jvm).setActiveSession(session._jsparkSession)
 
 
 def has_filesystem(spark: SparkSession, scheme: str) -> bool:
@@ -25,7 +29,7 @@ def has_filesystem(spark: SparkSession, scheme: str) -> bool:
     return True
 
 
-def build_logistic_model(spark: SparkSession, weights: np.ndarray, offsets: np.ndarray) -> LogisticRegressionModel:
+def build_logistic_model(spark: SparkSession, weights: np.ndarray, offsets: np.ndarray) -> "LogisticRegressionModel":
     """Makes MLlib's model of a softmax regression from its coefficients.
 
     Args:
@@ -36,6 +40,11 @@ def build_logistic_model(spark: SparkSession, weights: np.ndarray, offsets: np.n
     Raises:
         NotImplementedError: over Spark Connect, which hides the JVM.
     """
+    from pyspark.ml.classification import LogisticRegressionModel  # 0.2 s that readers of tables need not wait
+    from pyspark.ml.common import _py2java
+    from pyspark.ml.linalg import DenseMatrix, DenseVector
+    from pyspark.ml.util import Identifiable
+
     jvm: Any = getattr(spark, "_jvm", None)
     if jvm is None:
         raise NotImplementedError("Spark Connect cannot make a model from coefficients: choose logistic_regression")

