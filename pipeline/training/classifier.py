@@ -20,7 +20,7 @@ from pipeline.evaluation.mixture import calibrate_on
 from pipeline.evaluation.ranked import MANY
 from pipeline.evaluation.scores import evaluate
 from pipeline.images.split import HOLDOUT, TRAIN
-from pipeline.training.cross_fit import cross_fit, describe_levels, shelf_counts_of
+from pipeline.training.cross_fit import cross_fit, describe_levels, predict_fold, shelf_counts_of
 from pipeline.training.fitting import (
     ClassifierParams,
     collect_features,
@@ -241,7 +241,10 @@ def _evaluate_ungrouped(labelled: DataFrame, params: ClassifierParams) -> dict[s
     """Scores the same training on the split without leakage groups, to show what they prevent; None if equal."""
     if labelled.where(~F.col("split").eqNullSafe(F.col("split_alone"))).isEmpty():
         return None
-    alone = labelled.withColumn("split", F.col("split_alone"))
-    model, _ = fit_pipeline(alone.where(F.col("split") == TRAIN), params)
-    predictions = collect_features(alone.where(F.col("split") == HOLDOUT), model, labels_of(model))
+    is_holdout = F.col("split_alone") == HOLDOUT
+    alone = labelled.where(F.col("split_alone").isin(TRAIN, HOLDOUT))
+    predictions = predict_fold(alone.withColumn("fold", is_holdout.cast("int")), 1, params)
+    if predictions is None:
+        model, _ = fit_pipeline(alone.where(~is_holdout), params)
+        predictions = collect_features(alone.where(is_holdout), model, labels_of(model))
     return {"accuracy": float(predictions.is_right.mean()), "support": len(predictions)}

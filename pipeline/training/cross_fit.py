@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_predictions
 from pipeline.evaluation.ranked import MANY
 from pipeline.images.label_sets import list_labels
+from pipeline.storage.counting import only_row
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.fitting import ClassifierParams, collect_features, fit_pipeline
 from pipeline.training.fold_fits import (
@@ -88,6 +89,21 @@ def cross_fit(
             report_progress(done)
         levels.append(join_predictions(parts))
     return (levels[0], *(level for level in levels[1:] if len(level)))
+
+
+def predict_fold(folded: DataFrame, fold: int, params: ClassifierParams) -> LabelledPredictions | None:
+    """Predicts the images of a fold by a classifier fitted on all others; None if only MLlib can fit it.
+
+    Args:
+        folded: as `train` of `cross_fit`, with an int `fold`.
+        fold: the fold to predict.
+        params: parameters of the classifier, without a search.
+    """
+    found = only_row(folded.agg(F.collect_set("label").alias("labels"), F.sum(F.size("features")).alias("values")))
+    if params.head == YES_NO or not fits_on_driver(params) or found["values"] > max_values_of(params):
+        return None
+    images = _collect(folded, found["values"], found["values"])
+    return _fit_folds(folded, images, images.folds, images.folds == fold, params, sorted(found["labels"]))(fold)
 
 
 def _list_fittable(labels: Mapping[int, set[str]]) -> list[int]:

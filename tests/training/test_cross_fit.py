@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.training import cross_fit as module
-from pipeline.training.cross_fit import cross_fit, describe_levels, fits_on_driver, shelf_counts_of
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.cross_fit import cross_fit, describe_levels, fits_on_driver, predict_fold, shelf_counts_of
+from pipeline.training.fitting import ClassifierParams, collect_features, fit_pipeline
 from pipeline.training.softmax_regression import fit_softmax
 
 LABELS = ("blue", "green", "red", "a rare one")
@@ -68,6 +69,22 @@ def test_the_driver_predicts_like_mllib(train: DataFrame, normalization: str, mo
     assert found.predicted.tolist() == expected.predicted.tolist()
     assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
     assert len(set(found.predicted)) > 1
+
+
+def test_one_fold_is_predicted_as_by_mllib_or_left_to_it(train: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = ClassifierParams(params=CONVERGED)
+    folded = train.withColumn("fold", (F.col("group").cast("int") % 4 == 0).cast("int"))
+    found = predict_fold(folded, 1, params)
+    assert found is not None
+    model, _ = fit_pipeline(folded.where("fold = 0"), params)
+    expected = collect_features(folded.where("fold = 1"), model, found.classes)
+    order, same = np.argsort(found.image_ids), np.argsort(expected.image_ids)
+    assert found.image_ids[order].tolist() == expected.image_ids[same].tolist()
+    assert found.predicted[order].tolist() == expected.predicted[same].tolist()
+    assert found.is_right.mean() == expected.is_right.mean() > 0.5
+    assert predict_fold(folded, 1, ClassifierParams("naive_bayes")) is None
+    monkeypatch.setattr(module, "MAX_VALUES", 0)
+    assert predict_fold(folded, 1, params) is None
 
 
 @pytest.mark.parametrize("head", ["logistic_regression", "naive_bayes"])
