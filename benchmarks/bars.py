@@ -91,6 +91,14 @@ BARS: Final = (
     _at_least("original", "CPU-efficiency of int8, ResNet50", 3, _cpu_ratio("daylight fp32", "daylight int8")),
     *_against("ray_data", "Ray Data"),
     *_against("daft", "Daft"),
+    _at_most(
+        "peers", "seconds of the fewest images, start included, against Daft, int8", 1.7,
+        lambda each: each.shortest("daylight int8") / each.shortest("daft int8"),
+    ),
+    _at_most(
+        "peers", "images from which a day takes less time than Daft's, int8", 3_000,
+        lambda each: each.break_even("daylight int8", "daft int8"),
+    ),
     _at_least("original", "CPU-efficiency of int8, against the original", 4, _cpu_ratio("original", "daylight int8")),
     _at_least("original", "images per second, int8 against the original", 4, _speed_ratio("daylight int8", "original")),
     _at_least(

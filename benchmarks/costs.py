@@ -33,6 +33,15 @@ class Round:
         """Wall-clock seconds per image."""
         return self._per_image(candidate, "wall_seconds")
 
+    def shortest(self, candidate: str) -> float:
+        """Wall-clock seconds of the fewest images, start included."""
+        return self.sizes(candidate)[0]["wall_seconds"]
+
+    def break_even(self, candidate: str, other: str) -> float:
+        """Number of images from which a candidate takes less time than another, which starts sooner."""
+        lead = self.shortest(candidate) - self.shortest(other)
+        return self.sizes(candidate)[0]["images"] + lead / (self.wall(other) - self.wall(candidate))
+
     def fact(self, candidate: str, name: str) -> float:
         """A fact that the candidate reported at its largest size."""
         return self.sizes(candidate)[-1]["facts"][name]
