@@ -2,6 +2,8 @@
 # Starts an executor of Spark on Kubernetes (argument: executor), or any other command, such as a standalone worker.
 set -eu
 [ "${1:-}" = executor ] || exec "$@"
+# Spark copies the session's code into the working folder, which must not be the volume that all pods share.
+cd "$(mktemp -d)"
 set -- "$JAVA_HOME/bin/java"
 number=0
 while eval "option=\${SPARK_JAVA_OPT_$number:-}" && [ -n "$option" ]; do
