@@ -32,6 +32,7 @@ CURES: Final = {
     "int8_costs_little": "Set DAYLIGHT_PRECISION=auto, and measure_again in the launchpad of precision_measurement",
     "every_answer_is_used": "Correct the form and line that the message names, and train",
     "LandingError": "Wait for the upload, or mark the day as one without images; then launch the day",
+    "Interrupted": "Launch it again: finished tables and embeddings are stored, and unfinished tables are as before",
     "RunCrashed": "Nothing if Dagster's retry is green; else give Spark more memory",
     **dict.fromkeys(
         (

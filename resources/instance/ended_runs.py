@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
 from resources.instance.day_tags import read_ends
 
 RUNS: Final = 25  # of a look
+INTERRUPTED: Final = "Interrupted"
 EVENTS: Final = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -101,8 +102,18 @@ def blocks(check: dg.AssetCheckEvaluation) -> bool:
 def _find_error(event: dg.DagsterEvent) -> tuple[str, str]:
     """Finds name and text of the error in a failed step, not those of Dagster's wrapping."""
     error = event.step_failure_data.error
+    if any(each.cls_name == dg.DagsterExecutionInterruptedError.__name__ for each in _list_chain(error)):
+        return INTERRUPTED, "a signal, such as that of Ctrl-C, stopped the run"  # not what broke because of it
     while error and error.cause and (error.cls_name or "").startswith(("Dagster", dg.Failure.__name__)):
         error = error.cause
     if error is None:
         return "", event.message or ""
     return error.cls_name or "", error.message.strip()
+
+
+def _list_chain(error: Any) -> Iterator[Any]:
+    """Lists an error, those that caused it, and those that it interrupted."""
+    if error:
+        yield error
+        yield from _list_chain(error.cause)
+        yield from _list_chain(error.context)

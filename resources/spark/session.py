@@ -22,6 +22,7 @@ from resources.spark.code import pack_pipeline
 from resources.spark.early_start import launch_context, take_early
 from resources.spark.environment import prepare_environment
 from resources.spark.executors import check_executors
+from resources.spark.interruption import cancel_on_signals
 from resources.spark.java import java_home, quick_start_options, temporary_files
 from resources.spark.java_variables import leave_room
 from resources.spark.progress import ProgressWatch, prepare_watch
@@ -72,6 +73,7 @@ class SparkResource(PySparkResource):
     def spark_session(self) -> SparkSession:
         """The session of this process, started if there is none."""
         session = self._find_session()
+        cancel_on_signals(session.interruptAll if self.is_remote else session.sparkContext.cancelAllJobs)
         if self._watch:
             self._watch.start(session.sparkContext)
         return session

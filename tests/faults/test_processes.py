@@ -79,6 +79,27 @@ def test_a_killed_driver_leaves_no_process(deployment: Deployment) -> None:
     assert not command_of(worker)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_does_not_wait_for_its_images(
+    number: signal.Signals, deployment: Deployment, expected: dict
+) -> None:
+    deployment.set_spark(spark_python_daemon_module="poisoned_daemon")
+    hanging = deployment.folder(DAY) / "hangs.jpg"
+    hanging.write_bytes(poison("a wait without end"))
+    run = deployment.start("daily", DAY, DAYLIGHT_MAX_SECONDS="90")
+    run.find(lambda command, depth: "poisoned_daemon" in command and depth >= 4)
+    started = time.monotonic()
+    run.process.send_signal(number)
+    assert run.wait() != 0
+    assert time.monotonic() - started < 30, run.text
+    assert "Interrupted: a signal, such as that of Ctrl-C, stopped the run. Launch it again" in run.text
+    assert deployment.rows("image_features", DAY) is None
+    hanging.unlink()
+    again = deployment.run("daily", DAY)
+    assert again.is_good, again.text
+    assert deployment.all_rows(DAY) == expected[DAY]
+
+
 def test_a_killed_worker_costs_time_and_no_row(deployment: Deployment, expected: dict) -> None:
     """An image that hangs gives time to find the worker, and has its own row."""
     deployment.set_spark(spark_python_daemon_module="poisoned_daemon")
