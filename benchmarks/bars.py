@@ -96,7 +96,7 @@ BARS: Final = (
         lambda each: each.shortest("daylight int8") / each.shortest("daft int8"),
     ),
     _at_most(
-        "peers", "images from which a day takes less time than Daft's, int8", 3_000,
+        "peers", "images from which a day takes less time than with Daft, int8", 3_000,
         lambda each: each.break_even("daylight int8", "daft int8"),
     ),
     _at_least("original", "CPU-efficiency of int8, against the original", 4, _cpu_ratio("original", "daylight int8")),
