@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +38,8 @@ from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.gate_rules import Candidate, judge_calibration, judge_classes, judge_vanished
 from pipeline.evaluation.label_issues import rank_labels
 from pipeline.reviews.review_queue import SCHEMA as QUEUE_SCHEMA
+from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import fit_classifier, predict_holdout
 from pipeline.training.classifier_report import describe_classifier
@@ -206,7 +207,7 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     stored = lake.read(spark, "predictions", [str(DAY)]).frame
     list(compare_labels([str(DAY)], stored, store.read_evaluation))
     page = describe_predictions(images)(stored)[DAY]
-    (report,) = report_day(spark, stored, images, days, store)
+    (report,) = report_day(spark, stored, images, settled.table, store)
     size = sum(file.stat().st_size for file in Path(lake.folder("predictions")).rglob("*.parquet"))
     (options.folder / "predictions").rename(options.folder / f"predictions-{time.time_ns()}")
     return {
@@ -218,12 +219,14 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def report_day(
-    spark: SparkSession, predictions: DataFrame, images: DataFrame, days: DataFrame, store: ModelStore
+    spark: SparkSession, predictions: DataFrame, images: DataFrame, difficulty: pa.Table, store: ModelStore
 ) -> Iterator[str]:
     """Renders the report of the day, without a review queue and without drift."""
-    empty = partial(spark.createDataFrame, [])
-    queue, drift = empty(parse_schema(QUEUE_SCHEMA)), empty(parse_schema(DRIFT_SCHEMA))
-    tables = DayTables(predictions, predictions, queue, images, drift, days)
+    queue, drift = (
+        make_frame(spark, parse_schema(QUEUE_SCHEMA)),
+        to_arrow_schema(parse_schema(DRIFT_SCHEMA)).empty_table(),
+    )
+    tables = DayTables(predictions, predictions, queue, images, drift, difficulty)
     return map(render_page, make_reports([str(DAY)], tables, store.read_evaluation, lambda _: None))
 
 
