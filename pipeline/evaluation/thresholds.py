@@ -61,7 +61,8 @@ def choose_label_thresholds(
     numbers = np.unique(labels, return_inverse=True)[1]
     falling = np.lexsort((-confidence, numbers))
     for own in np.split(falling, np.flatnonzero(np.diff(numbers[falling])) + 1):
-        wrong = np.cumsum(weights[own] * ~is_right[own]) / np.cumsum(weights[own])
+        wrong, total = np.cumsum(weights[own] * ~is_right[own]), np.cumsum(weights[own])
+        wrong = np.divide(wrong, total, out=np.full_like(total, np.inf), where=total > 0)
         reached = np.flatnonzero(wrong <= 1 - target_precision + ROUNDING)
         if len(reached):
             thresholds[own] = confidence[own[reached[-1]]] if reached[-1] < len(own) - 1 else 0.0

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.calibration import calibrate, fit_temperature, soften, soften_column
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.reliability import bin_predictions, calibration_error, chance_error
-from pipeline.evaluation.thresholds import choose_threshold
+from pipeline.evaluation.thresholds import choose_label_thresholds, choose_threshold
 
 
 def draw_predictions(count: int, temperature: float, seed: int = 1, classes: int = 5) -> LabelledPredictions:
@@ -114,3 +114,10 @@ def test_the_error_of_calibrated_confidences_stays_within_chance() -> None:
     assert calibration_error(bin_predictions(confidence, random.random(150) < confidence - 0.3)) > chance_error(
         confidence
     )
+
+
+def test_a_label_whose_predictions_weigh_nothing_is_never_answered() -> None:
+    confidence, labels = np.array([0.9, 0.8, 0.7, 0.6]), np.array(["a", "a", "b", "b"], object)
+    is_right, weights = np.array([True, True, True, True]), np.array([1.0, 1.0, 0.0, 0.0])
+    found = choose_label_thresholds(confidence, labels, is_right, 0.95, weights)
+    assert found.tolist() == [0.0, 0.0, np.inf, np.inf]
