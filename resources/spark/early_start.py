@@ -53,12 +53,13 @@ def executes_run(command: Sequence[str], is_child: bool) -> bool:
 
 
 def start_early(open_session: Callable[[], SparkSession | None]) -> None:
-    """Starts a session in a thread, if this process executes a run.
+    """Starts a session in a thread, if this process executes a run and has none yet, as a task on Databricks has.
 
     Args:
         open_session: starts it; None if the session must not start before it is needed.
     """
-    if executes_run(sys.argv, multiprocessing.parent_process() is not None):
+    is_child = multiprocessing.parent_process() is not None
+    if executes_run(sys.argv, is_child) and SparkSession.getActiveSession() is None:
         start_in_thread(open_session)
 
 

@@ -7,8 +7,9 @@ import sys
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
-from resources.spark.early_start import executes_run, start_in_thread, take_early
+from resources.spark.early_start import executes_run, start_early, start_in_thread, take_early
 from resources.spark.session import SparkResource
 
 JOB = """
@@ -106,6 +107,14 @@ def test_a_start_that_fails_is_left_to_the_first_step() -> None:
 
     start_in_thread(fail)
     assert take_early() is None
+
+
+def test_a_process_that_has_a_session_starts_no_other(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[SparkSession] = []
+    monkeypatch.setattr("sys.argv", ["/venv/bin/daylight-job", "daily"])
+    start_early(lambda: opened.append(spark))
+    assert take_early() is None
+    assert opened == []
 
 
 def test_a_session_on_a_cluster_waits_for_its_first_step() -> None:
