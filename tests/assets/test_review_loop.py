@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-import onnx
 import pytest
-from conftest import COLOURS, MakePhoto, make_tiny_graph
+from conftest import COLOURS, MakePhoto, make_tiny_deployment
 from deltalake import DeltaTable
 from PIL import Image
 from pyspark.sql import SparkSession
@@ -20,7 +19,7 @@ from assets.definitions import build_definitions
 from pipeline.reviews.answers import BAD_IMAGE, Answer, Key
 from resources.instance.day_tags import tag_days
 from resources.review.answer_log import AnswerLog
-from resources.settings import Settings, read_settings
+from resources.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -101,15 +100,9 @@ def deployment(
 ) -> Iterator[Deployment]:
     """Training, two days, filled forms, Monday's images removed, training again, Tuesday again."""
     root = tmp_path_factory.mktemp("reviews")
-    onnx.save(make_tiny_graph(), root / "tiny.onnx")
-    settings = read_settings().replace(
-        landing=str(root / "landing"),
+    settings = make_tiny_deployment(root).replace(
         training=str(training_folder),
-        lake=str(root / "lake"),
-        backbone=str(root / "tiny.onnx"),
-        pixel_scaling="unit",
         fit="letterbox",
-        precision="fp32",
         accuracy_floor=0.0,
         audit_share=0.0,
         audit_min=3,

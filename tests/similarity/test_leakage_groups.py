@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import onnx
 import pytest
-from conftest import MakePhoto, make_tiny_graph
+from conftest import MakePhoto, make_tiny_deployment
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from paintings import paint, save
 from PIL import Image
@@ -20,7 +19,7 @@ from pipeline.similarity.leakage_groups import describe_groups, group_images, sp
 from pipeline.training.classifier import ClassifierParams, fit_classifier
 from resources.lake.commits import WHOLE_TABLE
 from resources.lake.lake import Lake
-from resources.settings import Settings, read_settings
+from resources.settings import Settings
 
 IMAGES = "image_id string, split string, split_said string, group string"
 TRAIN_PREFIX, HOLDOUT_PREFIX = "ff", "00"
@@ -150,19 +149,11 @@ def test_the_report_counts_groups_and_shows_the_largest(spark: SparkSession, mak
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    onnx.save(make_tiny_graph(), tmp_path / "tiny.onnx")
     for label, seeds in {"cat": range(12), "dog": range(20, 32)}.items():
         (tmp_path / "training" / label).mkdir(parents=True)
         for seed in seeds:
             (tmp_path / "training" / label / f"{seed}.jpg").write_bytes(save(paint(seed)))
-    return read_settings().replace(
-        training=str(tmp_path / "training"),
-        lake=str(tmp_path / "lake"),
-        backbone=str(tmp_path / "tiny.onnx"),
-        pixel_scaling="unit",
-        fit="letterbox",
-        precision="fp32",
-    )
+    return make_tiny_deployment(tmp_path).replace(training=str(tmp_path / "training"), fit="letterbox")
 
 
 @pytest.fixture
