@@ -174,7 +174,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
         judge_calibration(candidate, None, 0.05),
     )
     easiest = soften_predictions(store.read_cross_fits(fitted.version)[0], fitted.calibration.temperature)
-    nothing = spark.createDataFrame([], "image_id string, near_duplicate_id string")
+    nothing = make_frame(spark, parse_schema("image_id string, near_duplicate_id string"))
     doubted = rank_labels(features.select("image_id", "path", "label"), nothing, [holdout, easiest])
     doubted.where("rank <= 24").collect()
     page = describe_classifier(fitted)

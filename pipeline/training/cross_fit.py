@@ -100,9 +100,10 @@ def predict_fold(folded: DataFrame, fold: int, params: ClassifierParams) -> Labe
         params: parameters of the classifier, without a search.
     """
     found = only_row(folded.agg(F.collect_set("label").alias("labels"), F.sum(F.size("features")).alias("values")))
-    if params.head == YES_NO or not fits_on_driver(params) or found["values"] > max_values_of(params):
+    max_values = max_values_of(params)
+    if params.head == YES_NO or not fits_on_driver(params) or found["values"] > max_values:
         return None
-    images = _collect(folded, found["values"], found["values"])
+    images = _collect(folded, found["values"], max_values)
     return _fit_folds(folded, images, images.folds, images.folds == fold, params, sorted(found["labels"]))(fold)
 
 
