@@ -31,6 +31,7 @@ from pipeline.networks.pretrained import Pretrained, PretrainedError
 from pipeline.networks.variant import Variant
 from resources.lake.lake import Lake
 from resources.lake.model_files import ModelFiles
+from resources.models.early_work import await_early, make_early
 from resources.models.variants import DEFAULT_VARIANT, Variants
 
 _open_pretrained: Final = lru_cache(maxsize=1)(open_pretrained)  # takes seconds; an asset and its checks share it
@@ -51,6 +52,11 @@ class BackboneCatalogue(dg.ConfigurableResource):
     )
     fit: str = Field(default="auto", description="How images are fitted to the square (DAYLIGHT_FIT).")
     lake: Lake = Field(description="Lake with the graphs.")
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Begins to export the configured network, if it was not and leaves no choice: a run reads its images first."""
+        if not self.variants.is_open(self.name):
+            make_early(str(self._folder), self._make_early)
 
     def open(self, name: str = "") -> Pretrained:
         """Opens a network in its own framework, by default the configured one.
@@ -91,8 +97,7 @@ class BackboneCatalogue(dg.ConfigurableResource):
         """
         check_precision(precision)
         used = variant or self._variant(name)
-        recipe = identify_recipe(*self._options(name, used)) + ("" if used.fit == LETTERBOX.name else used.fit)
-        fp32 = self._once(recipe, lambda folder: self._export(name, used, folder))
+        fp32 = self._once(self._recipe(name, used), lambda folder: self._export(name, used, folder))
         if precision == "fp32":
             return fp32
         return self._once(_int8_recipe(fp32), lambda folder: _quantize(fp32, calibration, folder, limits))
@@ -139,13 +144,23 @@ class BackboneCatalogue(dg.ConfigurableResource):
         dg.get_dagster_logger().info(f"exporting {name or self.name} to ONNX, once for this lake")
         return export_backbone(_open_pretrained(*self._options(name, variant)), folder, FITS[variant.fit])
 
+    def _recipe(self, name: str = "", variant: Variant = DEFAULT_VARIANT) -> str:
+        fit = "" if variant.fit == LETTERBOX.name else variant.fit
+        return identify_recipe(*self._options(name, variant)) + fit
+
+    def _make_early(self) -> None:
+        if not self._files.read_note(self._note(self._recipe())):
+            self._make(self._recipe(), lambda folder: self._export("", self._variant(""), folder))
+
     def _once(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
-        if found := self._find(recipe):
-            return found
+        await_early(str(self._folder))
+        return self._find(recipe) or self._with_batch_size(self._make(recipe, make))
+
+    def _make(self, recipe: str, make: Callable[[Path], Path]) -> Backbone:
         made = open_backbone(make(self._folder))
         self._files.publish(Path(made.path))
         self._files.write_note(self._note(recipe), made.digest)
-        return self._with_batch_size(made)
+        return made
 
     def _find(self, recipe: str) -> Backbone | None:
         digest = self._files.read_note(self._note(recipe))
