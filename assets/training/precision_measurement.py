@@ -14,7 +14,7 @@ from pipeline.networks.int8.quantization import QuantizationError
 from pipeline.networks.pretrained import PretrainedError
 from pipeline.networks.variant import Variant
 from pipeline.reports.report import join_reports
-from pipeline.training.bake_off import SAMPLE_COUNT, sample_images
+from pipeline.training.bake_off import SAMPLE_COUNT
 from pipeline.training.precision import (
     PrecisionChoice,
     choose_precision,
@@ -95,12 +95,12 @@ def _sample(feature_cache: FeatureCache, precisions: Precisions) -> tuple[DataFr
 def _measure(
     fp32: Backbone, catalogue: BackboneCatalogue, feature_cache: FeatureCache, precisions: Precisions
 ) -> PrecisionChoice:
-    images, embed = _sample(feature_cache, precisions)
+    _, embed = _sample(feature_cache, precisions)
     dg.get_dagster_logger().info(f"measuring {fp32.name} in fp32 and int8 on labelled images")
     try:
-        int8 = precisions.export_int8(fp32)
-        contents = sample_images(images, SAMPLE_COUNT)
-        costs = measure_costs(fp32, int8, embed, contents, precisions.settings.limits)
+        contents = precisions.sample_images()
+        int8 = precisions.make_int8(contents)
+        costs = measure_costs(fp32, int8, embed, contents[:SAMPLE_COUNT], precisions.settings.limits)
     except (QuantizationError, TrainingError) as error:
         return PrecisionChoice("fp32", f"fp32: int8 could not be measured: {error}")
     return choose_precision(costs, catalogue.examine(int8).explain_failure(int8.precision))

@@ -18,6 +18,8 @@ SIZES: Final = (1, 2, 4, 8, 16)
 MIN_SPEEDUP: Final = 1.02  # justifies the memory of a larger batch
 MIN_IMAGES: Final = 4  # per measurement: one image alone would be too noisy
 MAX_PASSES: Final = 9
+CLEAR_SLOWDOWN: Final = 1.1  # against the fastest: after `FIRST_PASSES`, such sizes are not measured further
+FIRST_PASSES: Final = 3
 MAX_CPU_SECONDS: Final = 3  # no pass begins later; EfficientNet-Lite0 fits nine passes, and five chose at random
 
 
@@ -48,7 +50,7 @@ def read_batch_costs(graph: Path) -> BatchCosts | None:
 
 
 def measure_batch_costs(embed: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray) -> BatchCosts:
-    """Measures each of `SIZES` in interleaved passes and chooses the best.
+    """Measures each of `SIZES` in interleaved passes, clearly slower ones in fewer, and chooses the best.
 
     Args:
         embed: the graph, on one thread.
@@ -57,12 +59,16 @@ def measure_batch_costs(embed: Callable[[np.ndarray], np.ndarray], pixels: np.nd
     repeated = np.concatenate([pixels] * -(-max(SIZES) // len(pixels)))
     seconds: dict[int, list[float]] = {size: [] for size in SIZES}
     embed(repeated[:1])
-    started = time.thread_time()
-    for _ in range(MAX_PASSES):
-        for size in SIZES:
+    started, measured = time.thread_time(), list(SIZES)
+    for number in range(1, MAX_PASSES + 1):
+        for size in measured:
             seconds[size].append(_measure(embed, repeated, size))
         if time.thread_time() - started > MAX_CPU_SECONDS:
             break
+        if number == FIRST_PASSES:
+            medians = {size: statistics.median(each) for size, each in seconds.items()}
+            fastest = min(medians.values())
+            measured = [size for size, each in medians.items() if each <= CLEAR_SLOWDOWN * fastest]
     milliseconds = {size: round(1000 * statistics.median(each), 4) for size, each in seconds.items()}
     return BatchCosts(choose_batch_size(milliseconds), milliseconds)
 

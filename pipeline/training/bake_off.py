@@ -25,7 +25,7 @@ from pipeline.training.training_set import check_trainable, identify, select_lab
 
 SAMPLE_COUNT: Final = 48  # images on which speed is measured
 SAMPLE_BYTES: Final = 2**27  # of all sampled images, which the driver holds
-PASSES: Final = 5
+PASSES: Final = 3
 
 
 def judge_backbones(

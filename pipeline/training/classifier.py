@@ -4,6 +4,7 @@ Its rows are `training_set.py`, its stages `fitting.py`, calibration and scores 
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Final
@@ -122,13 +123,15 @@ def fit_classifier(
         found = check_trainable(labelled, features, params.head)
         params = settle_head(params, len(found["labels"]))
         searched = count_fits(params)
-        folds = params.calibration_folds * (1 + len(shelf_counts_of(params)))
-        fits = searched + folds + 1  # the last by `_evaluate_ungrouped`
-        uncalibrated = _fit(labelled, found, params)
-        report_progress(searched, fits)
-        settled = settle_search(params, uncalibrated.report["chosen"])
+        fits = searched + params.calibration_folds * (1 + len(shelf_counts_of(params))) + 1  # then ungrouped
         train = labelled.where(F.col("split") == TRAIN)
-        levels = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
+        with ThreadPoolExecutor(1) as beside:  # a fit of MLlib leaves cores idle, on which folds are fitted
+            fitting, settled = beside.submit(_fit, labelled, found, params), params
+            if searched > 1:
+                settled = settle_search(params, fitting.result().report["chosen"])
+                report_progress(searched, fits)
+            levels = cross_fit(train, settled, lambda folds: report_progress(searched + folds, fits))
+            uncalibrated = fitting.result()
         holdout = predict_holdout(labelled, uncalibrated)
         judge = judge_sets if params.head == YES_NO else _judge
         calibration, scores, levels = judge(levels, holdout, params.target_precision)
@@ -146,9 +149,8 @@ def fit_uncalibrated(features: DataFrame, params: ClassifierParams) -> Classifie
     try:
         fitted = _fit(labelled, check_trainable(labelled, features), params)
         holdout = predict_holdout(labelled, fitted)
-        scores = evaluate(holdout, fitted.calibration).to_dict()
-        scores |= {"holdout_sample": holdout.sample_labels(HOLDOUT_SAMPLE)}
-        return replace(fitted, report=fitted.report | scores)
+        scores, sample = evaluate(holdout, fitted.calibration).to_dict(), holdout.sample_labels(HOLDOUT_SAMPLE)
+        return replace(fitted, report=fitted.report | scores | {"holdout_sample": sample})
     finally:
         labelled.unpersist()
 
@@ -219,9 +221,7 @@ def _fit(labelled: DataFrame, found: Row, params: ClassifierParams) -> Classifie
         "classifier": version_,
         "backbone": backbone,
         "decoder": DECODER,
-        "train_count": found["train_count"],
-        "holdout_count": found["holdout_count"],
-        "moved_count": found["moved_count"],
+        **{name: found[name] for name in ("train_count", "holdout_count", "moved_count")},
         "params": resolve_params(params),
         "chosen": chosen,
         "versions": {name: version(name) for name in ("pyspark", "onnxruntime", "numpy", *DECODING_PACKAGES)},

@@ -112,12 +112,16 @@ def measure_costs(
     Raises:
         TrainingError: if nothing can be fitted or evaluated; no image is embedded in int8 then.
     """
-    exact = embed(fp32)
-    labelled = select_labelled(exact)
-    check_trainable(labelled, exact)
-    rounded = embed(int8)
-    fp32_answers, int8_answers = _cross_fit(labelled), _cross_fit(select_labelled(rounded))
-    cosines = measure_cosines(exact, rounded)
+    exact = embed(fp32).cache()
+    try:
+        labelled = select_labelled(exact)
+        check_trainable(labelled, exact)
+        rounded = embed(int8).cache()
+        fp32_answers, int8_answers = _cross_fit(labelled), _cross_fit(select_labelled(rounded))
+        cosines = measure_cosines(exact, rounded)
+        rounded.unpersist()
+    finally:
+        exact.unpersist()
     fp32_seconds, int8_seconds = measure_cpu_seconds([fp32, int8], contents, limits)
     return PrecisionCosts(
         fp32_accuracy=float(fp32_answers.is_right.mean()),

@@ -29,7 +29,8 @@ def fit_softmax(
     """Minimizes MLlib's objective by L-BFGS from MLlib's start.
 
     The objective is the mean negative log-likelihood plus half the penalty times the squared weights of standardized
-    features. A constant feature has no weight. Of two labels, only the second has weights.
+    features. A constant feature has no weight. Of two labels, only the second has weights. Features are multiplied in
+    float32, everything else is float64.
 
     Args:
         vectors: float64 `[n, d]`.
@@ -45,16 +46,15 @@ def fit_softmax(
     free = slice(1 if label_count == 2 else 0, label_count)
     means, deviations = vectors.mean(axis=0), vectors.std(axis=0, ddof=1)
     scales = np.divide(1, deviations, out=np.zeros(dimension), where=np.ptp(vectors, axis=0) > 0)
-    scaled = vectors - means
-    scaled *= scales
+    scaled = ((vectors - means) * scales).astype(np.float32)
 
     def measure_cost(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, offsets = flat.reshape(-1, dimension + 1)[:, :-1], flat.reshape(-1, dimension + 1)[:, -1]
         scores = np.zeros_like(truth)
-        scores[:, free] = scaled @ weights.T + offsets
+        scores[:, free] = scaled @ weights.T.astype(np.float32) + offsets
         logs = _log_softmax(scores)
         errors = (np.exp(logs) - truth)[:, free] / len(truth)
-        slopes = np.column_stack([errors.T @ scaled + penalty * weights, errors.sum(axis=0)])
+        slopes = np.column_stack([errors.T.astype(np.float32) @ scaled + penalty * weights, errors.sum(axis=0)])
         return float(penalty / 2 * (weights**2).sum() - (logs * truth).sum() / len(truth)), slopes.ravel()
 
     fitted, frequencies = np.zeros((label_count, dimension + 1)), np.log(truth.mean(axis=0))

@@ -5,6 +5,7 @@ is `assets/training/precision_measurement.py`; the decision is `pipeline/trainin
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -84,10 +85,15 @@ class Precisions(dg.ConfigurableResource):
 
     def export_int8(self, fp32: Backbone) -> Backbone:
         """Finds the int8 variant of a graph, or makes it, calibrated on labelled images."""
-        if found := self.catalogue.find_int8(fp32):
-            return found
-        contents = sample_images(self.read_training_images().frame, CALIBRATION_COUNT)
+        return self.catalogue.find_int8(fp32) or self.make_int8(self.sample_images())
+
+    def make_int8(self, contents: Sequence[bytes]) -> Backbone:
+        """Makes the int8 variant of the configured network, calibrated on these images, or finds it."""
         return self.catalogue.export(precision="int8", calibration=contents, limits=self.settings.limits)
+
+    def sample_images(self) -> list[bytes]:
+        """Reads the labelled images on which int8 is calibrated."""
+        return sample_images(self.read_training_images().frame, CALIBRATION_COUNT)
 
     def read_training_images(self) -> StoredRows:
         """Finds the labelled images; raises PretrainedError if there is no table of them."""

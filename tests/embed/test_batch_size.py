@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from conftest import SIZE, make_tiny_graph
 from pipeline.embed.backbone import Backbone, load_backbone, open_backbone
 from pipeline.embed.batch_size import (
     DEFAULT,
+    FIRST_PASSES,
     MAX_CPU_SECONDS,
+    MAX_PASSES,
+    MIN_IMAGES,
     SIZES,
     choose_batch_size,
     measure_batch_costs,
@@ -51,6 +55,21 @@ def test_a_slow_graph_is_measured_in_one_pass() -> None:
 
     measure_batch_costs(embed, decode_known_photos(SIZE))
     assert batches == [1, *[1] * 4, *[2] * 2, 4, 8, 16]
+
+
+def test_sizes_that_are_clearly_slower_are_measured_in_fewer_passes() -> None:
+    batches: Counter[int] = Counter()
+
+    def embed(pixels: np.ndarray) -> np.ndarray:
+        batches[len(pixels)] += 1
+        until = time.thread_time() + len(pixels) * (0.002 if len(pixels) > 2 else 0.001)
+        while time.thread_time() < until:
+            pass
+        return pixels[:, 0, 0]
+
+    measure_batch_costs(embed, decode_known_photos(SIZE))
+    assert batches[16] == batches[8] == batches[4] == FIRST_PASSES
+    assert batches[2] == MAX_PASSES * MIN_IMAGES // 2
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_the_driver_predicts_like_mllib(train: DataFrame, normalization: str, mo
     assert found.image_ids.tolist() == expected.image_ids.tolist() == sorted(f"{n:03d}" for n in range(COUNT))
     assert found.labels.tolist() == expected.labels.tolist()
     assert found.predicted.tolist() == expected.predicted.tolist()
-    assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+    assert found.probabilities == pytest.approx(expected.probabilities, abs=5e-4)
     assert len(set(found.predicted)) > 1
 
 

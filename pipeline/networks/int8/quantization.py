@@ -27,7 +27,7 @@ from pipeline.networks.int8.pixel_cells import put_in_cells
 from pipeline.networks.int8.quantized_pixels import align_zero_point, find_quantization, remove_scaling
 from pipeline.networks.int8.row_scaling import scale_in_rows
 from pipeline.networks.pretrained import PretrainedError
-from pipeline.networks.private import RUNTIME_ERRORS
+from pipeline.networks.private import RUNTIME_ERRORS, calibrating_on_one_thread
 
 QUANTIZER: Final = 3  # increase it with every change of the quantization that alters the graph of an unchanged network
 CALIBRATION_COUNT: Final = 128  # images that determine the ranges of activations
@@ -82,7 +82,7 @@ def _quantize(backbone: Backbone, pixels: np.ndarray) -> onnx.ModelProto:
         model = align_zero_point(model, levels) if levels else scale_in_rows(model, backbone.size)
         overrides = levels.override if levels else {}
         onnx.save(model, fused)
-        with _quiet_root_logger():
+        with _quiet_root_logger(), calibrating_on_one_thread():
             quantize_static(
                 fused,
                 quantized,
