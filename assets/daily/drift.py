@@ -18,6 +18,7 @@ from pipeline.drift.comparison import (
 )
 from pipeline.drift.label_shift import compare_labels
 from pipeline.reports.report import Table
+from pipeline.storage.stored_rows import StoredRows
 from resources.instance.pages import show_report
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
@@ -29,7 +30,7 @@ from resources.spark.session import POOL, SparkResource
 def drift(
     context: dg.AssetExecutionContext,
     difficulty: pa.Table,
-    predictions: DataFrame,
+    predictions: StoredRows,
     images: DataFrame,
     model_store: ModelStore,
     settings: dg.ResourceParam[Settings],

@@ -12,6 +12,7 @@ from pipeline.reviews.review_form import make_forms
 from pipeline.reviews.review_queue import SCHEMA, describe_review_queue, queue_for_review
 from pipeline.similarity.novelty import choose_reference, measure_similarity
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import Settings
 
@@ -43,7 +44,7 @@ def review_queue(
 
 @daily_asset(kinds={"csv"})
 def review_form(
-    context: dg.AssetExecutionContext, review_queue: DataFrame, lake: Lake, settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext, review_queue: StoredRows, lake: Lake, settings: dg.ResourceParam[Settings]
 ) -> None:
     """The day's queue as a CSV file in the lake. Fill in its last column and put it into reviews/, next to days/.
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont
 from pyspark.sql import DataFrame, Row
@@ -49,19 +49,22 @@ def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
     return file.getvalue()
 
 
-Caption = Callable[[Row], tuple[str, str]]
-"""Returns the text below an image and its colour."""
+ImageRow = Row | Mapping[str, Any]
+"""A row with `image_id`."""
+
+Caption = Callable[[Any], tuple[str, str]]
+"""Returns the text below the image of an `ImageRow` and its colour."""
 
 
 def draw_tiles(
-    images: DataFrame, chosen: Sequence[Row], caption: Caption, limits: Limits = DEFAULT_LIMITS
+    images: DataFrame, chosen: Sequence[ImageRow], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> list[Tile]:
     """Makes a tile of each chosen image, in order; the workers draw the thumbnails."""
     return draw_tiles_by_day(images, {None: chosen}, caption, limits)[None]
 
 
 def draw_tiles_by_day(
-    images: DataFrame, chosen: Mapping[Day, Sequence[Row]], caption: Caption, limits: Limits = DEFAULT_LIMITS
+    images: DataFrame, chosen: Mapping[Day, Sequence[ImageRow]], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> dict[Day, list[Tile]]:
     """Like `draw_tiles` for many days in one pass."""
     thumbnails = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE, limits)
