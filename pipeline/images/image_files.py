@@ -42,7 +42,8 @@ SCHEMA: Final = f"day date comment 'day on which the image arrived', {FILE_COLUM
 
 _COUNTS: Final = """
     SELECT day, sum(length) / 1e6 AS megabytes, count(DISTINCT image_id) AS distinct_image_count,
-        count_if(read_error <> $sidecar) AS unreadable_count, count_if(read_error = $sidecar) AS sidecar_count
+        count(*) FILTER (read_error <> $sidecar) AS unreadable_count,
+        count(*) FILTER (read_error = $sidecar) AS sidecar_count
     FROM images GROUP BY day
 """
 TASK_BYTES: Final = 32 * 2**20
