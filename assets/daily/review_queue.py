@@ -6,7 +6,6 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset
-from pipeline.images.split import join_split
 from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms
 from pipeline.reviews.review_queue import SCHEMA, describe_review_queue, queue_for_review
@@ -23,8 +22,8 @@ def review_queue(
     predictions: DataFrame,
     images: DataFrame,
     image_features: DataFrame,
-    training_features: DataFrame,
-    training_split: DataFrame,
+    training_features: StoredRows,
+    training_split: StoredRows,
     lake: Lake,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
@@ -34,7 +33,7 @@ def review_queue(
     DAYLIGHT_AUDIT_MIN and DAYLIGHT_AUDIT_MAX. Running the day again removes no image from its queue, unless another
     classifier predicts it.
     """
-    reference = choose_reference(join_split(training_features, training_split))
+    reference = choose_reference(training_features, training_split)
     similarities = measure_similarity(image_features, reference)
     former = lake.read_known(predictions.sparkSession, "review_queue", parse_schema(SCHEMA), context.partition_keys)
     size = replace(settings.audit_size, question=lake.prefix)

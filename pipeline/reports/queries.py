@@ -31,7 +31,12 @@ Record = Mapping[str, Any]
 
 
 def query(sql: str, parameters: Mapping[str, object] | None = None, **tables: Rows) -> list[dict[str, Any]]:
-    """Runs a query and returns its rows.
+    """Runs a query and returns its rows; arguments as of `query_table`."""
+    return query_table(sql, parameters, **tables).to_pylist()
+
+
+def query_table(sql: str, parameters: Mapping[str, object] | None = None, **tables: Rows) -> pa.Table:
+    """Runs a query.
 
     Args:
         sql: the query, in DuckDB's SQL.
@@ -46,8 +51,7 @@ def query(sql: str, parameters: Mapping[str, object] | None = None, **tables: Ro
     ):
         for name, rows in tables.items():
             connection.register(name, _open(rows) if isinstance(rows, StoredRows) else rows)
-        found: pa.Table = connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
-        return found.to_pylist()
+        return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
 
 
 def has_column(rows: Rows, name: str) -> bool:
