@@ -4,7 +4,6 @@ from functools import partial
 
 import dagster as dg
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, find_open
 from pipeline.daily.daily_report import DayTables, make_reports
@@ -27,7 +26,7 @@ def daily_report(
     context: dg.AssetExecutionContext,
     predictions: StoredRows,
     review_queue: StoredRows,
-    images: DataFrame,
+    images: StoredRows,
     drift: pa.Table,
     lake: Lake,
     spark: SparkResource,

@@ -2,7 +2,6 @@
 
 import dagster as dg
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_judged
 from assets.declarations import declare_check
@@ -31,7 +30,7 @@ def drift(
     context: dg.AssetExecutionContext,
     difficulty: pa.Table,
     predictions: StoredRows,
-    images: DataFrame,
+    images: StoredRows,
     model_store: ModelStore,
     settings: dg.ResourceParam[Settings],
 ) -> Table:

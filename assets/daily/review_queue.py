@@ -20,7 +20,7 @@ from resources.settings import Settings
 def review_queue(
     context: dg.AssetExecutionContext,
     predictions: DataFrame,
-    images: DataFrame,
+    images: StoredRows,
     image_features: DataFrame,
     training_features: StoredRows,
     training_split: StoredRows,

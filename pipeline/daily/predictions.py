@@ -19,6 +19,7 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, GOOD
 from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Number, Report
+from pipeline.reports.thumbnails import Images
 from pipeline.storage.counting import Day
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict_at
@@ -178,7 +179,7 @@ def _calibrations(image_features: DataFrame, classifier: Classifier, difficultie
     )
 
 
-def describe_predictions(images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[Rows], dict[Day, Report]]:
+def describe_predictions(images: Images, limits: Limits = DEFAULT_LIMITS) -> Callable[[Rows], dict[Day, Report]]:
     """Reports counts by decision (sidecar files apart) and label, and a contact sheet of `images`, for each day."""
 
     def describe(predictions: Rows) -> dict[Day, Report]:
