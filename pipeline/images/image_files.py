@@ -40,7 +40,7 @@ FILE_COLUMNS: Final = """
 """
 SCHEMA: Final = f"day date comment 'day on which the image arrived', {FILE_COLUMNS}"
 
-TASK_BYTES: Final = 32 * 2**20
+TASK_BYTES: Final = 64 * 2**20
 OPENING_BYTES: Final = 2**16  # cost of opening a file, expressed as bytes; bounds the number of small files in a task
 BATCH_BYTES: Final = 2**20
 
