@@ -46,7 +46,7 @@ _COUNTS: Final = """
         count(*) FILTER (read_error = $sidecar) AS sidecar_count
     FROM images GROUP BY day
 """
-TASK_BYTES: Final = 32 * 2**20
+TASK_BYTES: Final = 64 * 2**20
 OPENING_BYTES: Final = 2**16  # cost of opening a file, expressed as bytes; bounds the number of small files in a task
 BATCH_BYTES: Final = 2**20
 
