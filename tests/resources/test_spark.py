@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyspark
+import pyspark.worker
 import pytest
 from pyspark.sql import SparkSession
 
@@ -259,11 +260,19 @@ def test_one_process_has_one_session(spark: SparkSession, spark_resource: SparkR
 def test_workers_fork_with_the_pipeline_imported(spark: SparkSession) -> None:
     def describe(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
-            row = {"frozen": gc.get_freeze_count(), "pool": pa.default_memory_pool().backend_name}
+            row = {
+                "frozen": gc.get_freeze_count(),
+                "pool": pa.default_memory_pool().backend_name,
+                "pyspark": sys.modules["pyspark.worker"].__file__,
+                "is_collecting": gc.isenabled(),
+            }
             yield pa.RecordBatch.from_pylist([row])
 
-    rows = spark.range(0, 4, 1, 4).mapInArrow(describe, "frozen long, pool string").collect()
+    schema = "frozen long, pool string, pyspark string, is_collecting boolean"
+    rows = spark.range(0, 4, 1, 4).mapInArrow(describe, schema).collect()
     assert {row["pool"] for row in rows} == {"system"}, "Arrow's own keeps what was freed"
+    assert {row["pyspark"] for row in rows} == {pyspark.worker.__file__}, "an archive is compiled at every start"
+    assert all(row["is_collecting"] for row in rows)
     assert all(row["frozen"] > 50_000 for row in rows), "each worker imports, and looks through everything after a task"
 
 
