@@ -1,6 +1,6 @@
 """The daemon that forks Spark's Python workers, with what they need imported before, once instead of once in each.
 
-Of a local master; a cluster's workers may not have this package before the first task (`resources/spark/session.py`).
+Of a local master; a cluster's workers may not have this package before the first task (`resources/spark/options.py`).
 """
 
 import gc

@@ -122,6 +122,11 @@ def test_a_session_on_a_cluster_waits_for_its_first_step() -> None:
     assert SparkResource(master="sc://host").open_early() is None
 
 
+def test_spark_may_start_before_dagster_is_imported() -> None:
+    look = "import sys, resources.spark.options; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("command", "is_child", "expected"),
     [

@@ -17,7 +17,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from resources.spark.java import MIN_VERSION, java_home, quick_start_options
-from resources.spark.session import SparkResource, choose_reader, read_spark_settings
+from resources.spark.options import choose_reader
+from resources.spark.session import SparkResource, read_spark_settings
 
 LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 """127.0.0.1, ::1 and ::ffff:127.0.0.1, as `/proc/net` writes them."""
