@@ -7,17 +7,26 @@ import gc
 import sys
 from pathlib import Path
 
+from pipeline.warm_daemon import LIBRARIES, give_way
+
+if __name__ == "__main__" and give_way():
+    sys.exit()
+
 gc.disable()  # imports drop nothing
-_LIBRARIES = Path("pyspark", "python", "lib").parts
-# archives of the sources that are installed too, which Python would compile again at every start
-sys.path[:] = [place for place in sys.path if Path(place).parts[-4:-1] != _LIBRARIES]
+sys.path[:] = [place for place in sys.path if Path(place).parts[-4:-1] != LIBRARIES]
 
 import pyspark.worker  # noqa: F401
 from pyspark.daemon import manager
 
 import pipeline.images.feature_cache  # noqa: F401 what workers run
 
-if __name__ == "__main__":
+
+def run() -> None:
+    """Forks workers until Spark ends."""
     gc.freeze()  # else workers look through all of it after every task
     gc.enable()
     manager()
+
+
+if __name__ == "__main__":
+    run()
