@@ -5,6 +5,7 @@ As in a run, Spark starts first, while the rest is imported, and ends with the p
 """
 
 import argparse
+import gc
 import json
 import time
 from datetime import date, timedelta
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import SparkSession
 
 from resources.spark.early_start import start_in_thread
-from resources.spark.session import SparkResource
+from resources.spark.options import SparkOptions
 
 if TYPE_CHECKING:
     from pipeline.embed.backbone import Backbone
-    from resources.lake.lake import Lake
+    from resources.lake.feature_cache import FeatureCache
 
 FIRST_DAY: Final = date(2026, 1, 1)
 
@@ -33,33 +34,37 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--store-bytes", choices=("days", "never"), default="days")
     options = parser.parse_args()
-    resource = SparkResource(master=f"local[{options.cores}]")
-    start_in_thread(resource.open_early)
+    master = f"local[{options.cores}]"
+    start_in_thread(SparkOptions(master).open_early)
+    gc.disable()  # as `assets/definitions.py` does, while it imports
     from pipeline.embed.backbone import open_backbone
+    from resources.lake.feature_cache import FeatureCache
     from resources.lake.lake import Lake
+    from resources.settings import Settings
+    from resources.spark.session import SparkResource
 
-    spark = resource.spark_session
-    backbone, lake = open_backbone(options.graph), Lake(root=options.lake)
-    facts = _embed_day(spark, lake, backbone, options.folder, FIRST_DAY, options.store_bytes == "days")
+    gc.freeze()
+    gc.enable()
+    lake = Lake(root=options.lake)
+    cache, backbone = FeatureCache(lake=lake, settings=Settings()), open_backbone(options.graph)
+    spark = SparkResource(master=master).spark_session
+    facts = _embed_day(spark, cache, backbone, options.folder, FIRST_DAY, options.store_bytes == "days")
     if options.again:
-        again = _embed_day(
-            spark, lake, backbone, options.folder, FIRST_DAY + timedelta(days=1), options.store_bytes == "days"
-        )
+        next_day = FIRST_DAY + timedelta(days=1)
+        again = _embed_day(spark, cache, backbone, options.folder, next_day, options.store_bytes == "days")
         facts |= {f"again_{name}": value for name, value in again.items()}
     print(json.dumps({**facts, "batch_size": backbone.batch_size}))
 
 
 def _embed_day(
-    spark: SparkSession, lake: "Lake", backbone: "Backbone", folder: str, day: date, is_stored: bool
+    spark: SparkSession, cache: "FeatureCache", backbone: "Backbone", folder: str, day: date, is_stored: bool
 ) -> dict[str, float]:
     from pipeline.images.image_files import read_days
-    from resources.lake.feature_cache import FeatureCache
-    from resources.settings import Settings
 
-    days = [day.isoformat()]
+    lake, days = cache.lake, [day.isoformat()]
     lake.write("images", read_days(spark, {day: folder}, is_stored=is_stored), days)
     started = time.monotonic()
-    embedded = FeatureCache(lake=lake, settings=Settings()).embed(lake.read(spark, "images", days), backbone)
+    embedded = cache.embed(lake.read(spark, "images", days), backbone)
     lake.write("image_features", embedded.rows, days)
     return {
         "featurization_seconds": time.monotonic() - started,

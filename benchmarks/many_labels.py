@@ -41,6 +41,7 @@ from pipeline.reviews.review_queue import SCHEMA as QUEUE_SCHEMA
 from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import fit_classifier, predict_holdout
 from pipeline.training.classifier_report import describe_classifier
 from pipeline.training.fitting import ClassifierParams
@@ -204,10 +205,10 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
         F.lit(None).cast("binary").alias("content"),
     )
     lake.write("predictions", predict_images(images, features, classifier, days), [str(DAY)])
-    stored = lake.read(spark, "predictions", [str(DAY)]).frame
+    stored = lake.read(spark, "predictions", [str(DAY)])
     list(compare_labels([str(DAY)], stored, store.read_evaluation))
     page = describe_predictions(images)(stored)[DAY]
-    (report,) = report_day(spark, stored, images, settled.table, store)
+    (report,) = report_day(stored, images, settled.table, store)
     size = sum(file.stat().st_size for file in Path(lake.folder("predictions")).rglob("*.parquet"))
     (options.folder / "predictions").rename(options.folder / f"predictions-{time.time_ns()}")
     return {
@@ -218,14 +219,9 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def report_day(
-    spark: SparkSession, predictions: DataFrame, images: DataFrame, difficulty: pa.Table, store: ModelStore
-) -> Iterator[str]:
+def report_day(predictions: StoredRows, images: DataFrame, difficulty: pa.Table, store: ModelStore) -> Iterator[str]:
     """Renders the report of the day, without a review queue and without drift."""
-    queue, drift = (
-        make_frame(spark, parse_schema(QUEUE_SCHEMA)),
-        to_arrow_schema(parse_schema(DRIFT_SCHEMA)).empty_table(),
-    )
+    queue, drift = (to_arrow_schema(parse_schema(each)).empty_table() for each in (QUEUE_SCHEMA, DRIFT_SCHEMA))
     tables = DayTables(predictions, predictions, queue, images, drift, difficulty)
     return map(render_page, make_reports([str(DAY)], tables, store.read_evaluation, lambda _: None))
 

@@ -1,6 +1,6 @@
 """Passes: the order, batch size and threads that decode and embed images fastest on one core.
 
-python -m benchmarks.passes FOLDER GRAPH...
+OPENBLAS_NUM_THREADS=1 python -m benchmarks.passes FOLDER GRAPH...
 """
 
 import argparse
@@ -15,28 +15,32 @@ from typing import Final
 
 import numpy as np
 
+from pipeline.embed.attempt import FIRST_ATTEMPT, load_each
 from pipeline.embed.backbone import Embed, load_backbone, open_backbone
-from pipeline.embed.decode import decode
+from pipeline.embed.embedding import DECODED_IMAGES
+from pipeline.embed.fits import LETTERBOX
+from pipeline.embed.limits import DEFAULT_LIMITS
+from pipeline.embed.miniature import make_miniature
+from pipeline.embed.quality import find_flags
+from pipeline.storage.cpu_timer import CpuTimer
 
 BATCHES: Final = (1, 2, 4, 8, 16)
-AHEAD: Final = 64
-"""Images that `decoded_ahead` decodes before it embeds the first."""
 
 Pass = Callable[[list[bytes], Embed, int, int], None]
 
 
 def in_turns(contents: list[bytes], embed: Embed, size: int, batch: int) -> None:
-    """Decodes a batch, embeds it, and so on, as Daylight does."""
+    """Decodes a batch, embeds it, and so on."""
     for start in range(0, len(contents), batch):
-        embed(np.stack([decode(content, size).pixels for content in contents[start : start + batch]]))
+        embed(np.stack(_decode(contents[start : start + batch], size)))
 
 
 def decoded_ahead(contents: list[bytes], embed: Embed, size: int, batch: int) -> None:
-    """Decodes many images, then embeds them in batches."""
-    for start in range(0, len(contents), AHEAD):
-        pixels = np.stack([decode(content, size).pixels for content in contents[start : start + AHEAD]])
+    """Decodes `DECODED_IMAGES`, then embeds them in batches, as Daylight does."""
+    for start in range(0, len(contents), DECODED_IMAGES):
+        pixels = _decode(contents[start : start + DECODED_IMAGES], size)
         for first in range(0, len(pixels), batch):
-            embed(pixels[first : first + batch])
+            embed(np.stack(pixels[first : first + batch]))
 
 
 def in_two_threads(contents: list[bytes], embed: Embed, size: int, batch: int) -> None:
@@ -45,12 +49,19 @@ def in_two_threads(contents: list[bytes], embed: Embed, size: int, batch: int) -
 
     def decode_all() -> None:
         for start in range(0, len(contents), batch):
-            waiting.put(np.stack([decode(content, size).pixels for content in contents[start : start + batch]]))
+            waiting.put(np.stack(_decode(contents[start : start + batch], size)))
         waiting.put(None)
 
     threading.Thread(target=decode_all).start()
     while (pixels := waiting.get()) is not None:
         embed(pixels)
+
+
+def _decode(contents: list[bytes], size: int) -> list[np.ndarray]:
+    """Decodes images, with quality flags and miniatures."""
+    limit, timer = DEFAULT_LIMITS.pixels, CpuTimer()
+    loaded = load_each(contents, size, limit, LETTERBOX, FIRST_ATTEMPT, timer, find_flags, make_miniature)
+    return [image.pixels for image in loaded if image.pixels is not None]
 
 
 PASSES: Final[tuple[Pass, ...]] = (in_turns, decoded_ahead, in_two_threads)

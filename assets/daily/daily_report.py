@@ -4,7 +4,6 @@ from functools import partial
 
 import dagster as dg
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, find_open
 from pipeline.daily.daily_report import DayTables, make_reports
@@ -13,6 +12,7 @@ from pipeline.daily.day_counts import with_days_before
 from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.daily.predictions import SCHEMA as PREDICTIONS_SCHEMA
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 from resources.instance.day_costs import find_cost
 from resources.instance.pages import show_numbers
 from resources.lake.lake import Lake
@@ -24,9 +24,9 @@ from resources.spark.session import SparkResource
 @daily_asset(kinds={"html"}, deps=["difficulty"])
 def daily_report(
     context: dg.AssetExecutionContext,
-    predictions: DataFrame,
-    review_queue: DataFrame,
-    images: DataFrame,
+    predictions: StoredRows,
+    review_queue: StoredRows,
+    images: StoredRows,
     drift: pa.Table,
     lake: Lake,
     spark: SparkResource,
@@ -40,7 +40,7 @@ def daily_report(
     days, schema = context.partition_keys, parse_schema(PREDICTIONS_SCHEMA)
     history = lake.read_known(spark.spark_session, "predictions", schema, with_days_before(days))
     difficulty = lake.read_known(spark.spark_session, "difficulty", parse_schema(DIFFICULTY_SCHEMA), days)
-    tables = DayTables(history.frame, predictions, review_queue, images, drift, difficulty.read_small())
+    tables = DayTables(history, predictions, review_queue, images, drift, difficulty.read_small())
     cost = partial(find_cost, context.instance, core_hour_dollars=settings.core_hour_dollars)
     is_open = find_open(context, settings) is not None
     for report in make_reports(days, tables, model_store.read_evaluation, cost, settings.limits):

@@ -2,7 +2,6 @@
 
 import dagster as dg
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_judged
 from assets.declarations import declare_check
@@ -18,6 +17,7 @@ from pipeline.drift.comparison import (
 )
 from pipeline.drift.label_shift import compare_labels
 from pipeline.reports.report import Table
+from pipeline.storage.stored_rows import StoredRows
 from resources.instance.pages import show_report
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
@@ -29,8 +29,8 @@ from resources.spark.session import POOL, SparkResource
 def drift(
     context: dg.AssetExecutionContext,
     difficulty: pa.Table,
-    predictions: DataFrame,
-    images: DataFrame,
+    predictions: StoredRows,
+    images: StoredRows,
     model_store: ModelStore,
     settings: dg.ResourceParam[Settings],
 ) -> Table:

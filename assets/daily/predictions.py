@@ -5,7 +5,6 @@ from datetime import date
 from functools import partial
 
 import dagster as dg
-from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset, list_days
 from assets.declarations import declare_check
@@ -18,6 +17,7 @@ from pipeline.daily.row_conservation import DayOutcome, count_outcomes, outcome_
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
 from pipeline.reports.report import Table, describe_all
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from resources.instance.passes import name_bad_days
 from resources.lake.lake import Lake
@@ -36,7 +36,7 @@ EARLIER: dg.PartitionMapping = dg.TimeWindowPartitionMapping(
 )
 def predictions(
     context: dg.AssetExecutionContext,
-    images: DataFrame,
+    images: StoredRows,
     classifier: Classifier,
     difficulties: Difficulties,
     lake: Lake,
@@ -60,7 +60,7 @@ def predictions(
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
     clustered = difficulties.find_clustered(found)
     earlier = find_earlier_images(stored, wanted)
-    rows = predict_images(images, features, classifier, days, clustered, settings.top_labels, earlier)
+    rows = predict_images(images.frame, features, classifier, days, clustered, settings.top_labels, earlier)
     return Table(rows, describe)
 
 

@@ -6,12 +6,12 @@ import dagster as dg
 from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset
-from pipeline.images.split import join_split
 from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms
 from pipeline.reviews.review_queue import SCHEMA, describe_review_queue, queue_for_review
 from pipeline.similarity.novelty import choose_reference, measure_similarity
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import Settings
 
@@ -20,10 +20,10 @@ from resources.settings import Settings
 def review_queue(
     context: dg.AssetExecutionContext,
     predictions: DataFrame,
-    images: DataFrame,
+    images: StoredRows,
     image_features: DataFrame,
-    training_features: DataFrame,
-    training_split: DataFrame,
+    training_features: StoredRows,
+    training_split: StoredRows,
     lake: Lake,
     settings: dg.ResourceParam[Settings],
 ) -> Table:
@@ -33,7 +33,7 @@ def review_queue(
     DAYLIGHT_AUDIT_MIN and DAYLIGHT_AUDIT_MAX. Running the day again removes no image from its queue, unless another
     classifier predicts it.
     """
-    reference = choose_reference(join_split(training_features, training_split))
+    reference = choose_reference(training_features, training_split)
     similarities = measure_similarity(image_features, reference)
     former = lake.read_known(predictions.sparkSession, "review_queue", parse_schema(SCHEMA), context.partition_keys)
     size = replace(settings.audit_size, question=lake.prefix)
@@ -43,7 +43,7 @@ def review_queue(
 
 @daily_asset(kinds={"csv"})
 def review_form(
-    context: dg.AssetExecutionContext, review_queue: DataFrame, lake: Lake, settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext, review_queue: StoredRows, lake: Lake, settings: dg.ResourceParam[Settings]
 ) -> None:
     """The day's queue as a CSV file in the lake. Fill in its last column and put it into reviews/, next to days/.
 

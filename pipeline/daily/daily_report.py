@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any, Final
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Row
 
 from pipeline.daily.day_counts import (
     BINS,
@@ -21,7 +20,8 @@ from pipeline.daily.day_counts import (
 from pipeline.daily.difficulty_table import read_difficulties
 from pipeline.drift.comparison import Comparison, read_comparisons
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
-from pipeline.reports.thumbnails import draw_thumbnails
+from pipeline.reports.queries import Record, Rows
+from pipeline.reports.thumbnails import Images, draw_thumbnails
 
 THUMBNAIL: Final = 168  # pixels of a thumbnail's side: 1.5 times its size on the page, for high-density screens
 MAX_BYTES: Final = 500_000  # of all thumbnails on a page, before base64 adds a third
@@ -45,9 +45,9 @@ class DayReport:
     counts: DayCounts
     before: Sequence[DayCounts]  # each of the `USUAL_DAYS` before it that had files
     confidences: Sequence[int]  # predictions by confidence, in `BINS` equal bins from 0 to 1
-    rejected: Sequence[Row]  # `path` and `error` of the first `SHOWN_REJECTED` rejected files
+    rejected: Sequence[Record]  # `path` and `error` of the first `SHOWN_REJECTED` rejected files
     queued: Mapping[str, int]  # images in the review queue, by reason
-    shown: Sequence[Row]  # the first `SHOWN_QUEUED` rows of the queue
+    shown: Sequence[Record]  # the first `SHOWN_QUEUED` rows of the queue
     images: Mapping[str, bytes]  # thumbnails as JPEG, by `image_id`
     evaluations: Mapping[str, Mapping[str, Any] | None]  # `evaluation.json` by version; None if deleted
     drift: Sequence[Comparison]  # with the training set
@@ -84,10 +84,10 @@ class DayReport:
 class DayTables:
     """Tables of the reports' days."""
 
-    history: DataFrame  # `predictions` of these days and of the days before them
-    predictions: DataFrame
-    review_queue: DataFrame
-    images: DataFrame
+    history: Rows  # `predictions` of these days and of the days before them
+    predictions: Rows
+    review_queue: Rows
+    images: Images
     drift: pa.Table
     difficulty: pa.Table
 
@@ -135,7 +135,7 @@ def make_reports(
         )
 
 
-def _take_thumbnails(chosen: Sequence[Row], thumbnails: Mapping[str, bytes]) -> dict[str, bytes]:
+def _take_thumbnails(chosen: Sequence[Record], thumbnails: Mapping[str, bytes]) -> dict[str, bytes]:
     """Takes thumbnails by `image_id`, in order, until `MAX_BYTES` are reached."""
     taken, total = {}, 0
     for row in chosen:

@@ -1,26 +1,43 @@
 """Counts and examples of a daily report: decisions, labels, confidences, rejected files and queued images.
 
-Spark counts all days of a run at once; only a few rows a day reach the driver.
+All days of a run are counted at once; only a few rows a day are held.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Final
-
-from pyspark.sql import DataFrame, Row, Window
-from pyspark.sql import functions as F
+from typing import Any, Final
 
 from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW
 from pipeline.images.sidecar_files import SIDECAR
-from pipeline.storage.counting import Day, by_day
+from pipeline.reports.queries import Rows, by_day, query
+from pipeline.storage.counting import Day
 
 USUAL_DAYS: Final = 28  # days before a report's day that it is compared with
 BINS: Final = 20  # bars of the confidence histogram
 SHOWN_REJECTED: Final = 12
 SHOWN_QUEUED: Final = 36
-_COUNTED: Final = ("day", "decision", "predicted_label", "error", "classifier", "quality_flags")
+_COUNTS: Final = """
+    SELECT day, decision, predicted_label, error, classifier, quality_flags, count(*) AS count,
+        count(near_duplicate_of) AS near_duplicate_count
+    FROM predictions GROUP BY ALL ORDER BY ALL
+"""
+_CONFIDENCES: Final = """
+    SELECT day, least(floor(confidence * $bins), $bins - 1)::INTEGER AS bin, count(*) AS count
+    FROM predictions WHERE confidence IS NOT NULL GROUP BY ALL
+"""
+_REJECTED: Final = """
+    SELECT day, path, error FROM predictions WHERE decision = $rejected AND error <> $sidecar
+    QUALIFY row_number() OVER (PARTITION BY day ORDER BY path) <= $shown ORDER BY day, path
+"""
+_QUEUED: Final = """
+    SELECT * FROM (
+        SELECT *, count(*) OVER (PARTITION BY day, reason) AS reason_count,
+            row_number() OVER (PARTITION BY day, reason ORDER BY confidence, image_id) AS turn
+        FROM review_queue
+    ) QUALIFY row_number() OVER (PARTITION BY day ORDER BY turn, reason) <= $shown ORDER BY day, turn, reason
+"""
 
 
 @dataclass
@@ -55,13 +72,10 @@ def with_days_before(days: Sequence[str]) -> list[str]:
     return sorted(str(day) for day in wanted)
 
 
-def count_predictions(predictions: DataFrame) -> dict[date, DayCounts]:
-    """Counts the files of each day in one Spark job."""
+def count_predictions(predictions: Rows) -> dict[date, DayCounts]:
+    """Counts the files of each day."""
     counts: dict[date, DayCounts] = {}
-    counted = predictions.groupBy(*_COUNTED).agg(
-        F.count("*").alias("count"), F.count("near_duplicate_of").alias("near_duplicate_count")
-    )
-    for row in counted.collect():
+    for row in query(_COUNTS, predictions=predictions):
         day = counts.setdefault(row["day"], DayCounts())
         if row["error"] == SIDECAR:
             day.sidecar_count += row["count"]
@@ -83,32 +97,23 @@ def counts_before(counts: Mapping[date, DayCounts], day: date) -> list[DayCounts
     return [each for each in near if each.file_count]
 
 
-def count_confidences(predictions: DataFrame) -> dict[date, list[int]]:
+def count_confidences(predictions: Rows) -> dict[date, list[int]]:
     """Counts predictions by day and confidence, in `BINS` equal bins from 0 to 1."""
-    place = F.least(F.floor(F.col("confidence") * BINS), F.lit(BINS - 1)).cast("int").alias("bin")
     bins: dict[date, list[int]] = {}
-    for row in predictions.where("confidence is not null").groupBy("day", place).count().collect():
+    for row in query(_CONFIDENCES, {"bins": BINS}, predictions=predictions):
         bins.setdefault(row["day"], [0] * BINS)[row["bin"]] = row["count"]
     return bins
 
 
-def list_rejected(predictions: DataFrame) -> dict[Day, list[Row]]:
+def list_rejected(predictions: Rows) -> dict[Day, list[dict[str, Any]]]:
     """Lists `path` and `error` of the first `SHOWN_REJECTED` rejected files of each day, by path; no sidecar files."""
-    rank = F.row_number().over(Window.partitionBy("day").orderBy("path"))
-    is_rejected = (F.col("decision") == REJECTED) & (F.col("error") != SIDECAR)
-    rejected = predictions.where(is_rejected).select("day", "path", "error")
-    first = rejected.withColumn("rank", rank).where(F.col("rank") <= SHOWN_REJECTED)
-    return by_day(sorted(first.collect(), key=lambda row: row["rank"]))
+    limits = {"rejected": REJECTED, "sidecar": SIDECAR, "shown": SHOWN_REJECTED}
+    return by_day(query(_REJECTED, limits, predictions=predictions))
 
 
-def choose_queued(review_queue: DataFrame) -> dict[Day, list[Row]]:
+def choose_queued(review_queue: Rows) -> dict[Day, list[dict[str, Any]]]:
     """Chooses the `SHOWN_QUEUED` least confident images of each day's queue, taking reasons in turn.
 
     Adds `reason_count`: images queued for that reason. Every reason of the day is among the chosen ones.
     """
-    same = Window.partitionBy("day", "reason")
-    turn, reason_count = F.row_number().over(same.orderBy("confidence", "image_id")), F.count("*").over(same)
-    ranked = review_queue.withColumns({"turn": turn, "reason_count": reason_count})
-    rank = F.row_number().over(Window.partitionBy("day").orderBy("turn", "reason"))
-    first = ranked.withColumn("rank", rank).where(F.col("rank") <= SHOWN_QUEUED)
-    return by_day(sorted(first.collect(), key=lambda row: row["rank"]))
+    return by_day(query(_QUEUED, {"shown": SHOWN_QUEUED}, review_queue=review_queue))

@@ -8,13 +8,12 @@ from typing import Final
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import MaxNLocator
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.reports.figures import FONT_SIZE, new_figure, style_axes, to_jpeg
 from pipeline.reports.palette import FAINT, SERIES
+from pipeline.reports.queries import Rows, query
 from pipeline.reports.report import Report
-from pipeline.storage.counting import Day, only_row
+from pipeline.storage.counting import Day
 
 DAYS: Final = 30
 DAYS_PER_DATE: Final = 7
@@ -26,11 +25,11 @@ Counts = Mapping[tuple[str, str | None], int]
 """Files by day, as YYYY-MM-DD, and predicted label; the label of a rejected file is None."""
 
 
-def describe_history(count: Callable[[Sequence[str]], Counts]) -> Callable[[DataFrame], dict[Day, Report]]:
+def describe_history(count: Callable[[Sequence[str]], Counts]) -> Callable[[Rows], dict[Day, Report]]:
     """Plots the labels of the newest day and of the days before it; a backfill draws one plot, not one a day."""
 
-    def describe(predictions: DataFrame) -> dict[Day, Report]:
-        newest = only_row(predictions.agg(F.max("day").alias("day")))["day"]
+    def describe(predictions: Rows) -> dict[Day, Report]:
+        newest = query("SELECT max(day) AS day FROM predictions", predictions=predictions)[0]["day"]
         days = list_days(newest) if newest else []
         counts = {key: number for key, number in count(days).items() if key[1] is not None}
         if not counts:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
@@ -14,11 +14,13 @@ from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
 from pipeline.images.sidecar_files import SIDECAR
-from pipeline.reports.contact_sheet import Tile, draw_contact_sheet, draw_tiles_by_day
+from pipeline.reports.contact_sheet import ImageRow, Tile, draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, GOOD
+from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Number, Report
-from pipeline.storage.counting import Day, by_day
+from pipeline.reports.thumbnails import Images
+from pipeline.storage.counting import Day
 from pipeline.storage.schema import parse_schema
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict_at
 
@@ -51,6 +53,20 @@ REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"  # the file arrived after the features of its day were made
 SHEET_SIZE: Final = 24  # images on a contact sheet
 SHOWN_LABELS: Final = 100  # most frequent ones on a page
+_COUNTS: Final = """
+    SELECT day, if(error = $sidecar, 'sidecar', decision) AS outcome, predicted_label, count(*) AS count,
+        count(near_duplicate_of) AS near_duplicate_count, sum(confidence) AS confidence,
+        any_value(classifier) AS classifier, any_value(day_accuracy) AS day_accuracy
+    FROM predictions GROUP BY day, outcome, predicted_label ORDER BY ALL
+"""
+_TILES: Final = """
+    SELECT * FROM (
+        SELECT day, image_id, predicted_label, any_value(confidence) AS confidence, any_value(decision) AS decision
+        FROM predictions WHERE predicted_label IS NOT NULL GROUP BY day, image_id, predicted_label
+        QUALIFY row_number() OVER (PARTITION BY day ORDER BY image_id) <= $tiles
+    ) ORDER BY predicted_label, confidence DESC, image_id
+"""
+"""A sample of the predicted images of each day, by digest."""
 _PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 
 
@@ -163,35 +179,19 @@ def _calibrations(image_features: DataFrame, classifier: Classifier, difficultie
     )
 
 
-def describe_predictions(
-    images: DataFrame, limits: Limits = DEFAULT_LIMITS
-) -> Callable[[DataFrame], dict[Day, Report]]:
+def describe_predictions(images: Images, limits: Limits = DEFAULT_LIMITS) -> Callable[[Rows], dict[Day, Report]]:
     """Reports counts by decision (sidecar files apart) and label, and a contact sheet of `images`, for each day."""
 
-    def describe(predictions: DataFrame) -> dict[Day, Report]:
-        tiles = draw_tiles_by_day(images, _choose_tiles(predictions), caption, limits)
-        outcome = F.when(F.col("error") == SIDECAR, "sidecar").otherwise(F.col("decision")).alias("outcome")
-        counted = predictions.groupBy("day", outcome, "predicted_label").agg(
-            F.count("*").alias("count"),
-            F.count("near_duplicate_of").alias("near_duplicate_count"),
-            F.sum("confidence").alias("confidence"),
-            F.any_value("classifier").alias("classifier"),
-            F.any_value("day_accuracy").alias("day_accuracy"),
-        )
-        return {day: _report(rows, tiles.get(day, [])) for day, rows in by_day(counted.collect()).items()}
+    def describe(predictions: Rows) -> dict[Day, Report]:
+        chosen = by_day(query(_TILES, {"tiles": SHEET_SIZE}, predictions=predictions))
+        tiles = draw_tiles_by_day(images, chosen, caption, limits)
+        counted = query(_COUNTS, {"sidecar": SIDECAR}, predictions=predictions)
+        return {day: _report(rows, tiles.get(day, [])) for day, rows in by_day(counted).items()}
 
     return describe
 
 
-def _choose_tiles(predictions: DataFrame) -> dict[Day, list[Row]]:
-    """Samples at most `SHEET_SIZE` predicted images a day by digest, by label, then by falling confidence."""
-    predicted = predictions.where("predicted_label is not null")
-    rank = F.row_number().over(Window.partitionBy("day").orderBy("image_id"))
-    first = predicted.dropDuplicates(["day", "image_id"]).withColumn("rank", rank).where(F.col("rank") <= SHEET_SIZE)
-    return by_day(sorted(first.collect(), key=lambda row: (row["predicted_label"], -row["confidence"])))
-
-
-def _report(counted: Sequence[Row], tiles: Sequence[Tile]) -> Report:
+def _report(counted: Sequence[Record], tiles: Sequence[Tile]) -> Report:
     """Reports a day, from its rows counted by outcome and predicted label."""
     counts, labels, sums = Counter[str](), Counter[str](), Counter[str]()
     for row in counted:
@@ -236,7 +236,7 @@ def _describe_promise(accuracy: float | None, coverage: Number) -> str:
     )
 
 
-def caption(row: Row) -> tuple[str, str]:
+def caption(row: ImageRow) -> tuple[str, str]:
     """Returns text and colour of a predicted image's caption on a contact sheet."""
     colour = GOOD if "decision" in row and row["decision"] == ANSWERED else DOUBTFUL
     return f"{row['predicted_label']}\n{row['confidence']:.0%}", colour

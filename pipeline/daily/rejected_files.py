@@ -6,29 +6,29 @@ Their bytes are never decoded again, since they may crash the decoder.
 from collections.abc import Sequence
 from typing import Final
 
-from pyspark.sql import DataFrame, Row, Window
-from pyspark.sql import functions as F
-
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reports.contact_sheet import NO_THUMBNAIL, Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
+from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Report
-from pipeline.storage.counting import Day, by_day
+from pipeline.storage.counting import Day
 
 SHEET_SIZE: Final = 24
+_NAMED: Final = """
+    SELECT day, path, error, row_number() OVER (same ORDER BY path) AS rank, count(*) OVER same AS count
+    FROM predictions WHERE error <> $sidecar
+    WINDOW same AS (PARTITION BY day, error) QUALIFY rank <= $names ORDER BY day, error, rank
+"""
 
 
-def describe_rejected(predictions: DataFrame) -> dict[Day, Report]:
+def describe_rejected(predictions: Rows) -> dict[Day, Report]:
     """Reports reasons and file names for each day with rejected files."""
-    rejected = predictions.where(F.col("error") != SIDECAR)
-    same = Window.partitionBy("day", "error")
-    rank, count = F.row_number().over(same.orderBy("path")), F.count("*").over(same)
-    named = rejected.select("day", "path", "error", rank.alias("rank"), count.alias("count"))
-    return {day: _report(rows) for day, rows in by_day(named.where(F.col("rank") <= SHEET_SIZE).collect()).items()}
+    named = query(_NAMED, {"sidecar": SIDECAR, "names": SHEET_SIZE}, predictions=predictions)
+    return {day: _report(rows) for day, rows in by_day(named).items()}
 
 
-def _report(named: Sequence[Row]) -> Report:
+def _report(named: Sequence[Record]) -> Report:
     """Shows the same number of names for each reason, as far as there are any; the most frequent reason first."""
     found = {row["error"]: row["count"] for row in named}
     reasons = sorted(found, key=lambda reason: (-found[reason], reason))

@@ -9,14 +9,14 @@ from datetime import date
 from typing import Any, Final
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
 
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
+from pipeline.reports.queries import Record, Rows, query
 from pipeline.reports.report import Report
+from pipeline.reports.thumbnails import Images
 from pipeline.storage.counting import Day
 from pipeline.storage.rows import SmallRows, collect_rows
 from pipeline.storage.schema import parse_schema
@@ -46,6 +46,9 @@ ALARM_AT: Final = {IMAGES: 0.005, WEEK: 0.0025, LABELS: 0.0025}
 
 MIN_MOVED_SHARE: Final = 0.1  # of an alarm of the labels; smaller shifts are normal day-to-day variation
 MIN_COMPARED: Final = 20  # images
+_PREDICTED: Final = """
+    SELECT day, image_id, predicted_label FROM predictions WHERE list_contains($wanted, image_id)
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def read_comparison(row: dict[str, Any]) -> Comparison:
 
 
 def describe_drift(
-    images: DataFrame, predictions: DataFrame, limits: Limits = DEFAULT_LIMITS
+    images: Images, predictions: Rows, limits: Limits = DEFAULT_LIMITS
 ) -> Callable[[pa.Table], Mapping[Day, Report]]:
     """Describes each day: its numbers, its comparisons as a table, and the images that differ most.
 
@@ -158,21 +161,21 @@ def _write_table(comparisons: Sequence[Comparison], first: str) -> str:
 
 
 def _draw_examples(
-    comparisons: Sequence[Comparison], images: DataFrame, predictions: DataFrame, limits: Limits
+    comparisons: Sequence[Comparison], images: Images, predictions: Rows, limits: Limits
 ) -> dict[date, bytes]:
     """Draws a contact sheet for each day that has examples."""
     shares = {each.day: dict(each.examples) for each in comparisons if each.examples}
     if not shares:
         return {}
     wanted = [image_id for examples in shares.values() for image_id in examples]
-    rows = predictions.where(F.col("image_id").isin(wanted)).select("day", "image_id", "predicted_label").collect()
+    rows = query(_PREDICTED, {"wanted": wanted}, predictions=predictions)
     predicted = {(row["day"], row["image_id"]): row for row in rows}
-    chosen: dict[Day, list[Row]] = {
+    chosen: dict[Day, list[dict[str, Any]]] = {
         day: [predicted[day, image_id] for image_id in examples if (day, image_id) in predicted]
         for day, examples in shares.items()
     }
 
-    def write_caption(row: Row) -> tuple[str, str]:
+    def write_caption(row: Record) -> tuple[str, str]:
         share = shares[row["day"]][row["image_id"]]
         return f"{row['predicted_label']}\n{share:.0%} of the nearest", DOUBTFUL
 

@@ -9,20 +9,31 @@ from datetime import date
 from typing import Any, Final
 
 import numpy as np
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.drift.comparison import ALARM_AT, LABELS, MIN_COMPARED, MIN_MOVED_SHARE, Comparison
 from pipeline.evaluation.ranked import OTHERS
 from pipeline.reports.markdown import escape_markdown
+from pipeline.reports.queries import Rows, has_column, query
 
 PERMUTATION_COUNT: Final = 9_999
 SEED: Final = 20260101
+_COUNTS: Final = """
+    SELECT day, classifier, if(level IS NULL, predicted_label, most_probable) AS label,
+        count(DISTINCT image_id) AS count
+    FROM (SELECT *, list_max([{'share': each.value, 'label': each.key}
+        FOR each IN map_entries(probabilities) IF each.key <> $others]).label AS most_probable FROM predictions)
+    WHERE predicted_label IS NOT NULL GROUP BY ALL ORDER BY ALL
+"""
+_COUNTS_WITHOUT_LEVELS: Final = """
+    SELECT day, classifier, predicted_label AS label, count(DISTINCT image_id) AS count
+    FROM predictions WHERE predicted_label IS NOT NULL GROUP BY ALL ORDER BY ALL
+"""
+"""Of predictions of an earlier version."""
 MAX_LABELS: Final = 200  # cells of the test; of more labels, the rare ones are pooled
 
 
 def compare_labels(
-    days: Sequence[str], predictions: DataFrame, read_evaluation: Callable[[str], Mapping[str, Any] | None]
+    days: Sequence[str], predictions: Rows, read_evaluation: Callable[[str], Mapping[str, Any] | None]
 ) -> Iterator[Comparison]:
     """Compares every day, once for each classifier that predicted it.
 
@@ -39,18 +50,12 @@ def compare_labels(
         yield compare_label_counts(day, {}, {})
 
 
-def _count_predictions(predictions: DataFrame) -> dict[tuple[str, str], dict[str, int]]:
+def _count_predictions(predictions: Rows) -> dict[tuple[str, str], dict[str, int]]:
     """Counts distinct images by day and version of the classifier, then by the most probable label."""
-    predicted = predictions.where(F.col("predicted_label").isNotNull())
-    if "level" in predicted.columns:  # predictions of an earlier version lack it
-        named = F.filter(F.map_entries("probabilities"), lambda each: each["key"] != OTHERS)
-        entries = F.transform(named, lambda each: F.struct(each["value"], each["key"]))
-        label = F.when(F.col("level").isNull(), F.col("predicted_label")).otherwise(F.array_max(entries)["key"])
-        predicted = predicted.withColumn("predicted_label", label)
-    rows = predicted.groupBy("day", "classifier", "predicted_label").agg(F.count_distinct("image_id").alias("count"))
+    sql = _COUNTS if has_column(predictions, "level") else _COUNTS_WITHOUT_LEVELS
     counts: dict[tuple[str, str], dict[str, int]] = {}
-    for row in sorted(rows.collect()):
-        counts.setdefault((str(row["day"]), row["classifier"]), {})[row["predicted_label"]] = row["count"]
+    for row in query(sql, {"others": OTHERS} if sql is _COUNTS else {}, predictions=predictions):
+        counts.setdefault((str(row["day"]), row["classifier"]), {})[row["label"]] = row["count"]
     return counts
 
 

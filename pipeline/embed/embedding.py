@@ -17,6 +17,7 @@ from pipeline.embed.reasons import CRASHED_BACKBONE
 from pipeline.storage.cpu_timer import CpuTimer
 
 EMBEDDED: Final = pa.schema([pa.field("features", pa.list_(pa.float32())), *LOADED, *JUDGED])
+DECODED_IMAGES: Final = 32  # at once: decoder and graph displace each other from the processor's cache
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def embed_images(
     attempt: Attempt = FIRST_ATTEMPT,
     fit: Fit = LETTERBOX,
 ) -> pa.RecordBatch:
-    """Decodes and embeds images in small batches, while the pixels are still in the processor's cache.
+    """Decodes some images, embeds them in small batches, and goes on with the next ones.
 
     Args:
         contents: bytes of the images.
@@ -82,11 +83,12 @@ def embed_images(
     vectors: list[np.ndarray] = []
 
     def embed_waiting() -> None:
-        if waiting:
-            attempt.on_stage(INFER, waiting)
-            vectors.extend(_embed_batch([images[number] for number in waiting], embed, size))
-            waiting.clear()
+        for start in range(0, len(waiting), batch_size):
+            numbers = waiting[start : start + batch_size]
+            attempt.on_stage(INFER, numbers)
+            vectors.extend(_embed_batch([images[number] for number in numbers], embed, size))
             cpu_timer.lap("infer")
+        waiting.clear()
 
     loaded = load_each(contents, size, max_pixels, fit, attempt, cpu_timer, find_flags, make_miniature)
     for number, image in enumerate(loaded):
@@ -96,7 +98,7 @@ def embed_images(
         if number in attempt.alone:
             embed_waiting()
         waiting.append(number)
-        if len(waiting) == batch_size or number in attempt.alone:
+        if len(waiting) >= max(DECODED_IMAGES, batch_size) or number in attempt.alone:
             embed_waiting()
     embed_waiting()
     features = _as_lists(vectors, np.array([image.error is None for image in images], bool))

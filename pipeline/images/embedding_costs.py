@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 
-from pyspark.sql import DataFrame
-
 from pipeline.images.feature_cache import Embedded
 from pipeline.images.features import describe_features
 from pipeline.reports.markdown import markdown_table
+from pipeline.reports.queries import Rows
 from pipeline.reports.report import Number, Report, join_reports
 from pipeline.storage.counting import Day
 
 
-def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[DataFrame], dict[Day, Report]]:
+def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[[Rows], dict[Day, Report]]:
     """Like `describe_features`, with cache hits by day and the speed and cost of the whole run."""
 
-    def describe(features: DataFrame) -> dict[Day, Report]:
+    def describe(features: Rows) -> dict[Day, Report]:
         reports = describe_features(features)
         return {
             day: join_reports(each, report_costs(embedded, day, core_hour_dollars)) for day, each in reports.items()

@@ -1,7 +1,7 @@
 """Features: one row per distinct image, with its embedding or the reason why there is none."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 import pandas as pd
 import pyarrow as pa
 from pyspark import SparkFiles
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.embed.backbone import Backbone
@@ -21,8 +21,9 @@ from pipeline.embed.fits import FITS
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.sandbox import open_sandbox
 from pipeline.reports.markdown import markdown_table
-from pipeline.reports.report import Report, join_reports
-from pipeline.storage.counting import Day, count_by_day
+from pipeline.reports.queries import Record, Rows, by_day, query
+from pipeline.reports.report import Report
+from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.rows import LazyRows, rows_in_pandas
 from pipeline.storage.schema import parse_schema
@@ -46,6 +47,9 @@ COLUMNS: Final = f"""{_EMBEDDED},
 TRAINING_SCHEMA: Final = _EMBEDDED.replace("images.", "training_images.")
 SCHEMA: Final = f"day date comment 'day on which the image arrived, from images.day', {COLUMNS}"
 
+_COUNTS: Final = """
+    SELECT COLUMNS('^(day|error|format|quality_flags)$'), count(*) AS count FROM features GROUP BY ALL ORDER BY ALL
+"""
 IMAGE_BYTES: Final = 2**18  # cost of embedding an image beyond decoding it, expressed as bytes of file size
 TASK_BYTES: Final = 2**28
 
@@ -99,36 +103,32 @@ def embed_stored(
     return rows_in_pandas(share_rows(images.spark, places, weights, TASK_BYTES), embed_portions, struct)
 
 
-def describe_features(features: DataFrame) -> dict[Day, Report]:
+def describe_features(features: Rows) -> dict[Day, Report]:
     """Counts the images with features by format and quality flag, and the others by reason, for each day."""
-    counts, flags = count_by_day(features, "error", "format"), count_by_day(features, "quality_flags")
-    return {day: join_reports(_report_counts(each), report_flags(flags[day])) for day, each in counts.items()}
+    return {day: _report_counts(counted) for day, counted in by_day(query(_COUNTS, features=features)).items()}
 
 
-def report_flags(counts: list[Row]) -> Report:
-    """Reports counts of images by `quality_flags`."""
-    flagged_count = sum(row["count"] for row in counts if row["quality_flags"])
-    by_flag = count_flags(counts)
-    table = markdown_table(["quality", "images"], [[flag, count] for flag, count in sorted(by_flag.items())])
-    return Report({"low_quality_count": flagged_count}, tables={"low_quality": table} if by_flag else {})
-
-
-def count_flags(counts: list[Row]) -> Counter[str]:
-    """Sums `count` by flag; an image with two flags counts under both."""
-    flags: Counter[str] = Counter()
-    for row in counts:
+def _report_counts(counted: Sequence[Record]) -> Report:
+    """Reports a day, from its images counted by error, format and quality flags; one with two flags has both."""
+    reasons, formats, flags, flagged_count = Counter[str](), Counter[str](), Counter[str](), 0
+    for row in counted:
+        if row["error"] is not None:
+            reasons[row["error"]] += row["count"]
+        else:
+            formats[row["format"]] += row["count"]
         flags.update(dict.fromkeys(row["quality_flags"] or (), row["count"]))
-    return flags
-
-
-def _report_counts(counts: list[Row]) -> Report:
-    reasons = [[row["error"], row["count"]] for row in counts if row["error"] is not None]
-    formats = [[row["format"], row["count"]] for row in counts if row["error"] is None]
-    tables = {"formats": markdown_table(["format", "images"], formats)}
+        flagged_count += row["count"] if row["quality_flags"] else 0
+    numbers = {
+        "readable_count": formats.total(),
+        "rejected_count": reasons.total(),
+        "low_quality_count": flagged_count,
+    }
+    tables = {"formats": markdown_table(["format", "images"], formats.most_common())}
     if reasons:
-        tables["rejected"] = markdown_table(["reason", "images"], reasons)
-    readable_count, rejected_count = (sum(count for _, count in rows) for rows in (formats, reasons))
-    return Report({"readable_count": readable_count, "rejected_count": rejected_count}, tables=tables)
+        tables["rejected"] = markdown_table(["reason", "images"], reasons.most_common())
+    if flags:
+        tables["low_quality"] = markdown_table(["quality", "images"], sorted(flags.items()))
+    return Report(numbers, tables=tables)
 
 
 def distinct_images(images: DataFrame, key: list[str]) -> DataFrame:

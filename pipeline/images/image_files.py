@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from pipeline.embed.contents import explain_error
 from pipeline.embed.limits import DEFAULT_LIMITS
 from pipeline.embed.reasons import CHANGED, TOO_MANY_BYTES
 from pipeline.images.sidecar_files import SIDECAR, START_BYTES, is_below_sidecar_folder, is_sidecar, is_sidecar_path
+from pipeline.reports.queries import Rows, query
 from pipeline.reports.report import Report
 from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.counting import Day
@@ -40,7 +40,13 @@ FILE_COLUMNS: Final = """
 """
 SCHEMA: Final = f"day date comment 'day on which the image arrived', {FILE_COLUMNS}"
 
-TASK_BYTES: Final = 32 * 2**20
+_COUNTS: Final = """
+    SELECT day, sum(length) / 1e6 AS megabytes, count(DISTINCT image_id) AS distinct_image_count,
+        count(*) FILTER (read_error <> $sidecar) AS unreadable_count,
+        count(*) FILTER (read_error = $sidecar) AS sidecar_count
+    FROM images GROUP BY day
+"""
+TASK_BYTES: Final = 64 * 2**20
 OPENING_BYTES: Final = 2**16  # cost of opening a file, expressed as bytes; bounds the number of small files in a task
 BATCH_BYTES: Final = 2**20
 
@@ -109,16 +115,9 @@ def read_files(
     return rows_in_arrow(listing, read_batches, struct)
 
 
-def describe_images(images: DataFrame) -> dict[Day, Report]:
+def describe_images(images: Rows) -> dict[Day, Report]:
     """Counts the distinct images, bytes, unreadable files and sidecar files of each day."""
-    counts = images.groupBy("day").agg(
-        (F.sum("length") / 1e6).alias("megabytes"),
-        F.count_distinct("image_id").alias("distinct_image_count"),
-        F.count_if(F.col("read_error") != SIDECAR).alias("unreadable_count"),
-        F.count_if(F.col("read_error") == SIDECAR).alias("sidecar_count"),
-    )
-    rows = [row.asDict() for row in counts.collect()]
-    return {row.pop("day"): Report(row) for row in rows}
+    return {row.pop("day"): Report(row) for row in query(_COUNTS, {"sidecar": SIDECAR}, images=images)}
 
 
 def _read_batch(batch: pa.RecordBatch, schema: pa.Schema, max_bytes: int, is_stored: bool) -> Iterator[pa.RecordBatch]:

@@ -3,14 +3,14 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Row
 
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.palette import INK, PALE
-from pipeline.reports.thumbnails import draw_thumbnails
+from pipeline.reports.thumbnails import Images, draw_thumbnails
 from pipeline.storage.counting import Day
 
 TILE: Final = 112  # pixels of a thumbnail's side
@@ -49,19 +49,22 @@ def draw_contact_sheet(tiles: Sequence[Tile]) -> bytes:
     return file.getvalue()
 
 
-Caption = Callable[[Row], tuple[str, str]]
-"""Returns the text below an image and its colour."""
+ImageRow = Row | Mapping[str, Any]
+"""A row with `image_id`."""
+
+Caption = Callable[[Any], tuple[str, str]]
+"""Returns the text below the image of an `ImageRow` and its colour."""
 
 
 def draw_tiles(
-    images: DataFrame, chosen: Sequence[Row], caption: Caption, limits: Limits = DEFAULT_LIMITS
+    images: Images, chosen: Sequence[ImageRow], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> list[Tile]:
     """Makes a tile of each chosen image, in order; the workers draw the thumbnails."""
     return draw_tiles_by_day(images, {None: chosen}, caption, limits)[None]
 
 
 def draw_tiles_by_day(
-    images: DataFrame, chosen: Mapping[Day, Sequence[Row]], caption: Caption, limits: Limits = DEFAULT_LIMITS
+    images: Images, chosen: Mapping[Day, Sequence[ImageRow]], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> dict[Day, list[Tile]]:
     """Like `draw_tiles` for many days in one pass."""
     thumbnails = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE, limits)

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 
 from pipeline.storage.counting import Day
 from pipeline.storage.rows import LazyRows, SmallRows
+from pipeline.storage.stored_rows import StoredRows
 
 Number = float | int
 _PARTS: Final = ("numbers", "texts", "tables", "images")
@@ -32,7 +33,7 @@ class Table:
     """
 
     frame: DataFrame | LazyRows | SmallRows  # lazy, or rows that the workers or the driver write themselves
-    describe: Callable[[Any], Mapping[Day, Report]]  # of the stored rows, small ones as a `pyarrow.Table`
+    describe: Callable[[Any], Mapping[Day, Report]]  # of `StoredRows`, small ones as a `pyarrow.Table`
     is_added: bool = False  # whether the rows are added to those of their day instead of replacing them
 
 
@@ -41,17 +42,17 @@ def join_reports(*reports: Report) -> Report:
     return Report(*({k: v for each in reports for k, v in getattr(each, name).items()} for name in _PARTS))
 
 
-def describe_whole(*describes: Callable[[DataFrame], Report]) -> Callable[[DataFrame], Mapping[Day, Report]]:
-    """Joins several descriptions of a table without days."""
-    return lambda rows: {None: join_reports(*(describe(rows) for describe in describes))}
+def describe_whole(describe: Callable[[DataFrame], Report]) -> Callable[[StoredRows], Mapping[Day, Report]]:
+    """Makes the description of a table without days from one of a frame."""
+    return lambda rows: {None: describe(rows.frame)}
 
 
 def describe_all(
-    *describes: Callable[[DataFrame], Mapping[Day, Report]],
-) -> Callable[[DataFrame], Mapping[Day, Report]]:
+    *describes: Callable[[StoredRows], Mapping[Day, Report]],
+) -> Callable[[StoredRows], Mapping[Day, Report]]:
     """Joins several descriptions of a table with days."""
 
-    def describe(rows: DataFrame) -> Mapping[Day, Report]:
+    def describe(rows: StoredRows) -> Mapping[Day, Report]:
         described = [each(rows) for each in describes]
         days = dict.fromkeys(day for reports in described for day in reports)
         return {day: join_reports(*(reports.get(day, Report()) for reports in described)) for day in days}

@@ -2,24 +2,33 @@
 
 import io
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from pipeline.embed.contents import choose_columns
 from pipeline.embed.letterbox import fit
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import PIXELS_SCHEMA, Decoding, as_pixels, decode_batches
+from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.local_frames import make_frame
+from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
 
 QUALITY: Final = 85  # of a thumbnail's JPEG
+TASK_IMAGES: Final = 100  # approximate, of a task that reads stored rows
+
+Images: TypeAlias = DataFrame | StoredRows
 
 
 def draw_thumbnails(
-    images: DataFrame, image_ids: Collection[str], side: int, limits: Limits = DEFAULT_LIMITS
+    images: Images, image_ids: Collection[str], side: int, limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, bytes]:
     """Draws thumbnails of up to thousands of images.
 
@@ -45,7 +54,7 @@ def draw_thumbnails(
     return {row["image_id"]: bytes(row["thumbnail"]) for row in drawn}
 
 
-def read_pixels(images: DataFrame, image_ids: Collection[str], decoding: Decoding) -> dict[str, np.ndarray]:
+def read_pixels(images: Images, image_ids: Collection[str], decoding: Decoding) -> dict[str, np.ndarray]:
     """Reads the pixels of a few images, fitted to a square; arguments and missing images as in `draw_thumbnails`."""
     if not image_ids:
         return {}
@@ -53,13 +62,32 @@ def read_pixels(images: DataFrame, image_ids: Collection[str], decoding: Decodin
     return {row["image_id"]: as_pixels(bytes(row["pixels"]), decoding.size) for row in decoded}
 
 
-def select_images(images: DataFrame, image_ids: Collection[str]) -> DataFrame:
+def select_images(images: Images, image_ids: Collection[str]) -> DataFrame:
     """Selects the rows of at least one image, with what its bytes are read from.
 
-    Spark Connect cannot create an empty frame, and `isin` would create a JVM object for each id.
+    Of stored rows, workers read the row groups that have these images, and no others.
     """
+    if isinstance(images, StoredRows):
+        return _select_stored(images, image_ids)
+    # Spark Connect cannot create an empty frame, and `isin` would create a JVM object for each id.
     wanted = images.sparkSession.createDataFrame(pa.table({"image_id": pa.array(image_ids, pa.string())}))
     return images.select(*choose_columns(images.columns)).join(F.broadcast(wanted), "image_id", "left_semi")
+
+
+def _select_stored(images: StoredRows, image_ids: Collection[str]) -> DataFrame:
+    wanted, folder = pa.array(image_ids, pa.string()), images.folder
+    columns = choose_columns(images.schema.names)
+    schema = StructType([images.schema[name] for name in columns])
+    arrow_schema = to_arrow_schema(schema)
+    places = images.locate(["image_id"], lambda rows: pc.is_in(rows["image_id"], wanted))
+    if places.num_rows == 0:
+        return make_frame(images.spark, schema)
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
+            yield from complete_rows(read_portion(folder, portion, columns), {}, arrow_schema).to_batches()
+
+    return share_rows(images.spark, places, [1] * places.num_rows, TASK_IMAGES).mapInArrow(read, schema)
 
 
 def draw_jpeg(row: Mapping[str, Any], side: int) -> bytes:

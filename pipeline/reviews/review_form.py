@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from pyspark.sql import DataFrame, Row, Window
-from pyspark.sql import functions as F
-
-from pipeline.storage.counting import by_day
+from pipeline.reports.queries import Record, Rows, by_day, query
 
 FORM_COLUMNS: Final = ("day", "image_id", "path", "predicted_label", "confidence", "reason", "classifier", "label")
 FORM_ROWS: Final = 2_000  # at most, more than a person labels a day; the table `review_queue` has all
+_ROWS: Final = """
+    SELECT *, count(*) OVER (PARTITION BY day) AS day_count FROM review_queue
+    QUALIFY row_number() OVER (PARTITION BY day ORDER BY audit_weight IS NULL, confidence, image_id) <= $rows
+    ORDER BY day, audit_weight IS NULL, confidence, image_id
+"""
 _START: Final = r"(^|[;,\"\t\r\n])(\s*)"
 _OPERATOR: Final = r"(?=['=+\-@\t\r＝＋－＠])"
 
@@ -31,15 +33,12 @@ class ReviewForm:
     left_out_count: int  # images of the queue that are not in the form
 
 
-def make_forms(review_queue: DataFrame, days: Sequence[str]) -> dict[str, ReviewForm]:
+def make_forms(review_queue: Rows, days: Sequence[str]) -> dict[str, ReviewForm]:
     """Makes the form of each day: the audit first, then the least confident images, `FORM_ROWS` in total.
 
     A day without a queue gets an empty form, which replaces an earlier one.
     """
-    day = Window.partitionBy("day")
-    rank = F.row_number().over(day.orderBy(F.col("audit_weight").isNull(), "confidence", "image_id"))
-    numbered = review_queue.withColumns({"rank": rank, "day_count": F.count("*").over(day)})
-    chosen = by_day(sorted(numbered.where(F.col("rank") <= FORM_ROWS).collect(), key=lambda row: row["rank"]))
+    chosen = by_day(query(_ROWS, {"rows": FORM_ROWS}, review_queue=review_queue))
     forms = {}
     for text in days:
         rows = chosen.get(date.fromisoformat(text), [])
@@ -47,13 +46,13 @@ def make_forms(review_queue: DataFrame, days: Sequence[str]) -> dict[str, Review
     return forms
 
 
-def write_form(rows: Sequence[Row]) -> str:
+def write_form(rows: Sequence[Record]) -> str:
     """Formats rows of the queue as CSV with an empty column `label`."""
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(FORM_COLUMNS)
     for row in rows:
-        cells = {**row.asDict(), "confidence": f"{row['confidence']:.3f}", "label": ""}
+        cells = {**row, "confidence": f"{row['confidence']:.3f}", "label": ""}
         writer.writerow([guard(str(cells[name] or "")) for name in FORM_COLUMNS])
     return f"\ufeff{file.getvalue()}"
 

@@ -1,18 +1,20 @@
 """The review queue: images of low quality, uncertain and novel images and a random audit sample of each day."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
-from pyspark.sql import DataFrame, Row, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.daily.predictions import REVIEW, SHEET_SIZE
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
-from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles_by_day
+from pipeline.reports.contact_sheet import ImageRow, draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.palette import BAD, DOUBTFUL, GOOD, INK
+from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Number, Report
+from pipeline.reports.thumbnails import Images
 from pipeline.reviews.audit import AuditSize, draw_audit
-from pipeline.storage.counting import Day, by_day
+from pipeline.storage.counting import Day
 from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
@@ -32,6 +34,13 @@ LOW_QUALITY: Final = "low quality"
 UNCERTAIN: Final = "uncertain"
 NOVEL: Final = "novel"
 AUDIT: Final = "audit"
+_TILES: Final = """
+    SELECT *, count(audit_weight) OVER (PARTITION BY day) AS drawn_count FROM (
+        SELECT *, count(*) OVER same AS reason_count, row_number() OVER (same ORDER BY
+            CASE reason WHEN $novel THEN similarity WHEN $uncertain THEN confidence END, image_id) AS rank
+        FROM review_queue WINDOW same AS (PARTITION BY day, reason)
+    ) QUALIFY row_number() OVER (PARTITION BY day ORDER BY rank, reason) <= $tiles
+"""
 COLOURS: Final = {LOW_QUALITY: BAD, UNCERTAIN: DOUBTFUL, NOVEL: INK, AUDIT: GOOD}
 
 
@@ -79,11 +88,11 @@ def queue_for_review(
 
 
 def describe_review_queue(
-    images: DataFrame, novel_below: float, limits: Limits = DEFAULT_LIMITS
-) -> Callable[[DataFrame], dict[Day, Report]]:
+    images: Images, novel_below: float, limits: Limits = DEFAULT_LIMITS
+) -> Callable[[Rows], dict[Day, Report]]:
     """Reports counts by reason, and a contact sheet of `images` with tiles of every reason, for each day."""
 
-    def describe(review_queue: DataFrame) -> dict[Day, Report]:
+    def describe(review_queue: Rows) -> dict[Day, Report]:
         chosen = choose_tiles(review_queue)
         tiles = draw_tiles_by_day(images, chosen, _caption, limits)
         threshold = {"novel_below": novel_below} if novel_below >= -1 else {}
@@ -98,27 +107,21 @@ def describe_review_queue(
     return describe
 
 
-def choose_tiles(review_queue: DataFrame) -> dict[Day, list[Row]]:
+def choose_tiles(review_queue: Rows) -> dict[Day, list[dict[str, Any]]]:
     """Chooses at most `SHEET_SIZE` rows a day: reasons in turn, the most extreme first.
 
     Adds `reason_count`, rows of the day with that reason, and `drawn_count`, those with an `audit_weight`. Every reason
     of the day is among the chosen ones.
     """
-    is_novel, is_uncertain = (F.col("reason") == name for name in (NOVEL, UNCERTAIN))
-    extremity = F.when(is_novel, F.col("similarity")).when(is_uncertain, F.col("confidence"))
-    day, same = Window.partitionBy("day"), Window.partitionBy("day", "reason")
-    rank, reason_count = F.row_number().over(same.orderBy(extremity, "image_id")), F.count("*").over(same)
-    ranked = review_queue.withColumns({"rank": rank, "reason_count": reason_count})
-    turn, drawn_count = F.row_number().over(day.orderBy("rank", "reason")), F.count("audit_weight").over(day)
-    chosen = ranked.withColumns({"turn": turn, "drawn_count": drawn_count}).where(F.col("turn") <= SHEET_SIZE)
-    return by_day(sorted(chosen.collect(), key=lambda row: (list(COLOURS).index(row["reason"]), row["rank"])))
+    chosen = query(_TILES, {"novel": NOVEL, "uncertain": UNCERTAIN, "tiles": SHEET_SIZE}, review_queue=review_queue)
+    return by_day(sorted(chosen, key=lambda row: (list(COLOURS).index(row["reason"]), row["rank"])))
 
 
-def _count_reasons(chosen: Sequence[Row]) -> dict[str, Number]:
+def _count_reasons(chosen: Sequence[Record]) -> dict[str, Number]:
     found = {row["reason"]: row["reason_count"] for row in chosen}
     counts = {f"{name.replace(' ', '_')}_count": found.get(name, 0) for name in (LOW_QUALITY, UNCERTAIN, NOVEL)}
     return {**counts, f"{AUDIT}_count": chosen[0]["drawn_count"]}
 
 
-def _caption(row: Row) -> tuple[str, str]:
+def _caption(row: ImageRow) -> tuple[str, str]:
     return f"{row['predicted_label']}\n{row['confidence']:.0%} {row['reason']}", COLOURS[row["reason"]]

@@ -15,8 +15,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.images.split import TRAIN
+from pipeline.reports.queries import Rows, query_table
 from pipeline.similarity.nearest import find_most_similar, normalise
-from pipeline.similarity.samples import sample_rows, unpack_vectors
+from pipeline.similarity.samples import unpack_vectors
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.sent_arrays import open_sent, send_array
@@ -27,6 +28,10 @@ SCHEMA: Final = """
     image_id string comment 'SHA-256 of the bytes, from image_features.image_id',
     similarity float comment 'cosine of the embedding and that of the most similar training image, -1 to 1',
     nearest_image_id string comment 'the most similar training image, from training_features.image_id'
+"""
+_SAMPLE: Final = """
+    SELECT image_id, features, f.backbone FROM training_features f JOIN training_split s USING (image_id)
+    WHERE s.split = $train AND features IS NOT NULL ORDER BY md5(image_id) LIMIT $limit
 """
 REFERENCE_LIMIT: Final = 20_000  # images: 102 MB of 1,280 features, shared by a machine's workers; 0.4 CPU-ms per image
 THRESHOLD_IMAGES: Final = 2_000  # images of the reference that determine the threshold, in 0.8 CPU-seconds at most
@@ -47,10 +52,10 @@ class Reference:
     backbone: str  # digest of the graph that computed the vectors; empty without any
 
 
-def choose_reference(training_features: DataFrame) -> Reference:
+def choose_reference(training_features: Rows, training_split: Rows) -> Reference:
     """Collects at most `REFERENCE_LIMIT` embeddings of the train split on the driver, the same ones at every run."""
-    train = training_features.where(F.col("split") == TRAIN)
-    sample = sample_rows(train, REFERENCE_LIMIT, "image_id", "features", "backbone")
+    tables = {"training_features": training_features, "training_split": training_split}
+    sample = query_table(_SAMPLE, {"train": TRAIN, "limit": REFERENCE_LIMIT}, **tables)
     ids, vectors = unpack_vectors(sample)
     backbone = sample["backbone"][0].as_py() if ids else ""
     return Reference(np.array(ids, np.bytes_), vectors, novelty_threshold(vectors), backbone)

@@ -69,9 +69,11 @@ def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa
     if column is None:
         yield None, table
         return
-    values = table[column]
-    for value in pc.unique(values):
-        yield str(value), table.filter(pc.is_in(values, pa.array([value]))).drop_columns(column)
+    values, rest = table[column], table.drop_columns(column)
+    distinct = pc.unique(values)
+    for value in distinct:
+        is_alone = len(distinct) == 1  # as in most batches; to filter them would copy images and vectors
+        yield str(value), rest if is_alone else rest.filter(pc.is_in(values, pa.array([value])))
 
 
 class _FileWriter:

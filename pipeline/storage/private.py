@@ -29,13 +29,16 @@ def has_filesystem(spark: SparkSession, scheme: str) -> bool:
     return True
 
 
-def build_logistic_model(spark: SparkSession, weights: np.ndarray, offsets: np.ndarray) -> "LogisticRegressionModel":
+def build_logistic_model(
+    spark: SparkSession, weights: np.ndarray, offsets: np.ndarray, uid: str = ""
+) -> "LogisticRegressionModel":
     """Makes MLlib's model of a softmax regression from its coefficients.
 
     Args:
         spark: a session with a JVM.
         weights: float64 `[k, d]`.
         offsets: float64 `[k]`.
+        uid: name of the model; empty for a new one.
 
     Raises:
         NotImplementedError: over Spark Connect, which hides the JVM.
@@ -51,6 +54,6 @@ def build_logistic_model(spark: SparkSession, weights: np.ndarray, offsets: np.n
     context, (label_count, dimension) = spark.sparkContext, weights.shape
     matrix = DenseMatrix(label_count, dimension, np.ascontiguousarray(weights).ravel(), True)
     parts = (_py2java(context, part) for part in (matrix, DenseVector(offsets)))
-    name = f"{LogisticRegressionModel.__name__}_{Identifiable().uid[-12:]}"
+    name = uid or f"{LogisticRegressionModel.__name__}_{Identifiable().uid[-12:]}"
     java_model = jvm.org.apache.spark.ml.classification.LogisticRegressionModel(name, *parts, label_count, True)
     return LogisticRegressionModel(java_model)

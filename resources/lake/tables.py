@@ -38,7 +38,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         written = self.lake.write(name, obj.frame, days, obj.is_added)
         seconds = time.monotonic() - started
         found = self.lake.read(self.spark.spark_session, name, days)
-        stored = found.read_small() if isinstance(obj.frame, SmallRows) else found.frame
+        stored = found.read_small() if isinstance(obj.frame, SmallRows) else found
         row_counts = found.count_rows() if obj.is_added else written
         if days is None:
             step.set_data_version(context.asset_key, dg.DataVersion(fingerprint(found.frame)))

@@ -1,17 +1,24 @@
-"""Stored MLlib pipelines: opened from files of this machine with Spark reading only what was fitted.
+"""Stored MLlib pipelines: opened from files of this machine, most without a Spark job.
 
 MLlib's own reader starts two Spark jobs for each stage, one second of CPU for a classifier. The layout of the files is
-MLlib's, the same in Spark 4.0 to 4.3.
+MLlib's, the same in Spark 4.0 to 4.3. Spark reads the rarer heads.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow.parquet as pq
 from pyspark.ml import PipelineModel, classification, feature
+from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.feature import IndexToString, Normalizer, StringIndexerModel, VectorAssembler
+from pyspark.sql import SparkSession
 
+from pipeline.storage.private import build_logistic_model
+
+DENSE: Final = 1  # type of a stored matrix or vector
 _UNFITTED: Final[dict[str, Any]] = {each.__name__: each for each in (IndexToString, Normalizer, VectorAssembler)}
 
 
@@ -33,12 +40,29 @@ def _open_stage(folder: Path) -> Any:
         return _UNFITTED[name](**params)
     if name == StringIndexerModel.__name__:
         (labels,) = pq.read_table(folder / "data")["labelsArray"][0].as_py()
-        model = StringIndexerModel.from_labels(labels, params["inputCol"])
-        for param, value in params.items():
-            model.set(model.getParam(param), value)
-        return model
+        return _with_params(StringIndexerModel.from_labels(labels, params["inputCol"]), params)
+    if name == LogisticRegressionModel.__name__ and (fitted := _read_softmax(folder / "data")):
+        return _with_params(build_logistic_model(SparkSession.active(), *fitted, metadata["uid"]), params)
     kind = getattr(classification, name, None) or getattr(feature, name)
     return kind.load(f"file://{folder}")  # Hadoop decodes no %20
+
+
+def _read_softmax(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Reads weights `[k, d]` and offsets `[k]`; None of a model of two classes with one row, or with sparse weights."""
+    (row,) = pq.read_table(folder).to_pylist()
+    matrix, offsets = row["coefficientMatrix"], row["interceptVector"]
+    if not row["isMultinomial"] or matrix["type"] != DENSE or offsets["type"] != DENSE:
+        return None
+    values = np.array(matrix["values"], np.float64)
+    rows, columns = matrix["numRows"], matrix["numCols"]
+    weights = values.reshape(rows, columns) if matrix["isTransposed"] else values.reshape(columns, rows).T
+    return weights, np.array(offsets["values"], np.float64)
+
+
+def _with_params(model: Any, params: Mapping[str, Any]) -> Any:
+    for param, value in params.items():
+        model.set(model.getParam(param), value)
+    return model
 
 
 def _read_metadata(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from pipeline.storage.private import activate
+from resources.spark.warm_start import warm_daemon
 
 RUNS: Final = (
     ("dg", "launch"),
@@ -104,7 +105,8 @@ def launch_context(settings: Mapping[str, Any]) -> None:
     end, start = os.pipe()
     threading.Thread(target=_forward, args=[end], name="output of Spark", daemon=True).start()
     try:
-        gateway = launch_gateway(conf, {"stdout": start, "stderr": start})
+        with warm_daemon(conf):
+            gateway = launch_gateway(conf, {"stdout": start, "stderr": start})
     finally:
         os.close(start)
     SparkContext(conf=conf, gateway=gateway)

@@ -96,9 +96,9 @@ def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto
     small = {"day": SUNDAY, "comparison": "images", "image_count": 5, "is_alarm": False, "examples": []}
     small["summary"] = "not compared, the day has fewer than 20 images"
     tables = DayTables(
-        frame(predictions.SCHEMA, full + before),
-        frame(predictions.SCHEMA, full),
-        frame(review_queue.SCHEMA, queue),
+        frame(predictions.SCHEMA, full + before).toArrow(),
+        frame(predictions.SCHEMA, full).toArrow(),
+        frame(review_queue.SCHEMA, queue).toArrow(),
         frame(images.SCHEMA, photos),
         collect_rows([small], parse_schema(comparison.SCHEMA)).table,
         collect_rows([{"day": SUNDAY, "summary": PROMISE}], parse_schema(difficulty_table.SCHEMA)).table,

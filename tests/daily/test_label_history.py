@@ -4,6 +4,7 @@ import io
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
@@ -53,14 +54,14 @@ def test_ticks_are_few_and_round() -> None:
     assert steps == [1, 2, 2, 5, 20, 200, 5_000]
 
 
-def test_a_backfill_draws_the_newest_day_alone(spark: SparkSession) -> None:
-    rows = spark.createDataFrame([(date(2026, 11, day),) for day in range(1, 23)], "day date")
+def test_a_backfill_draws_the_newest_day_alone() -> None:
+    rows = pa.table({"day": [date(2026, 11, day) for day in range(1, 23)]})
     reports = describe_history(lambda days: {(day, "red"): 1 for day in days})(rows)
     assert list(reports) == [LAST]
 
 
-def test_a_day_of_rejected_files_has_no_plot(spark: SparkSession) -> None:
-    rows = spark.createDataFrame([(LAST,)], "day date")
+def test_a_day_of_rejected_files_has_no_plot() -> None:
+    rows = pa.table({"day": [LAST]})
     assert describe_history(lambda days: {(days[-1], None): 3})(rows) == {}
     assert len(describe_history(lambda days: {(days[-1], "red"): 3})(rows)[LAST].images) == 1
 

@@ -213,7 +213,7 @@ def test_features_of_another_backbone_fail_the_day(
 
 def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: DataFrame) -> None:
     friday = set_confidence(predicted.where(F.col("day") == FRIDAY), "if(predicted_label = 'red', 0.5d, 0.9d)")
-    report = describe_predictions(images)(friday)[FRIDAY]
+    report = describe_predictions(images)(friday.toArrow())[FRIDAY]
     counts = {name: report.numbers[name] for name in ("answered_count", "review_count", "rejected_count")}
     assert counts == {"answered_count": len(HOSTILE), "review_count": 3, "rejected_count": 6}
     assert sum(counts.values()) == friday.count()
@@ -224,7 +224,7 @@ def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: 
 
 def test_a_sheet_shows_each_image_once_and_fits_the_page(images: DataFrame, predicted: DataFrame) -> None:
     friday = predicted.where(F.col("day") == FRIDAY)
-    sheet = open_sheet(describe_predictions(images)(friday)[FRIDAY].images["contact_sheet"])
+    sheet = open_sheet(describe_predictions(images)(friday.toArrow())[FRIDAY].images["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
     assert len(HOSTILE) + 1 == 9, "three rows of four, the last with one image"
@@ -236,7 +236,7 @@ def test_a_sheet_shows_each_image_once_and_fits_the_page(images: DataFrame, pred
 
 
 def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
-    report = describe_predictions(images)(predicted.where("decision = 'rejected'"))[FRIDAY]
+    report = describe_predictions(images)(predicted.where("decision = 'rejected'").toArrow())[FRIDAY]
     counts = ("answered", "review", "rejected", "sidecar", "near_duplicate")
     assert report.numbers == {f"{name}_count": 6 * (name == "rejected") for name in counts}
     assert (report.images, report.tables) == ({}, {})
@@ -251,7 +251,7 @@ def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
     predicted = predict_images(copied, image_features, classifier).cache()
     found = predicted.where(F.col("error") == SIDECAR).select("decision", "image_id", "predicted_label").collect()
     assert found == [Row("rejected", None, None)] * 6
-    reports = describe_all(describe_predictions(copied), describe_rejected)(predicted)
+    reports = describe_all(describe_predictions(copied), describe_rejected)(predicted.toArrow())
     friday, saturday = reports[FRIDAY], reports[SATURDAY]
     assert (friday.numbers["rejected_count"], friday.numbers["sidecar_count"]) == (6, 5)
     assert SIDECAR not in friday.tables["rejected"]
@@ -261,15 +261,15 @@ def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
 
 def test_days_described_together_are_described_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:
     describe = describe_all(describe_predictions(images), describe_rejected)
-    together = describe(predicted)
+    together = describe(predicted.toArrow())
     assert together.keys() == {FRIDAY, SATURDAY}
     for day in together:
         alone = describe_all(describe_predictions(images.where(F.col("day") == day)), describe_rejected)
-        assert alone(predicted.where(F.col("day") == day)) == {day: together[day]}
+        assert alone(predicted.where(F.col("day") == day).toArrow()) == {day: together[day]}
 
 
 def test_rejected_files_are_counted_by_reason_and_named_on_a_sheet(predicted: DataFrame) -> None:
-    reports = describe_rejected(predicted)
+    reports = describe_rejected(predicted.toArrow())
     assert list(reports) == [FRIDAY], "Saturday has no rejected file"
     report = reports[FRIDAY]
     assert "| truncated | 2 |" in report.tables["rejected"]
@@ -282,7 +282,7 @@ def test_hostile_labels_are_escaped(images: DataFrame, predicted: DataFrame) -> 
     friday = predicted.where(F.col("day") == FRIDAY).withColumn(
         "predicted_label", F.when(F.col("predicted_label").isNotNull(), label)
     )
-    report = describe_predictions(images)(friday)[FRIDAY]
+    report = describe_predictions(images)(friday.toArrow())[FRIDAY]
     assert open_sheet(report.images["contact_sheet"]).width <= MAX_WIDTH
     (row,) = report.tables["labels"].splitlines()[2:]
     assert row.count("|") == 3
@@ -403,7 +403,7 @@ def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
     assert sorted(found.drop("near_duplicate_of").collect(), key=str) == sorted(
         predicted.drop("near_duplicate_of").collect(), key=str
     )
-    pages = describe_predictions(images)(found)
+    pages = describe_predictions(images)(found.toArrow())
     assert pages[FRIDAY].numbers["near_duplicate_count"] == 3
     assert pages[FRIDAY].texts["near_duplicates"].startswith("3 files are images of this day or the 31 days before")
     assert pages[SATURDAY].numbers["near_duplicate_count"] == 0
@@ -427,7 +427,7 @@ def test_images_of_low_quality_are_queued_before_uncertain_ones(
     queue = queue_for_review(flagged, similarities, 0.0, NO_AUDIT).cache()
     (row,) = queue.where(F.col("day") == SATURDAY).collect()
     assert (row["reason"], row["quality_flags"]) == ("low quality", ["blurred"])
-    assert describe_review_queue(images, 0.0)(queue)[SATURDAY].numbers["low_quality_count"] == 1
+    assert describe_review_queue(images, 0.0)(queue.toArrow())[SATURDAY].numbers["low_quality_count"] == 1
     former = queue_for_review(flagged.drop("quality_flags"), similarities, 0.0, NO_AUDIT).collect()
     assert {row["reason"] for row in former} == {"uncertain"}
 
@@ -500,7 +500,7 @@ def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: M
     images = spark.createDataFrame(photos, "day date, image_id string, content binary")
     columns = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
     queue = images.selectExpr("day", "image_id", *columns, "'uncertain' as reason")
-    report = describe_review_queue(images, 0.25)(queue)[FRIDAY]
+    report = describe_review_queue(images, 0.25)(queue.toArrow())[FRIDAY]
     assert report.numbers == {
         "low_quality_count": 0,
         "uncertain_count": SHEET_SIZE + 6,
@@ -511,7 +511,7 @@ def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: M
     sheet = open_sheet(report.images["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
-    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4))[FRIDAY].images["contact_sheet"])
+    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4).toArrow())[FRIDAY].images["contact_sheet"])
     assert sheet.height < one_row.height * SHEET_SIZE / 4
 
 
@@ -522,7 +522,7 @@ def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: S
         for reason, count in counts.items()
         for number in range(count)
     ]
-    chosen = choose_tiles(make_frame(spark, rows, review_queue.SCHEMA))[FRIDAY]
+    chosen = choose_tiles(make_frame(spark, rows, review_queue.SCHEMA).toArrow())[FRIDAY]
     assert [(row["reason"], row["image_id"]) for row in chosen] == [
         *(("uncertain", f"{99 - rank:03}") for rank in range(10)),
         *(("novel", f"{rank:03}") for rank in range(11)),

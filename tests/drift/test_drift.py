@@ -206,7 +206,7 @@ def test_answers_with_an_ancestor_count_for_their_most_probable_label(spark: Spa
         "day date, image_id string, classifier string, predicted_label string, probabilities map<string, double>,"
         " level int",
     )
-    (found,) = compare_labels([CALM], frame, lambda version: {"confusion": {"cat/red": {"cat/red": 40}}})
+    (found,) = compare_labels([CALM], frame.toArrow(), lambda version: {"confusion": {"cat/red": {"cat/red": 40}}})
     assert (found.moved_share, found.is_alarm) == (0.0, False)
 
 
@@ -421,7 +421,7 @@ def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, tables: d
         )
         for day in (CALM, NOVEL)
     ]
-    reports = describe_drift(tables["images"], tables["predictions"])(store_comparisons(alarms).table)
+    reports = describe_drift(tables["images"], tables["predictions"].toArrow())(store_comparisons(alarms).table)
     assert [list(reports[each.day].images) for each in alarms] == [["examples"]] * 2
 
 

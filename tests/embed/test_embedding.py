@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import SIZE, MakePhoto
 
-from pipeline.embed import attempt
+from pipeline.embed import attempt, embedding
+from pipeline.embed.attempt import DECODE, INFER, Attempt
 from pipeline.embed.backbone import Backbone, load_backbone
 from pipeline.embed.embedding import embed_images
 from pipeline.embed.fits import Fit
@@ -49,6 +50,19 @@ def test_an_image_on_which_the_graph_fails_costs_itself_alone(
             assert (row["error"], row["features"], row["width"]) == (CRASHED_BACKBONE, None, None)
         else:
             np.testing.assert_allclose(row["features"], expected[number]["features"], rtol=1e-5)
+
+
+def test_some_images_are_decoded_before_they_are_embedded_in_batches(
+    photos: list[bytes], tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "DECODED_IMAGES", 4)
+    stages: list[tuple[str, list[int]]] = []
+    watched = Attempt(lambda stage, numbers: stages.append((stage, list(numbers))))
+    contents = [*photos[:2], b"not an image", *photos[2:]]
+    rows = embed_images(contents, load_backbone(tiny_backbone.path), SIZE, 2, attempt=watched).to_pylist()
+    first, second = ([(DECODE, [number]) for number in range(*each)] for each in ((0, 5), (5, 8)))
+    assert stages == [*first, (INFER, [0, 1]), (INFER, [3, 4]), *second, (INFER, [5, 6]), (INFER, [7])]
+    assert [row["features"] is None for row in rows] == [number == 2 for number in range(8)]
 
 
 def test_a_graph_that_fails_on_plain_pixels_too_is_an_error(photos: list[bytes], tiny_backbone: Backbone) -> None:

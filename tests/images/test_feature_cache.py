@@ -417,7 +417,7 @@ def test_the_page_of_each_day_shows_cache_hits_and_the_time_saved(
     cache.embed(make_images(photos[0]), tiny_backbone)
     embedded = cache.embed(make_days({FRIDAY: photos[:3], SATURDAY: photos}), tiny_backbone)
     stored = embedded.rows.frame.cache()
-    reports = describe_embedded(embedded, 0.05)(stored)
+    reports = describe_embedded(embedded, 0.05)(stored.toArrow())
     pages = [reports[day].numbers for day in (FRIDAY, SATURDAY)]
     assert [page["cache_hit_count"] for page in pages] == [1, 3]
     assert [page["embedded_count"] for page in pages] == [2, 1]
@@ -439,13 +439,13 @@ def test_the_page_of_a_day_without_misses_shows_no_speed(
 ) -> None:
     cache.embed(make_images(*photos), tiny_backbone)
     embedded = serve_only(cache, make_images(*photos), tiny_backbone)
-    (report,) = describe_embedded(embedded, 0.05)(embedded.rows.frame).values()
+    (report,) = describe_embedded(embedded, 0.05)(embedded.rows.frame.toArrow()).values()
     page = report.numbers
     assert (page["cache_hit_count"], page["embedded_count"]) == (4, 0)
     assert "embedded_per_second" not in page
     assert page["seconds_saved"] > 0
     unmeasured = replace(embedded, seconds_per_image=None)
-    (report,) = describe_embedded(unmeasured, 0.05)(embedded.rows.frame).values()
+    (report,) = describe_embedded(unmeasured, 0.05)(embedded.rows.frame.toArrow()).values()
     assert "seconds_saved" not in report.numbers
 
 

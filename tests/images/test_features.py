@@ -58,7 +58,7 @@ def test_images_of_low_quality_are_flagged_and_counted(
     features = extract_features(read_images(spark, str(folder)), tiny_backbone).cache()
     flags = sorted(row["quality_flags"] for row in features.collect() if row["features"])
     assert flags == [[], [], ["blank", "dark"], ["blank", "tiny"]]
-    report = describe_features(features)[None]
+    report = describe_features(features.toArrow())[None]
     assert report.numbers == {"readable_count": 4, "rejected_count": 2, "low_quality_count": 2}
     counts = report.tables["low_quality"].splitlines()[2:]
     assert counts == ["| blank | 2 |", "| dark | 1 |", "| tiny | 1 |"]

@@ -146,10 +146,10 @@ def test_days_with_and_without_stored_bytes_are_embedded_and_shown_together(
     both = lake.read(read(NEXT_DAY).spark, "images", [str(DAY), str(NEXT_DAY)])
     assert set(outcomes(both, cache, tiny_backbone).values()) == {None, "empty"}
     ids = [id_of(make_photo("red", 1)), id_of(make_photo("green", 50))]
-    assert draw_thumbnails(both.frame, ids, 60).keys() == set(ids)
+    assert draw_thumbnails(both, ids, 60).keys() == set(ids)
     read(DAY), read(NEXT_DAY, is_stored=True)  # each day is written again, the other way round
     again = lake.read(both.spark, "images", [str(DAY), str(NEXT_DAY)])
-    assert draw_thumbnails(again.frame, ids, 60).keys() == set(ids)
+    assert draw_thumbnails(again, ids, 60).keys() == set(ids)
 
 
 def test_days_of_an_earlier_version_have_no_location_and_their_bytes(
@@ -163,14 +163,14 @@ def test_days_of_an_earlier_version_have_no_location_and_their_bytes(
     both = lake.read(spark, "images", [str(DAY), str(NEXT_DAY)])
     for file in landing.iterdir():
         file.unlink()
-    assert len(draw_thumbnails(both.frame, ids, 60)) == 6, "those of the former day are drawn from its bytes"
+    assert len(draw_thumbnails(both, ids, 60)) == 6, "those of the former day are drawn from its bytes"
     assert purge_days(lake, str(NEXT_DAY)) == [str(DAY)]
     purged = lake.read(spark, "images", [str(DAY)]).frame
     assert purged.where("content is null and location is null").count() == purged.count() == 8
 
 
 def test_pages_draw_from_files_and_leave_lost_ones_out(read: Read, landing: Path, make_photo: MakePhoto) -> None:
-    images = read().frame
+    images = read()
     ids = [id_of(make_photo("red", seed)) for seed in (1, 2, 3)]
     (landing / "2.jpg").write_bytes(make_photo("red", 99))
     assert draw_thumbnails(images, ids, 60).keys() == {ids[0], ids[2]}
@@ -217,8 +217,8 @@ def test_purging_forgets_the_files_of_a_day_as_it_deletes_bytes(
     reviewed = id_of(make_photo("red", 1))
     lake.write("reviews", spark.sql(f"select '{reviewed}' as image_id, 'red' as label"), None)
     assert purge_days(lake, str(NEXT_DAY)) == [str(DAY)]
-    purged = lake.read(spark, "images", [str(DAY)]).frame
-    assert {row["path"]: row.asDict() for row in purged.collect()} == {
+    purged = lake.read(spark, "images", [str(DAY)])
+    assert {row["path"]: row.asDict() for row in purged.frame.collect()} == {
         path: row | ({} if row["image_id"] == reviewed else {"location": None}) for path, row in before.items()
     }
     assert draw_thumbnails(purged, [row["image_id"] for row in before.values()], 60).keys() == {reviewed}

@@ -34,6 +34,19 @@ def speak(batches):
     yield from batches
 
 
+def name_parent(batches):
+    import pyarrow as pa
+
+    for batch in batches:
+        parent = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().split(b"\\0")
+        grandparent = int(Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[1])
+        row = {"parent": parent[2].decode(), "grandparent": grandparent, "seed": os.environ["PYTHONHASHSEED"]}
+        yield pa.RecordBatch.from_pylist([row | {"process": os.getppid(), "argument": parent[3].decode()}])
+
+
+PARENT = "parent string, grandparent long, seed string, process long, argument string"
+
+
 def list_daemons():
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -53,7 +66,11 @@ page = os.open("page", os.O_WRONLY | os.O_CREAT)
 os.dup2(page, 2)  # as Dagster does when a run begins, long after the process
 spark = resource.spark_session
 frame = make_frame(spark, parse_schema("a int comment 'one'"), [{"a": 1}, {"a": 2}])
+(forking,) = spark.range(1, numPartitions=1).mapInArrow(name_parent, PARENT).collect()
 report = {
+    "forking": forking.asDict(),
+    "process": os.getpid(),
+    "variable": os.environ.get("_WARM_DAEMON"),
     "is_active": SparkSession.getActiveSession() is not None,
     "zone": spark.conf.get("spark.sql.session.timeZone"),
     "rows": [row.asDict() for row in frame.mapInArrow(speak, "a int").collect()],
@@ -62,6 +79,9 @@ report = {
     "daemons": list_daemons(),
     "same": resource.spark_session is spark,
 }
+os.kill(forking.process, 9)
+rows = spark.range(40, numPartitions=8).mapInArrow(name_parent, PARENT).collect()
+report["after"] = len(rows)
 Path("report.json").write_text(json.dumps(report))
 """
 
@@ -97,6 +117,17 @@ def test_rows_of_the_driver_become_a_frame_without_a_second_kind_of_python_worke
     assert len(started["daemons"]) == 1
 
 
+def test_workers_are_forked_from_a_daemon_that_imported_while_the_jvm_started(started: dict[str, Any]) -> None:
+    assert (started["forking"]["parent"], started["forking"]["argument"]) == ("pipeline.warm_daemon", "pyspark.worker")
+    assert started["forking"]["grandparent"] == started["process"]
+    assert started["forking"]["seed"] == "0"
+    assert started["variable"] is None, "it is of the first JVM alone"
+
+
+def test_a_daemon_that_is_killed_costs_no_task(started: dict[str, Any]) -> None:
+    assert started["after"] == 8
+
+
 def test_output_of_workers_goes_where_the_run_sends_its_own(started: dict[str, Any]) -> None:
     assert "a worker speaks" in started["page"]
 
@@ -120,6 +151,11 @@ def test_a_process_that_has_a_session_starts_no_other(spark: SparkSession, monke
 def test_a_session_on_a_cluster_waits_for_its_first_step() -> None:
     assert SparkResource(master="spark://host:7077").open_early() is None
     assert SparkResource(master="sc://host").open_early() is None
+
+
+def test_spark_may_start_before_dagster_is_imported() -> None:
+    look = "import sys, resources.spark.options; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

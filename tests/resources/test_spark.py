@@ -12,11 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyspark
+import pyspark.worker
 import pytest
 from pyspark.sql import SparkSession
 
 from resources.spark.java import MIN_VERSION, java_home, quick_start_options
-from resources.spark.session import SparkResource, choose_reader, read_spark_settings
+from resources.spark.options import choose_reader
+from resources.spark.session import SparkResource, read_spark_settings
 
 LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 """127.0.0.1, ::1 and ::ffff:127.0.0.1, as `/proc/net` writes them."""
@@ -259,11 +261,19 @@ def test_one_process_has_one_session(spark: SparkSession, spark_resource: SparkR
 def test_workers_fork_with_the_pipeline_imported(spark: SparkSession) -> None:
     def describe(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
-            row = {"frozen": gc.get_freeze_count(), "pool": pa.default_memory_pool().backend_name}
+            row = {
+                "frozen": gc.get_freeze_count(),
+                "pool": pa.default_memory_pool().backend_name,
+                "pyspark": sys.modules["pyspark.worker"].__file__,
+                "is_collecting": gc.isenabled(),
+            }
             yield pa.RecordBatch.from_pylist([row])
 
-    rows = spark.range(0, 4, 1, 4).mapInArrow(describe, "frozen long, pool string").collect()
+    schema = "frozen long, pool string, pyspark string, is_collecting boolean"
+    rows = spark.range(0, 4, 1, 4).mapInArrow(describe, schema).collect()
     assert {row["pool"] for row in rows} == {"system"}, "Arrow's own keeps what was freed"
+    assert {row["pyspark"] for row in rows} == {pyspark.worker.__file__}, "an archive is compiled at every start"
+    assert all(row["is_collecting"] for row in rows)
     assert all(row["frozen"] > 50_000 for row in rows), "each worker imports, and looks through everything after a task"
 
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 from conftest import make_frame
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import SparkSession
 
 from pipeline.reviews import review_form, review_queue
 from pipeline.reviews.filled_forms import parse_form
@@ -34,8 +34,8 @@ HOSTILE = [
 HARMLESS = ["a=b.jpg", "x-1.jpg", "ünï 🍎.jpg", "it's.jpg", "001", ""]
 
 
-def row(path: str, label: str = "red") -> Row:
-    return Row(
+def row(path: str, label: str = "red") -> dict[str, object]:
+    return dict(
         day=date(2026, 11, 20),
         image_id=DIGEST,
         path=path,
@@ -105,7 +105,7 @@ def test_every_day_has_a_form_of_limited_length_with_the_audit_first(
         for number in range(5)
     ]
     queue = make_frame(spark, rows, review_queue.SCHEMA)
-    forms = make_forms(queue, ["2026-11-20", "2026-11-21"])
+    forms = make_forms(queue.toArrow(), ["2026-11-20", "2026-11-21"])
     lines = list(csv.DictReader(io.StringIO(forms["2026-11-20"].text.removeprefix("\ufeff"), newline="")))
     assert [line["path"] for line in lines] == ["4.jpg", "0.jpg", "1.jpg"]
     assert (forms["2026-11-20"].row_count, forms["2026-11-20"].left_out_count) == (3, 2)

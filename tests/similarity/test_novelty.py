@@ -47,7 +47,8 @@ def training_features(spark: SparkSession, make_photo: MakePhoto, tiny_backbone:
 
 @pytest.fixture(scope="module")
 def reference(training_features: DataFrame) -> Reference:
-    return choose_reference(training_features)
+    features, split = training_features.drop("split"), training_features.select("image_id", "split")
+    return choose_reference(features.toArrow(), split.toArrow())
 
 
 @pytest.fixture(scope="module")
