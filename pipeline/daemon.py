@@ -7,7 +7,7 @@ import gc
 import sys
 from pathlib import Path
 
-from pipeline.warm_daemon import LIBRARIES, give_way
+from pipeline.handover import LIBRARIES, give_way
 
 if __name__ == "__main__" and give_way():
     sys.exit()

@@ -1,7 +1,7 @@
-"""Queries: what a page asks of stored rows, in SQL, on the driver.
+"""Queries: counts and samples of stored rows in SQL, on the driver.
 
-A Spark job takes a tenth of a second and more, whatever it reads. DuckDB reads the columns that a query names in
-batches, and beyond `MEMORY` it goes on in files. Files that only Spark can read, and image bytes, are none of its work.
+A Spark job takes a tenth of a second or more, whatever it reads. DuckDB reads the columns that a query names, in
+batches, and spills to temporary files beyond `MEMORY`.
 """
 
 import tempfile

@@ -12,7 +12,7 @@ from typing import Final
 
 from pyspark import SparkConf
 
-from pipeline.warm_daemon import VARIABLE
+from pipeline.handover import VARIABLE
 
 AS_SPARK_SETS: Final = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "YES"}
 """Variables of Spark's own daemon that Python and its libraries read when they start."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pyspark import SparkConf
 
-from pipeline.warm_daemon import VARIABLE, give_way
+from pipeline.handover import VARIABLE, give_way
 from resources.spark.options import SparkOptions
 from resources.spark.warm_start import warm_daemon
 
