@@ -55,7 +55,7 @@ SHEET_SIZE: Final = 24  # images on a contact sheet
 SHOWN_LABELS: Final = 100  # most frequent ones on a page
 _COUNTS: Final = """
     SELECT day, if(error = $sidecar, 'sidecar', decision) AS outcome, predicted_label, count(*) AS count,
-        count(near_duplicate_of) AS near_duplicate_count, sum(confidence) AS confidence,
+        count(near_duplicate_of) AS near_duplicate_count, fsum(confidence) AS confidence,
         any_value(classifier) AS classifier, any_value(day_accuracy) AS day_accuracy
     FROM predictions GROUP BY day, outcome, predicted_label ORDER BY ALL
 """

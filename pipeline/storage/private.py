@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 
 if TYPE_CHECKING:
     from pyspark.ml.classification import LogisticRegressionModel
@@ -14,7 +15,10 @@ PYSPARK_VERSIONS: Final = ("4.0.5", "4.1.4", "4.2.1", "4.3.0")  # this file was 
 
 def activate(session: SparkSession) -> None:
     """Makes a session that another thread started the active one of this thread, whose settings queries follow."""
-    session._get_j_spark_session_class(session._jvm).setActiveSession(session._jsparkSession)
+    if is_remote():
+        type(session)._set_default_and_active_session(session)
+    else:
+        session._get_j_spark_session_class(session._jvm).setActiveSession(session._jsparkSession)
 
 
 def has_filesystem(spark: SparkSession, scheme: str) -> bool:

@@ -21,6 +21,7 @@ from pipeline.evaluation.mixture import calibrate_on
 from pipeline.evaluation.ranked import MANY
 from pipeline.evaluation.scores import evaluate
 from pipeline.images.split import HOLDOUT, TRAIN
+from pipeline.storage.private import activate
 from pipeline.training.cross_fit import cross_fit, describe_levels, predict_fold, shelf_counts_of
 from pipeline.training.fitting import (
     ClassifierParams,
@@ -125,7 +126,7 @@ def fit_classifier(
         searched = count_fits(params)
         fits = searched + params.calibration_folds * (1 + len(shelf_counts_of(params))) + 1  # then ungrouped
         train = labelled.where(F.col("split") == TRAIN)
-        with ThreadPoolExecutor(1) as beside:  # a fit of MLlib leaves cores idle, on which folds are fitted
+        with ThreadPoolExecutor(1, initializer=activate, initargs=[labelled.sparkSession]) as beside:
             fitting, settled = beside.submit(_fit, labelled, found, params), params
             if searched > 1:
                 settled = settle_search(params, fitting.result().report["chosen"])
