@@ -16,7 +16,8 @@ PYSPARK_VERSIONS: Final = ("4.0.5", "4.1.4", "4.2.1", "4.3.0")  # this file was 
 def activate(session: SparkSession) -> None:
     """Makes a session that another thread started the active one of this thread, whose settings queries follow."""
     if is_remote():
-        type(session)._set_default_and_active_session(session)
+        connect: Any = type(session)
+        connect._set_default_and_active_session(session)
     else:
         session._get_j_spark_session_class(session._jvm).setActiveSession(session._jsparkSession)
 

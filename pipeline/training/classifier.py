@@ -126,7 +126,7 @@ def fit_classifier(
         searched = count_fits(params)
         fits = searched + params.calibration_folds * (1 + len(shelf_counts_of(params))) + 1  # then ungrouped
         train = labelled.where(F.col("split") == TRAIN)
-        with ThreadPoolExecutor(1, initializer=activate, initargs=[labelled.sparkSession]) as beside:
+        with ThreadPoolExecutor(1, initializer=activate, initargs=(labelled.sparkSession,)) as beside:
             fitting, settled = beside.submit(_fit, labelled, found, params), params
             if searched > 1:
                 settled = settle_search(params, fitting.result().report["chosen"])
