@@ -5,15 +5,14 @@ Of a local master; a cluster's workers may not have this package before the firs
 
 import gc
 import sys
-from pathlib import Path
 
-from pipeline.handover import LIBRARIES, give_way
+from pipeline.handover import give_way, leave_out_archives
 
 if __name__ == "__main__" and give_way():
     sys.exit()
 
 gc.disable()  # imports drop nothing
-sys.path[:] = [place for place in sys.path if Path(place).parts[-4:-1] != LIBRARIES]
+sys.path[:] = leave_out_archives(sys.path)
 
 import pyspark.worker  # noqa: F401
 from pyspark.daemon import manager

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,11 @@ VARIABLE: Final = "_WARM_DAEMON"
 STREAMS: Final = (0, 1, 2)
 LIBRARIES: Final = ("pyspark", "python", "lib")
 """Folder of archives of sources that are installed too, which Python would compile again at every start."""
+
+
+def leave_out_archives(places: Iterable[str]) -> list[str]:
+    """Leaves out Spark's archives among places to import from."""
+    return [place for place in places if Path(place).parts[-4:-1] != LIBRARIES]
 
 
 def give_way() -> bool:
@@ -45,9 +51,7 @@ def take_over(connection: socket.socket) -> None:
     os.environ.update(given["variables"])
     sys.argv[1:] = given["arguments"]
     places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[1:1] = [
-        place for place in places if place and place not in sys.path and Path(place).parts[-4:-1] != LIBRARIES
-    ]
+    sys.path[1:1] = leave_out_archives(place for place in places if place and place not in sys.path)
     for stream, number in zip(streams, STREAMS, strict=True):
         os.dup2(stream, number)
         os.close(stream)

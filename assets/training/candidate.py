@@ -79,7 +79,7 @@ def classifier_candidate(
     else:
         fitted = add_graph(fit_classifier(features, params, log_progress(context, "fits")), backbone)
         fitted = replace(fitted, training_set=list_training_set(features, training_images))
-    return show_classifier(context, fitted, Report(images=draw_errors(fitted, training_images.frame, settings.limits)))
+    return show_classifier(context, fitted, Report(images=draw_errors(fitted, training_images, settings.limits)))
 
 
 def show_classifier(context: dg.AssetExecutionContext, fitted: Classifier, more: Report) -> dg.Output[Classifier]:

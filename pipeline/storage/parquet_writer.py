@@ -71,9 +71,11 @@ def _split(table: pa.Table, column: str | None) -> Iterator[tuple[str | None, pa
         return
     values, rest = table[column], table.drop_columns(column)
     distinct = pc.unique(values)
+    if len(distinct) == 1:  # as in most batches; to filter them would copy images and vectors
+        yield str(distinct[0]), rest
+        return
     for value in distinct:
-        is_alone = len(distinct) == 1  # as in most batches; to filter them would copy images and vectors
-        yield str(value), rest if is_alone else rest.filter(pc.is_in(values, pa.array([value])))
+        yield str(value), rest.filter(pc.is_in(values, pa.array([value])))
 
 
 class _FileWriter:

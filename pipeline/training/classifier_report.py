@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pyspark.sql import DataFrame
-
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.calibration import Calibration
 from pipeline.evaluation.plots import draw_accuracies, draw_reliability
@@ -13,7 +11,7 @@ from pipeline.reports.contact_sheet import TILE, Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
-from pipeline.reports.thumbnails import draw_thumbnails
+from pipeline.reports.thumbnails import Images, draw_thumbnails
 from pipeline.training.classifier import Classifier
 from pipeline.training.label_sets.page import add_promises
 
@@ -57,7 +55,7 @@ def describe_classifier(classifier: Classifier) -> Report:
     return add_promises(page, report) if classifier.is_of_sets else page
 
 
-def draw_errors(classifier: Classifier, images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
+def draw_errors(classifier: Classifier, images: Images, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
     """Draws the most confident errors on the holdout as a contact sheet; empty if there are none.
 
     Args:

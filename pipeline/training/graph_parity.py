@@ -109,7 +109,7 @@ def measure_graph_parity(
         predictions = predict(embedded, classifier)
         found = _compare_shares(predictions.join(shares, "image_id", "left"), classifier.labels)
         examples = _pick_examples(predictions)
-        named = label_images(graph, read_pixels(images.frame, examples, Decoding(graph.size, limits, FITS[graph.fit])))
+        named = label_images(graph, read_pixels(images, examples, Decoding(graph.size, limits, FITS[graph.fit])))
         others = [label for image_id, label in examples.items() if named.get(image_id) != label]
         return GraphParity(
             source=source,
