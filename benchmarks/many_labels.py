@@ -27,17 +27,19 @@ from benchmarks.processes import run_command
 from benchmarks.sampler import MemoryOfAll
 from pipeline.daily.daily_report import DayTables, make_reports
 from pipeline.daily.daily_report_page import render_page
-from pipeline.daily.day_samples import sample_predicted
+from pipeline.daily.day_samples import predict_samples
 from pipeline.daily.difficulty import estimate_difficulty
 from pipeline.daily.difficulty_table import store_difficulties
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.drift.comparison import SCHEMA as DRIFT_SCHEMA
+from pipeline.drift.image_drift import DAY_LIMIT
 from pipeline.drift.label_shift import compare_labels
 from pipeline.embed.file_kinds import DECODER
 from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.gate_rules import Candidate, judge_calibration, judge_classes, judge_vanished
 from pipeline.evaluation.label_issues import rank_labels
 from pipeline.reviews.review_queue import SCHEMA as QUEUE_SCHEMA
+from pipeline.similarity.samples import sample_days
 from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
@@ -194,17 +196,18 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     lake, classifier = store.lake, store.open_classifier(store.list_versions("classifier")[0])
     features = spark.read.parquet(str(options.folder / "day.parquet"))
-    features = features.withColumns({"error": F.lit(None).cast("string")})
-    samples, levels = sample_predicted(features, classifier), store.read_cross_fits(classifier.version)
+    missing = {"error": "string", "quality_flags": "array<string>"}
+    features = features.withColumns({name: F.lit(None).cast(kind) for name, kind in missing.items()})
+    sampled = sample_days(features.toArrow(), DAY_LIMIT, classifier.backbone, classifier.decoder)
+    samples, levels = predict_samples(spark, sampled, classifier), store.read_cross_fits(classifier.version)
     difficulty = estimate_difficulty(DAY, {DAY: options.day}, samples, classifier, levels)
     settled = store_difficulties([difficulty])
-    days = spark.createDataFrame(settled.table, settled.schema)
     images = features.select(
         *("day", "image_id", "path"),
         F.lit(None).cast("string").alias("read_error"),
         F.lit(None).cast("binary").alias("content"),
     )
-    lake.write("predictions", predict_images(images, features, classifier, days), [str(DAY)])
+    lake.write("predictions", predict_images(images, features, classifier, [difficulty]), [str(DAY)])
     stored = lake.read(spark, "predictions", [str(DAY)])
     list(compare_labels([str(DAY)], stored, store.read_evaluation))
     page = describe_predictions(images)(stored)[DAY]

@@ -190,7 +190,7 @@ def judge(spark: SparkSession, kind: str, model: Model, days: Sequence[Images]) 
     }
     found = list(compare_images(list(map(str, dates)), vectors, BACKBONE, model.reference))
     compared = {day: [each for each in found if each.day == day] for day in dates}
-    clustered = find_clustered(frame, find_neighbourhoods(found, frame, model.reference)).collect()
+    clustered = find_clustered(frame, find_neighbourhoods(found, vectors, model.reference)).collect()
     unlike = {row["image_id"] for row in clustered}
     frame.unpersist()
     rows = [_judge_day(model, day, images, compared[day], unlike) for day, images in zip(dates, days, strict=True)]
@@ -220,7 +220,7 @@ def _judge_day(
     is_right, raw = model.names[shares.argmax(axis=1)] == images.labels, shares.max(axis=1)
     flags = model.reference.rare_flags
     is_flagged = images.flags[:, np.isin(FLAGS, flags)].any(axis=1)
-    sample = DaySample(sample_ids(day, images), images.features, raw, is_flagged, count)
+    sample = DaySample(raw, is_flagged, count)
     classifier = Classifier("v", BACKBONE, cast("Any", None), {"calibration": UNCALIBRATED.to_dict()})
     row = estimate_difficulty(
         *(day, {day: count}, {day: sample}, classifier, model.levels),
@@ -231,7 +231,7 @@ def _judge_day(
     threshold = np.inf if row.threshold is None else row.threshold
     predicted = model.names[shares.argmax(axis=1)]
     thresholds = np.array([max(threshold, row.label_thresholds.get(str(label), 0.0)) for label in predicted])
-    is_unlike = np.isin(sample.image_ids, list(unlike))
+    is_unlike = np.isin(sample_ids(day, images), list(unlike))
     is_answered = ~is_unlike & ~is_flagged & (confidence >= thresholds)
     best = np.cumsum(is_right[np.argsort(-raw)]) / np.arange(1, count + 1)
     oracle = (int(np.flatnonzero(best >= 0.95).max(initial=-1)) + 1) / count

@@ -8,7 +8,6 @@ import dagster as dg
 
 from assets.daily.partitions import daily_asset, list_days
 from assets.declarations import declare_check
-from pipeline.daily.difficulty_table import store_difficulties
 from pipeline.daily.earlier_images import EARLIER_DAYS, find_earlier_images, list_earlier
 from pipeline.daily.label_history import describe_history
 from pipeline.daily.predictions import describe_predictions, predict_images
@@ -54,13 +53,11 @@ def predictions(
     compared = list(map(str, list_earlier(wanted)))
     stored = lake.read_known(session, "image_features", parse_schema(FEATURES_SCHEMA), compared)
     found = difficulties.find(context.partition_keys, classifier)
-    settled = store_difficulties(found)
-    days = session.createDataFrame(settled.table, settled.schema)
     history = describe_history(partial(lake.count_by_day, "predictions", "predicted_label"))
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
-    clustered = difficulties.find_clustered(found)
+    clustered = difficulties.find_clustered(found, classifier)
     earlier = find_earlier_images(stored, wanted)
-    rows = predict_images(images.frame, features, classifier, days, clustered, settings.top_labels, earlier)
+    rows = predict_images(images.frame, features, classifier, found, clustered, settings.top_labels, earlier)
     return Table(rows, describe)
 
 

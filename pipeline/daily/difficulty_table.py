@@ -81,11 +81,16 @@ class Difficulty:
     label_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def level(self) -> float | None:
+        """Number of the cross-fit that is as hard as the day, 0 for random folds; None where it is unknown."""
+        if self.easier_level is None or self.harder_share is None:
+            return None
+        return self.easier_level + self.harder_share
+
+    @property
     def is_hard(self) -> bool:
         """Whether the day is clearly harder than the training set, or cannot be estimated."""
-        if self.easier_level is None or self.harder_share is None:
-            return self.image_count > 0
-        return self.easier_level + self.harder_share >= HARD_LEVEL
+        return self.image_count > 0 if self.level is None else self.level >= HARD_LEVEL
 
 
 def store_difficulties(found: Sequence[Difficulty]) -> SmallRows:

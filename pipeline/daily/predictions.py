@@ -1,5 +1,6 @@
 """Predictions: one row per file of a day, with the decision `answered`, `review` or `rejected`."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -7,9 +8,9 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
+from pipeline.daily.difficulty_table import Difficulty
 from pipeline.daily.earlier_images import EARLIER_DAYS
-from pipeline.daily.set_answers import COLUMNS, find_sets, map_thresholds
+from pipeline.daily.set_answers import COLUMNS, find_sets, list_thresholds
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
@@ -67,6 +68,11 @@ _TILES: Final = """
     ) ORDER BY predicted_label, confidence DESC, image_id
 """
 """A sample of the predicted images of each day, by digest."""
+_SETTINGS: Final = """
+    temperature double, threshold double, ancestor_thresholds map<string, double>,
+    label_thresholds map<string, double>, review_flags array<string>,
+    day_accuracy double, day_accuracy_low double, day_accuracy_high double, day_level double
+"""
 _PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 
 
@@ -74,7 +80,7 @@ def predict_images(
     images: DataFrame,
     image_features: DataFrame,
     classifier: Classifier,
-    difficulties: DataFrame | None = None,
+    difficulties: Sequence[Difficulty] | None = None,
     clustered: DataFrame | None = None,
     top_labels: int = TOP_LABELS,
     earlier: DataFrame | None = None,
@@ -85,8 +91,8 @@ def predict_images(
         images: files of one or more days.
         image_features: their features; without `quality_flags` if an earlier version made them.
         classifier: the classifier.
-        difficulties: one row of `difficulty` for each day, with its temperature, its threshold and the quality flags
-            whose images are not answered; by default all days have those of the classifier, and no flags.
+        difficulties: of each day, with its temperature, its threshold and the quality flags whose images are not
+            answered; by default all days have those of the classifier, and no flags.
         clustered: images that are not answered, however confident they are, in the columns of `clusters.SCHEMA`.
         top_labels: labels that `probabilities` lists, the most probable ones; the key `*` has the sum of the others.
         earlier: images that were sent before, in the columns of `earlier_images.SCHEMA`.
@@ -95,18 +101,11 @@ def predict_images(
         SparkRuntimeException: when Spark runs it, if the features come from another backbone or decoder.
     """
     files = images.select("day", "image_id", "path", "read_error")
-    days = F.broadcast(_calibrations(image_features, classifier, difficulties))
-    tempered = image_features.join(days.select("day", "temperature"), "day")
-    predicted = predict_at(tempered, classifier, F.col("temperature"), top_labels).select(
-        "day", "image_id", *_PREDICTED
-    )
-    flags = F.col("quality_flags") if "quality_flags" in image_features.columns else F.lit(None)
-    decoded = image_features.select(
-        "day", "image_id", F.col("error").alias("decode_error"), flags.cast("array<string>").alias("quality_flags")
-    )
-    predicted = predicted.hint("merge")  # not a broadcast, whose errors reach Python as a trace of Java
-    joined = files.join(decoded, ["day", "image_id"], "left").join(predicted, ["day", "image_id"], "left")
-    joined = joined.join(days, "day", "left")
+    settings = _look_up(difficulties, classifier)
+    outcomes = _predict(image_features, classifier, settings["temperature"], top_labels)
+    outcomes = outcomes.hint("merge")  # not a broadcast, whose errors reach Python as a trace of Java
+    joined = files.join(outcomes, ["day", "image_id"], "left").withColumn("settings", settings)
+    joined = joined.select("*", "settings.*")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
     is_clustered = F.lit(False)
     if clustered is not None:
@@ -155,28 +154,48 @@ def predict_images(
     ).to(parse_schema(SETS_SCHEMA if sets else SCHEMA))
 
 
-def _reaches_threshold(ancestor: Column) -> Column:
-    return ancestor["confidence"] >= F.col("ancestor_thresholds")[ancestor["depth"]]
-
-
-def _calibrations(image_features: DataFrame, classifier: Classifier, difficulties: DataFrame | None) -> DataFrame:
-    """One row per day: temperature, threshold, and how hard the day is."""
-    if difficulties is None:
-        own = parse_schema(DIFFICULTY_SCHEMA)
-        days = image_features.select("day").distinct()
-        unknown = {field.name: F.lit(None).cast(field.dataType) for field in own if field.name != "day"}
-        temperature, threshold = classifier.calibration.temperature, classifier.calibration.threshold
-        neutral = {"temperature": F.lit(temperature), "threshold": F.lit(threshold).cast("double")}
-        if classifier.is_of_sets:
-            neutral["label_thresholds"] = map_thresholds(classifier.report)
-        difficulties = days.withColumns({**unknown, **neutral})
-    return difficulties.select(
-        *("day", "temperature", "threshold", "ancestor_thresholds", "review_flags", "label_thresholds"),
-        F.col("accuracy").alias("day_accuracy"),
-        F.col("accuracy_low").alias("day_accuracy_low"),
-        F.col("accuracy_high").alias("day_accuracy_high"),
-        (F.col("easier_level") + F.col("harder_share")).alias("day_level"),
+def _predict(image_features: DataFrame, classifier: Classifier, temperature: Column, top_labels: int) -> DataFrame:
+    """What is known of every image, lazily: its prediction, or why it has no features."""
+    flags = F.col("quality_flags") if "quality_flags" in image_features.columns else F.lit(None)
+    images = image_features.withColumns({"quality_flags": flags.cast("array<string>"), "temperature": temperature})
+    columns = [F.col("day"), F.col("image_id"), F.col("error").alias("decode_error"), F.col("quality_flags")]
+    predicted = predict_at(images, classifier, F.col("temperature"), top_labels).select(
+        *columns, *map(F.col, _PREDICTED)
     )
+    types = {name: predicted.schema[name].dataType for name in _PREDICTED}
+    missing = [F.lit(None).cast(kind).alias(name) for name, kind in types.items()]
+    return predicted.union(images.where("features is null").select(*columns, *missing))
+
+
+def _reaches_threshold(ancestor: Column) -> Column:
+    return ancestor["confidence"] >= F.col("ancestor_thresholds")[ancestor["depth"].cast("string")]
+
+
+def _look_up(difficulties: Sequence[Difficulty] | None, classifier: Classifier) -> Column:
+    """What applies to the day of a row, in the columns of `_SETTINGS`; null for a day without difficulty."""
+    if difficulties is None:
+        own = {
+            "temperature": classifier.calibration.temperature,
+            "threshold": classifier.calibration.threshold,
+            "label_thresholds": list_thresholds(classifier.report) if classifier.is_of_sets else None,
+        }
+        return F.from_json(F.lit(json.dumps(own)), _SETTINGS)
+    by_day = {
+        str(each.day): {
+            "temperature": each.temperature,
+            "threshold": each.threshold,
+            "ancestor_thresholds": each.ancestor_thresholds,
+            "label_thresholds": each.label_thresholds,
+            "review_flags": each.review_flags,
+            "day_accuracy": each.accuracy,
+            "day_accuracy_low": each.accuracy_low,
+            "day_accuracy_high": each.accuracy_high,
+            "day_level": each.level,
+        }
+        for each in difficulties
+    }
+    known = F.from_json(F.lit(json.dumps(by_day)), f"map<string, struct<{_SETTINGS}>>")
+    return known[F.col("day").cast("string")]
 
 
 def describe_predictions(images: Images, limits: Limits = DEFAULT_LIMITS) -> Callable[[Rows], dict[Day, Report]]:

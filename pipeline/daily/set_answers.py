@@ -1,7 +1,6 @@
 """Answers about sets of labels: which labels hold for an image of a day, and about which no answer is sure enough."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any, Final
 
 from pyspark.sql import Column
@@ -29,10 +28,9 @@ def describe_answers(labels: Sequence[str], thresholds: Mapping[str, float]) -> 
     return f"{found}; about {', '.join(never)} nothing is sure enough" if never else found
 
 
-def map_thresholds(evaluation: Mapping[str, Any]) -> Column:
-    """Writes the thresholds of a classifier, from its `evaluation.json`, as a constant map."""
-    known = {name: each["threshold"] for name, each in evaluation["promises"].items() if each["threshold"] is not None}
-    return F.create_map(*map(F.lit, chain.from_iterable(known.items()))).cast("map<string, double>")
+def list_thresholds(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Lists the thresholds of a classifier, from its `evaluation.json`, by answer."""
+    return {name: each["threshold"] for name, each in evaluation["promises"].items() if each["threshold"] is not None}
 
 
 def find_sets(labels: Sequence[str], is_allowed: Column) -> dict[str, Column]:

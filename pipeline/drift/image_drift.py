@@ -12,14 +12,11 @@ from itertools import compress
 from typing import Final
 
 import numpy as np
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.drift.clusters import Neighbourhood
 from pipeline.drift.comparison import ALARM_AT, IMAGES, MIN_COMPARED, WEEK, Comparison
 from pipeline.drift.permutation import compare_samples, find_repeats
 from pipeline.drift.reference import Reference, drop_non_finite
-from pipeline.similarity.samples import collect_days, sample_days
 
 DAY_LIMIT: Final = 1_000
 """Images sampled from a day. A difference that 1,000 images do not show is too small to act upon."""
@@ -61,23 +58,21 @@ def list_week(day: str) -> list[str]:
 
 
 def find_neighbourhoods(
-    comparisons: Sequence[Comparison], image_features: DataFrame, reference: Reference
+    comparisons: Sequence[Comparison], samples: Samples, reference: Reference
 ) -> dict[str, Neighbourhood]:
-    """Collects, for every day with a cluster, what `find_clustered` compares its images with.
+    """Makes, for every day with a cluster, what `find_clustered` compares its images with.
 
     Args:
         comparisons: of the images of some days.
-        image_features: rows of these days at least.
+        samples: the samples of these days that were compared.
         reference: the reference of the comparisons.
     """
     counts = {str(each.day): each.cluster_count for each in comparisons if each.cluster_count is not None}
-    known = reference.sample
-    if not counts or known is None:
+    known, neighbourhoods = reference.sample, {}
+    if known is None:
         return {}
-    samples = collect_days(sample_days(image_features.where(F.col("day").isin(*counts)), DAY_LIMIT))
-    neighbourhoods = {}
-    for day, sample in samples.items():
-        ids, vectors = drop_non_finite(*sample)
+    for day in counts.keys() & samples.keys():
+        ids, vectors = drop_non_finite(*samples[day])
         kept = ~find_repeats(vectors, known.radius)
         own, own_ids = known.space.project(vectors[kept]), list(compress(ids, kept))
         neighbourhoods[day] = Neighbourhood(known.space.weights, known.coordinates, own, own_ids, counts[day])

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -11,15 +10,13 @@ import pyarrow.compute as pc
 from PIL import Image
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from pipeline.embed.contents import choose_columns
 from pipeline.embed.letterbox import fit
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import PIXELS_SCHEMA, Decoding, as_pixels, decode_batches
-from pipeline.storage.arrow_schema import to_arrow_schema
-from pipeline.storage.local_frames import make_frame
-from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
+from pipeline.storage.picked_rows import pick_frame
+from pipeline.storage.stored_rows import StoredRows
 
 QUALITY: Final = 85  # of a thumbnail's JPEG
 TASK_IMAGES: Final = 100  # approximate, of a task that reads stored rows
@@ -75,19 +72,9 @@ def select_images(images: Images, image_ids: Collection[str]) -> DataFrame:
 
 
 def _select_stored(images: StoredRows, image_ids: Collection[str]) -> DataFrame:
-    wanted, folder = pa.array(image_ids, pa.string()), images.folder
-    columns = choose_columns(images.schema.names)
-    schema = StructType([images.schema[name] for name in columns])
-    arrow_schema = to_arrow_schema(schema)
+    wanted = pa.array(image_ids, pa.string())
     places = images.locate(["image_id"], lambda rows: pc.is_in(rows["image_id"], wanted))
-    if places.num_rows == 0:
-        return make_frame(images.spark, schema)
-
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
-            yield from complete_rows(read_portion(folder, portion, columns), {}, arrow_schema).to_batches()
-
-    return share_rows(images.spark, places, [1] * places.num_rows, TASK_IMAGES).mapInArrow(read, schema)
+    return pick_frame(images, places, choose_columns(images.schema.names), [1] * places.num_rows, TASK_IMAGES)
 
 
 def draw_jpeg(row: Mapping[str, Any], side: int) -> bytes:

@@ -3,8 +3,7 @@
 Their bytes come from the lake if they are stored there, because the landing zone may have been cleared.
 """
 
-from collections.abc import Iterator
-from itertools import chain
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
@@ -18,10 +17,10 @@ from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.labels import SCHEMA
 from pipeline.images.split import split_by_digest
 from pipeline.reviews.answers import NONE
-from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.local_frames import make_frame
+from pipeline.storage.picked_rows import pick_frame
 from pipeline.storage.schema import parse_schema
-from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
+from pipeline.storage.stored_rows import StoredRows
 
 FOLDER: Final = "reviews"  # first part of a reviewed image's path
 LABELS: Final = pa.schema({"image_id": pa.string(), "day": pa.date32(), "label": pa.string(), "origin": pa.string()})
@@ -67,14 +66,6 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
 
 
 def _read_places(images: StoredRows, places: pa.Table) -> DataFrame:
-    struct, folder = parse_schema(IMAGES_SCHEMA), images.folder
-    schema = to_arrow_schema(struct)
-    stored = [name for name in schema.names if name != "day"]
-
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for portion in chain.from_iterable(batch.to_pylist() for batch in batches):
-            rows = complete_rows(read_portion(folder, portion, stored), {"day": portion["day"]}, schema)
-            yield from rows.combine_chunks().to_batches()
-
     weights = [length + OPENING_BYTES for length in places["length"].to_pylist()]
-    return share_rows(images.spark, places, weights, TASK_BYTES).mapInArrow(read, struct)
+    known = replace(images, schema=parse_schema(IMAGES_SCHEMA))
+    return pick_frame(known, places, known.schema.names, weights, TASK_BYTES)

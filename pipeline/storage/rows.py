@@ -26,6 +26,18 @@ by stage."""
 Batches = Iterator[pa.RecordBatch]
 
 
+class Source(Protocol):
+    """A frame, or rows that were shared among tasks."""
+
+    @property
+    def mapInArrow(self) -> Callable[..., DataFrame]:
+        """Maps a function over Arrow batches, lazily."""
+
+    @property
+    def mapInPandas(self) -> Callable[..., DataFrame]:
+        """Maps a function over pandas batches, lazily."""
+
+
 class Write(Protocol):
     """Computes rows and writes them; returns one row per file, as in `WRITTEN`."""
 
@@ -100,14 +112,14 @@ def rows_of(frame: DataFrame) -> LazyRows:
     return LazyRows(frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
 
 
-def rows_in_arrow(source: DataFrame, make: Callable[[Batches, CpuTimer], Batches], schema: StructType) -> LazyRows:
+def rows_in_arrow(source: Source, make: Callable[[Batches, CpuTimer], Batches], schema: StructType) -> LazyRows:
     """The result of a function over a frame, from Arrow batches."""
     frame = source.mapInArrow(lambda batches: make(batches, CpuTimer()), schema)
     return LazyRows(frame, schema, _write_in_arrow(source, make))
 
 
 def rows_in_pandas(
-    source: DataFrame, make: Callable[[Iterator[pd.DataFrame], CpuTimer], Batches], schema: StructType
+    source: Source, make: Callable[[Iterator[pd.DataFrame], CpuTimer], Batches], schema: StructType
 ) -> LazyRows:
     """The result of a function over a frame, from pandas batches."""
     columns = parse_schema(WRITTEN).fieldNames()
@@ -120,7 +132,7 @@ def rows_in_pandas(
     return LazyRows(source.mapInPandas(to_pandas, schema), schema, write)
 
 
-def _write_in_arrow(source: DataFrame, make: Callable[[Batches, CpuTimer], Batches]) -> Write:
+def _write_in_arrow(source: Source, make: Callable[[Batches, CpuTimer], Batches]) -> Write:
     written = to_arrow_schema(parse_schema(WRITTEN))
     return _write_with(source.mapInArrow, make, lambda files: pa.RecordBatch.from_pylist(files, written))
 

@@ -26,7 +26,7 @@ from pipeline.storage.files import open_folder
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import select_columns
 from pipeline.storage.spark_paths import spark_path, spark_reads, spark_uri
-from pipeline.storage.task_sharing import share_by_task
+from pipeline.storage.task_sharing import SharedRows, share_by_task
 
 LOOKUP_ROWS: Final = 2**20  # maximum that `locate` holds at once; their ids take 70 MB
 TASK_ROWS: Final = 2**13  # approximate, of a task that reads a table without Spark's connector
@@ -138,7 +138,7 @@ def locate_rows(
     return pa.concat_tables(found)
 
 
-def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> DataFrame:
+def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> SharedRows:
     """Distributes rows over tasks by weight, in portions of neighbouring rows of a file.
 
     Args:
@@ -148,7 +148,7 @@ def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], ta
         task_weight: approximate weight of a task.
 
     Returns:
-        A lazy frame with a partition per task and a row per portion: `day`, `file`, `row_group` and `rows`.
+        A row per portion: `day`, `file`, `row_group` and `rows`.
     """
     by_place = [(name, "ascending") for name in ("file", "row_group", "row")]
     rows = places.select(PLACE).append_column("weight", pa.array(weights, pa.int64())).sort_by(by_place)

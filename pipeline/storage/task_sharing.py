@@ -1,33 +1,98 @@
 """Task sharing: gives each Spark task the rows that were assigned to it, on every Spark from 4.0 on.
 
+Few rows travel with the function that is mapped over them, and Spark runs one stage. More are shuffled:
 `DataFrame.repartitionById` does that from 4.1 on; hash partitioning has always done it for numbers with the right hash.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 TASK: Final = "task"
 SEED: Final = 42  # of Spark's hash partitioning
 TRIED_AT_ONCE: Final = 2**16
+SENT_BYTES: Final = 2**19  # of rows that travel with a function: every task receives all of them
 
 
-def share_by_task(spark: SparkSession, rows: pa.Table, tasks: Sequence[int]) -> DataFrame:
-    """Makes a frame with a partition per task, which holds the rows of that task.
+@dataclass(frozen=True)
+class SharedRows:
+    """Rows of which each task has its own, as a source for the functions of workers.
+
+    Attributes:
+        frame: the rows in a partition per task; if `parts` is given, only the number of each task.
+        parts: the rows of each task.
+    """
+
+    frame: DataFrame
+    parts: Sequence[pa.Table] | None = None
+
+    def mapInArrow(
+        self, function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType | str
+    ) -> DataFrame:
+        """Maps a function over the Arrow batches of each task, lazily."""
+        if self.parts is None:
+            return self.frame.mapInArrow(function, schema)
+        open_parts = self._send()
+
+        def run(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            numbers = (number for task in tasks for number in task["id"].to_pylist())
+            return function(batch for number in numbers for batch in open_parts(number).to_batches())
+
+        return self.frame.mapInArrow(run, schema)
+
+    def mapInPandas(
+        self, function: Callable[[Iterator[pd.DataFrame]], Iterator[Any]], schema: StructType | str
+    ) -> DataFrame:
+        """Maps a function over the pandas batches of each task, lazily."""
+        if self.parts is None:
+            return self.frame.mapInPandas(function, schema)
+        open_parts = self._send()
+
+        def run(tasks: Iterator[pd.DataFrame]) -> Iterator[Any]:
+            numbers = (number for task in tasks for number in task["id"])
+            return function(open_parts(number).to_pandas() for number in numbers)
+
+        return self.frame.mapInPandas(run, schema)
+
+    def _send(self) -> Callable[[int], pa.Table]:
+        """Packs the rows of all tasks; returns the function by which a worker opens those of one."""
+        parts = [_pack(part) for part in self.parts or ()]
+
+        def open_part(number: int) -> pa.Table:
+            with pa.ipc.open_stream(parts[number]) as stream:
+                return stream.read_all()
+
+        return open_part
+
+
+def share_by_task(spark: SparkSession, rows: pa.Table, tasks: Sequence[int]) -> SharedRows:
+    """Shares rows among tasks.
 
     Args:
         spark: the session.
         rows: at least one row.
         tasks: the task of each row, numbered from 0 without gaps.
     """
-    count = max(tasks) + 1
-    keys = find_keys(count)[np.asarray(tasks)]
-    keyed = rows.append_column(TASK, pa.array(keys, pa.int32()))
+    count, numbers = max(tasks) + 1, np.asarray(tasks)
+    if rows.nbytes <= SENT_BYTES:
+        parts = [rows.take(pa.array(np.flatnonzero(numbers == task))) for task in range(count)]
+        return SharedRows(spark.range(0, count, 1, count), parts)
+    keyed = rows.append_column(TASK, pa.array(find_keys(count)[numbers], pa.int32()))
     frame = spark.createDataFrame(keyed.combine_chunks())  # Spark would stop at an empty chunk
-    return frame.repartition(count, TASK).drop(TASK)
+    return SharedRows(frame.repartition(count, TASK).drop(TASK))
+
+
+def _pack(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows.combine_chunks())
+    return sink.getvalue().to_pybytes()
 
 
 def find_keys(count: int) -> np.ndarray:

@@ -11,14 +11,15 @@ import pyarrow.compute as pc
 from pydantic import Field, PrivateAttr
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.daily.day_samples import list_vectors, sample_predicted
+from pipeline.daily.day_samples import predict_samples
 from pipeline.daily.difficulty import POOLED_DAYS, estimate_difficulty, list_pooled, select_audit
 from pipeline.daily.difficulty_table import SCHEMA, Difficulty, read_difficulties
 from pipeline.drift.clusters import find_clustered
-from pipeline.drift.image_drift import compare_images, find_neighbourhoods, list_week
+from pipeline.drift.image_drift import DAY_LIMIT, compare_images, find_neighbourhoods, list_week
 from pipeline.drift.reference import Reference
 from pipeline.embed.quality import choose_flags
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
+from pipeline.similarity.samples import sample_days, unpack_days
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
@@ -55,11 +56,14 @@ class Difficulties(dg.ConfigurableResource):
         pooled = {each for day in wanted for each in list_pooled(day, row_counts) if row_counts[each]}
         weeks = {date.fromisoformat(each) for day in days for each in list_week(day)}
         flags = choose_flags(self.review_flags, reference.rare_flags)
-        samples = sample_predicted(self._read_features(sorted(pooled | weeks)).frame, classifier, flags)
+        sampled = self._sample(sorted(pooled | weeks), classifier)
+        spark = self.store.spark.spark_session
+        own = {day: rows for day, rows in sampled.items() if date.fromisoformat(day) in pooled}
+        samples = predict_samples(spark, own, classifier, flags)
         levels = self.store.read_cross_fits(classifier.version)
         labels = [] if classifier.is_of_sets else classifier.labels
-        audits = read_audits(self.lake, self.store.spark.spark_session, classifier.version, labels)
-        compared = list(compare_images(days, list_vectors(samples), classifier.backbone, reference))
+        audits = read_audits(self.lake, spark, classifier.version, labels)
+        compared = list(compare_images(days, unpack_days(sampled), classifier.backbone, reference))
         return [
             estimate_difficulty(
                 *(day, row_counts, samples, classifier, levels, select_audit(audits, day)),
@@ -85,12 +89,18 @@ class Difficulties(dg.ConfigurableResource):
         found |= {str(each.day): each for each in (self.estimate(missing, classifier) if missing else ())}
         return [found[day] for day in days]
 
-    def find_clustered(self, difficulties: Sequence[Difficulty]) -> DataFrame:
-        """Finds, lazily, the images of these days that belong to a cluster unlike the training set."""
+    def find_clustered(self, difficulties: Sequence[Difficulty], classifier: Classifier) -> DataFrame | None:
+        """Finds, lazily, the images of these days in a cluster unlike the training set; None without clusters."""
         comparisons = [comparison for each in difficulties for comparison in each.comparisons]
         days = sorted({each.day for each in comparisons if each.cluster_count is not None})
-        features = self._read_features(days).frame
-        return find_clustered(features, find_neighbourhoods(comparisons, features, self._reference) if days else {})
+        if not days:
+            return None
+        samples = unpack_days(self._sample(days, classifier))
+        neighbourhoods = find_neighbourhoods(comparisons, samples, self._reference)
+        return find_clustered(self._read_features(days).frame, neighbourhoods)
+
+    def _sample(self, days: Sequence[date], classifier: Classifier) -> dict[str, pa.Table]:
+        return sample_days(self._read_features(days), DAY_LIMIT, classifier.backbone, classifier.decoder)
 
     @property
     def _reference(self) -> Reference:

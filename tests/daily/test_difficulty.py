@@ -58,9 +58,7 @@ def measure(mean: float, count: int = 300, flagged_count: int = 0) -> DaySample:
     """A sample with this mean confidence and a deviation of 0.1, followed by flagged images of another."""
     confidence = np.append(mean + 0.1 * (-1.0) ** np.arange(count), np.full(flagged_count, 0.1))
     total = count + flagged_count
-    return DaySample(
-        [str(each) for each in range(total)], np.empty((total, 0)), confidence, np.arange(total) >= count, total
-    )
+    return DaySample(confidence, np.arange(total) >= count, total)
 
 
 def estimate(

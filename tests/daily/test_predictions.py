@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from pipeline.daily import earlier_images, predictions
-from pipeline.daily.difficulty_table import Difficulty, store_difficulties
+from pipeline.daily.difficulty_table import Difficulty
 from pipeline.daily.predictions import describe_predictions, predict_images
 from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
 from pipeline.embed.backbone import Backbone
@@ -289,12 +289,6 @@ def test_hostile_labels_are_escaped(images: DataFrame, predicted: DataFrame) -> 
     assert not set("<>![]()`:/\x00\u202e") & set(row)
 
 
-def frame_of(spark: SparkSession, days: list[Difficulty]) -> DataFrame:
-    """Rows of the table `difficulty` as a frame."""
-    rows = store_difficulties(days)
-    return spark.createDataFrame(rows.table, rows.schema)
-
-
 def flag(frame: DataFrame, condition: str, *flags: str) -> DataFrame:
     """Flags the images of some rows."""
     return frame.withColumn(
@@ -312,7 +306,7 @@ def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_revie
             Difficulty(day, classifier.version, 1, 1, 1, day, **settled, review_flags=review_flags)
             for day in (FRIDAY, SATURDAY)
         ]
-        found = predict_images(images, blurred, classifier, frame_of(images.sparkSession, days)).cache()
+        found = predict_images(images, blurred, classifier, days).cache()
         (row,) = found.where(F.col("day") == SATURDAY).collect()
         assert (row["decision"], row["quality_flags"]) == (decision, ["blurred", "dark"])
         decisions = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
@@ -327,14 +321,14 @@ def test_a_label_that_needs_more_confidence_on_a_day_goes_to_review(
         Difficulty(day, classifier.version, 1, 1, 1, day, **settled, label_thresholds={"red": float("inf")})
         for day in (FRIDAY, SATURDAY)
     ]
-    found = predict_images(images, image_features, classifier, frame_of(images.sparkSession, days)).collect()
+    found = predict_images(images, image_features, classifier, days).collect()
     answerable = [row for row in found if row["confidence"] is not None]
     assert {row["predicted_label"] for row in answerable} > {"red"}
     for row in answerable:
         expected = ("review", float("inf")) if row["predicted_label"] == "red" else ("answered", 0.0)
         assert (row["decision"], row["threshold"]) == expected
     nothing = [replace(each, threshold=None) for each in days]
-    reviewed = predict_images(images, image_features, classifier, frame_of(images.sparkSession, nothing))
+    reviewed = predict_images(images, image_features, classifier, nothing)
     assert {(row["decision"], row["threshold"]) for row in reviewed.where("confidence is not null").collect()} == {
         ("review", None)
     }
@@ -368,7 +362,7 @@ def test_an_image_not_sure_of_its_label_is_answered_with_an_ancestor(
 
     def predict(**difficulty: Any) -> dict[str, Row]:
         days = [Difficulty(day, classifier.version, 1, 1, 1, day, **difficulty) for day in (FRIDAY, SATURDAY)]
-        found = predict_images(images, image_features, classifier, frame_of(spark, days))
+        found = predict_images(images, image_features, classifier, days)
         return {row["path"]: row for row in found.where(F.col("day") == FRIDAY).collect()}
 
     sure = predict(threshold=0.0)

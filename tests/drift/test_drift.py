@@ -32,7 +32,7 @@ from pipeline.drift.comparison import (
     store_comparisons,
 )
 from pipeline.drift.embedding_space import fit_embedding_space
-from pipeline.drift.image_drift import compare_images, find_neighbourhoods
+from pipeline.drift.image_drift import Samples, compare_images, find_neighbourhoods
 from pipeline.drift.label_shift import compare_label_counts, compare_labels, count_holdout_predictions
 from pipeline.drift.permutation import Sample, compare_samples, prepare_sample
 from pipeline.drift.reference import Reference, make_reference, pack_reference, read_reference, unpack_reference
@@ -40,7 +40,7 @@ from pipeline.images import features, split
 from pipeline.images import image_files as images
 from pipeline.images.split import join_split
 from pipeline.similarity import axes
-from pipeline.similarity.samples import collect_days, sample_days
+from pipeline.similarity.samples import sample_days, unpack_days
 from resources.lake.lake import Lake
 from resources.settings import read_settings
 
@@ -91,8 +91,14 @@ def compare_with(train: np.ndarray, backbone: str = BACKBONE) -> Reference:
 
 def compare(days: Sequence[str], features: DataFrame, reference: Reference) -> list[Comparison]:
     """Compares days with the reference, by samples as large as those of the asset."""
-    samples = collect_days(sample_days(features, image_drift.DAY_LIMIT))
-    return list(compare_images(days, samples, BACKBONE, reference))
+    return list(compare_images(days, draw_samples(features), BACKBONE, reference))
+
+
+def draw_samples(features: DataFrame) -> Samples:
+    """Samples of days, as large as those of the asset."""
+    columns = {"error": None, "decoder": None, "quality_flags": None}
+    rows = features.withColumns({name: F.lit(value).cast("string") for name, value in columns.items()}).toArrow()
+    return unpack_days(sample_days(rows, image_drift.DAY_LIMIT, BACKBONE, ""))
 
 
 def test_days_of_the_same_distribution_are_calm(draw: Draw) -> None:
@@ -519,7 +525,7 @@ def list_clustered(features: DataFrame, tables: dict[str, DataFrame]) -> tuple[s
     """Numbers of the clustered images, and the comparison of the day that has them."""
     reference = read_reference(join_split(tables["training_features"], tables["training_split"]))
     compared = compare([CALM, NOVEL], features, reference)
-    found = find_clustered(features, find_neighbourhoods(compared, features, reference)).collect()
+    found = find_clustered(features, find_neighbourhoods(compared, draw_samples(features), reference)).collect()
     assert {str(row["day"]) for row in found} == {NOVEL}, "the calm day has no cluster"
     (comparison,) = [each for each in compared if each.cluster_count]
     return {int(row["image_id"][10:], 16) for row in found}, comparison

@@ -39,8 +39,9 @@ def all_rows(rows: pa.Table) -> pa.ChunkedArray:
 
 def read_all(rows: StoredRows, places: pa.Table, task_weight: int) -> list[list[tuple[date, list[int]]]]:
     """The portions of each task, read as the workers read them."""
-    frame = share_rows(rows.spark, places, [1] * places.num_rows, task_weight)
-    tasks = frame.rdd.glom().collect()
+    portions = share_rows(rows.spark, places, [1] * places.num_rows, task_weight)
+    columns = "day date, file string, row_group int, rows array<int>"
+    tasks = portions.mapInArrow(lambda batches: batches, columns).rdd.glom().collect()
     return [
         [
             (portion.day, read_portion(rows.folder, portion.asDict(), ["number"])["number"].to_pylist())

@@ -1,11 +1,14 @@
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
+from pipeline.storage import task_sharing
 from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import TASKS_AT_ONCE, assign_tasks
@@ -57,12 +60,26 @@ def test_every_task_has_a_number_that_spark_sends_to_it(count: int) -> None:
     assert len(np.unique(keys)) == count
 
 
-def test_each_partition_holds_the_rows_of_its_task(spark: SparkSession) -> None:
+@pytest.mark.parametrize("sent_bytes", [pytest.param(2**19, id="sent"), pytest.param(0, id="shuffled")])
+def test_each_task_gets_its_rows(spark: SparkSession, monkeypatch: pytest.MonkeyPatch, sent_bytes: int) -> None:
+    monkeypatch.setattr(task_sharing, "SENT_BYTES", sent_bytes)
     tasks = [3, 0, 2, 3, 1, 0, 4, 12, 11, 10, 9, 8, 7, 6, 5]
-    frame = share_by_task(spark, pa.table({"row": list(range(len(tasks)))}), tasks)
-    assert frame.rdd.glom().map(lambda rows: sorted(row["row"] for row in rows)).collect() == [
-        [row for row, each in enumerate(tasks) if each == task] for task in range(13)
-    ]
+    rows = pa.table({"row": list(range(len(tasks))), "named": [{"a": [each]} for each in tasks]})
+    shared = share_by_task(spark, rows, tasks)
+
+    def list_in_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        listed = [row for batch in batches for row in batch["row"].to_pylist()]
+        yield pa.RecordBatch.from_pydict({"rows": [sorted(listed)]})
+
+    def list_in_pandas(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame({"rows": [sorted(row for batch in batches for row in batch["row"])]})
+
+    expected = [[row for row, each in enumerate(tasks) if each == task] for task in range(13)]
+    for found in (
+        shared.mapInArrow(list_in_arrow, "rows array<long>"),
+        shared.mapInPandas(list_in_pandas, "rows array<long>"),
+    ):
+        assert [row["rows"] for row in found.collect()] == expected
 
 
 def test_arrow_types_are_those_of_deltas_schemas(spark: SparkSession) -> None:
