@@ -18,6 +18,7 @@ from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
+from pipeline.reports.thumbnails import Images
 from pipeline.storage.counting import count_by
 from pipeline.storage.schema import parse_schema
 
@@ -55,7 +56,7 @@ def rank_labels(
     return ranked.select("rank", "image_id", "path", "label", suggested, "margin", "reason").to(parse_schema(SCHEMA))
 
 
-def describe_label_issues(training_images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
+def describe_label_issues(training_images: Images, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Counts the labels by reason and draws the worst ones, from the bytes in `training_images`."""
 
     def describe(label_issues: DataFrame) -> Report:

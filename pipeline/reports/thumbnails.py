@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from pipeline.embed.contents import choose_columns
@@ -24,7 +23,8 @@ from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion
 QUALITY: Final = 85  # of a thumbnail's JPEG
 TASK_IMAGES: Final = 100  # approximate, of a task that reads stored rows
 
-Images: TypeAlias = DataFrame | StoredRows
+Images: TypeAlias = StoredRows
+"""Rows with the columns of `contents.COLUMNS`."""
 
 
 def draw_thumbnails(
@@ -33,7 +33,7 @@ def draw_thumbnails(
     """Draws thumbnails of up to thousands of images.
 
     Args:
-        images: with the columns of `contents.COLUMNS`.
+        images: the table they are in.
         image_ids: images to draw.
         side: side of the square that a thumbnail fits, in pixels.
         limits: limits for one image.
@@ -63,18 +63,10 @@ def read_pixels(images: Images, image_ids: Collection[str], decoding: Decoding) 
 
 
 def select_images(images: Images, image_ids: Collection[str]) -> DataFrame:
-    """Selects the rows of at least one image, with what its bytes are read from.
+    """Selects the rows of images, with what their bytes are read from.
 
-    Of stored rows, workers read the row groups that have these images, and no others.
+    Workers read the row groups that have these images, and no others.
     """
-    if isinstance(images, StoredRows):
-        return _select_stored(images, image_ids)
-    # Spark Connect cannot create an empty frame, and `isin` would create a JVM object for each id.
-    wanted = images.sparkSession.createDataFrame(pa.table({"image_id": pa.array(image_ids, pa.string())}))
-    return images.select(*choose_columns(images.columns)).join(F.broadcast(wanted), "image_id", "left_semi")
-
-
-def _select_stored(images: StoredRows, image_ids: Collection[str]) -> DataFrame:
     wanted, folder = pa.array(image_ids, pa.string()), images.folder
     columns = choose_columns(images.schema.names)
     schema = StructType([images.schema[name] for name in columns])

@@ -16,6 +16,7 @@ from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
+from pipeline.reports.thumbnails import Images
 from pipeline.storage.counting import only_row
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
@@ -111,7 +112,7 @@ def split_groups(training_images: DataFrame, members: DataFrame, former: DataFra
     )
 
 
-def describe_groups(images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
+def describe_groups(images: Images, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Reports groups and the images they moved or left out; the largest groups are drawn from the `images`."""
 
     def describe(training_split: DataFrame) -> Report:

@@ -21,6 +21,7 @@ from pipeline.images.features import distinct_images
 from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
+from pipeline.reports.thumbnails import Images
 from pipeline.similarity.alignment import ALIGNMENT, SIDE, correlate_images
 from pipeline.similarity.candidate_pairs import SCHEMA as CANDIDATES_SCHEMA
 from pipeline.similarity.candidate_pairs import find_candidate_pairs
@@ -132,14 +133,14 @@ def find_conflicts(near_duplicates: DataFrame, labelled: DataFrame) -> DataFrame
     return pairs.where("label <> other_label").select(*near_duplicates.columns, "label", "other_label")
 
 
-def describe_near_duplicates(images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
+def describe_near_duplicates(images: Images, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Counts the pairs and those with conflicting labels, and draws the most doubtful pairs of the labelled images."""
 
     def describe(near_duplicates: DataFrame) -> Report:
         count = near_duplicates.count()
         if count == 0:
             return Report(numbers={"pair_count": 0, "conflict_count": 0})
-        conflicts = find_conflicts(near_duplicates, images).select("image_id", "near_duplicate_id").distinct()
+        conflicts = find_conflicts(near_duplicates, images.frame).select("image_id", "near_duplicate_id").distinct()
         doubtful = near_duplicates.orderBy("correlation", "image_id").limit(SHEET_PAIRS).collect()
         chosen = [Row(image_id=pair[name], correlation=pair["correlation"]) for pair in doubtful for name in PAIR]
         tiles = draw_tiles(images, chosen, _write_caption, limits)
