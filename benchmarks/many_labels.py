@@ -42,9 +42,10 @@ from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import fit_classifier, predict_holdout
+from pipeline.training.classifier import predict_holdout
+from pipeline.training.classifier_fit import fit_classifier
 from pipeline.training.classifier_report import describe_classifier
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.params import ClassifierParams
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
 from resources.spark.session import SparkResource

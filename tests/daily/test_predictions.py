@@ -33,8 +33,9 @@ from pipeline.similarity import novelty
 from pipeline.storage.files import list_files
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import Classifier, fit_classifier
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.classifier import Classifier
+from pipeline.training.classifier_fit import fit_classifier
+from pipeline.training.params import ClassifierParams
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 HOSTILE = [

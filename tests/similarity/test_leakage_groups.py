@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 from assets.definitions import build_definitions
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
 from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
-from pipeline.training.classifier import ClassifierParams, fit_classifier
+from pipeline.training.classifier_fit import fit_classifier
+from pipeline.training.params import ClassifierParams
 from resources.lake.commits import WHOLE_TABLE
 from resources.lake.lake import Lake
 from resources.settings import Settings
