@@ -26,8 +26,8 @@ from pipeline.evaluation.intervals import interval_of_share
 from pipeline.images.labels import list_training_files
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.storage.schema import parse_schema
-from pipeline.training.classifier import fit_uncalibrated
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.classifier_fit import fit_uncalibrated
+from pipeline.training.params import ClassifierParams
 from resources.spark.session import SparkResource
 
 SCHEMA: Final = "image_id string, label string, fold int, features array<float>, error string, backbone string"

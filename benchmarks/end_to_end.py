@@ -22,9 +22,10 @@ from pipeline.embed.backbone import Backbone, Embed, embed_with, load_backbone, 
 from pipeline.embed.decode import decode
 from pipeline.images.labels import list_training_files
 from pipeline.images.split import HOLDOUT, TRAIN
-from pipeline.training.classifier import Classifier, fit_classifier, predict
-from pipeline.training.end_to_end_graph import build_graph
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.classifier import Classifier, predict
+from pipeline.training.classifier_fit import fit_classifier
+from pipeline.training.graph.end_to_end import build_graph
+from pipeline.training.params import ClassifierParams
 from resources.spark.session import SparkResource
 
 COUNT: Final = 192

@@ -24,9 +24,9 @@ from pipeline.images.labels import list_training_files
 from pipeline.networks.export import export_backbone
 from pipeline.networks.loader import open_pretrained
 from pipeline.similarity.nearest import normalise
-from pipeline.training.fitting import ClassifierParams
 from pipeline.training.fold_fits import MLLIB_TOLERANCE
 from pipeline.training.heads import head_params
+from pipeline.training.params import ClassifierParams
 from pipeline.training.precision import MAX_IMAGES
 from pipeline.training.softmax_regression import SoftmaxRegression, fit_softmax
 

@@ -18,9 +18,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from benchmarks.sampler import TICKS, list_descendants
-from pipeline.training.fitting import ClassifierParams, fit_pipeline
+from pipeline.training.fitting import fit_pipeline
 from pipeline.training.fold_fits import MLLIB_TOLERANCE
 from pipeline.training.heads import head_params
+from pipeline.training.params import ClassifierParams
 from pipeline.training.softmax_regression import fit_softmax
 from resources.spark.session import SparkResource
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.processes import run_command
@@ -44,9 +44,10 @@ from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import fit_classifier, predict_holdout
+from pipeline.training.classifier import predict_holdout
+from pipeline.training.classifier_fit import fit_classifier
 from pipeline.training.classifier_report import describe_classifier
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.params import ClassifierParams
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
 from resources.spark.session import SparkResource
@@ -207,11 +208,13 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
         F.lit(None).cast("string").alias("read_error"),
         F.lit(None).cast("binary").alias("content"),
     )
+    lake.write("images", images, [str(DAY)])
     lake.write("predictions", predict_images(images, features, classifier, [difficulty]), [str(DAY)])
     stored = lake.read(spark, "predictions", [str(DAY)])
     list(compare_labels([str(DAY)], stored, store.read_evaluation))
-    page = describe_predictions(images)(stored)[DAY]
-    (report,) = report_day(stored, images, settled.table, store)
+    stored_images = lake.read(spark, "images", [str(DAY)])
+    page = describe_predictions(stored_images)(stored)[DAY]
+    (report,) = report_day(stored, stored_images, settled.table, store)
     size = sum(file.stat().st_size for file in Path(lake.folder("predictions")).rglob("*.parquet"))
     (options.folder / "predictions").rename(options.folder / f"predictions-{time.time_ns()}")
     return {
@@ -222,7 +225,7 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def report_day(predictions: StoredRows, images: DataFrame, difficulty: pa.Table, store: ModelStore) -> Iterator[str]:
+def report_day(predictions: StoredRows, images: StoredRows, difficulty: pa.Table, store: ModelStore) -> Iterator[str]:
     """Renders the report of the day, without a review queue and without drift."""
     queue, drift = (to_arrow_schema(parse_schema(each)).empty_table() for each in (QUEUE_SCHEMA, DRIFT_SCHEMA))
     tables = DayTables(predictions, predictions, queue, images, drift, difficulty)

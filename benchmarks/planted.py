@@ -29,8 +29,9 @@ from pipeline.images.labels import list_training_files, read_training_images
 from pipeline.images.split import label_features
 from pipeline.similarity.leakage_groups import connect
 from pipeline.similarity.near_duplicates import find_conflicts, find_near_duplicates
-from pipeline.training.classifier import fit_classifier, predict_holdout
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.classifier import predict_holdout
+from pipeline.training.classifier_fit import fit_classifier
+from pipeline.training.params import ClassifierParams
 from resources.spark.session import SparkResource
 
 PLANTED: Final = "planted"

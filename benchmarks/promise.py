@@ -38,9 +38,9 @@ from pipeline.images.labels import list_training_files
 from pipeline.similarity.nearest import normalise
 from pipeline.training.classifier import Classifier
 from pipeline.training.cross_fit import cross_fit
-from pipeline.training.fitting import ClassifierParams
 from pipeline.training.fold_fits import MLLIB_TOLERANCE
 from pipeline.training.heads import head_params
+from pipeline.training.params import ClassifierParams
 from pipeline.training.softmax_regression import SoftmaxRegression, fit_softmax
 from resources.spark.session import SparkResource
 

@@ -16,6 +16,8 @@ from pipeline.networks.export import export_backbone
 from pipeline.networks.pixel_scaling import UNIT
 from pipeline.networks.pretrained import Pretrained
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
+from resources.lake.lake import Lake
 from resources.settings import Settings, read_settings
 from resources.spark.session import SparkResource
 
@@ -23,6 +25,7 @@ COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 60, 200)}
 SIZE = 32
 
 MakePhoto = Callable[..., bytes]
+StoreRows = Callable[[DataFrame], StoredRows]
 
 
 def make_frame(spark: SparkSession, rows: Iterable[tuple], ddl: str) -> DataFrame:
@@ -48,6 +51,20 @@ def spark(spark_resource: SparkResource) -> Iterator[SparkSession]:
     session = spark_resource.spark_session
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def store_rows(tmp_path_factory: pytest.TempPathFactory) -> StoreRows:
+    """Stores a frame as the table of a lake of its own, by day if it has a column `day`."""
+
+    def store(frame: DataFrame) -> StoredRows:
+        lake, days = Lake(root=str(tmp_path_factory.mktemp("lake"))), None
+        if "day" in frame.columns:
+            days = [str(row["day"]) for row in frame.select("day").distinct().collect()]
+        lake.write("rows", frame, days)
+        return lake.read(frame.sparkSession, "rows", days)
+
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 It first shows all that is stored about the image and the classifiers that learned from it; YES=1 erases it.
 """
 
-import argparse
 import hashlib
 import sqlite3
 import sys
@@ -13,15 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
-from deltalake.exceptions import DeltaError
 from pyarrow import fs
 
+from assets.commands.named_image import exit_with_reason, make_parser, read_settings_of_lake
 from assets.components import list_questions
 from pipeline.daily.trace_text import format_trace
 from pipeline.daily.traces import Trace, UnknownImageError, is_image_id
 from pipeline.reports.markdown import escape_invisible
 from pipeline.storage.files import list_files, open_folder
-from pipeline.storage.object_stores import is_uri
 from resources.image_traces import ImageTraces
 from resources.instance.forgetting import delete_sheets, erase_texts, list_unended
 from resources.lake.commits import LakeError
@@ -29,7 +27,7 @@ from resources.lake.documents import forget_in_documents
 from resources.lake.forgetting import forget_in_tables
 from resources.lake.lake import Lake
 from resources.review.answer_log import erase_answers
-from resources.settings import SettingError, Settings, read_settings
+from resources.settings import Settings
 
 HERE: Final = Path(__file__)
 EPILOG: Final = """\
@@ -41,28 +39,19 @@ Exit status: 0 if it was shown or erased, 1 if it was not, 2 for wrong arguments
 
 def main() -> None:
     """Shows what is stored about an image and, with `--yes`, erases it."""
-    parser = argparse.ArgumentParser(
-        prog="make forget IMAGE=", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("image", help="path or image_id of the image")
+    parser = make_parser("forget", __doc__, EPILOG)
     parser.add_argument("--yes", action="store_true", help="erase it (make forget IMAGE=… YES=1)")
     options = parser.parse_args()
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        settings = read_settings()
-        if not is_uri(settings.lake) and not Path(settings.lake).is_dir():
-            sys.exit(f"there is no lake in {settings.lake}: set DAYLIGHT_LAKE to the folder of the tables")
+    with exit_with_reason(LakeError, sqlite3.OperationalError):
+        settings = read_settings_of_lake()
         trace = find_image(settings.lake, options.image)
         print(format_trace(trace))
-        for line in forget(settings, trace) if options.yes else propose(settings, trace):
-            print(escape_invisible(line))
-    except UnknownImageError as error:
-        sys.exit("\n".join(escape_invisible(line) for line in str(error).split("\n")))
-    except dg.DagsterError as error:
-        reason = str(error).partition("\n")[0].strip()
-        sys.exit(f"Dagster's instance cannot be opened ({reason}): use make forget, or set DAGSTER_HOME")
-    except (SettingError, DeltaError, LakeError, sqlite3.OperationalError) as error:
-        sys.exit(escape_invisible(str(error)))
+        try:
+            for line in forget(settings, trace) if options.yes else propose(settings, trace):
+                print(escape_invisible(line))
+        except dg.DagsterError as error:
+            reason = str(error).partition("\n")[0].strip()
+            sys.exit(f"Dagster's instance cannot be opened ({reason}): use make forget, or set DAGSTER_HOME")
 
 
 def find_image(lake: str, text: str) -> Trace:

@@ -1,48 +1,31 @@
 """The command `make similar`: the images most like one, among all labelled images and all days."""
 
-import argparse
-import sys
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
-
-from deltalake.exceptions import DeltaError
 
 from assets.commands.explain import EPILOG
-from pipeline.daily.traces import UnknownImageError
+from assets.commands.named_image import exit_with_reason, make_parser, read_settings_of_lake
 from pipeline.reports.markdown import escape_invisible
 from pipeline.reviews.answer_files import read_answers
 from pipeline.reviews.answers import AnswerError, Key
-from pipeline.storage.object_stores import is_uri
 from resources.image_traces import ImageTraces
 from resources.lake.lake import Lake
 from resources.review.similar_images import COUNT, Match, SimilarImages
-from resources.settings import SettingError, read_settings
 
 
 def main() -> None:
     """Prints the matches, the most similar first."""
-    parser = argparse.ArgumentParser(
-        prog="make similar IMAGE=", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("image", help="path or image_id of the image")
+    parser = make_parser("similar", __doc__, EPILOG)
     parser.add_argument("--classifier", default="", help="name of a further classifier (docs/classifiers.md)")
     parser.add_argument("--days", default="", help="days to search beside the labelled images; by default all")
     parser.add_argument("--count", default=COUNT, type=int, help="images to find")
     options = parser.parse_args()
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        settings = read_settings()
-        if not is_uri(settings.lake) and not Path(settings.lake).is_dir():
-            sys.exit(f"there is no lake in {settings.lake}: set DAYLIGHT_LAKE to the folder of the tables")
+    with exit_with_reason(AnswerError, ValueError):
+        settings = read_settings_of_lake()
         days = [date.fromisoformat(day.strip()) for day in options.days.split(",")] if options.days else None
         home = Lake(root=settings.lake, prefix=options.classifier).home
         similar = SimilarImages(settings.lake, read_answers(home), options.classifier)
         matches = similar.find(find_key(settings.lake, options.image, options.classifier), days, options.count)
-    except UnknownImageError as error:
-        sys.exit("\n".join(escape_invisible(line) for line in str(error).split("\n")))
-    except (SettingError, AnswerError, DeltaError, ValueError) as error:
-        sys.exit(escape_invisible(str(error)))
     print(format_matches(matches, "/".join(filter(None, (settings.review_url, options.classifier)))))
 
 

@@ -10,8 +10,8 @@ from pipeline.reports.report import Table, describe_whole
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.bake_off import SAMPLE_COUNT, judge_backbones, sample_images
 from pipeline.training.contenders import describe_contenders, tabulate_contenders
-from pipeline.training.fitting import ClassifierParams
 from pipeline.training.heads import HeadName, Normalization
+from pipeline.training.params import ClassifierParams
 from resources.lake.feature_cache import FeatureCache
 from resources.models.catalogue import BackboneCatalogue
 from resources.models.judgements import Judgements

@@ -12,11 +12,12 @@ from pipeline.evaluation.ranked import MANY
 from pipeline.images.split import join_split
 from pipeline.reports.report import Report
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import Classifier, fit_classifier, identify_training
+from pipeline.training.classifier import Classifier
+from pipeline.training.classifier_fit import fit_classifier, identify_training
 from pipeline.training.classifier_report import describe_classifier, draw_errors
-from pipeline.training.end_to_end_graph import add_graph
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.graph.end_to_end import add_graph
 from pipeline.training.heads import HeadName, Normalization
+from pipeline.training.params import ClassifierParams
 from pipeline.training.training_set import list_training_set
 from resources.instance.pages import show_images, show_report
 from resources.models.store import ModelStore

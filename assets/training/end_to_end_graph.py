@@ -11,8 +11,8 @@ from pipeline.embed.backbone import Backbone
 from pipeline.images.split import join_split
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
-from pipeline.training.graph_parity import MAX_DIFFERENCE, GraphParity, measure_graph_parity
-from pipeline.training.head_graph import refuse_head
+from pipeline.training.graph.head import refuse_head
+from pipeline.training.graph.parity import MAX_DIFFERENCE, GraphParity, measure_graph_parity
 from resources.instance.pages import show_numbers
 from resources.models.store import ModelStore
 from resources.settings import Settings

@@ -8,6 +8,7 @@ from pipeline.evaluation.calibration import soften_predictions
 from pipeline.evaluation.label_issues import describe_label_issues, rank_labels
 from pipeline.images.split import join_split
 from pipeline.reports.report import Table, describe_whole
+from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier, predict_holdout
 from resources.models.store import ModelStore
 from resources.settings import Settings
@@ -15,7 +16,7 @@ from resources.settings import Settings
 
 @training_asset(kinds={"spark", "deltalake"})
 def label_issues(
-    training_images: DataFrame,
+    training_images: StoredRows,
     near_duplicates: DataFrame,
     training_features: DataFrame,
     training_split: DataFrame,
@@ -31,5 +32,5 @@ def label_issues(
     predictions = [predict_holdout(join_split(training_features, training_split), classifier_candidate)]
     for easiest in model_store.read_cross_fits(classifier_candidate.version)[:1]:
         predictions.append(soften_predictions(easiest, classifier_candidate.calibration.temperature))
-    ranked = rank_labels(training_images, near_duplicates, [each.by_set for each in predictions])
+    ranked = rank_labels(training_images.frame, near_duplicates, [each.by_set for each in predictions])
     return Table(ranked, describe_whole(describe_label_issues(training_images, settings.limits)))

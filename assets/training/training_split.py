@@ -11,6 +11,7 @@ from pipeline.reviews.reviews import SCHEMA as REVIEWS_SCHEMA
 from pipeline.reviews.settled_labels import find_settled
 from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import Settings
 
@@ -26,7 +27,7 @@ class SplitConfig(dg.Config):
 @training_asset(kinds={"spark", "deltalake"})
 def training_split(
     config: SplitConfig,
-    training_images: DataFrame,
+    training_images: StoredRows,
     near_duplicates: DataFrame,
     lake: Lake,
     settings: dg.ResourceParam[Settings],
@@ -37,9 +38,10 @@ def training_split(
     images are left out. Equal images filed under two labels lose their label, since one of the two is wrong. A label
     that a person settled on the page of `make review` replaces that of the file.
     """
-    former = None if config.split_anew else lake.find(training_images.sparkSession, "training_split")
-    members = group_images(near_duplicates, training_images)
-    groups = split_groups(training_images, members, former.frame if former else None)
-    settled = find_settled(lake.read_known(training_images.sparkSession, "reviews", parse_schema(REVIEWS_SCHEMA), None))
+    spark, images = training_images.spark, training_images.frame
+    former = None if config.split_anew else lake.find(spark, "training_split")
+    members = group_images(near_duplicates, images)
+    groups = split_groups(images, members, former.frame if former else None)
+    settled = find_settled(lake.read_known(spark, "reviews", parse_schema(REVIEWS_SCHEMA), None))
     describe = describe_whole(describe_groups(training_images, settings.limits))
-    return Table(split_images(training_images, groups, settled), describe)
+    return Table(split_images(images, groups, settled), describe)

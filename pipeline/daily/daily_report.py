@@ -21,7 +21,8 @@ from pipeline.daily.difficulty_table import read_difficulties
 from pipeline.drift.comparison import Comparison, read_comparisons
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.queries import Record, Rows
-from pipeline.reports.thumbnails import Images, draw_thumbnails
+from pipeline.reports.thumbnails import draw_thumbnails
+from pipeline.storage.stored_rows import StoredRows
 
 THUMBNAIL: Final = 168  # pixels of a thumbnail's side: 1.5 times its size on the page, for high-density screens
 MAX_BYTES: Final = 500_000  # of all thumbnails on a page, before base64 adds a third
@@ -87,7 +88,7 @@ class DayTables:
     history: Rows  # `predictions` of these days and of the days before them
     predictions: Rows
     review_queue: Rows
-    images: Images
+    images: StoredRows
     drift: pa.Table
     difficulty: pa.Table
 

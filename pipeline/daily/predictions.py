@@ -20,9 +20,9 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, GOOD
 from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Number, Report
-from pipeline.reports.thumbnails import Images
 from pipeline.storage.counting import Day
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict_at
 
 SCHEMA: Final = f"""
@@ -198,7 +198,7 @@ def _look_up(difficulties: Sequence[Difficulty] | None, classifier: Classifier) 
     return known[F.col("day").cast("string")]
 
 
-def describe_predictions(images: Images, limits: Limits = DEFAULT_LIMITS) -> Callable[[Rows], dict[Day, Report]]:
+def describe_predictions(images: StoredRows, limits: Limits = DEFAULT_LIMITS) -> Callable[[Rows], dict[Day, Report]]:
     """Reports counts by decision (sidecar files apart) and label, and a contact sheet of `images`, for each day."""
 
     def describe(predictions: Rows) -> dict[Day, Report]:

@@ -16,10 +16,10 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.queries import Record, Rows, query
 from pipeline.reports.report import Report
-from pipeline.reports.thumbnails import Images
 from pipeline.storage.counting import Day
 from pipeline.storage.rows import SmallRows, collect_rows
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """
     day date comment 'the day that was compared, from predictions.day',
@@ -110,7 +110,7 @@ def read_comparison(row: dict[str, Any]) -> Comparison:
 
 
 def describe_drift(
-    images: Images, predictions: Rows, limits: Limits = DEFAULT_LIMITS
+    images: StoredRows, predictions: Rows, limits: Limits = DEFAULT_LIMITS
 ) -> Callable[[pa.Table], Mapping[Day, Report]]:
     """Describes each day: its numbers, its comparisons as a table, and the images that differ most.
 
@@ -161,7 +161,7 @@ def _write_table(comparisons: Sequence[Comparison], first: str) -> str:
 
 
 def _draw_examples(
-    comparisons: Sequence[Comparison], images: Images, predictions: Rows, limits: Limits
+    comparisons: Sequence[Comparison], images: StoredRows, predictions: Rows, limits: Limits
 ) -> dict[date, bytes]:
     """Draws a contact sheet for each day that has examples."""
     shares = {each.day: dict(each.examples) for each in comparisons if each.examples}

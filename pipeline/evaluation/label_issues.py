@@ -20,6 +20,7 @@ from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.storage.counting import count_by
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """
     rank int comment '1 for the label that is most probably wrong',
@@ -55,7 +56,9 @@ def rank_labels(
     return ranked.select("rank", "image_id", "path", "label", suggested, "margin", "reason").to(parse_schema(SCHEMA))
 
 
-def describe_label_issues(training_images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
+def describe_label_issues(
+    training_images: StoredRows, limits: Limits = DEFAULT_LIMITS
+) -> Callable[[DataFrame], Report]:
     """Counts the labels by reason and draws the worst ones, from the bytes in `training_images`."""
 
     def describe(label_issues: DataFrame) -> Report:

@@ -10,8 +10,9 @@ from pyspark.sql import Row
 
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.palette import INK, PALE
-from pipeline.reports.thumbnails import Images, draw_thumbnails
+from pipeline.reports.thumbnails import draw_thumbnails
 from pipeline.storage.counting import Day
+from pipeline.storage.stored_rows import StoredRows
 
 TILE: Final = 112  # pixels of a thumbnail's side
 CAPTION: Final = 30  # pixels below a thumbnail
@@ -57,14 +58,14 @@ Caption = Callable[[Any], tuple[str, str]]
 
 
 def draw_tiles(
-    images: Images, chosen: Sequence[ImageRow], caption: Caption, limits: Limits = DEFAULT_LIMITS
+    images: StoredRows, chosen: Sequence[ImageRow], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> list[Tile]:
     """Makes a tile of each chosen image, in order; the workers draw the thumbnails."""
     return draw_tiles_by_day(images, {None: chosen}, caption, limits)[None]
 
 
 def draw_tiles_by_day(
-    images: Images, chosen: Mapping[Day, Sequence[ImageRow]], caption: Caption, limits: Limits = DEFAULT_LIMITS
+    images: StoredRows, chosen: Mapping[Day, Sequence[ImageRow]], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> dict[Day, list[Tile]]:
     """Like `draw_tiles` for many days in one pass."""
     thumbnails = draw_thumbnails(images, {row["image_id"] for rows in chosen.values() for row in rows}, TILE, limits)

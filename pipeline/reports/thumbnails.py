@@ -2,14 +2,13 @@
 
 import io
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.embed.contents import choose_columns
 from pipeline.embed.letterbox import fit
@@ -21,16 +20,14 @@ from pipeline.storage.stored_rows import StoredRows
 QUALITY: Final = 85  # of a thumbnail's JPEG
 TASK_IMAGES: Final = 100  # approximate, of a task that reads stored rows
 
-Images: TypeAlias = DataFrame | StoredRows
-
 
 def draw_thumbnails(
-    images: Images, image_ids: Collection[str], side: int, limits: Limits = DEFAULT_LIMITS
+    images: StoredRows, image_ids: Collection[str], side: int, limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, bytes]:
     """Draws thumbnails of up to thousands of images.
 
     Args:
-        images: with the columns of `contents.COLUMNS`.
+        images: rows of the table they are in, with the columns of `contents.COLUMNS`.
         image_ids: images to draw.
         side: side of the square that a thumbnail fits, in pixels.
         limits: limits for one image.
@@ -51,7 +48,7 @@ def draw_thumbnails(
     return {row["image_id"]: bytes(row["thumbnail"]) for row in drawn}
 
 
-def read_pixels(images: Images, image_ids: Collection[str], decoding: Decoding) -> dict[str, np.ndarray]:
+def read_pixels(images: StoredRows, image_ids: Collection[str], decoding: Decoding) -> dict[str, np.ndarray]:
     """Reads the pixels of a few images, fitted to a square; arguments and missing images as in `draw_thumbnails`."""
     if not image_ids:
         return {}
@@ -59,19 +56,11 @@ def read_pixels(images: Images, image_ids: Collection[str], decoding: Decoding) 
     return {row["image_id"]: as_pixels(bytes(row["pixels"]), decoding.size) for row in decoded}
 
 
-def select_images(images: Images, image_ids: Collection[str]) -> DataFrame:
-    """Selects the rows of at least one image, with what its bytes are read from.
+def select_images(images: StoredRows, image_ids: Collection[str]) -> DataFrame:
+    """Selects the rows of images, with what their bytes are read from.
 
-    Of stored rows, workers read the row groups that have these images, and no others.
+    Workers read the row groups that have these images, and no others.
     """
-    if isinstance(images, StoredRows):
-        return _select_stored(images, image_ids)
-    # Spark Connect cannot create an empty frame, and `isin` would create a JVM object for each id.
-    wanted = images.sparkSession.createDataFrame(pa.table({"image_id": pa.array(image_ids, pa.string())}))
-    return images.select(*choose_columns(images.columns)).join(F.broadcast(wanted), "image_id", "left_semi")
-
-
-def _select_stored(images: StoredRows, image_ids: Collection[str]) -> DataFrame:
     wanted = pa.array(image_ids, pa.string())
     places = images.locate(["image_id"], lambda rows: pc.is_in(rows["image_id"], wanted))
     return pick_frame(images, places, choose_columns(images.schema.names), [1] * places.num_rows, TASK_IMAGES)

@@ -12,10 +12,10 @@ from pipeline.reports.contact_sheet import ImageRow, draw_contact_sheet, draw_ti
 from pipeline.reports.palette import BAD, DOUBTFUL, GOOD, INK
 from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Number, Report
-from pipeline.reports.thumbnails import Images
 from pipeline.reviews.audit import AuditSize, draw_audit
 from pipeline.storage.counting import Day
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """
     day date comment 'day the image arrived, from predictions.day',
@@ -88,7 +88,7 @@ def queue_for_review(
 
 
 def describe_review_queue(
-    images: Images, novel_below: float, limits: Limits = DEFAULT_LIMITS
+    images: StoredRows, novel_below: float, limits: Limits = DEFAULT_LIMITS
 ) -> Callable[[Rows], dict[Day, Report]]:
     """Reports counts by reason, and a contact sheet of `images` with tiles of every reason, for each day."""
 

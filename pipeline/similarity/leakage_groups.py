@@ -19,6 +19,7 @@ from pipeline.reports.report import Report
 from pipeline.storage.counting import only_row
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 
 MEMBERS_SCHEMA: Final = """
     image_id string comment 'image with near-duplicates or with a given group name',
@@ -111,7 +112,7 @@ def split_groups(training_images: DataFrame, members: DataFrame, former: DataFra
     )
 
 
-def describe_groups(images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
+def describe_groups(images: StoredRows, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Reports groups and the images they moved or left out; the largest groups are drawn from the `images`."""
 
     def describe(training_split: DataFrame) -> Report:

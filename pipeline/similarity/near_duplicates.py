@@ -27,6 +27,7 @@ from pipeline.similarity.candidate_pairs import find_candidate_pairs
 from pipeline.storage.counting import only_row
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.schema import parse_schema
+from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = f"""{CANDIDATES_SCHEMA},
     correlation double comment 'of the fine structure of the aligned images,
@@ -132,14 +133,14 @@ def find_conflicts(near_duplicates: DataFrame, labelled: DataFrame) -> DataFrame
     return pairs.where("label <> other_label").select(*near_duplicates.columns, "label", "other_label")
 
 
-def describe_near_duplicates(images: DataFrame, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
+def describe_near_duplicates(images: StoredRows, limits: Limits = DEFAULT_LIMITS) -> Callable[[DataFrame], Report]:
     """Counts the pairs and those with conflicting labels, and draws the most doubtful pairs of the labelled images."""
 
     def describe(near_duplicates: DataFrame) -> Report:
         count = near_duplicates.count()
         if count == 0:
             return Report(numbers={"pair_count": 0, "conflict_count": 0})
-        conflicts = find_conflicts(near_duplicates, images).select("image_id", "near_duplicate_id").distinct()
+        conflicts = find_conflicts(near_duplicates, images.frame).select("image_id", "near_duplicate_id").distinct()
         doubtful = near_duplicates.orderBy("correlation", "image_id").limit(SHEET_PAIRS).collect()
         chosen = [Row(image_id=pair[name], correlation=pair["correlation"]) for pair in doubtful for name in PAIR]
         tiles = draw_tiles(images, chosen, _write_caption, limits)

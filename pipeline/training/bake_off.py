@@ -18,9 +18,9 @@ from pipeline.embed.sandbox import Sandbox
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.images.split import TRAIN
 from pipeline.storage.cpu_timer import CpuTimer
-from pipeline.training.classifier import fit_uncalibrated
+from pipeline.training.classifier_fit import fit_uncalibrated
 from pipeline.training.contenders import Contender
-from pipeline.training.fitting import ClassifierParams, settle_head
+from pipeline.training.params import ClassifierParams, settle_head
 from pipeline.training.training_set import check_trainable, identify, select_labelled
 
 SAMPLE_COUNT: Final = 48  # images on which speed is measured

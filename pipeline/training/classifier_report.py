@@ -11,7 +11,8 @@ from pipeline.reports.contact_sheet import TILE, Tile, draw_contact_sheet
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
-from pipeline.reports.thumbnails import Images, draw_thumbnails
+from pipeline.reports.thumbnails import draw_thumbnails
+from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from pipeline.training.label_sets.page import add_promises
 
@@ -55,7 +56,7 @@ def describe_classifier(classifier: Classifier) -> Report:
     return add_promises(page, report) if classifier.is_of_sets else page
 
 
-def draw_errors(classifier: Classifier, images: Images, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
+def draw_errors(classifier: Classifier, images: StoredRows, limits: Limits = DEFAULT_LIMITS) -> dict[str, bytes]:
     """Draws the most confident errors on the holdout as a contact sheet; empty if there are none.
 
     Args:

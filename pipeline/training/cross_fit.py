@@ -20,7 +20,7 @@ from pipeline.evaluation.ranked import MANY
 from pipeline.images.label_sets import list_labels
 from pipeline.storage.counting import only_row
 from pipeline.storage.vectors import to_matrix
-from pipeline.training.fitting import ClassifierParams, collect_features, fit_pipeline
+from pipeline.training.fitting import fit_pipeline
 from pipeline.training.fold_fits import (
     Images,
     PredictFold,
@@ -31,6 +31,8 @@ from pipeline.training.fold_fits import (
 )
 from pipeline.training.heads import YES_NO
 from pipeline.training.label_sets.folds import fit_sets_on_driver, no_set_predictions
+from pipeline.training.params import ClassifierParams
+from pipeline.training.prediction import collect_features
 from pipeline.training.shelves import deal_shelves
 
 SHELF_COUNTS: Final = (25, 10, 5)  # per label, of the harder cross-fits

@@ -14,9 +14,9 @@ from pipeline.evaluation.labelled_predictions import (
     join_predictions,
     rank_predictions,
 )
-from pipeline.training.fitting import ClassifierParams
 from pipeline.training.heads import head_params
 from pipeline.training.linear_discriminant import add_vectors, fit_discriminant, no_moments
+from pipeline.training.params import ClassifierParams
 from pipeline.training.softmax_regression import SoftmaxRegression, fit_softmax
 
 MLLIB_TOLERANCE: Final = 1e-6  # its default

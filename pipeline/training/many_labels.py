@@ -67,7 +67,7 @@ def find_many_labels(model: PipelineModel) -> ManyLabels | None:
 
 
 def predict_top(features: DataFrame, many: ManyLabels, temperature: float | Column, count: int) -> DataFrame:
-    """Predicts rows that all have features, lazily: like `fitting.predict_features`.
+    """Predicts rows that all have features, lazily: like `prediction.predict_features`.
 
     `probabilities` has the `count` largest, and the sum of the others under `OTHERS`. Ancestors have those of the `TOP`
     most probable labels, as in a cross-fit.

@@ -18,7 +18,7 @@ from pipeline.reports.report import Report
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.bake_off import measure_cpu_seconds
 from pipeline.training.cross_fit import cross_fit
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.params import ClassifierParams
 from pipeline.training.training_set import check_trainable, select_labelled
 
 MAX_IMAGES: Final = 1_000  # to measure accuracy; each is embedded in both precisions, and predicted by a cross-fit

@@ -15,9 +15,9 @@ from pipeline.evaluation.ranked import OTHERS
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.storage.counting import only_row
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.fitting import ClassifierParams, resolve_params
 from pipeline.training.heads import AUTO, YES_NO
 from pipeline.training.label_sets.shortage import explain_set_shortage
+from pipeline.training.params import ClassifierParams, resolve_params
 from pipeline.training.shortage import explain_shortage
 
 TRAINING_SET: Final = pa.schema([(name, pa.string()) for name in ("image_id", "path", "label", "split")])

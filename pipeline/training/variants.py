@@ -12,7 +12,7 @@ from pipeline.networks.variant import Variant
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
 from pipeline.training.cross_fit import cross_fit
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.params import ClassifierParams
 from pipeline.training.training_set import check_trainable, select_labelled
 
 

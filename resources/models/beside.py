@@ -20,7 +20,7 @@ from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.levels import levels_of, table_of_levels
 from pipeline.training.classifier import Classifier
-from pipeline.training.head_graph import refuse_head
+from pipeline.training.graph.head import refuse_head
 from resources.lake.model_files import TRAINING_SET, ModelFiles
 from resources.models.damage import ModelError, explain_damage
 

@@ -23,9 +23,6 @@ from resources.spark.java_variables import leave_room
 
 ATTEMPTS: Final = 4  # at a task whose worker was killed, as on a cluster; the default of a local master is one
 MAX_LISTED_FILES: Final = 500  # of a table, by the driver itself; beyond, Spark starts a job with a task per file
-DRIVER_MEMORY: Final = "3g"
-ARROW_BATCH_MEBIBYTES: Final = 1
-PARTITION_MEBIBYTES: Final = 32
 
 _SHARED: Final = ("ARROW_DEFAULT_MEMORY_POOL", "ORT_DISABLE_TELEMETRY")
 """Variables that `pipeline` sets itself, and that a cluster must set before a Spark worker imports it."""
@@ -40,12 +37,12 @@ _LOGGING: Final = Path(__file__).with_name("log4j2.properties")
 
 @dataclass(frozen=True)
 class SparkOptions:
-    """What a deployment chooses; `SparkResource` describes the same fields."""
+    """What a deployment chooses, and its defaults; `SparkResource` describes the same fields."""
 
-    master: str
-    driver_memory: str = DRIVER_MEMORY
-    arrow_batch_mebibytes: int = ARROW_BATCH_MEBIBYTES
-    partition_mebibytes: int = PARTITION_MEBIBYTES
+    master: str = "local[*]"
+    driver_memory: str = "3g"
+    arrow_batch_mebibytes: int = 1
+    partition_mebibytes: int = 32
     spark_config: Mapping[str, Any] = field(default_factory=dict)
 
     def open_early(self) -> SparkSession | None:
@@ -152,7 +149,7 @@ def open_session(settings: Mapping[str, Any]) -> SparkSession:
 
 
 def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Joins the names of nested settings by dots."""
+    """Joins the names of nested settings by dots; that of dagster-spark imports Dagster."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         nested = flatten(value) if isinstance(value, Mapping) else None

@@ -15,13 +15,7 @@ from resources.spark.code import pack_pipeline
 from resources.spark.early_start import take_early
 from resources.spark.executors import check_executors
 from resources.spark.interruption import cancel_on_signals
-from resources.spark.options import (
-    ARROW_BATCH_MEBIBYTES,
-    DRIVER_MEMORY,
-    PARTITION_MEBIBYTES,
-    SparkOptions,
-    open_session,
-)
+from resources.spark.options import SparkOptions, open_session
 from resources.spark.progress import ProgressWatch, prepare_watch
 
 POOL: Final = "spark"  # of every asset and check that starts Spark; dagster.yaml limits the number of such runs
@@ -32,17 +26,18 @@ class SparkResource(PySparkResource):
     """One Spark session per process, started on first use and shared by all steps."""
 
     master: str = Field(
-        default="local[*]", description="Spark master, such as local[*], spark://host:7077 or sc://host (Connect)."
+        default=SparkOptions.master,
+        description="Spark master, such as local[*], spark://host:7077 or sc://host (Connect).",
     )
     driver_memory: str = Field(
-        default=DRIVER_MEMORY, description="Heap of the driver; a local master has no other JVM."
+        default=SparkOptions.driver_memory, description="Heap of the driver; a local master has no other JVM."
     )
     arrow_batch_mebibytes: int = Field(
-        default=ARROW_BATCH_MEBIBYTES,
+        default=SparkOptions.arrow_batch_mebibytes,
         description="Maximum size of an Arrow batch sent to Python, whatever its number of rows.",
     )
     partition_mebibytes: int = Field(
-        default=PARTITION_MEBIBYTES, description="Maximum size of the part of a table that one task reads."
+        default=SparkOptions.partition_mebibytes, description="Maximum size of the part of a table that one task reads."
     )
     spark_config: dict[str, Any] = Field(
         default_factory=dict, description="Further Spark settings; they override the fields above."

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import MakePhoto
+from conftest import MakePhoto, StoreRows
 from hatchling.builders.wheel import WheelBuilder
 from pyspark.sql import DataFrame, SparkSession
 
@@ -78,7 +78,9 @@ def frame(spark: SparkSession) -> Callable[[str, list[dict]], DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto) -> dict[date, DayReport]:
+def reports(
+    frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto, store_rows: StoreRows
+) -> dict[date, DayReport]:
     """Reports of a full day and of an empty one."""
     full = [predict(SUNDAY, 0, quality_flags=[], near_duplicate_of="16001")]
     full += [predict(SUNDAY, number, quality_flags=[]) for number in range(1, 19)]
@@ -99,7 +101,7 @@ def reports(frame: Callable[[str, list[dict]], DataFrame], make_photo: MakePhoto
         frame(predictions.SCHEMA, full + before).toArrow(),
         frame(predictions.SCHEMA, full).toArrow(),
         frame(review_queue.SCHEMA, queue).toArrow(),
-        frame(images.SCHEMA, photos),
+        store_rows(frame(images.SCHEMA, photos)),
         collect_rows([small], parse_schema(comparison.SCHEMA)).table,
         collect_rows([{"day": SUNDAY, "summary": PROMISE}], parse_schema(difficulty_table.SCHEMA)).table,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakePhoto, make_frame
+from conftest import MakePhoto, StoreRows, make_frame
 from PIL import Image
 from pyspark.errors import SparkRuntimeException
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -32,8 +32,10 @@ from pipeline.reviews.review_queue import choose_tiles, describe_review_queue, q
 from pipeline.similarity import novelty
 from pipeline.storage.files import list_files
 from pipeline.storage.schema import parse_schema
-from pipeline.training.classifier import Classifier, fit_classifier
-from pipeline.training.fitting import ClassifierParams
+from pipeline.storage.stored_rows import StoredRows
+from pipeline.training.classifier import Classifier
+from pipeline.training.classifier_fit import fit_classifier
+from pipeline.training.params import ClassifierParams
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 HOSTILE = [
@@ -79,6 +81,11 @@ def images(spark: SparkSession, landing: Path) -> DataFrame:
         Row(FRIDAY, None, "film.jpg", 2**40, None, None, TOO_MANY_BYTES, None),
     ]
     return found.union(spark.createDataFrame(rows, found.schema)).cache()
+
+
+@pytest.fixture(scope="module")
+def stored_images(images: DataFrame, store_rows: StoreRows) -> StoredRows:
+    return store_rows(images)
 
 
 @pytest.fixture(scope="module")
@@ -211,9 +218,9 @@ def test_features_of_another_backbone_fail_the_day(
         predict_images(images, others, classifier).collect()
 
 
-def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: DataFrame) -> None:
+def test_the_numbers_of_a_day_add_up_to_its_files(stored_images: StoredRows, predicted: DataFrame) -> None:
     friday = set_confidence(predicted.where(F.col("day") == FRIDAY), "if(predicted_label = 'red', 0.5d, 0.9d)")
-    report = describe_predictions(images)(friday.toArrow())[FRIDAY]
+    report = describe_predictions(stored_images)(friday.toArrow())[FRIDAY]
     counts = {name: report.numbers[name] for name in ("answered_count", "review_count", "rejected_count")}
     assert counts == {"answered_count": len(HOSTILE), "review_count": 3, "rejected_count": 6}
     assert sum(counts.values()) == friday.count()
@@ -222,9 +229,9 @@ def test_the_numbers_of_a_day_add_up_to_its_files(images: DataFrame, predicted: 
     assert report.texts["classifier"] == predicted.first()["classifier"]
 
 
-def test_a_sheet_shows_each_image_once_and_fits_the_page(images: DataFrame, predicted: DataFrame) -> None:
+def test_a_sheet_shows_each_image_once_and_fits_the_page(stored_images: StoredRows, predicted: DataFrame) -> None:
     friday = predicted.where(F.col("day") == FRIDAY)
-    sheet = open_sheet(describe_predictions(images)(friday.toArrow())[FRIDAY].images["contact_sheet"])
+    sheet = open_sheet(describe_predictions(stored_images)(friday.toArrow())[FRIDAY].images["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
     assert len(HOSTILE) + 1 == 9, "three rows of four, the last with one image"
@@ -235,15 +242,15 @@ def test_a_sheet_shows_each_image_once_and_fits_the_page(images: DataFrame, pred
     assert red[0] > 2 * max(red[1:]), "tiles are ordered by label"
 
 
-def test_a_day_of_rejected_files_is_described_without_a_sheet(images: DataFrame, predicted: DataFrame) -> None:
-    report = describe_predictions(images)(predicted.where("decision = 'rejected'").toArrow())[FRIDAY]
+def test_a_day_of_rejected_files_is_described_without_a_sheet(stored_images: StoredRows, predicted: DataFrame) -> None:
+    report = describe_predictions(stored_images)(predicted.where("decision = 'rejected'").toArrow())[FRIDAY]
     counts = ("answered", "review", "rejected", "sidecar", "near_duplicate")
     assert report.numbers == {f"{name}_count": 6 * (name == "rejected") for name in counts}
     assert (report.images, report.tables) == ({}, {})
 
 
 def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
-    spark: SparkSession, image_features: DataFrame, images: DataFrame, classifier: Classifier
+    spark: SparkSession, image_features: DataFrame, images: DataFrame, stored_images: StoredRows, classifier: Classifier
 ) -> None:
     sidecars = [Row(FRIDAY, None, f"{place}/.DS_Store", 9, None, None, SIDECAR, None) for place in range(5)]
     sidecars.append(Row(SATURDAY, None, ".DS_Store", 9, None, None, SIDECAR, None))
@@ -251,7 +258,7 @@ def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
     predicted = predict_images(copied, image_features, classifier).cache()
     found = predicted.where(F.col("error") == SIDECAR).select("decision", "image_id", "predicted_label").collect()
     assert found == [Row("rejected", None, None)] * 6
-    reports = describe_all(describe_predictions(copied), describe_rejected)(predicted.toArrow())
+    reports = describe_all(describe_predictions(stored_images), describe_rejected)(predicted.toArrow())
     friday, saturday = reports[FRIDAY], reports[SATURDAY]
     assert (friday.numbers["rejected_count"], friday.numbers["sidecar_count"]) == (6, 5)
     assert SIDECAR not in friday.tables["rejected"]
@@ -259,13 +266,12 @@ def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
     assert "rejected" not in saturday.tables
 
 
-def test_days_described_together_are_described_as_each_alone(images: DataFrame, predicted: DataFrame) -> None:
-    describe = describe_all(describe_predictions(images), describe_rejected)
+def test_days_described_together_are_described_as_each_alone(stored_images: StoredRows, predicted: DataFrame) -> None:
+    describe = describe_all(describe_predictions(stored_images), describe_rejected)
     together = describe(predicted.toArrow())
     assert together.keys() == {FRIDAY, SATURDAY}
     for day in together:
-        alone = describe_all(describe_predictions(images.where(F.col("day") == day)), describe_rejected)
-        assert alone(predicted.where(F.col("day") == day).toArrow()) == {day: together[day]}
+        assert describe(predicted.where(F.col("day") == day).toArrow()) == {day: together[day]}
 
 
 def test_rejected_files_are_counted_by_reason_and_named_on_a_sheet(predicted: DataFrame) -> None:
@@ -277,12 +283,12 @@ def test_rejected_files_are_counted_by_reason_and_named_on_a_sheet(predicted: Da
     assert sheet.width <= MAX_WIDTH
 
 
-def test_hostile_labels_are_escaped(images: DataFrame, predicted: DataFrame) -> None:
+def test_hostile_labels_are_escaped(stored_images: StoredRows, predicted: DataFrame) -> None:
     label = "<script>|![x](http://evil.example)`\n\x00\u202e" + "w" * 500
     friday = predicted.where(F.col("day") == FRIDAY).withColumn(
         "predicted_label", F.when(F.col("predicted_label").isNotNull(), label)
     )
-    report = describe_predictions(images)(friday.toArrow())[FRIDAY]
+    report = describe_predictions(stored_images)(friday.toArrow())[FRIDAY]
     assert open_sheet(report.images["contact_sheet"]).width <= MAX_WIDTH
     (row,) = report.tables["labels"].splitlines()[2:]
     assert row.count("|") == 3
@@ -387,7 +393,12 @@ def test_flat_labels_have_no_level(rows: dict[tuple[date, str], Row]) -> None:
 
 
 def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
-    spark: SparkSession, images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+    spark: SparkSession,
+    images: DataFrame,
+    stored_images: StoredRows,
+    image_features: DataFrame,
+    classifier: Classifier,
+    predicted: DataFrame,
 ) -> None:
     image_id = images.where("path = 'red.jpg'").first()["image_id"]
     earlier = spark.createDataFrame([(FRIDAY, image_id, "first")], earlier_images.SCHEMA)
@@ -397,7 +408,7 @@ def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
     assert sorted(found.drop("near_duplicate_of").collect(), key=str) == sorted(
         predicted.drop("near_duplicate_of").collect(), key=str
     )
-    pages = describe_predictions(images)(found.toArrow())
+    pages = describe_predictions(stored_images)(found.toArrow())
     assert pages[FRIDAY].numbers["near_duplicate_count"] == 3
     assert pages[FRIDAY].texts["near_duplicates"].startswith("3 files are images of this day or the 31 days before")
     assert pages[SATURDAY].numbers["near_duplicate_count"] == 0
@@ -415,13 +426,13 @@ def test_features_of_an_earlier_version_have_no_quality_flags(
 
 
 def test_images_of_low_quality_are_queued_before_uncertain_ones(
-    predicted: DataFrame, similarities: DataFrame, images: DataFrame
+    predicted: DataFrame, similarities: DataFrame, stored_images: StoredRows
 ) -> None:
     flagged = flag(set_confidence(predicted, "0.4d"), f"day = '{SATURDAY}'", "blurred")
     queue = queue_for_review(flagged, similarities, 0.0, NO_AUDIT).cache()
     (row,) = queue.where(F.col("day") == SATURDAY).collect()
     assert (row["reason"], row["quality_flags"]) == ("low quality", ["blurred"])
-    assert describe_review_queue(images, 0.0)(queue.toArrow())[SATURDAY].numbers["low_quality_count"] == 1
+    assert describe_review_queue(stored_images, 0.0)(queue.toArrow())[SATURDAY].numbers["low_quality_count"] == 1
     former = queue_for_review(flagged.drop("quality_flags"), similarities, 0.0, NO_AUDIT).collect()
     assert {row["reason"] for row in former} == {"uncertain"}
 
@@ -488,13 +499,16 @@ def test_a_day_without_similarities_has_no_novel_image(spark: SparkSession, pred
     assert queue_for_review(set_confidence(predicted, "0.9d"), none, 0.5, NO_AUDIT).collect() == []
 
 
-def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: MakePhoto, predicted: DataFrame) -> None:
+def test_the_sheet_of_a_long_queue_is_bounded(
+    spark: SparkSession, make_photo: MakePhoto, store_rows: StoreRows
+) -> None:
     contents = [make_photo("blue", seed, (8, 8)) for seed in range(SHEET_SIZE + 6)]
     photos = [(FRIDAY, hashlib.sha256(content).hexdigest(), content) for content in contents]
     images = spark.createDataFrame(photos, "day date, image_id string, content binary")
     columns = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
     queue = images.selectExpr("day", "image_id", *columns, "'uncertain' as reason")
-    report = describe_review_queue(images, 0.25)(queue.toArrow())[FRIDAY]
+    stored = store_rows(images)
+    report = describe_review_queue(stored, 0.25)(queue.toArrow())[FRIDAY]
     assert report.numbers == {
         "low_quality_count": 0,
         "uncertain_count": SHEET_SIZE + 6,
@@ -505,7 +519,7 @@ def test_the_sheet_of_a_long_queue_is_bounded(spark: SparkSession, make_photo: M
     sheet = open_sheet(report.images["contact_sheet"])
     assert sheet.format == "JPEG"
     assert sheet.width <= MAX_WIDTH
-    one_row = open_sheet(describe_review_queue(images, 0.25)(queue.limit(4).toArrow())[FRIDAY].images["contact_sheet"])
+    one_row = open_sheet(describe_review_queue(stored, 0.25)(queue.limit(4).toArrow())[FRIDAY].images["contact_sheet"])
     assert sheet.height < one_row.height * SHEET_SIZE / 4
 
 

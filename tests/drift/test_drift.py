@@ -413,7 +413,7 @@ def test_rows_are_read_as_they_were_stored(spark: SparkSession) -> None:
     assert read_comparisons(store_comparisons(rows[::-1]).table) == rows
 
 
-def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, tables: dict[str, DataFrame]) -> None:
+def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, lake: Lake) -> None:
     alarms = [
         Comparison(
             date.fromisoformat(day),
@@ -427,7 +427,8 @@ def test_examples_of_two_days_are_drawn_once_each(spark: SparkSession, tables: d
         )
         for day in (CALM, NOVEL)
     ]
-    reports = describe_drift(tables["images"], tables["predictions"].toArrow())(store_comparisons(alarms).table)
+    images, predicted = (lake.read(spark, name, [CALM, NOVEL]) for name in ("images", "predictions"))
+    reports = describe_drift(images, predicted)(store_comparisons(alarms).table)
     assert [list(reports[each.day].images) for each in alarms] == [["examples"]] * 2
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import StoreRows
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -86,8 +87,10 @@ def test_a_label_outside_the_classes_is_a_disagreement(spark: SparkSession, pred
     assert (row["suggested_label"], row["reason"]) == ("pear", "disagreement")
 
 
-def test_the_page_counts_issues_and_lists_confused_labels(ranked: DataFrame, images: DataFrame) -> None:
-    shown = images.withColumn("content", F.lit(b"not an image"))
+def test_the_page_counts_issues_and_lists_confused_labels(
+    ranked: DataFrame, images: DataFrame, store_rows: StoreRows
+) -> None:
+    shown = store_rows(images.withColumn("content", F.lit(b"not an image")))
     report = describe_label_issues(shown)(ranked)
     assert report.numbers == {"conflict_count": 4, "disagreement_count": len(FLIPPED)}
     assert "| apple | plum | 1 |" in report.tables["confused_labels"]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from resources.spark.java import MIN_VERSION, java_home, quick_start_options
-from resources.spark.options import choose_reader
+from resources.spark.options import SparkOptions, choose_reader
 from resources.spark.session import SparkResource, read_spark_settings
 
 LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
@@ -285,6 +286,11 @@ def test_an_older_spark_reads_vectors_by_row() -> None:
     assert choose_reader("4.3.0") == choose_reader("4.10.0.dev1") == {}
     for version in ("4.0.5", "4.1.4", "4.2.1"):
         assert choose_reader(version) == {"spark.sql.parquet.enableNestedColumnVectorizedReader": "false"}
+
+
+def test_the_resource_has_the_defaults_of_the_options() -> None:
+    assert SparkResource().options == SparkOptions()
+    assert {field.name for field in fields(SparkOptions)} == SparkResource.model_fields.keys()
 
 
 def test_a_connect_client_sets_only_session_settings() -> None:

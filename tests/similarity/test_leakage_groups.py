@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import MakePhoto, make_tiny_deployment
+from conftest import MakePhoto, StoreRows, make_tiny_deployment
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from paintings import paint, save
 from PIL import Image
@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 from assets.definitions import build_definitions
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
 from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
-from pipeline.training.classifier import ClassifierParams, fit_classifier
+from pipeline.training.classifier_fit import fit_classifier
+from pipeline.training.params import ClassifierParams
 from resources.lake.commits import WHOLE_TABLE
 from resources.lake.lake import Lake
 from resources.settings import Settings
@@ -126,7 +127,9 @@ def test_an_excluded_image_is_used_neither_for_training_nor_for_evaluation(spark
     assert (fitted.report["train_count"], fitted.report["holdout_count"]) == (10, 10)
 
 
-def test_the_report_counts_groups_and_shows_the_largest(spark: SparkSession, make_photo: MakePhoto) -> None:
+def test_the_report_counts_groups_and_shows_the_largest(
+    spark: SparkSession, make_photo: MakePhoto, store_rows: StoreRows
+) -> None:
     schema = "image_id string, group string, label string, split string, split_alone string, content binary"
     rows = [
         (A, A, "x|y", HOLDOUT, HOLDOUT, make_photo()),
@@ -135,11 +138,12 @@ def test_the_report_counts_groups_and_shows_the_largest(spark: SparkSession, mak
         (D, D, "z", HOLDOUT, HOLDOUT, make_photo()),
     ]
     features = spark.createDataFrame(rows, schema)
-    report = describe_groups(features)(features)
+    describe = describe_groups(store_rows(features))
+    report = describe(features)
     assert report.numbers == {"group_count": 1, "grouped_count": 3, "moved_count": 1, "left_out_count": 1}
     assert report.tables["largest_groups"].splitlines()[2] == f"| {A[:12]} | 3 | 0 | 2 | x_y |"
     assert report.images["groups"].startswith(b"\xff\xd8")
-    alone = describe_groups(features)(features.where(F.col("group") == D))
+    alone = describe(features.where(F.col("group") == D))
     assert alone.numbers["group_count"] == 0
     assert not alone.images
 

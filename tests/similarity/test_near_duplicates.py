@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from conftest import StoreRows
 from paintings import paint, save
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
@@ -183,7 +184,7 @@ def test_no_images_give_no_pairs(spark: SparkSession) -> None:
 
 
 def test_planted_near_duplicates_and_conflicting_labels_are_found_and_nothing_else(
-    spark: SparkSession, tiny_backbone: Backbone
+    spark: SparkSession, tiny_backbone: Backbone, store_rows: StoreRows
 ) -> None:
     paintings = [paint(seed) for seed in range(8)]
     originals = [save(image) for image in paintings]
@@ -196,7 +197,7 @@ def test_planted_near_duplicates_and_conflicting_labels_are_found_and_nothing_el
     (conflict,) = find_conflicts(near_duplicates, images).collect()
     assert {conflict["image_id"], conflict["near_duplicate_id"]} == {ids[4], ids[12]}
     assert {conflict["label"], conflict["other_label"]} == {"a", "b"}
-    report = describe_near_duplicates(images)(near_duplicates)
+    report = describe_near_duplicates(store_rows(images))(near_duplicates)
     assert report.numbers == {"pair_count": 5, "conflict_count": 1}
     assert report.images["most_doubtful_pairs"].startswith(b"\xff\xd8")
     near_duplicates.unpersist()

@@ -25,7 +25,7 @@ from pipeline.training.contenders import (
     read_contenders,
     tabulate_contenders,
 )
-from pipeline.training.fitting import ClassifierParams
+from pipeline.training.params import ClassifierParams
 from resources.lake.lake import Lake
 from resources.models.judgements import Judgements
 

@@ -31,11 +31,14 @@ from pipeline.images.split import label_features
 from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile, StoredRows
 from pipeline.training import training_set
-from pipeline.training.classifier import Classifier, fit_classifier, identify_training, predict, predict_holdout
+from pipeline.training.classifier import Classifier, predict, predict_holdout
+from pipeline.training.classifier_fit import fit_classifier, identify_training
 from pipeline.training.classifier_report import describe_classifier
-from pipeline.training.end_to_end_graph import add_graph
-from pipeline.training.fitting import ClassifierParams, _probabilities, fit_pipeline
+from pipeline.training.fitting import fit_pipeline
+from pipeline.training.graph.end_to_end import add_graph
 from pipeline.training.heads import HeadError, build_head
+from pipeline.training.params import ClassifierParams
+from pipeline.training.prediction import _probabilities
 from pipeline.training.training_set import TRAINING_SET, TrainingError, identify, list_training_set, select_labelled
 from resources.lake.lake import Lake
 from resources.models.damage import ModelError

@@ -9,7 +9,9 @@ from pyspark.sql import functions as F
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.training import cross_fit as module
 from pipeline.training.cross_fit import cross_fit, describe_levels, fits_on_driver, predict_fold, shelf_counts_of
-from pipeline.training.fitting import ClassifierParams, collect_features, fit_pipeline
+from pipeline.training.fitting import fit_pipeline
+from pipeline.training.params import ClassifierParams
+from pipeline.training.prediction import collect_features
 from pipeline.training.softmax_regression import fit_softmax
 
 LABELS = ("blue", "green", "red", "a rare one")

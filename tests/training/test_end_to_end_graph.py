@@ -29,10 +29,11 @@ from pipeline.images.features import extract_features
 from pipeline.images.labels import list_training_files, read_training_images
 from pipeline.images.split import label_features
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import Classifier, fit_classifier, predict
-from pipeline.training.end_to_end_graph import GraphError, add_graph, build_graph
-from pipeline.training.fitting import ClassifierParams
-from pipeline.training.graph_parity import MAX_DIFFERENCE, GraphParity, measure_graph_parity
+from pipeline.training.classifier import Classifier, predict
+from pipeline.training.classifier_fit import fit_classifier
+from pipeline.training.graph.end_to_end import GraphError, add_graph, build_graph
+from pipeline.training.graph.parity import MAX_DIFFERENCE, GraphParity, measure_graph_parity
+from pipeline.training.params import ClassifierParams
 from resources.lake.lake import Lake
 from resources.models.store import END_TO_END_GRAPH, ModelStore
 from resources.settings import Settings

@@ -16,12 +16,14 @@ from pipeline.evaluation.set_predictions import SetPredictions
 from pipeline.images.label_sets import EMPTY, deny
 from pipeline.images.split import HOLDOUT, TRAIN
 from pipeline.training import cross_fit as module
-from pipeline.training.classifier import Classifier, fit_classifier, predict, predict_holdout
+from pipeline.training.classifier import Classifier, predict, predict_holdout
+from pipeline.training.classifier_fit import fit_classifier
 from pipeline.training.classifier_report import describe_classifier
 from pipeline.training.cross_fit import cross_fit
-from pipeline.training.fitting import ClassifierParams, fit_pipeline
-from pipeline.training.head_graph import refuse_head
+from pipeline.training.fitting import fit_pipeline
+from pipeline.training.graph.head import refuse_head
 from pipeline.training.heads import HeadError
+from pipeline.training.params import ClassifierParams
 from pipeline.training.training_set import TrainingError
 
 pytestmark = pytest.mark.slow  # regressions by MLlib

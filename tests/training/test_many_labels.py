@@ -14,11 +14,12 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from pipeline.embed.file_kinds import DECODER
 from pipeline.evaluation.ranked import MANY, OTHERS
-from pipeline.training.classifier import Classifier, fit_classifier, predict, predict_at, predict_holdout
+from pipeline.training.classifier import Classifier, predict, predict_at, predict_holdout
+from pipeline.training.classifier_fit import fit_classifier
 from pipeline.training.classifier_report import describe_classifier
-from pipeline.training.fitting import ClassifierParams, settle_head
-from pipeline.training.graph_parity import _compare_shares
+from pipeline.training.graph.parity import _compare_shares
 from pipeline.training.linear_discriminant import add_vectors, fit_discriminant, no_moments
+from pipeline.training.params import ClassifierParams, settle_head
 from resources.lake.lake import Lake
 from resources.models.store import ModelStore
 from resources.spark.session import SparkResource

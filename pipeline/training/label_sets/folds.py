@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.evaluation.set_predictions import SetPredictions, predict_sets, to_members
-from pipeline.training.fitting import ClassifierParams
 from pipeline.training.fold_fits import MLLIB_TOLERANCE, Images, PredictFold, take_vectors
 from pipeline.training.heads import head_params
+from pipeline.training.params import ClassifierParams
 from pipeline.training.softmax_regression import fit_softmax
 
 

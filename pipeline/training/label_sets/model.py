@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from pyspark.ml import Estimator, Pipeline, PipelineModel, Transformer
@@ -18,16 +18,14 @@ from pipeline.images.label_sets import EMPTY, SEPARATOR, deny, list_labels
 from pipeline.storage.counting import only_row
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.heads import Head, HeadError, build_head
-
-if TYPE_CHECKING:
-    from pipeline.training.fitting import ClassifierParams
+from pipeline.training.params import ClassifierParams
 
 NEW_COLUMNS: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 _ANSWER: Final = "answer_"
 
 
 def fit_questions(
-    train: DataFrame, vector_stages: list[Transformer | Estimator], params: "ClassifierParams"
+    train: DataFrame, vector_stages: list[Transformer | Estimator], params: ClassifierParams
 ) -> PipelineModel:
     """Fits one regression for each label of the sets in `label`.
 

@@ -1,8 +1,7 @@
 """The end-to-end graph: backbone, head and calibration in one ONNX file to deploy.
 
 Input: uint8 `pixels [n, size, size, 3]`, fitted as for the backbone. Outputs: `probabilities`, float32 `[n, labels]`,
-and `label`, strings `[n]`. The operations of the head are `head_graph.py`; its comparison with MLlib is
-`graph_parity.py`.
+and `label`, strings `[n]`. The operations of the head are `head.py`, its comparison with MLlib `parity.py`.
 """
 
 import json
@@ -12,7 +11,7 @@ from importlib.metadata import version
 from pipeline.embed.backbone import Backbone, embed_with, open_session
 from pipeline.embed.golden_set import KEY, make_golden_set, read_golden_set
 from pipeline.training.classifier import Classifier
-from pipeline.training.head_graph import LABEL, PROBABILITIES, build_head_graph, refuse_head
+from pipeline.training.graph.head import LABEL, PROBABILITIES, build_head_graph, refuse_head
 
 
 class GraphError(ValueError):

@@ -26,7 +26,7 @@ from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.classifier import Classifier, predict
-from pipeline.training.head_graph import LABEL
+from pipeline.training.graph.head import LABEL
 
 MAX_DIFFERENCE: Final = 1e-5  # of a probability, from float32 and the order of additions
 MAX_EXAMPLES: Final = 64  # images, one per label, whose output `label` the driver compares

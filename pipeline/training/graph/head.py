@@ -27,7 +27,7 @@ PROBABILITIES: Final = "probabilities"
 LABEL: Final = "label"
 EXACT_HEADS: Final = (LogisticRegressionModel, LinearSVCModel, NaiveBayesModel, MultilayerPerceptronClassificationModel)
 """Heads whose arithmetic ONNX reproduces; `_score` writes it."""
-MARGIN_FLOOR: Final = 700.0  # margins are clipped at -700, as in `fitting._probabilities`, so shares never sum to 0
+MARGIN_FLOOR: Final = 700.0  # margins are clipped at -700, as in `prediction._probabilities`, so shares never sum to 0
 _PREFIX: Final = "head"
 
 
@@ -102,7 +102,7 @@ def refuse_head(model: PipelineModel) -> str | None:
         return None
     if hasattr(head, "trees"):
         return f"{type(head).__name__} is made of trees, where the last digit of a feature decides between two leaves"
-    return f"{type(head).__name__} has no ONNX export: add it to pipeline/training/head_graph.py"
+    return f"{type(head).__name__} has no ONNX export: add it to pipeline/training/graph/head.py"
 
 
 def _normalize(graph: HeadGraph, stage: Transformer, vector: str, dimension: int) -> str:

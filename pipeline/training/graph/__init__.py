@@ -1,0 +1,1 @@
+"""The ONNX file of a classifier: backbone, head and calibration in one graph, and its comparison with MLlib."""
