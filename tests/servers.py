@@ -17,7 +17,8 @@ from typing import Self
 import pyspark
 from deployment import descendants
 
-from resources.spark.java import CODE_CACHE, java_home
+from resources.spark.java import java_home
+from resources.spark.quick_start import CODE_CACHE
 
 SPARK = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 120

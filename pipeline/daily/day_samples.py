@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from pipeline.training.classifier import Classifier
-from pipeline.training.fitting import predict_features
+from pipeline.training.prediction import predict_features
 
 
 @dataclass(frozen=True)

