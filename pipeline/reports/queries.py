@@ -4,9 +4,11 @@ A Spark job takes a tenth of a second or more, whatever it reads. DuckDB reads t
 batches, and spills to temporary files beyond `MEMORY`.
 """
 
+import atexit
 import tempfile
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -15,6 +17,9 @@ from pipeline.storage.arrow_schema import to_arrow_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.files import open_folder
 from pipeline.storage.stored_rows import StoredRows
+
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY: Final = "1GB"
 _SETTINGS: Final[dict[str, str | int | float | list[str]]] = {
@@ -43,12 +48,7 @@ def query_table(sql: str, parameters: Mapping[str, object] | None = None, **tabl
         parameters: values of the names that begin with a dollar sign.
         tables: rows, by the name in the query.
     """
-    import duckdb  # executors import this module and have none
-
-    with (
-        tempfile.TemporaryDirectory(prefix="daylight-query-") as folder,
-        duckdb.connect(config={**_SETTINGS, "temp_directory": folder}) as connection,
-    ):
+    with _database().cursor() as connection:
         for name, rows in tables.items():
             connection.register(name, _open(rows) if isinstance(rows, StoredRows) else rows)
         return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
@@ -65,6 +65,16 @@ def by_day(rows: Iterable[dict[str, Any]]) -> dict[Day, list[dict[str, Any]]]:
     for row in rows:
         found.setdefault(row.get("day"), []).append(row)
     return found
+
+
+@cache
+def _database() -> "duckdb.DuckDBPyConnection":
+    """Opens the database in memory that all queries of this process share; it takes a hundredth of a second."""
+    import duckdb  # executors import this module and have none
+
+    folder = tempfile.TemporaryDirectory(prefix="daylight-queries-")
+    atexit.register(folder.cleanup)
+    return duckdb.connect(config={**_SETTINGS, "temp_directory": folder.name})
 
 
 def _open(stored: StoredRows) -> ds.Dataset:
