@@ -7,7 +7,7 @@ import atexit
 import gc
 import warnings
 from collections.abc import Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from pathlib import Path
 
@@ -49,8 +49,12 @@ gc.enable()
 
 
 @dg.definitions
+@cache
 def defs() -> dg.Definitions:
-    """Builds the code location from the settings of this process and the components in `assets/defs`."""
+    """Builds the code location from the settings of this process and the components in `assets/defs`.
+
+    Once a process: a launch asks for it twice.
+    """
     settings, here = read_settings(), Path(__file__)
     questions = components.list_questions(dg.ComponentTree.for_project(here), settings)
     return dg.Definitions.merge(build_shared(settings, questions), dg.load_from_defs_folder(path_within_project=here))

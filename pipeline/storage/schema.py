@@ -10,13 +10,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructType
 
 from pipeline.storage.counting import only_row
+from pipeline.storage.ddl import read_ddl
 
 FINGERPRINT_DIGITS: Final = 16  # hexadecimal
 
 
 def parse_schema(ddl: str) -> StructType:
-    """Parses the DDL of a table, comments included; needs a Spark session."""
-    schema = StructType.fromDDL(ddl)
+    """Parses the DDL of a table, comments included; types that our tables lack need a Spark session."""
+    schema = read_ddl(ddl) or StructType.fromDDL(ddl)
     if not isinstance(schema, StructType):
         raise TypeError(f"not the DDL of a table: {ddl}")
     return schema
@@ -31,6 +32,8 @@ def find_sources(comment: str) -> list[tuple[str, str]]:
 
 def select_columns(frame: DataFrame, schema: StructType) -> DataFrame:
     """Selects the columns of a schema, with its comments; `DataFrame.to` would copy arrays element by element."""
+    if {field.name: field for field in frame.schema} == {field.name: field for field in schema}:
+        return frame.select(*schema.names)
     return frame.select(*(F.col(field.name).alias(field.name, metadata=field.metadata) for field in schema))
 
 
