@@ -65,7 +65,7 @@ def start_early(open_session: Callable[[], SparkSession | None]) -> None:
 
 
 def start_in_thread(open_session: Callable[[], SparkSession | None]) -> None:
-    """Starts a session in a thread, and then the Python workers."""
+    """Starts a session in a thread, and then the Python workers, unless a step waits and starts them itself."""
     global _early
     early: Future[SparkSession | None] = Future()
     _early = early
@@ -76,8 +76,9 @@ def start_in_thread(open_session: Callable[[], SparkSession | None]) -> None:
         except Exception:  # noqa: BLE001 raised again where the session is needed
             early.set_result(None)
             return
+        is_awaited = _early is not early
         early.set_result(session)
-        if session:
+        if session and not is_awaited:
             _start_workers(session)
 
     threading.Thread(target=start, name="early start of Spark", daemon=True).start()

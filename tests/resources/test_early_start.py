@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from threading import Event, Timer
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
+from resources.spark import early_start
 from resources.spark.early_start import executes_run, start_early, start_in_thread, take_early
 from resources.spark.session import SparkResource
 
@@ -138,6 +141,33 @@ def test_a_start_that_fails_is_left_to_the_first_step() -> None:
 
     start_in_thread(fail)
     assert take_early() is None
+
+
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_workers_start_early_only_if_no_step_waits_for_the_session(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, is_awaited: bool
+) -> None:
+    began, is_taken = Event(), Event()
+    warmed: list[SparkSession] = []
+    monkeypatch.setattr(early_start, "_start_workers", warmed.append)
+
+    def open_session() -> SparkSession:
+        began.set()
+        assert is_taken.wait(10)
+        return spark
+
+    start_in_thread(open_session)
+    assert began.wait(10)
+    (thread,) = [each for each in enumerate_threads() if each.name == "early start of Spark"]
+    if is_awaited:
+        Timer(0.2, is_taken.set).start()
+        assert take_early() is spark
+    else:
+        is_taken.set()
+        thread.join(10)
+        assert take_early() is spark
+    thread.join(10)
+    assert warmed == ([] if is_awaited else [spark])
 
 
 def test_a_process_that_has_a_session_starts_no_other(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
