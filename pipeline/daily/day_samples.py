@@ -17,7 +17,7 @@ class DaySample:
     """A random sample of the images of a day that have features; the same images give the same sample.
 
     Attributes:
-        confidence: before calibration, float64 `[n]`.
+        confidence: before calibration, float64 `[n]`; of a classifier of sets after it, as its cross-fits are.
         is_flagged: whether an image has one of the flags whose images are not answered, bool `[n]`.
         image_count: images of the day that have features.
     """
@@ -32,6 +32,8 @@ def predict_samples(
 ) -> dict[date, DaySample]:
     """Predicts the sampled images of each day.
 
+    Bound: the driver holds the vectors of all days twice, 5 MB a day of 1,280 features.
+
     Args:
         spark: the session.
         samples: result of `sample_days`, for the backbone and decoder of the classifier.
@@ -42,8 +44,10 @@ def predict_samples(
         return {}
     features = pa.concat_tables(rows.select(["features"]) for rows in samples.values())
     numbered = features.append_column("number", pa.array(range(len(features)), pa.int64())).combine_chunks()
-    predicted = predict_features(spark.createDataFrame(numbered), classifier.model).select("number", "confidence")
-    confidence = predicted.toArrow().sort_by("number")["confidence"].to_numpy()
+    predicted = predict_features(
+        spark.createDataFrame(numbered), classifier.model, temperatures=classifier.temperatures
+    )
+    confidence = predicted.select("number", "confidence").toArrow().sort_by("number")["confidence"].to_numpy()
     found, start, flags = {}, 0, set(review_flags)
     for day, rows in samples.items():
         is_flagged = np.array([not flags.isdisjoint(each or ()) for each in rows["quality_flags"].to_pylist()], bool)

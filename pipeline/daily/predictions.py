@@ -146,7 +146,7 @@ def predict_images(
         F.lit(classifier.version).alias("classifier"),
         F.lit(classifier.backbone).alias("backbone"),
         "quality_flags",
-        F.coalesce(F.col("ancestor_thresholds")[F.col("broader.depth")], threshold).alias("threshold"),
+        F.coalesce(F.col("ancestor_thresholds")[F.col("broader.depth").cast("string")], threshold).alias("threshold"),
         *("day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level", "is_clustered"),
         (F.size(F.split(label, SEPARATOR)) if has_paths else F.lit(None)).cast("int").alias("level"),
         near_duplicate.alias("near_duplicate_of"),
@@ -179,7 +179,7 @@ def _look_up(difficulties: Sequence[Difficulty] | None, classifier: Classifier) 
             "threshold": classifier.calibration.threshold,
             "label_thresholds": list_thresholds(classifier.report) if classifier.is_of_sets else None,
         }
-        return F.from_json(F.lit(json.dumps(own)), _SETTINGS)
+        return F.from_json(F.lit(json.dumps(own)), _SETTINGS, {"mode": "FAILFAST"})
     by_day = {
         str(each.day): {
             "temperature": each.temperature,
@@ -194,7 +194,7 @@ def _look_up(difficulties: Sequence[Difficulty] | None, classifier: Classifier) 
         }
         for each in difficulties
     }
-    known = F.from_json(F.lit(json.dumps(by_day)), f"map<string, struct<{_SETTINGS}>>")
+    known = F.from_json(F.lit(json.dumps(by_day)), f"map<string, struct<{_SETTINGS}>>", {"mode": "FAILFAST"})
     return known[F.col("day").cast("string")]
 
 

@@ -63,6 +63,7 @@ def sample_days(features: Rows, limit: int, backbone: str, decoder: str) -> dict
     """
     chosen = query_table(_CHOSEN, {"limit": limit, "backbone": backbone, "decoder": decoder}, features=features)
     rows = _pick(features, chosen["image_id"])
+    rows = rows.filter(pc.is_valid(rows["features"]))
     keys = rows.select(["day", "image_id"]).append_column("row", pa.array(range(len(rows)), pa.int64()))
     found = keys.join(chosen, ["day", "image_id"], join_type="inner")
     order = found.sort_by([("day", "ascending"), ("rank", "ascending")])

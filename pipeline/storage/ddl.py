@@ -74,7 +74,10 @@ def _read_field(tokens: _Tokens) -> T.StructField:
         nullable = False
     if tokens.next.lower() == "comment":
         tokens.take()
-        metadata["comment"] = tokens.take()[1:-1]
+        quoted = tokens.take()
+        if not quoted.startswith("'") or "\\" in quoted:
+            raise ValueError(quoted)
+        metadata["comment"] = quoted[1:-1]
     return T.StructField(name, kind, nullable, metadata)
 
 

@@ -13,7 +13,7 @@ from pipeline.storage.local_frames import make_frame
 from pipeline.storage.stored_rows import TASK_ROWS, StoredRows, complete_rows, read_portion, share_rows
 
 DRIVER_ROWS: Final = 2**16
-"""Rows in the files that the driver reads itself: vectors of 1,280 features take it a second, a Spark job as long."""
+"""Rows in the files that the driver reads itself: vectors of 1,280 features take it a second, as a Spark job does."""
 
 
 def pick_frame(

@@ -18,6 +18,7 @@ TASK: Final = "task"
 SEED: Final = 42  # of Spark's hash partitioning
 TRIED_AT_ONCE: Final = 2**16
 SENT_BYTES: Final = 2**19  # of rows that travel with a function: every task receives all of them
+PART_BYTES: Final = 2**10  # of a part without its rows
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ class SharedRows:
         """Maps a function over the Arrow batches of each task, lazily."""
         if self.parts is None:
             return self.frame.mapInArrow(function, schema)
-        open_parts = self._send()
+        open_part = self._send()
 
         def run(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             numbers = (number for task in tasks for number in task["id"].to_pylist())
-            return function(batch for number in numbers for batch in open_parts(number).to_batches())
+            return function(batch for number in numbers for batch in open_part(number).to_batches())
 
         return self.frame.mapInArrow(run, schema)
 
@@ -52,11 +53,11 @@ class SharedRows:
         """Maps a function over the pandas batches of each task, lazily."""
         if self.parts is None:
             return self.frame.mapInPandas(function, schema)
-        open_parts = self._send()
+        open_part = self._send()
 
         def run(tasks: Iterator[pd.DataFrame]) -> Iterator[Any]:
             numbers = (number for task in tasks for number in task["id"])
-            return function(open_parts(number).to_pandas() for number in numbers)
+            return function(open_part(number).to_pandas() for number in numbers)
 
         return self.frame.mapInPandas(run, schema)
 
@@ -80,7 +81,7 @@ def share_by_task(spark: SparkSession, rows: pa.Table, tasks: Sequence[int]) -> 
         tasks: the task of each row, numbered from 0 without gaps.
     """
     count, numbers = max(tasks) + 1, np.asarray(tasks)
-    if rows.nbytes <= SENT_BYTES:
+    if rows.nbytes + PART_BYTES * count <= SENT_BYTES:
         parts = [rows.take(pa.array(np.flatnonzero(numbers == task))) for task in range(count)]
         return SharedRows(spark.range(0, count, 1, count), parts)
     keyed = rows.append_column(TASK, pa.array(find_keys(count)[numbers], pa.int32()))

@@ -76,7 +76,7 @@ def start_in_thread(open_session: Callable[[], SparkSession | None]) -> None:
         except Exception:  # noqa: BLE001 raised again where the session is needed
             early.set_result(None)
             return
-        is_awaited = _early is not early
+        is_awaited = _early is not early  # `take_early` clears it before it waits
         early.set_result(session)
         if session and not is_awaited:
             _start_workers(session)

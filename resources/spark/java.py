@@ -82,7 +82,7 @@ def java_home() -> Path:
     if version >= WITHOUT_ACTION:
         dropped.append("--add-opens=java.base/sun.security.action=*")
     script = _LAUNCHER.format(java=shlex.quote(str(java)), variables=" ".join(VARIABLES), dropped=" | ".join(dropped))
-    home = homes / hashlib.sha256(script.encode()).hexdigest()
+    home = homes / hashlib.sha256(f"{script}{_build_of(java)}".encode()).hexdigest()
     for file, text in ((home / "release", f'JAVA_VERSION="{version}"\n'), (home / "bin" / "java", script)):
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,12 @@ def java_version(java: Path) -> int:
     text = stated.read_text(errors="replace") if stated.is_file() else run_java(java, "-version")
     found = re.search(r'(?:version |JAVA_VERSION=)"(\d+)', text)
     return int(found[1]) if found else 0
+
+
+def _build_of(java: Path) -> str:
+    """What changes when a Java is upgraded in place; empty without a `release` file."""
+    stated = java.resolve().parents[1] / "release"
+    return stated.read_text(errors="replace") if stated.is_file() else ""
 
 
 def _find_java(homes: Path) -> tuple[Path, int]:

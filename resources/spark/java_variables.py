@@ -12,6 +12,8 @@ from resources.spark.work_folder import SparkStartError
 VARIABLES: Final = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
 _ARCHIVES: Final = re.compile(r"SharedArchiveFile|ArchiveClassesAtExit|-Xshare|-XX:AOT")
 _DUMPING: Final = ("-XX:ArchiveClassesAtExit", "-XX:AOTConfiguration")
+_RECORDING: Final = re.compile(r"-XX:AOTConfiguration=")
+"""A JVM that records prints nothing when it cannot start."""
 _NOISE: Final = ("Picked up ", "NOTE: Picked up ", "Error occurred during init", "Error: Could not create the")
 
 
@@ -29,10 +31,12 @@ def leave_room(java: Path, heap: str, quick: Sequence[str]) -> list[str]:
         quick: our options.
 
     Raises:
-        SparkStartError: if Java does not start with the variables, ours or not.
+        SparkStartError: if Java does not start with the variables, ours or not, or with the heap.
     """
     given = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if not given:
+        if _RECORDING.search(" ".join(quick)) and (reason := _explain_failure(java, heap, ())):
+            raise SparkStartError(f"Java does not start with a heap of {heap} (spark.driver.memory): {reason}")
         return list(quick)
     trial = [option for option in quick if not option.startswith(_DUMPING)]
     if not _ARCHIVES.search(" ".join(given.values())) and _explain_failure(java, heap, trial) is None:

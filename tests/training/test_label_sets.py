@@ -1,5 +1,6 @@
 """Classifiers of sets: one regression for each label, on the driver and by MLlib, calibrated and stored."""
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipeline.daily.day_samples import predict_samples
 from pipeline.embed.file_kinds import DECODER
 from pipeline.evaluation.set_calibration import soften_sets
 from pipeline.evaluation.set_predictions import SetPredictions
 from pipeline.images.label_sets import EMPTY, deny
 from pipeline.images.split import HOLDOUT, TRAIN
+from pipeline.similarity.samples import sample_days
 from pipeline.training import cross_fit as module
 from pipeline.training.classifier import Classifier, predict, predict_holdout
 from pipeline.training.classifier_fit import fit_classifier
@@ -77,6 +80,20 @@ def test_spark_and_the_driver_predict_the_same(features: DataFrame, classifier: 
     raw = predict_holdout(features, Classifier("v", "b", classifier.model, {"decoder": DECODER}))
     softened = soften_sets(raw, classifier.temperatures)
     assert softened.probabilities == pytest.approx(holdout.probabilities)
+
+
+def test_the_sample_of_a_day_is_calibrated_as_the_cross_fits_are(
+    spark: SparkSession, features: DataFrame, classifier: Classifier
+) -> None:
+    day = date(2026, 11, 20)
+    columns = {"day": F.lit(day), "error": F.lit(None).cast("string"), "quality_flags": F.array().cast("array<string>")}
+    sampled = sample_days(features.withColumns(columns).toArrow(), 40, "b", DECODER)
+    sample = predict_samples(spark, sampled, classifier)[day]
+    predicted = {row["image_id"]: row["confidence"] for row in predict(features, classifier).collect()}
+    assert sample.confidence.tolist() == pytest.approx(
+        [predicted[each] for each in sampled[str(day)]["image_id"].to_pylist()]
+    )
+    assert sample.image_count == COUNT
 
 
 def test_plain_spark_reads_the_answers_from_the_stored_pipeline(
