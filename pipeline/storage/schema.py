@@ -32,6 +32,8 @@ def find_sources(comment: str) -> list[tuple[str, str]]:
 
 def select_columns(frame: DataFrame, schema: StructType) -> DataFrame:
     """Selects the columns of a schema, with its comments; `DataFrame.to` would copy arrays element by element."""
+    if frame.schema == schema:
+        return frame
     if {field.name: field for field in frame.schema} == {field.name: field for field in schema}:
         return frame.select(*schema.names)
     return frame.select(*(F.col(field.name).alias(field.name, metadata=field.metadata) for field in schema))

@@ -66,8 +66,7 @@ class StoredRows:
         folder = spark_uri(self.folder)
         paths = [spark_path(f"{folder}/{file.path}") for file in self.files]
         stored = self.spark.read.schema(self.schema).option("basePath", folder).parquet(*paths)
-        # some Sparks put `day` last and drop comments
-        return stored if stored.schema == self.schema else select_columns(stored, self.schema)
+        return select_columns(stored, self.schema)  # some Sparks put `day` last and drop comments
 
     def read_small(self) -> pa.Table:
         """Reads all rows of a small table on the driver, without Spark."""

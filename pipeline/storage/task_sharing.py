@@ -62,7 +62,7 @@ class SharedRows:
         return self.frame.mapInPandas(run, schema)
 
     def _send(self) -> Callable[[int], pa.Table]:
-        """Packs the rows of all tasks; returns the function by which a worker opens those of one."""
+        """Packs the rows of all tasks for the workers; returns a function that opens the rows of one task."""
         parts = [_pack(part) for part in self.parts or ()]
 
         def open_part(number: int) -> pa.Table:
