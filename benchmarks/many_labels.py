@@ -30,7 +30,8 @@ from pipeline.daily.daily_report_page import render_page
 from pipeline.daily.day_samples import predict_samples
 from pipeline.daily.difficulty import estimate_difficulty
 from pipeline.daily.difficulty_table import store_difficulties
-from pipeline.daily.predictions import describe_predictions, predict_images
+from pipeline.daily.predictions import predict_images
+from pipeline.daily.predictions_page import describe_predictions
 from pipeline.drift.comparison import SCHEMA as DRIFT_SCHEMA
 from pipeline.drift.image_drift import DAY_LIMIT
 from pipeline.drift.label_shift import compare_labels

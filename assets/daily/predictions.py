@@ -10,7 +10,8 @@ from assets.daily.partitions import daily_asset, list_days
 from assets.declarations import declare_check
 from pipeline.daily.earlier_images import EARLIER_DAYS, find_earlier_images, list_earlier
 from pipeline.daily.label_history import describe_history
-from pipeline.daily.predictions import describe_predictions, predict_images
+from pipeline.daily.predictions import predict_images
+from pipeline.daily.predictions_page import describe_predictions
 from pipeline.daily.rejected_files import describe_rejected
 from pipeline.daily.row_conservation import DayOutcome, count_outcomes, outcome_table
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA

@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.daily.daily_report import DayReport
 from pipeline.daily.day_counts import USUAL_DAYS
-from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW, describe_earlier
+from pipeline.daily.predictions import ANSWERED, REJECTED, REVIEW
+from pipeline.daily.predictions_page import describe_earlier
 from pipeline.reports import palette
 from pipeline.reports.markdown import escape_invisible
 

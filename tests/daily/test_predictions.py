@@ -15,7 +15,8 @@ from pyspark.sql.types import StructType
 
 from pipeline.daily import earlier_images, predictions
 from pipeline.daily.difficulty_table import Difficulty
-from pipeline.daily.predictions import describe_predictions, predict_images
+from pipeline.daily.predictions import predict_images
+from pipeline.daily.predictions_page import describe_predictions
 from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
 from pipeline.embed.backbone import Backbone
 from pipeline.embed.reasons import TOO_MANY_BYTES, VANISHED
