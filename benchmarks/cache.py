@@ -35,9 +35,9 @@ from pipeline.embed.file_kinds import DECODER
 from pipeline.images.cache_lookup import find_cached, find_images
 from pipeline.images.feature_cache import CACHE_SCHEMA
 from pipeline.images.features import SCHEMA
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.rows import Appended
-from pipeline.storage.schema import parse_schema
 from resources.lake.commits import append_rows, create_table, list_files
 from resources.lake.feature_cache import TABLE, FeatureCache, open_index
 from resources.lake.lake import Lake

@@ -25,7 +25,7 @@ from pipeline.embed.letterbox import PADDING
 from pipeline.evaluation.intervals import interval_of_share
 from pipeline.images.labels import list_training_files
 from pipeline.images.split import HOLDOUT, TRAIN
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.training.classifier_fit import fit_uncalibrated
 from pipeline.training.params import ClassifierParams
 from resources.spark.session import SparkResource

@@ -41,9 +41,9 @@ from pipeline.evaluation.gate_rules import Candidate, judge_calibration, judge_c
 from pipeline.evaluation.label_issues import rank_labels
 from pipeline.reviews.review_queue import SCHEMA as QUEUE_SCHEMA
 from pipeline.similarity.samples import sample_days
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import predict_holdout
 from pipeline.training.classifier_fit import fit_classifier

@@ -15,7 +15,7 @@ from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.networks.export import export_backbone
 from pipeline.networks.pixel_scaling import UNIT
 from pipeline.networks.pretrained import Pretrained
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import Settings, read_settings

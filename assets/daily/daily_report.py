@@ -11,7 +11,7 @@ from pipeline.daily.daily_report_page import render_page
 from pipeline.daily.day_counts import with_days_before
 from pipeline.daily.difficulty_table import SCHEMA as DIFFICULTY_SCHEMA
 from pipeline.daily.predictions import SCHEMA as PREDICTIONS_SCHEMA
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.instance.day_costs import find_cost
 from resources.instance.pages import show_numbers

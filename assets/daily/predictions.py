@@ -16,7 +16,7 @@ from pipeline.daily.rejected_files import describe_rejected
 from pipeline.daily.row_conservation import DayOutcome, count_outcomes, outcome_table
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
 from pipeline.reports.report import Table, describe_all
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from resources.instance.passes import name_bad_days

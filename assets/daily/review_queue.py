@@ -10,7 +10,7 @@ from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms
 from pipeline.reviews.review_queue import SCHEMA, describe_review_queue, queue_for_review
 from pipeline.similarity.novelty import choose_reference, measure_similarity
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import Settings

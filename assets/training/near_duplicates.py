@@ -13,7 +13,7 @@ from pipeline.similarity.near_duplicates import (
     describe_near_duplicates,
     select_near_duplicates,
 )
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import Settings

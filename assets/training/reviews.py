@@ -13,7 +13,7 @@ from pipeline.reviews.answer_files import read_answers, tabulate
 from pipeline.reviews.filled_forms import NO_FORMS, read_forms
 from pipeline.reviews.reviews import describe_reviews, list_problems, match_answers
 from pipeline.reviews.set_answers import write_sets
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.landing import LandingZone
 from resources.spark.session import POOL, SparkResource

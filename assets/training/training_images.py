@@ -8,7 +8,7 @@ from pipeline.images.labels import describe_training_images, read_training_image
 from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews import reviews
 from pipeline.reviews.reviewed_images import list_days, list_reviewed, read_reviewed_images
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.landing import LandingZone
 from resources.settings import Settings

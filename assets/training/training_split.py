@@ -10,7 +10,7 @@ from pipeline.reports.report import Table, describe_whole
 from pipeline.reviews.reviews import SCHEMA as REVIEWS_SCHEMA
 from pipeline.reviews.settled_labels import find_settled
 from pipeline.similarity.leakage_groups import describe_groups, group_images, split_groups
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import Settings

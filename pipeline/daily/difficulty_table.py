@@ -11,9 +11,9 @@ import pyarrow as pa
 from pipeline.drift.comparison import SCHEMA as DRIFT_SCHEMA
 from pipeline.drift.comparison import Comparison, make_row, read_comparison
 from pipeline.reports.report import Report
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.rows import SmallRows, collect_rows
-from pipeline.storage.schema import parse_schema
 
 COMPARISON: Final = re.sub(r"\s+comment '[^']*'", "", DRIFT_SCHEMA)  # Spark and Delta write nested comments differently
 SCHEMA: Final = f"""

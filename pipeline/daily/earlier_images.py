@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from pipeline.embed.miniature import BYTES
 from pipeline.similarity.miniatures import find_equal, home_keys, measure_quarters, near_keys
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """

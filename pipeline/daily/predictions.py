@@ -11,7 +11,7 @@ from pipeline.daily.difficulty_table import Difficulty
 from pipeline.daily.set_answers import COLUMNS, find_sets, list_thresholds
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict_at
 
 SCHEMA: Final = f"""

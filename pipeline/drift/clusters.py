@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 
 from pipeline.drift.permutation import NEIGHBOUR_COUNTS
 from pipeline.similarity.nearest import find_smallest, normalise, squared_distances
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """

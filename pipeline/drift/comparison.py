@@ -16,9 +16,9 @@ from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.queries import Record, Rows, query
 from pipeline.reports.report import Report
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.rows import SmallRows, collect_rows
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """

@@ -18,8 +18,8 @@ from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import count_by
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """

@@ -25,12 +25,12 @@ from pipeline.images.cache_lookup import (
     find_missing,
 )
 from pipeline.images.features import COLUMNS, SCHEMA, TRAINING_SCHEMA, embed_stored
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
 
 CACHE_SCHEMA: Final = COLUMNS

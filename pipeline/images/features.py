@@ -23,10 +23,10 @@ from pipeline.embed.sandbox import open_sandbox
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Report
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.rows import LazyRows, rows_in_pandas
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows, read_portion, share_rows
 
 _EMBEDDED: Final = """

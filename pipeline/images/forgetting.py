@@ -5,7 +5,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.storage.schema import is_textual
+from pipeline.storage.columns.schema import is_textual
 
 OWN_COLUMNS: Final = ("image_id", "near_duplicate_id")
 """Columns whose row is about the image that they name."""

@@ -18,14 +18,14 @@ from pipeline.embed.reasons import CHANGED, TOO_MANY_BYTES
 from pipeline.images.sidecar_files import SIDECAR, START_BYTES, is_below_sidecar_folder, is_sidecar, is_sidecar_path
 from pipeline.reports.queries import Rows, query
 from pipeline.reports.report import Report
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import LISTING, list_files, time_of
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.locations import is_local, locate_file, open_location, read_in_groups
 from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import assign_tasks
 from pipeline.storage.task_sharing import share_by_task
 

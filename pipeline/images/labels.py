@@ -19,9 +19,9 @@ from pipeline.images.sidecar_files import SIDECAR, is_below_sidecar_folder, is_s
 from pipeline.images.split import HOLDOUT, TRAIN, split_by_digest
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.report import Report
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import count_by
 from pipeline.storage.files import list_files
-from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = f"""
     label string comment 'label of the image, from reviews.label, or by folder, manifest or pattern',

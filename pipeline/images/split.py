@@ -5,7 +5,7 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 
 TRAIN: Final = "train"
 HOLDOUT: Final = "holdout"

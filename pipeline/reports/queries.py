@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.counting import Day
 from pipeline.storage.files import open_folder
 from pipeline.storage.stored_rows import StoredRows

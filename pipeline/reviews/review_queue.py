@@ -13,8 +13,8 @@ from pipeline.reports.palette import BAD, DOUBTFUL, GOOD, INK
 from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Number, Report
 from pipeline.reviews.audit import AuditSize, draw_audit
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import Day
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """

@@ -17,9 +17,9 @@ from pipeline.images.image_files import SCHEMA as IMAGES_SCHEMA
 from pipeline.images.labels import SCHEMA
 from pipeline.images.split import split_by_digest
 from pipeline.reviews.answers import NONE
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.picked_rows import pick_frame
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 
 FOLDER: Final = "reviews"  # first part of a reviewed image's path

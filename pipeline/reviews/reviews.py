@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 from pipeline.reports.report import Report
 from pipeline.reviews.answers import BAD_IMAGE, CANNOT_TELL
 from pipeline.reviews.production_accuracy import describe_accuracy
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import count_by
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 
 SCHEMA: Final = """
     day date comment 'day the image arrived; null for a labelled image',

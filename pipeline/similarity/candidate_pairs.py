@@ -16,8 +16,8 @@ from pipeline.similarity.axes import Whitening, fit_whitening
 from pipeline.similarity.block_pairs import BLOCK_ROWS, NEIGHBOUR_COUNT, Minima, compare_blocks, compare_guests
 from pipeline.similarity.cells import Cells, fit_cells
 from pipeline.similarity.samples import sample_vectors
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """

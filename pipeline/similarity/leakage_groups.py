@@ -16,9 +16,9 @@ from pipeline.reports.contact_sheet import draw_contact_sheet, draw_tiles
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import DOUBTFUL, INK
 from pipeline.reports.report import Report
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import only_row
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 
 MEMBERS_SCHEMA: Final = """

@@ -24,9 +24,9 @@ from pipeline.reports.report import Report
 from pipeline.similarity.alignment import ALIGNMENT, SIDE, correlate_images
 from pipeline.similarity.candidate_pairs import SCHEMA as CANDIDATES_SCHEMA
 from pipeline.similarity.candidate_pairs import find_candidate_pairs
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import only_row
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = f"""{CANDIDATES_SCHEMA},

@@ -18,8 +18,8 @@ from pipeline.images.split import TRAIN
 from pipeline.reports.queries import Rows, query_table
 from pipeline.similarity.nearest import find_most_similar, normalise
 from pipeline.similarity.samples import unpack_vectors
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.vectors import to_matrix
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
 
 
 def make_frame(spark: SparkSession, schema: StructType, records: Sequence[Mapping[str, object]] = ()) -> DataFrame:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.stored_rows import TASK_ROWS, StoredRows, complete_rows, read_portion, share_rows
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 from pyspark.sql.types import StructType
 
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import write_batches
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile
 
 WRITTEN: Final = "path string, size long, rows long, value string, cpu_seconds map<string,double>"

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import select_columns
 from pipeline.storage.files import open_folder
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import select_columns
 from pipeline.storage.spark_paths import spark_path, spark_reads, spark_uri
 from pipeline.storage.task_sharing import SharedRows, share_by_task
 

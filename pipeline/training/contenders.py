@@ -14,8 +14,8 @@ from pipeline.reports.figures import FONT_SIZE, new_figure, style_axes, to_jpeg
 from pipeline.reports.markdown import markdown_table
 from pipeline.reports.palette import FAINT, GOOD, INK, MUTED
 from pipeline.reports.report import Report
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
 
 MARKERS: Final = {"fp32": "o", "int8": "s"}
 SCHEMA: Final = """

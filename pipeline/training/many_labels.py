@@ -22,7 +22,7 @@ from pipeline.evaluation.calibration import soften
 from pipeline.evaluation.hierarchy import Depth, find_best_of_top, list_depths
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, from_table, index_labels
 from pipeline.evaluation.ranked import MANY, OTHERS, TOP, rank, top_places
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.softmax_regression import SoftmaxRegression

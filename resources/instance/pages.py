@@ -11,7 +11,7 @@ import dagster as dg
 from pyspark.sql.types import StructType
 
 from pipeline.reports.report import Report
-from pipeline.storage.schema import find_sources
+from pipeline.storage.columns.schema import find_sources
 from resources.instance.private import find_log_file
 
 Metadata = dict[str, dg.MetadataValue]

@@ -20,7 +20,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import Row
 from pyspark.sql.types import StructType
 
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.files import open_folder
 from pipeline.storage.object_stores import is_uri, storage_options
 from pipeline.storage.rows import Appended

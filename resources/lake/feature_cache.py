@@ -14,8 +14,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.embed.backbone import Backbone
 from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, embed_with_cache
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.digest_index import DigestIndex, RowNumbers
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.appended_table import AppendedTable
 from resources.lake.commits import LakeError

@@ -14,10 +14,10 @@ from pyarrow import fs
 from pyspark.sql import Row
 
 from pipeline.images.forgetting import forget_image, has_image
+from pipeline.storage.columns.schema import is_textual
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import open_folder
 from pipeline.storage.parquet_writer import write_batches
-from pipeline.storage.schema import is_textual
 from pipeline.storage.stored_rows import read_rows
 from resources.lake.commits import LakeError, arrow_schema_of, check_files, list_files, open_written, version_of
 from resources.lake.feature_cache import TABLE, open_index

@@ -10,8 +10,8 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 
 from pipeline.reports.report import Report, Table
+from pipeline.storage.columns.schema import fingerprint
 from pipeline.storage.rows import SmallRows
-from pipeline.storage.schema import fingerprint
 from pipeline.storage.stored_rows import StoredRows
 from resources.instance.pages import Metadata, show_images, show_numbers, show_report, show_schema
 from resources.lake.lake import Lake

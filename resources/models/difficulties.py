@@ -20,7 +20,7 @@ from pipeline.drift.reference import Reference
 from pipeline.embed.quality import choose_flags
 from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
 from pipeline.similarity.samples import sample_days, unpack_days
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from resources.lake.lake import Lake

@@ -11,7 +11,7 @@ from pipeline.drift.reference import CODE, Reference, pack_reference, read_refer
 from pipeline.images.features import TRAINING_SCHEMA
 from pipeline.images.split import SCHEMA as SPLIT_SCHEMA
 from pipeline.images.split import join_split
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.lake.model_files import DRIFT_REFERENCE
 

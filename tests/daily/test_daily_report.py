@@ -24,8 +24,8 @@ from pipeline.drift.label_shift import compare_label_counts
 from pipeline.images import image_files as images
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.reviews import review_queue
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.rows import collect_rows
-from pipeline.storage.schema import parse_schema
 from resources.instance.day_costs import find_cost
 
 MONDAY, SUNDAY = date(2026, 11, 16), date(2026, 11, 22)

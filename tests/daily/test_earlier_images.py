@@ -16,7 +16,7 @@ from pipeline.daily import earlier_images
 from pipeline.daily.earlier_images import EARLIER_DAYS, find_earlier_images, list_earlier
 from pipeline.embed.backbone import Backbone
 from pipeline.images.features import SCHEMA, extract_features
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 

@@ -31,8 +31,8 @@ from pipeline.reviews import review_queue
 from pipeline.reviews.audit import AuditSize
 from pipeline.reviews.review_queue import choose_tiles, describe_review_queue, queue_for_review
 from pipeline.similarity import novelty
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.files import list_files
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier
 from pipeline.training.classifier_fit import fit_classifier

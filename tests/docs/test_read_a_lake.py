@@ -12,8 +12,8 @@ from pipeline.daily import predictions
 from pipeline.drift import comparison
 from pipeline.images import image_files
 from pipeline.reviews import review_queue
-from pipeline.storage.arrow_schema import to_arrow_schema
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs/read_a_lake.ipynb"
 DAYS = [date(2026, 11, 21), date(2026, 11, 22)]

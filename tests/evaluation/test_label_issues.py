@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from pipeline.evaluation.label_issues import SCHEMA, describe_label_issues, rank_labels
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 
 CLASSES = ("apple", "pear", "plum")
 FLIPPED = range(0, 300, 30)

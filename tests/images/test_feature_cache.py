@@ -24,10 +24,10 @@ from pipeline.images.cache_lookup import Sources, find_images
 from pipeline.images.embedding_costs import describe_embedded
 from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, embed_with_cache
 from pipeline.images.features import embed_stored, extract_features
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.rows import Appended, LazyRows
 from pipeline.storage.rows import rows_of as lazy_rows
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.commits import make_nullable
 from resources.lake.feature_cache import TABLE, CachedFeatures, FeatureCache

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.reports.queries import by_day, has_column, query
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile, StoredRows
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)

@@ -6,7 +6,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from pipeline.reviews.reviews import SCHEMA
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from resources.lake.lake import Lake
 from resources.models.difficulties import AUDITS, read_audits
 

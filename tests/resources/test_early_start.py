@@ -29,7 +29,7 @@ from resources.spark.session import SparkResource
 resource = SparkResource(master="local[2]", driver_memory="1g")
 start_in_thread(resource.open_early)
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 
 
 def speak(batches):

@@ -14,8 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.embed.backbone import Backbone
 from pipeline.images.feature_cache import CACHE_SCHEMA
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.rows import rows_of
-from pipeline.storage.schema import parse_schema
 from resources.lake import forgetting
 from resources.lake.commits import LakeError, version_of
 from resources.lake.documents import ERASED, forget_in_documents

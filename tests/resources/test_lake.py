@@ -18,10 +18,10 @@ from pyarrow import fs
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import ROW_GROUP_BYTES, write_batches
 from pipeline.storage.rows import Appended, rows_of
-from pipeline.storage.schema import parse_schema
 from resources.lake import commits
 from resources.lake.appended_table import AppendedTable
 from resources.lake.commits import (

@@ -15,9 +15,9 @@ from pyspark.sql import DataFrame, SparkSession
 from assets.housekeeping import describe_sizes, housekeeping
 from pipeline.embed.backbone import Backbone
 from pipeline.images.feature_cache import CACHE_SCHEMA
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.index_segments import list_segments
 from pipeline.storage.rows import rows_of
-from pipeline.storage.schema import parse_schema
 from resources.lake.commits import version_of
 from resources.lake.feature_cache import CachedFeatures, FeatureCache
 from resources.lake.lake import Lake

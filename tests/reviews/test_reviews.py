@@ -19,7 +19,7 @@ from pipeline.reviews.reviews import (
     list_problems,
     match_answers,
 )
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 
 MONDAY, APRIL, MARCH = date(2026, 11, 16), date(2026, 4, 3), date(2026, 3, 4)
 NOON, EVENING = (datetime(2026, 11, 30, hour, tzinfo=UTC) for hour in (12, 18))

@@ -13,7 +13,7 @@ from pipeline.reviews.answers import BAD_IMAGE, CANNOT_TELL, NONE, Answer, Answe
 from pipeline.reviews.reviewed_images import list_reviewed
 from pipeline.reviews.reviews import match_answers
 from pipeline.reviews.settled_labels import find_settled
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from resources.lake.lake import Lake
 
 NOW, DAY = datetime(2026, 11, 30, 9, tzinfo=UTC), date(2026, 11, 27)

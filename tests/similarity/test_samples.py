@@ -15,8 +15,8 @@ from pyspark.sql.types import StructType
 from pipeline.embed.reasons import TRUNCATED
 from pipeline.similarity.samples import sample_days, sample_vectors, unpack_days
 from pipeline.storage import picked_rows
-from pipeline.storage.arrow_schema import to_arrow_schema
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile, StoredRows
 
 FRIDAY: Final = date(2026, 11, 20)

@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 import pipeline
-from pipeline.storage.ddl import read_ddl
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.ddl import read_ddl
+from pipeline.storage.columns.schema import parse_schema
 
 WIDE = """
     day date comment 'an arrow -> and a <sign>, with a line

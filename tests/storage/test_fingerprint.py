@@ -4,7 +4,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipeline.storage.schema import fingerprint
+from pipeline.storage.columns.schema import fingerprint
 
 
 @pytest.fixture(scope="module")

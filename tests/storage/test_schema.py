@@ -15,7 +15,7 @@ from pipeline.images import features, labels, split
 from pipeline.images import image_files as images
 from pipeline.reviews import review_queue, reviews
 from pipeline.similarity import near_duplicates
-from pipeline.storage.schema import find_sources, parse_schema
+from pipeline.storage.columns.schema import find_sources, parse_schema
 from pipeline.training import contenders
 from resources.instance.pages import show_schema
 from resources.lake.columns import ADDED_COLUMNS

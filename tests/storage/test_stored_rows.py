@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipeline.storage import stored_rows as stored
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import PLACE, TASKS_AT_ONCE, StoredFile, StoredRows, read_portion, share_rows
 
 DAYS = (date(2026, 11, 20), date(2026, 11, 21))

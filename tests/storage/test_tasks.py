@@ -9,8 +9,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
 from pipeline.storage import task_sharing
-from pipeline.storage.arrow_schema import to_arrow_schema
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import TASKS_AT_ONCE, assign_tasks
 from pipeline.storage.task_sharing import find_keys, share_by_task
 

@@ -28,7 +28,7 @@ from pipeline.embed.file_kinds import DECODER
 from pipeline.images.features import extract_features
 from pipeline.images.labels import list_training_files, read_training_images
 from pipeline.images.split import label_features
-from pipeline.storage.schema import parse_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredFile, StoredRows
 from pipeline.training import training_set
 from pipeline.training.classifier import Classifier, predict, predict_holdout

@@ -20,9 +20,9 @@ from pipeline.images.features import COLUMNS, embed_stored
 from pipeline.images.lost_files import list_lost
 from pipeline.images.split import HOLDOUT
 from pipeline.reports.thumbnails import read_pixels
-from pipeline.storage.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import only_row
-from pipeline.storage.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.classifier import Classifier, predict

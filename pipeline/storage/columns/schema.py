@@ -9,8 +9,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructType
 
+from pipeline.storage.columns.ddl import read_ddl
 from pipeline.storage.counting import only_row
-from pipeline.storage.ddl import read_ddl
 
 FINGERPRINT_DIGITS: Final = 16  # hexadecimal
 
