@@ -12,14 +12,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pyspark.sql import SparkSession
-
 from resources.spark.early_start import start_in_thread
 from resources.spark.options import SparkOptions
 
 if TYPE_CHECKING:
     from pipeline.embed.backbone import Backbone
     from resources.lake.feature_cache import FeatureCache
+    from resources.spark.session import SparkResource
 
 FIRST_DAY: Final = date(2026, 1, 1)
 
@@ -47,7 +46,7 @@ def main() -> None:
     gc.enable()
     lake = Lake(root=options.lake)
     cache, backbone = FeatureCache(lake=lake, settings=Settings()), open_backbone(options.graph)
-    spark = SparkResource(master=master).spark_session
+    spark = SparkResource(master=master)
     facts = _embed_day(spark, cache, backbone, options.folder, FIRST_DAY, options.store_bytes == "days")
     if options.again:
         next_day = FIRST_DAY + timedelta(days=1)
@@ -57,14 +56,14 @@ def main() -> None:
 
 
 def _embed_day(
-    spark: SparkSession, cache: "FeatureCache", backbone: "Backbone", folder: str, day: date, is_stored: bool
+    spark: "SparkResource", cache: "FeatureCache", backbone: "Backbone", folder: str, day: date, is_stored: bool
 ) -> dict[str, float]:
     from pipeline.images.image_files import read_days
 
     lake, days = cache.lake, [day.isoformat()]
-    lake.write("images", read_days(spark, {day: folder}, is_stored=is_stored), days)
+    lake.write("images", read_days(lambda: spark.spark_session, {day: folder}, is_stored=is_stored), days)
     started = time.monotonic()
-    embedded = cache.embed(lake.read(spark, "images", days), backbone)
+    embedded = cache.embed(lake.read(spark.spark_session, "images", days), backbone)
     lake.write("image_features", embedded.rows, days)
     return {
         "featurization_seconds": time.monotonic() - started,

@@ -34,5 +34,5 @@ def images(
     if day and lake.list_written("images", [day]):
         new = select_new_files(listed, lake.read_arrow("images", day, STORED))
     files = listed if new is None else new
-    rows = read_files(spark.spark_session, files, SCHEMA, settings.max_bytes, settings.store_bytes == "days")
+    rows = read_files(lambda: spark.spark_session, files, SCHEMA, settings.max_bytes, settings.store_bytes == "days")
     return Table(rows, describe_images, is_added=new is not None)

@@ -30,13 +30,16 @@ from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.digest_index import RowNumbers
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of
+from pipeline.storage.object_stores import is_uri
+from pipeline.storage.rows import Appended, LazyRows, rows_in_arrow, rows_of, rows_on_driver
 from pipeline.storage.stored_rows import StoredRows, complete_rows, read_portion, share_rows
 
 CACHE_SCHEMA: Final = COLUMNS
 
 ROW_BYTES: Final = 5_000  # approximate size of a row with 1,280 features
 TASK_BYTES: Final = 32 * 2**20
+DRIVER_ROWS: Final = 2**12  # of .04 ms each: less than a Spark job takes to start
+DRIVER_PORTIONS: Final = 2**7  # each is read from a row group of about a millisecond
 
 
 class CacheTable(Protocol):
@@ -143,7 +146,7 @@ def _seconds_per_image(runs: Sequence[Appended]) -> float | None:
 
 
 def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbone: Backbone, schema: str) -> LazyRows:
-    """Looks up the cached row of every image; workers copy rows from file to file.
+    """Looks up the cached row of every image; workers copy rows from file to file, or the driver if they are few.
 
     Args:
         cached: the table of the cache.
@@ -168,5 +171,6 @@ def serve_features(cached: StoredRows, found: pa.Table, wanted: pa.Table, backbo
             cpu_timer.lap("read")
             yield from rows.combine_chunks().to_batches()
 
-    weights = [ROW_BYTES] * places.num_rows
-    return rows_in_arrow(share_rows(cached.spark, places, weights, TASK_BYTES), copy_portions, struct)
+    portions = share_rows(cached.spark, places, [ROW_BYTES] * places.num_rows, TASK_BYTES)
+    is_light = places.num_rows <= DRIVER_ROWS and portions.rows.num_rows <= DRIVER_PORTIONS and not is_uri(folder)
+    return (rows_on_driver if is_light else rows_in_arrow)(portions, copy_portions, struct)

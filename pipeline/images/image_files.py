@@ -1,11 +1,12 @@
 """Image files: from a folder of files to one row per file, with its bytes or the place where they are.
 
-The driver lists the folder and spreads the list; executors read the bytes, locally and from object stores alike.
+The driver lists the folder and spreads the list; executors read the bytes, locally and from object stores alike. Of a
+few local files the driver reads them itself, while Spark starts.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any, Final
 
@@ -25,9 +26,9 @@ from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.files import LISTING, list_files, time_of
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.locations import is_local, locate_file, open_location, read_in_groups
-from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of
+from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of, rows_on_driver
 from pipeline.storage.stored_rows import assign_tasks
-from pipeline.storage.task_sharing import share_by_task
+from pipeline.storage.task_sharing import SharedRows
 
 FILE_COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, identifies an image; null if the file could not be read',
@@ -49,6 +50,8 @@ _COUNTS: Final = """
 TASK_BYTES: Final = 64 * 2**20
 OPENING_BYTES: Final = 2**16  # cost of opening a file, expressed as bytes; bounds the number of small files in a task
 BATCH_BYTES: Final = 2**20
+DRIVER_FILES: Final = 2**12  # of .06 ms each, beside their bytes: less than a Spark job takes to start
+DRIVER_BYTES: Final = 2**27
 
 
 def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMITS.bytes) -> DataFrame:
@@ -57,7 +60,7 @@ def read_images(spark: SparkSession, folder: str, max_bytes: int = DEFAULT_LIMIT
     Raises:
         FileNotFoundError: immediately, if the folder does not exist.
     """
-    return read_files(spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
+    return read_files(lambda: spark, list_files(folder), FILE_COLUMNS, max_bytes).frame
 
 
 def list_days(folders: Mapping[date, str | None]) -> pa.Table:
@@ -74,26 +77,26 @@ def list_days(folders: Mapping[date, str | None]) -> pa.Table:
 
 
 def read_days(
-    spark: SparkSession,
+    open_spark: Callable[[], SparkSession],
     folders: Mapping[date, str | None],
     max_bytes: int = DEFAULT_LIMITS.bytes,
     is_stored: bool = True,
 ) -> LazyRows:
     """Reads the files of `list_days` lazily, in the columns of `SCHEMA`; other arguments are those of `read_files`."""
-    return read_files(spark, list_days(folders), SCHEMA, max_bytes, is_stored)
+    return read_files(open_spark, list_days(folders), SCHEMA, max_bytes, is_stored)
 
 
 def read_files(
-    spark: SparkSession,
+    open_spark: Callable[[], SparkSession],
     files: pa.Table,
     schema: str,
     max_bytes: int = DEFAULT_LIMITS.bytes,
     is_stored: bool = True,
 ) -> LazyRows:
-    """Reads the bytes of listed files in the executors, lazily, in tasks of similar size.
+    """Reads the bytes of listed files lazily, in tasks of similar size, or on the driver if there is little to read.
 
     Args:
-        spark: the session.
+        open_spark: opens the session, if it is needed.
         files: result of `list_files`; it may have further columns.
         schema: DDL of the result: the columns of `FILE_COLUMNS` and any others of `files`.
         max_bytes: maximum size of a file; a larger one is not read.
@@ -101,9 +104,9 @@ def read_files(
     """
     struct = parse_schema(schema)
     if files.num_rows == 0:
-        return rows_of(make_frame(spark, struct))
+        return rows_of(make_frame(open_spark(), struct))
     tasks = assign_tasks([length + OPENING_BYTES for length in files["length"].to_pylist()], TASK_BYTES)
-    listing = share_by_task(spark, files, tasks)
+    listing = SharedRows(open_spark, files, tasks)
     arrow_schema = to_arrow_schema(struct)
 
     def read_batches(batches: Iterator[pa.RecordBatch], cpu_timer: CpuTimer) -> Iterator[pa.RecordBatch]:
@@ -112,7 +115,13 @@ def read_files(
                 cpu_timer.lap("read")
                 yield batch
 
-    return rows_in_arrow(listing, read_batches, struct)
+    return (rows_on_driver if _is_light(files) else rows_in_arrow)(listing, read_batches, struct)
+
+
+def _is_light(files: pa.Table) -> bool:
+    if files.num_rows > DRIVER_FILES or sum(files["length"].to_pylist()) > DRIVER_BYTES:
+        return False
+    return all(map(is_local, files["location"].to_pylist()))
 
 
 def describe_images(images: Rows) -> dict[Day, Report]:

@@ -123,7 +123,7 @@ def read_training_images(
     Without a given split the digest of the bytes decides, so an image never changes its split when others arrive.
     Other arguments are those of `read_files`.
     """
-    images = read_files(spark, files.labelled, SCHEMA, max_bytes, is_stored).frame
+    images = read_files(lambda: spark, files.labelled, SCHEMA, max_bytes, is_stored).frame
     images = images.where(~F.col("read_error").eqNullSafe(SIDECAR))
     images = images.withColumn("split", F.coalesce("split", split_by_digest(F.col("image_id"))))
     return images.to(parse_schema(SCHEMA))

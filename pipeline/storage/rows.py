@@ -18,16 +18,18 @@ from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.cpu_timer import CpuTimer
 from pipeline.storage.parquet_writer import write_batches
 from pipeline.storage.stored_rows import StoredFile
+from pipeline.storage.task_sharing import SharedRows
 
 WRITTEN: Final = "path string, size long, rows long, value string, cpu_seconds map<string,double>"
 """A written file: path below the folder, bytes, row count, partition value, and, in one file per task, its CPU-seconds
 by stage."""
 
 Batches = Iterator[pa.RecordBatch]
+Make = Callable[[Batches, CpuTimer], Batches]
 
 
 class Source(Protocol):
-    """A frame, or rows that were shared among tasks."""
+    """A frame, or rows that are shared among tasks."""
 
     @property
     def mapInArrow(self) -> Callable[..., DataFrame]:
@@ -52,14 +54,19 @@ class LazyRows:
     """Rows that are not computed yet.
 
     Attributes:
-        frame: the rows as a lazy frame.
+        make_frame: makes a lazy frame of the rows.
         schema: schema of the rows, with comments.
         write_to: computes the rows and writes them. Retried tasks leave orphaned files that it does not return.
     """
 
-    frame: DataFrame
+    make_frame: Callable[[], DataFrame]
     schema: StructType
     write_to: Write
+
+    @property
+    def frame(self) -> DataFrame:
+        """The rows as a lazy frame."""
+        return self.make_frame()
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,8 @@ class SmallRows:
         self, folder: str, schema: StructType, column: str | None, run: str = "", max_seconds: float = math.inf
     ) -> list[Row]:
         """Writes the rows; arguments and result as of `Write`."""
-        arrow_schema = to_arrow_schema(schema)
-        batches = iter(self.table.cast(arrow_schema).combine_chunks().to_batches())
-        return [
-            Row(**file) for file in write_batches(batches, arrow_schema, folder, column, CpuTimer(), run, max_seconds)
-        ]
+        batches = self.table.cast(to_arrow_schema(schema)).combine_chunks().to_batches()
+        return _write_on_driver(lambda cpu_timer: iter(batches))(folder, schema, column, run, max_seconds)
 
 
 def collect_rows(records: Sequence[Mapping[str, object]], schema: StructType) -> SmallRows:
@@ -109,13 +113,21 @@ class Appended:
 
 def rows_of(frame: DataFrame) -> LazyRows:
     """The rows of an existing frame."""
-    return LazyRows(frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
+    return LazyRows(lambda: frame, frame.schema, _write_in_arrow(frame, lambda batches, _: batches))
 
 
-def rows_in_arrow(source: Source, make: Callable[[Batches, CpuTimer], Batches], schema: StructType) -> LazyRows:
+def rows_in_arrow(source: Source, make: Make, schema: StructType) -> LazyRows:
     """The result of a function over a frame, from Arrow batches."""
-    frame = source.mapInArrow(lambda batches: make(batches, CpuTimer()), schema)
-    return LazyRows(frame, schema, _write_in_arrow(source, make))
+    return LazyRows(lambda: _map_in_arrow(source, make, schema), schema, _write_in_arrow(source, make))
+
+
+def rows_on_driver(source: SharedRows, make: Make, schema: StructType) -> LazyRows:
+    """Like `rows_in_arrow`, for work that takes the driver less time than a Spark job takes to start: it writes them.
+
+    It needs Spark only for a frame.
+    """
+    write = _write_on_driver(lambda cpu_timer: make(iter(source.rows.to_batches()), cpu_timer))
+    return LazyRows(lambda: _map_in_arrow(source, make, schema), schema, write)
 
 
 def rows_in_pandas(
@@ -129,12 +141,28 @@ def rows_in_pandas(
             yield batch.to_pandas(integer_object_nulls=True)
 
     write = _write_with(source.mapInPandas, make, lambda files: pd.DataFrame(files, columns=columns))
-    return LazyRows(source.mapInPandas(to_pandas, schema), schema, write)
+    return LazyRows(lambda: source.mapInPandas(to_pandas, schema), schema, write)
 
 
-def _write_in_arrow(source: Source, make: Callable[[Batches, CpuTimer], Batches]) -> Write:
+def _map_in_arrow(source: Source, make: Make, schema: StructType) -> DataFrame:
+    return source.mapInArrow(lambda batches: make(batches, CpuTimer()), schema)
+
+
+def _write_in_arrow(source: Source, make: Make) -> Write:
     written = to_arrow_schema(parse_schema(WRITTEN))
     return _write_with(source.mapInArrow, make, lambda files: pa.RecordBatch.from_pylist(files, written))
+
+
+def _write_on_driver(make: Callable[[CpuTimer], Batches]) -> Write:
+    """Makes `LazyRows.write_to` without Spark."""
+
+    def write(
+        folder: str, schema: StructType, column: str | None, run: str = "", max_seconds: float = math.inf
+    ) -> list[Row]:
+        files = _write_task(make, to_arrow_schema(schema), folder, column, run, max_seconds)
+        return [Row(**file) for file in files]
+
+    return write
 
 
 def _write_with(
@@ -150,13 +178,27 @@ def _write_with(
         arrow_schema = to_arrow_schema(schema)
 
         def write_task(batches: Iterator[Any]) -> Iterator[pd.DataFrame | pa.RecordBatch]:
-            cpu_timer = CpuTimer()
-            made = make(batches, cpu_timer)
-            files = list(write_batches(made, arrow_schema, folder, column, cpu_timer, run, max_seconds))
-            for number, file in enumerate(files):  # the first file has the seconds of the whole task
-                file["cpu_seconds"] = {} if number else dict(cpu_timer.seconds)
+            files = _write_task(
+                lambda cpu_timer: make(batches, cpu_timer), arrow_schema, folder, column, run, max_seconds
+            )
             yield pack(files)
 
         return map_in(write_task, WRITTEN).collect()
 
     return write
+
+
+def _write_task(
+    make: Callable[[CpuTimer], Batches],
+    schema: pa.Schema,
+    folder: str,
+    column: str | None,
+    run: str,
+    max_seconds: float,
+) -> list[dict[str, object]]:
+    """Writes the rows of a task; its first file has the seconds of the whole task."""
+    cpu_timer = CpuTimer()
+    files = list(write_batches(make(cpu_timer), schema, folder, column, cpu_timer, run, max_seconds))
+    for number, file in enumerate(files):
+        file["cpu_seconds"] = {} if number else dict(cpu_timer.seconds)
+    return files

@@ -26,7 +26,7 @@ from pipeline.storage.columns.schema import select_columns
 from pipeline.storage.files import open_folder
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.spark_paths import spark_path, spark_reads, spark_uri
-from pipeline.storage.task_sharing import SharedRows, share_by_task
+from pipeline.storage.task_sharing import SharedRows
 
 LOOKUP_ROWS: Final = 2**20  # maximum that `locate` holds at once; their ids take 70 MB
 TASK_ROWS: Final = 2**13  # approximate, of a task that reads a table without Spark's connector
@@ -113,7 +113,7 @@ class StoredRows:
             for file in chain.from_iterable(batch.to_pylist() for batch in batches):
                 yield from read_rows(folder, file["path"], {"day": file["day"]}, schema)
 
-        files = share_by_task(self.spark, pa.table(listed), tasks)
+        files = SharedRows(lambda: self.spark, pa.table(listed), tasks)
         return select_columns(files.mapInArrow(read, self.schema), self.schema)
 
 
@@ -156,7 +156,7 @@ def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], ta
     portions = grouped.aggregate([("row", "list"), ("weight", "sum")])
     tasks = assign_tasks(portions["weight_sum"].to_pylist(), task_weight)
     columns = portions.select(["day", "file", "row_group", "row_list"]).rename_columns([*PLACE[:3], "rows"])
-    return share_by_task(spark, columns, tasks)
+    return SharedRows(lambda: spark, columns, tasks)
 
 
 def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]) -> pa.Table:

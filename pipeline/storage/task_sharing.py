@@ -26,67 +26,72 @@ class SharedRows:
     """Rows of which each task has its own, as a source for the functions of workers.
 
     Attributes:
-        frame: the rows in a partition per task; if `parts` is given, only the number of each task.
-        parts: the rows of each task.
+        open_spark: opens the session, once a frame is asked for.
+        rows: at least one row.
+        tasks: the task of each row, numbered from 0 without gaps.
     """
 
-    frame: DataFrame
-    parts: Sequence[pa.Table] | None = None
+    open_spark: Callable[[], SparkSession]
+    rows: pa.Table
+    tasks: Sequence[int]
 
     def mapInArrow(
         self, function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]], schema: StructType | str
     ) -> DataFrame:
         """Maps a function over the Arrow batches of each task, lazily."""
-        if self.parts is None:
-            return self.frame.mapInArrow(function, schema)
+        if not self._is_short:
+            return self._shuffle().mapInArrow(function, schema)
         open_part = self._send()
 
         def run(tasks: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             numbers = (number for task in tasks for number in task["id"].to_pylist())
             return function(batch for number in numbers for batch in open_part(number).to_batches())
 
-        return self.frame.mapInArrow(run, schema)
+        return self._number().mapInArrow(run, schema)
 
     def mapInPandas(
         self, function: Callable[[Iterator[pd.DataFrame]], Iterator[Any]], schema: StructType | str
     ) -> DataFrame:
         """Maps a function over the pandas batches of each task, lazily."""
-        if self.parts is None:
-            return self.frame.mapInPandas(function, schema)
+        if not self._is_short:
+            return self._shuffle().mapInPandas(function, schema)
         open_part = self._send()
 
         def run(tasks: Iterator[pd.DataFrame]) -> Iterator[Any]:
             numbers = (number for task in tasks for number in task["id"])
             return function(open_part(number).to_pandas() for number in numbers)
 
-        return self.frame.mapInPandas(run, schema)
+        return self._number().mapInPandas(run, schema)
+
+    @property
+    def _count(self) -> int:
+        return max(self.tasks) + 1
+
+    @property
+    def _is_short(self) -> bool:
+        return self.rows.nbytes + PART_BYTES * self._count <= SENT_BYTES
+
+    def _number(self) -> DataFrame:
+        """The number of each task, in a partition of its own."""
+        return self.open_spark().range(0, self._count, 1, self._count)
+
+    def _shuffle(self) -> DataFrame:
+        """The rows, in a partition per task."""
+        keys = find_keys(self._count)[np.asarray(self.tasks)]
+        keyed = self.rows.append_column(TASK, pa.array(keys, pa.int32()))
+        frame = self.open_spark().createDataFrame(keyed.combine_chunks())  # Spark would stop at an empty chunk
+        return frame.repartition(self._count, TASK).drop(TASK)
 
     def _send(self) -> Callable[[int], pa.Table]:
         """Packs the rows of all tasks for the workers; returns a function that opens the rows of one task."""
-        parts = [_pack(part) for part in self.parts or ()]
+        numbers = np.asarray(self.tasks)
+        parts = [_pack(self.rows.take(pa.array(np.flatnonzero(numbers == task)))) for task in range(self._count)]
 
         def open_part(number: int) -> pa.Table:
             with pa.ipc.open_stream(parts[number]) as stream:
                 return stream.read_all()
 
         return open_part
-
-
-def share_by_task(spark: SparkSession, rows: pa.Table, tasks: Sequence[int]) -> SharedRows:
-    """Shares rows among tasks.
-
-    Args:
-        spark: the session.
-        rows: at least one row.
-        tasks: the task of each row, numbered from 0 without gaps.
-    """
-    count, numbers = max(tasks) + 1, np.asarray(tasks)
-    if rows.nbytes + PART_BYTES * count <= SENT_BYTES:
-        parts = [rows.take(pa.array(np.flatnonzero(numbers == task))) for task in range(count)]
-        return SharedRows(spark.range(0, count, 1, count), parts)
-    keyed = rows.append_column(TASK, pa.array(find_keys(count)[numbers], pa.int32()))
-    frame = spark.createDataFrame(keyed.combine_chunks())  # Spark would stop at an empty chunk
-    return SharedRows(frame.repartition(count, TASK).drop(TASK))
 
 
 def _pack(rows: pa.Table) -> bytes:

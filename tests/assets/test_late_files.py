@@ -42,7 +42,7 @@ def tick(zone: LandingZone, spark: SparkSession, tmp_path: Path, instance: dg.Da
     """Evaluates the sensor, after all three days were read."""
     lake = Lake(root=str(tmp_path / "lake"))
     days = [EARLIER, RECENT, LONG_AGO]
-    lake.write("images", read_days(spark, zone.day_folders(days)), days)
+    lake.write("images", read_days(lambda: spark, zone.day_folders(days)), days)
     cursor: list[str | None] = [None]
     definitions = build_definitions(read_settings())
 

@@ -63,7 +63,7 @@ def test_a_day_is_run_when_its_first_files_arrive_and_again_for_new_ones(
     request = tick()
     assert isinstance(request, dg.RunRequest)
     assert (request.partition_key, request.tags[OPEN]) == (DAY, "true")
-    lake.write("images", read_days(spark, zone.day_folders([DAY])), [DAY])
+    lake.write("images", read_days(lambda: spark, zone.day_folders([DAY])), [DAY])
     assert isinstance(tick(), dg.SkipReason), "nothing is new"
     put(zone, "b.jpg")
     assert isinstance(tick(), dg.RunRequest)

@@ -76,7 +76,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory, make_photo: MakePhoto) -> 
 @pytest.fixture(scope="module")
 def images(spark: SparkSession, landing: Path) -> DataFrame:
     """All files of both days, and two unreadable ones of Friday."""
-    found = read_days(spark, {day: str(landing / str(day)) for day in (FRIDAY, SATURDAY)}).frame
+    found = read_days(lambda: spark, {day: str(landing / str(day)) for day in (FRIDAY, SATURDAY)}).frame
     rows = [
         Row(FRIDAY, None, "gone.jpg", 9, None, None, VANISHED, None),
         Row(FRIDAY, None, "film.jpg", 2**40, None, None, TOO_MANY_BYTES, None),

@@ -19,7 +19,7 @@ from pipeline.embed.backbone import Backbone, open_backbone
 from pipeline.embed.file_kinds import DECODER
 from pipeline.embed.golden_set import KEY, read_golden_set
 from pipeline.embed.reasons import EMPTY, TOO_MANY_PIXELS, TRUNCATED
-from pipeline.images import features
+from pipeline.images import feature_cache, features
 from pipeline.images.cache_lookup import Sources, find_images
 from pipeline.images.embedding_costs import describe_embedded
 from pipeline.images.feature_cache import CACHE_SCHEMA, Embedded, embed_with_cache
@@ -140,6 +140,24 @@ def test_images_of_yesterday_are_served_without_graph_bytes_or_commit(
     assert rows_of(today.rows.frame.drop("day")) == rows_of(yesterday.rows.frame.drop("day"))
     assert {row["day"] for row in today.rows.frame.collect()} == {SATURDAY}
     assert make_nullable(today.rows.frame.schema) == parse_schema(features.SCHEMA)
+
+
+@pytest.mark.parametrize("limit", [pytest.param(2**12, id="driver"), pytest.param(0, id="workers")])
+def test_served_rows_are_written_as_their_frame_has_them(
+    cache: FeatureCache,
+    make_images: MakeImages,
+    photos: list[bytes],
+    tiny_backbone: Backbone,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+) -> None:
+    cache.embed(make_images(*photos[:2]), tiny_backbone)
+    monkeypatch.setattr(feature_cache, "DRIVER_ROWS", limit)
+    images = make_images(*photos, day=SATURDAY)
+    embedded = cache.embed(images, tiny_backbone)
+    cache.lake.write("image_features", embedded.rows, [str(SATURDAY)])
+    written = cache.lake.read(images.spark, "image_features", [str(SATURDAY)])
+    assert rows_of(written.frame) == rows_of(embedded.rows.frame)
 
 
 def test_only_missing_images_are_embedded(

@@ -7,12 +7,15 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import StructType
 
 from pipeline.embed.reasons import CHANGED, TOO_MANY_BYTES, UNREADABLE, VANISHED
+from pipeline.images import image_files
 from pipeline.images.image_files import BATCH_BYTES, FILE_COLUMNS, SCHEMA, read_days, read_images
+from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.files import list_files
 
 ODD_NAMES = [
@@ -112,7 +115,7 @@ def test_an_empty_folder_has_all_columns_and_no_rows(spark: SparkSession, tmp_pa
 def test_the_columns_are_those_of_the_schema_with_their_comments(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path, "x.jpg")
     assert read_images(spark, str(tmp_path)).schema == StructType.fromDDL(FILE_COLUMNS)
-    images = read_days(spark, {date(2026, 11, 20): str(tmp_path)})
+    images = read_days(lambda: spark, {date(2026, 11, 20): str(tmp_path)})
     assert images.schema == StructType.fromDDL(SCHEMA)
     assert all(field.metadata["comment"] for field in images.schema)
 
@@ -121,7 +124,7 @@ def test_a_missing_folder_is_an_immediate_error(spark: SparkSession, tmp_path: P
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_images(spark, str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        read_days(spark, {date(2026, 11, 20): str(tmp_path), date(2026, 11, 21): str(tmp_path / "nowhere")})
+        read_days(lambda: spark, {date(2026, 11, 20): str(tmp_path), date(2026, 11, 21): str(tmp_path / "nowhere")})
 
 
 def test_a_file_instead_of_the_folder_is_an_immediate_error(spark: SparkSession, tmp_path: Path) -> None:
@@ -242,12 +245,30 @@ def test_days_stay_apart_and_a_day_may_be_empty(spark: SparkSession, tmp_path: P
     for empty in ("1", "3", "5"):
         (tmp_path / empty).mkdir()
     folders = {date(2026, 11, number): str(tmp_path / str(number)) for number in range(1, 6)}
-    rows = read_days(spark, folders).frame.collect()
+    rows = read_days(lambda: spark, folders).frame.collect()
     assert sorted((row["day"].day, row["path"], bytes(row["content"])) for row in rows) == [
         (2, "x.jpg", b"2/x.jpg"),
         (2, "y.jpg", b"2/y.jpg"),
         (4, "x.jpg", b"4/x.jpg"),
     ]
+
+
+def test_a_few_local_files_are_stored_without_a_session_as_workers_store_them(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> SparkSession:
+        raise AssertionError("a session was opened")
+
+    write(tmp_path / "landing", *ODD_NAMES, "folder/Thumbs.db")
+    (tmp_path / "landing" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    folders, schema = {date(2026, 11, 20): str(tmp_path / "landing")}, parse_schema(SCHEMA)
+    stored = {}
+    for reader, limit, open_spark in (("driver", 2**12, refuse), ("workers", 1, lambda: spark)):
+        monkeypatch.setattr(image_files, "DRIVER_FILES", limit)
+        read_days(open_spark, folders).write_to(str(tmp_path / reader), schema, "day")
+        stored[reader] = ds.dataset(tmp_path / reader, partitioning="hive").to_table().sort_by("path").to_pylist()
+    assert stored["driver"] == stored["workers"]
+    assert {row["path"] for row in stored["driver"]} >= set(ODD_NAMES)
 
 
 # Batches

@@ -103,14 +103,14 @@ def test_sidecars_are_counted_apart_from_unreadable_files(spark: SparkSession, t
     (tmp_path / ".DS_Store").write_bytes(DS_STORE)
     (tmp_path / "x.jpg").write_bytes(JPEG_START)
     day = date(2026, 11, 20)
-    numbers = describe_images(read_days(spark, {day: str(tmp_path)}).frame.toArrow())[day].numbers
+    numbers = describe_images(read_days(lambda: spark, {day: str(tmp_path)}).frame.toArrow())[day].numbers
     assert (numbers["sidecar_count"], numbers["unreadable_count"], numbers["distinct_image_count"]) == (1, 0, 1)
 
 
 def test_a_day_of_images_alone_has_no_sidecars_and_no_unreadable_files(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(JPEG_START)
     day = date(2026, 11, 20)
-    numbers = describe_images(read_days(spark, {day: str(tmp_path)}).frame.toArrow())[day].numbers
+    numbers = describe_images(read_days(lambda: spark, {day: str(tmp_path)}).frame.toArrow())[day].numbers
     assert (numbers["sidecar_count"], numbers["unreadable_count"], numbers["megabytes"]) == (
         0,
         0,

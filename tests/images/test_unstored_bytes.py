@@ -58,7 +58,7 @@ def read(lake: Lake, landing: Path, spark: SparkSession) -> Read:
     """Reads the folder as a day, with or without its bytes."""
 
     def read(day: date = DAY, is_stored: bool = False, max_bytes: int = 2**20) -> StoredRows:
-        lake.write("images", read_days(spark, {day: str(landing)}, max_bytes, is_stored), [str(day)])
+        lake.write("images", read_days(lambda: spark, {day: str(landing)}, max_bytes, is_stored), [str(day)])
         return lake.read(spark, "images", [str(day)])
 
     return read
@@ -155,7 +155,7 @@ def test_days_with_and_without_stored_bytes_are_embedded_and_shown_together(
 def test_days_of_an_earlier_version_have_no_location_and_their_bytes(
     read: Read, lake: Lake, cache: FeatureCache, landing: Path, spark: SparkSession, tiny_backbone: Backbone
 ) -> None:
-    lake.write("images", read_days(spark, {DAY: str(landing)}).frame.drop("location"), [str(DAY)])
+    lake.write("images", read_days(lambda: spark, {DAY: str(landing)}).frame.drop("location"), [str(DAY)])
     former = lake.read(spark, "images", [str(DAY)])
     assert list_lost(former) == []
     assert set(outcomes(former, cache, tiny_backbone).values()) == {None, "empty"}

@@ -48,7 +48,7 @@ def lake(tmp_path: Path, landing: Path, spark: SparkSession) -> Lake:
 
 def read(lake: Lake, landing: Path, spark: SparkSession, *days: str) -> None:
     folders = {datetime.fromisoformat(day).date(): str(landing / day) for day in days}
-    lake.write("images", read_days(spark, folders), days)
+    lake.write("images", read_days(lambda: spark, folders), days)
 
 
 def rows(lake: Lake, spark: SparkSession, day: str) -> list[dict]:

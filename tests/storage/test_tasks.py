@@ -12,7 +12,7 @@ from pipeline.storage import task_sharing
 from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import TASKS_AT_ONCE, assign_tasks
-from pipeline.storage.task_sharing import find_keys, share_by_task
+from pipeline.storage.task_sharing import SharedRows, find_keys
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_each_task_gets_its_rows(spark: SparkSession, monkeypatch: pytest.Monkey
     monkeypatch.setattr(task_sharing, "SENT_BYTES", sent_bytes)
     tasks = [3, 0, 2, 3, 1, 0, 4, 12, 11, 10, 9, 8, 7, 6, 5]
     rows = pa.table({"row": list(range(len(tasks))), "named": [{"a": [each]} for each in tasks]})
-    shared = share_by_task(spark, rows, tasks)
+    shared = SharedRows(lambda: spark, rows, tasks)
 
     def list_in_arrow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         listed = [row for batch in batches for row in batch["row"].to_pylist()]
