@@ -44,7 +44,7 @@ from pipeline.similarity.samples import sample_days
 from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.stored_rows import StoredRows
+from pipeline.storage.stored_rows import StoredFile, StoredRows
 from pipeline.training.classifier import predict_holdout
 from pipeline.training.classifier_fit import fit_classifier
 from pipeline.training.classifier_report import describe_classifier
@@ -197,14 +197,14 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     spark, store = open_store(options)
     started = time.perf_counter()
     lake, classifier = store.lake, store.open_classifier(store.list_versions("classifier")[0])
-    features = spark.read.parquet(str(options.folder / "day.parquet"))
-    missing = {"error": "string", "quality_flags": "array<string>"}
-    features = features.withColumns({name: F.lit(None).cast(kind) for name, kind in missing.items()})
-    sampled = sample_days(features.toArrow(), DAY_LIMIT, classifier.backbone, classifier.decoder)
+    columns = spark.read.parquet(str(options.folder / "day.parquet")).schema
+    columns = columns.add("error", "string").add("quality_flags", "array<string>")
+    features = StoredRows(spark, str(options.folder), columns, (StoredFile("day.parquet", DAY, options.day),))
+    sampled = sample_days(features, DAY_LIMIT, classifier.backbone, classifier.decoder)
     samples, levels = predict_samples(spark, sampled, classifier), store.read_cross_fits(classifier.version)
     difficulty = estimate_difficulty(DAY, {DAY: options.day}, samples, classifier, levels)
     settled = store_difficulties([difficulty])
-    images = features.select(
+    images = spark.read.parquet(str(options.folder / "day.parquet")).select(
         *("day", "image_id", "path"),
         F.lit(None).cast("string").alias("read_error"),
         F.lit(None).cast("binary").alias("content"),

@@ -50,7 +50,7 @@ def predictions(
     (DAYLIGHT_REVIEW_FLAGS), go to review. An image that was sent before in another encoding or size names the first.
     """
     session, wanted = spark.spark_session, [date.fromisoformat(day) for day in context.partition_keys]
-    features = lake.read(session, "image_features", context.partition_keys).frame
+    features = lake.read(session, "image_features", context.partition_keys)
     compared = list(map(str, list_earlier(wanted)))
     stored = lake.read_known(session, "image_features", parse_schema(FEATURES_SCHEMA), compared)
     found = difficulties.find(context.partition_keys, classifier)

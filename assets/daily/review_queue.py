@@ -21,7 +21,7 @@ def review_queue(
     context: dg.AssetExecutionContext,
     predictions: DataFrame,
     images: StoredRows,
-    image_features: DataFrame,
+    image_features: StoredRows,
     training_features: StoredRows,
     training_split: StoredRows,
     lake: Lake,

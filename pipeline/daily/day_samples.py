@@ -10,6 +10,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.training.classifier import Classifier
 from pipeline.training.prediction import predict_features
+from pipeline.training.softmax_answers import BLOCK_ROWS
+from pipeline.training.softmax_head import SoftmaxHead, find_softmax_head
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,8 @@ def predict_samples(
     if not samples:
         return {}
     features = pa.concat_tables(rows.select(["features"]) for rows in samples.values())
-    numbered = features.append_column("number", pa.array(range(len(features)), pa.int64())).combine_chunks()
-    predicted = predict_features(
-        spark.createDataFrame(numbered), classifier.model, temperatures=classifier.temperatures
-    )
-    confidence = predicted.select("number", "confidence").toArrow().sort_by("number")["confidence"].to_numpy()
+    head = find_softmax_head(classifier.model)
+    confidence = _find_confidence(features["features"], head) if head else _ask_spark(spark, features, classifier)
     found, start, flags = {}, 0, set(review_flags)
     for day, rows in samples.items():
         is_flagged = np.array([not flags.isdisjoint(each or ()) for each in rows["quality_flags"].to_pylist()], bool)
@@ -55,3 +54,17 @@ def predict_samples(
         found[date.fromisoformat(day)] = DaySample(part, is_flagged, rows["day_count"][0].as_py())
         start += len(rows)
     return found
+
+
+def _find_confidence(features: pa.ChunkedArray, head: SoftmaxHead) -> np.ndarray:
+    parts = [features.slice(start, BLOCK_ROWS) for start in range(0, len(features), BLOCK_ROWS)]
+    return np.concatenate([np.empty(0), *(head.predict(part).max(axis=1) for part in parts)])
+
+
+def _ask_spark(spark: SparkSession, features: pa.Table, classifier: Classifier) -> np.ndarray:
+    numbered = features.append_column("number", pa.array(range(len(features)), pa.int64())).combine_chunks()
+    predicted = predict_features(
+        spark.createDataFrame(numbered), classifier.model, temperatures=classifier.temperatures
+    )
+    found = predicted.select("number", "confidence").toArrow().sort_by("number")
+    return np.asarray(found["confidence"].to_numpy())

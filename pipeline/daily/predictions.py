@@ -11,8 +11,12 @@ from pipeline.daily.difficulty_table import Difficulty
 from pipeline.daily.set_answers import COLUMNS, find_sets, list_thresholds
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
+from pipeline.reports.queries import has_column
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, predict_at
+from pipeline.storage.stored_rows import StoredRows
+from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, check_origins, predict_at
+from pipeline.training.softmax_answers import predict_stored
+from pipeline.training.softmax_head import SoftmaxHead, find_softmax_head
 
 SCHEMA: Final = f"""
     day date comment 'day the image arrived, from images.day',
@@ -42,17 +46,17 @@ REVIEW: Final = "review"
 REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"  # the file arrived after the features of its day were made
 SHEET_SIZE: Final = 24  # images on a contact sheet
+_PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 _SETTINGS: Final = """
     temperature double, threshold double, ancestor_thresholds map<string, double>,
     label_thresholds map<string, double>, review_flags array<string>,
     day_accuracy double, day_accuracy_low double, day_accuracy_high double, day_level double
 """
-_PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 
 
 def predict_images(
     images: DataFrame,
-    image_features: DataFrame,
+    image_features: DataFrame | StoredRows,
     classifier: Classifier,
     difficulties: Sequence[Difficulty] | None = None,
     clustered: DataFrame | None = None,
@@ -63,7 +67,8 @@ def predict_images(
 
     Args:
         images: files of one or more days.
-        image_features: their features; without `quality_flags` if an earlier version made them.
+        image_features: their features; without `quality_flags` if an earlier version made them. Vectors of stored ones
+            do not pass through the JVM, unless only MLlib can predict.
         classifier: the classifier.
         difficulties: of each day, with its temperature, its threshold and the quality flags whose images are not
             answered; by default all days have those of the classifier, and no flags.
@@ -72,12 +77,17 @@ def predict_images(
         earlier: images that were sent before, in the columns of `earlier_images.SCHEMA`.
 
     Raises:
-        SparkRuntimeException: when Spark runs it, if the features come from another backbone or decoder.
+        ForeignFeaturesError: if stored features come from another backbone or decoder.
+        SparkRuntimeException: when Spark runs it, if those of a frame do.
     """
     files = images.select("day", "image_id", "path", "read_error")
     settings = _look_up(difficulties, classifier)
-    outcomes = _predict(image_features, classifier, settings["temperature"], top_labels)
-    outcomes = outcomes.hint("merge")  # not a broadcast, whose errors reach Python as a trace of Java
+    softmax = find_softmax_head(classifier.model)
+    if softmax and isinstance(image_features, StoredRows):
+        outcomes = _predict_stored(image_features, classifier, softmax, difficulties, top_labels)
+    else:
+        frame = image_features.frame if isinstance(image_features, StoredRows) else image_features
+        outcomes = _predict(frame, classifier, settings["temperature"], top_labels)
     joined = files.join(outcomes, ["day", "image_id"], "left").withColumn("settings", settings)
     joined = joined.select("*", "settings.*")
     error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
@@ -138,7 +148,26 @@ def _predict(image_features: DataFrame, classifier: Classifier, temperature: Col
     )
     types = {name: predicted.schema[name].dataType for name in _PREDICTED}
     missing = [F.lit(None).cast(kind).alias(name) for name, kind in types.items()]
-    return predicted.union(images.where("features is null").select(*columns, *missing))
+    outcomes = predicted.union(images.where("features is null").select(*columns, *missing))
+    return outcomes.hint("merge")  # not a broadcast, whose errors reach Python as a trace of Java
+
+
+def _predict_stored(
+    image_features: StoredRows,
+    classifier: Classifier,
+    softmax: SoftmaxHead,
+    difficulties: Sequence[Difficulty] | None,
+    top_labels: int,
+) -> DataFrame:
+    """Like `_predict`, of stored rows."""
+    check_origins(image_features, classifier)
+    temperatures = {each.day: each.temperature for each in difficulties or ()}
+    columns = [name for name in ("day", "image_id", "error", "quality_flags") if has_column(image_features, name)]
+    own = classifier.calibration.temperature if difficulties is None else temperatures
+    outcomes = predict_stored(image_features, columns, softmax, own, top_labels)
+    if "quality_flags" not in columns:
+        outcomes = outcomes.withColumn("quality_flags", F.lit(None).cast("array<string>"))
+    return outcomes.withColumnRenamed("error", "decode_error")
 
 
 def _reaches_threshold(ancestor: Column) -> Column:

@@ -12,15 +12,16 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.images.split import TRAIN
-from pipeline.reports.queries import Rows, query_table
+from pipeline.reports.queries import Rows, query, query_table
 from pipeline.similarity.nearest import find_most_similar, normalise
 from pipeline.similarity.samples import unpack_vectors
+from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.sent_arrays import open_sent, send_array
+from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
@@ -33,6 +34,7 @@ _SAMPLE: Final = """
     SELECT image_id, features, f.backbone FROM training_features f JOIN training_split s USING (image_id)
     WHERE s.split = $train AND features IS NOT NULL ORDER BY md5(image_id) LIMIT $limit
 """
+_BACKBONES: Final = "SELECT DISTINCT backbone FROM features WHERE error IS NULL"
 REFERENCE_LIMIT: Final = 20_000  # images: 102 MB of 1,280 features, shared by a machine's workers; 0.4 CPU-ms per image
 THRESHOLD_IMAGES: Final = 2_000  # images of the reference that determine the threshold, in 0.8 CPU-seconds at most
 NOVEL_QUANTILE: Final = 0.01
@@ -40,6 +42,11 @@ NOVEL_QUANTILE: Final = 0.01
 hundred is below it, few enough for a person to look at; images of other kinds mostly are."""
 
 BLOCK_ROWS: Final = 256  # images compared at once: 20 MB of similarities
+DRIVER_PAIRS: Final = 2**23  # images of days times references that the driver compares itself, in 0.2 CPU-seconds
+
+
+class OtherBackboneError(ValueError):
+    """Features of another backbone than the training images; the text names both, and the cure."""
 
 
 @dataclass(frozen=True)
@@ -75,37 +82,36 @@ def novelty_threshold(vectors: np.ndarray) -> float:
     return float(np.quantile(np.concatenate([similarities for _, similarities in nearest]), NOVEL_QUANTILE))
 
 
-def measure_similarity(features: DataFrame, reference: Reference) -> DataFrame:
-    """Compares every image that has features with the reference, lazily, in the columns of `SCHEMA`.
+def measure_similarity(features: StoredRows, reference: Reference) -> DataFrame:
+    """Compares every image that has features with the reference, in the columns of `SCHEMA`.
 
     Args:
-        features: of one or more days, with `day`, `image_id`, `features` and `backbone`.
-        reference: sent to the workers as a file that they map into memory.
+        features: of one or more days, with `day`, `image_id`, `features`, `error` and `backbone`.
+        reference: training images.
 
     Raises:
-        SparkRuntimeException: on execution, if a row is of another backbone than the reference.
+        OtherBackboneError: if an image is of another backbone than the reference.
     """
-    spark = features.sparkSession
+    spark, schema = features.spark, parse_schema(SCHEMA)
     if not len(reference.vectors):
-        return make_frame(spark, parse_schema(SCHEMA))
-    message = F.format_string(
-        f"the training images have features of backbone {reference.backbone}, and the day has those of %s:"
-        " materialize the group training, and then the day, with the backbone in use",
-        "backbone",
-    )
-    is_other = F.col("backbone") != reference.backbone
-    checked = F.when(is_other, F.raise_error(message).cast("array<float>")).otherwise(F.col("features"))
-    readable = features.where(F.col("features").isNotNull())
+        return make_frame(spark, schema)
+    for row in query(_BACKBONES, features=features):
+        if row["backbone"] != reference.backbone:
+            raise OtherBackboneError(
+                f"the training images have features of backbone {reference.backbone}, and the day has those of"
+                f" {row['backbone']}: materialize the group training, and then the day, with the backbone in use"
+            )
     names = send_array(spark, reference.ids), send_array(spark, reference.vectors.astype(np.float32))
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         ids, vectors = map(open_sent, names)
         for batch in batches:
-            for start in range(0, batch.num_rows, BLOCK_ROWS):
-                rows = batch.slice(start, BLOCK_ROWS)
+            readable = batch.filter(batch["features"].is_valid())
+            for start in range(0, readable.num_rows, BLOCK_ROWS):
+                rows = readable.slice(start, BLOCK_ROWS)
                 nearest, similarities = find_most_similar(normalise(to_matrix(rows["features"])), vectors)
                 found = [pa.array(similarities, pa.float32()), pa.array(ids[nearest].astype(str), pa.string())]
-                arrays = [rows["day"], rows["image_id"], *found]
-                yield pa.RecordBatch.from_arrays(arrays, ["day", "image_id", "similarity", "nearest_image_id"])
+                yield pa.RecordBatch.from_arrays([rows["day"], rows["image_id"], *found], schema.names)
 
-    return readable.select("day", "image_id", checked.alias("features")).mapInArrow(compare, SCHEMA)
+    driver_rows = min(picked_rows.MAPPED_ROWS, DRIVER_PAIRS // len(reference.vectors))
+    return picked_rows.map_columns(features, ["day", "image_id", "features"], compare, schema, driver_rows)

@@ -103,18 +103,13 @@ class StoredRows:
     def _frame_without_connector(self) -> DataFrame:
         """All rows, read by Python workers, which always read all columns."""
         folder, schema = self.folder, to_arrow_schema(self.schema)
-        tasks = assign_tasks([file.row_count for file in self.files], TASK_ROWS)
-        listed = {
-            "path": pa.array([file.path for file in self.files], pa.string()),
-            "day": pa.array([file.day for file in self.files], pa.date32()),
-        }
 
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for file in chain.from_iterable(batch.to_pylist() for batch in batches):
                 yield from read_rows(folder, file["path"], {"day": file["day"]}, schema)
 
-        files = SharedRows(lambda: self.spark, pa.table(listed), tasks)
-        return select_columns(files.mapInArrow(read, self.schema), self.schema)
+        frame = share_files(self.spark, self.files).mapInArrow(read, self.schema)
+        return select_columns(frame, self.schema)
 
 
 def locate_rows(
@@ -135,6 +130,16 @@ def locate_rows(
         rows = pa.concat_tables(_read_places(folder, file, columns, among.get(file.path)) for file in together)
         found.append(rows.filter(keep(rows)).cast(schema))
     return pa.concat_tables(found)
+
+
+def share_files(spark: SparkSession, files: Sequence[StoredFile]) -> SharedRows:
+    """Distributes files, at least one, over tasks by their rows: a row with `path` and `day` for each."""
+    paths, days = (
+        pa.array([file.path for file in files], pa.string()),
+        pa.array([file.day for file in files], pa.date32()),
+    )
+    tasks = assign_tasks([file.row_count for file in files], TASK_ROWS)
+    return SharedRows(lambda: spark, pa.table([paths, days], ["path", "day"]), tasks)
 
 
 def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> SharedRows:
@@ -167,10 +172,12 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
 
 
 def read_rows(folder: str, path: str, constants: Mapping[str, object], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Reads a file by row groups, completed by `complete_rows`."""
+    """Reads the columns of the schema from a file, by row groups, completed by `complete_rows`."""
     with _open(folder, path) as file:
+        names = [name for name in schema.names if name in file.schema_arrow.names]
         for number in range(file.num_row_groups):
-            yield from complete_rows(file.read_row_group(number, use_threads=False), constants, schema).to_batches()
+            rows = file.read_row_group(number, names, use_threads=False)
+            yield from complete_rows(rows, constants, schema).to_batches()
 
 
 def complete_rows(rows: pa.Table, constants: Mapping[str, object], schema: pa.Schema) -> pa.Table:

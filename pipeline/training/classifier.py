@@ -16,6 +16,7 @@ from pipeline.evaluation.calibration import UNCALIBRATED, Calibration
 from pipeline.evaluation.labelled_predictions import LabelledPredictions
 from pipeline.evaluation.ranked import MANY
 from pipeline.images.split import HOLDOUT
+from pipeline.reports.queries import Rows, has_column, query
 from pipeline.training.label_sets.model import find_questions
 from pipeline.training.prediction import collect_features, labels_of, predict_features
 
@@ -26,6 +27,10 @@ PREDICTION_COLUMNS: Final = """
 """
 
 EARLIER: Final = "an earlier version"
+
+
+class ForeignFeaturesError(ValueError):
+    """Features of another backbone or decoder than the classifier's; the text names both, and the cure."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,8 @@ def predict(features: DataFrame, classifier: Classifier) -> DataFrame:
     """Predicts every row that has features, lazily.
 
     Returns:
-        The given columns followed by those of `PREDICTION_COLUMNS` and `ancestors` (`hierarchy.find_ancestors`); rows
-        without features are left out.
+        The given columns without `features`, those of `PREDICTION_COLUMNS` and `ancestors`
+        (`hierarchy.find_ancestors`); rows without features are left out.
 
     Raises:
         SparkRuntimeException: when run, if a row comes from another backbone or decoder.
@@ -117,19 +122,42 @@ def _check_origin(features: DataFrame, classifier: Classifier) -> DataFrame:
 
 def _refuse_foreign(columns: Sequence[str], classifier: Classifier) -> Column:
     """The features, or an error at a row of another backbone or decoder than the classifier's."""
-    backbone = F.concat(
-        F.lit(f"the classifier expects features of {classifier.backbone}, but got "),
-        F.col("backbone"),
-        F.lit(": train with the current backbone (materialize the group training),"),
-        F.lit(" or set DAYLIGHT_BACKBONE to the former one"),
-    )
+    start, end = _explain_backbone(classifier)
+    backbone = F.concat(F.lit(start), F.col("backbone"), F.lit(end))
     checked = F.when(F.col("backbone") != classifier.backbone, F.raise_error(backbone).cast("array<float>"))
     if "decoder" in columns:
-        decoder = F.concat(
-            F.lit(f"the classifier learned from images decoded by {classifier.decoder or EARLIER}, but these were by "),
-            F.coalesce("decoder", F.lit(EARLIER)),
-            F.lit(": materialize the group training, and image_features of this day, so that both decode alike"),
-        )
+        start, end = _explain_decoder(classifier)
+        decoder = F.concat(F.lit(start), F.coalesce("decoder", F.lit(EARLIER)), F.lit(end))
         is_foreign = ~F.coalesce("decoder", F.lit("")).eqNullSafe(classifier.decoder)
         checked = checked.when(is_foreign, F.raise_error(decoder).cast("array<float>"))
     return checked.otherwise(F.col("features"))
+
+
+def check_origins(features: Rows, classifier: Classifier) -> None:
+    """Checks that rows of `image_features` are of the backbone and decoder of the classifier, on the driver.
+
+    Raises:
+        ForeignFeaturesError: if one is not.
+    """
+    names = [name for name in ("backbone", "decoder") if has_column(features, name)]
+    sql = f"SELECT DISTINCT {', '.join(names)} FROM features WHERE error IS NULL"  # noqa: S608 names of ours
+    for row in query(sql, features=features):
+        if row["backbone"] != classifier.backbone:
+            raise ForeignFeaturesError(row["backbone"].join(_explain_backbone(classifier)))
+        if "decoder" in row and (row["decoder"] or "") != classifier.decoder:
+            raise ForeignFeaturesError((row["decoder"] or EARLIER).join(_explain_decoder(classifier)))
+
+
+def _explain_backbone(classifier: Classifier) -> tuple[str, str]:
+    """What is wrong with features of another backbone: the text before its digest, and after it."""
+    end = (
+        ": train with the current backbone (materialize the group training), or set DAYLIGHT_BACKBONE to the former one"
+    )
+    return f"the classifier expects features of {classifier.backbone}, but got ", end
+
+
+def _explain_decoder(classifier: Classifier) -> tuple[str, str]:
+    """What is wrong with features by another decoder: the text before its version, and after it."""
+    own = classifier.decoder or EARLIER
+    end = ": materialize the group training, and image_features of this day, so that both decode alike"
+    return f"the classifier learned from images decoded by {own}, but these were by ", end

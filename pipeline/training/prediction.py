@@ -19,7 +19,9 @@ from pipeline.evaluation.hierarchy import find_ancestors
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, rank_predictions
 from pipeline.evaluation.ranked import MANY, OTHERS
 from pipeline.training.label_sets import model as sets
-from pipeline.training.many_labels import collect_ranked, find_many_labels, predict_top
+from pipeline.training.many_labels import collect_ranked
+from pipeline.training.softmax_answers import predict_frame
+from pipeline.training.softmax_head import find_softmax_head
 
 NO_TEMPERATURES: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -40,19 +42,21 @@ def predict_features(
 ) -> DataFrame:
     """Predicts rows that all have features, lazily.
 
-    Appends the columns of `classifier.PREDICTION_COLUMNS`, and `ancestors` as `find_ancestors` returns them.
+    Replaces `features` by the columns of `classifier.PREDICTION_COLUMNS`, and `ancestors` as `find_ancestors` returns
+    them.
     `probabilities` has the `top_count` largest, and the sum of the others, if there are any, under `OTHERS`. A model of
     sets has its own temperature for each label, and lists all.
     """
+    kept = [name for name in features.columns if name != "features"]
     if questions := sets.find_questions(model):
         found = sets.predict_questions(_transform(features, model), questions, temperatures)
-        return found.select(*features.columns, *sets.NEW_COLUMNS)
-    if many := find_many_labels(model):
-        return predict_top(features, many, temperature, top_count)
+        return found.select(*kept, *sets.NEW_COLUMNS)
+    if softmax := find_softmax_head(model):
+        return predict_frame(features, softmax, temperature, top_count)
     labels, predicted = labels_of(model), _transform(features, model)
     softened = predicted.withColumn("probability", soften_column(_probabilities(model), temperature))
     return softened.select(
-        *features.columns,
+        *kept,
         "predicted_label",
         F.array_max("probability").alias("confidence"),
         _map_labels(labels, F.col("probability"), top_count).alias("probabilities"),
@@ -92,8 +96,8 @@ def collect_features(
     """
     if sets.find_questions(model):
         return sets.collect_questions(predict_features(labelled, model, temperatures=temperatures), classes)
-    if many := find_many_labels(model):
-        return collect_ranked(labelled, many, classes, temperature)
+    if (softmax := find_softmax_head(model)) and softmax.is_many:
+        return collect_ranked(labelled, softmax, classes, temperature)
     return rank_predictions(collect_predictions(predict_features(labelled, model, temperature, len(classes)), classes))
 
 

@@ -31,10 +31,11 @@ from pipeline.reviews import review_queue
 from pipeline.reviews.audit import AuditSize
 from pipeline.reviews.review_queue import choose_tiles, describe_review_queue, queue_for_review
 from pipeline.similarity import novelty
+from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.files import list_files
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.classifier import Classifier
+from pipeline.training.classifier import Classifier, ForeignFeaturesError
 from pipeline.training.classifier_fit import fit_classifier
 from pipeline.training.params import ClassifierParams
 
@@ -217,6 +218,41 @@ def test_features_of_another_backbone_fail_the_day(
     others = image_features.withColumn("backbone", F.lit("another"))
     with pytest.raises(SparkRuntimeException, match=f"expects features of {classifier.backbone}, but got another"):
         predict_images(images, others, classifier).collect()
+
+
+@pytest.fixture(scope="module")
+def softmax(spark: SparkSession, training_folder: Path, tiny_backbone: Backbone) -> Classifier:
+    training_images = read_training_images(spark, list_training_files(str(training_folder)))
+    features = label_features(extract_features(training_images, tiny_backbone), training_images)
+    return fit_classifier(features, ClassifierParams(params={"maxIter": 5}))
+
+
+@pytest.mark.parametrize("limit", [pytest.param(2**13, id="driver"), pytest.param(0, id="workers")])
+def test_predictions_of_stored_features_are_those_of_their_frame(
+    images: DataFrame,
+    image_features: DataFrame,
+    store_rows: StoreRows,
+    softmax: Classifier,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+) -> None:
+    monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
+    stored = store_rows(image_features)
+    found, expected = (
+        {(row["day"], row["path"]): row for row in predict_images(images, each, softmax).collect()}
+        for each in (stored, stored.frame)
+    )
+    assert found == expected
+    assert {row["decision"] for row in found.values()} == {"answered", "rejected"}
+
+
+def test_stored_features_of_another_backbone_or_decoder_fail_the_day(
+    images: DataFrame, image_features: DataFrame, store_rows: StoreRows, softmax: Classifier
+) -> None:
+    for column, message in (("backbone", "but got another"), ("decoder", "but these were by another")):
+        features = store_rows(image_features.withColumn(column, F.lit("another")))
+        with pytest.raises(ForeignFeaturesError, match=message):
+            predict_images(images, features, softmax)
 
 
 def test_the_numbers_of_a_day_add_up_to_its_files(stored_images: StoredRows, predicted: DataFrame) -> None:

@@ -6,9 +6,8 @@ from datetime import date
 
 import numpy as np
 import pytest
-from conftest import COLOURS, MakePhoto
+from conftest import COLOURS, MakePhoto, StoreRows
 from PIL import Image
-from pyspark.errors import SparkRuntimeException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,11 +16,14 @@ from pipeline.images.features import extract_features
 from pipeline.similarity import novelty
 from pipeline.similarity.novelty import (
     NOVEL_QUANTILE,
+    OtherBackboneError,
     Reference,
     choose_reference,
     measure_similarity,
     novelty_threshold,
 )
+from pipeline.storage import picked_rows
+from pipeline.storage.stored_rows import StoredRows
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 
@@ -67,8 +69,13 @@ def day_features(spark: SparkSession, make_photo: MakePhoto, tiny_backbone: Back
 
 
 @pytest.fixture(scope="module")
-def similarities(day_features: DataFrame, reference: Reference) -> dict[tuple[date, str], float]:
-    rows = measure_similarity(day_features, reference).collect()
+def stored_features(day_features: DataFrame, store_rows: StoreRows) -> StoredRows:
+    return store_rows(day_features)
+
+
+@pytest.fixture(scope="module")
+def similarities(stored_features: StoredRows, reference: Reference) -> dict[tuple[date, str], float]:
+    rows = measure_similarity(stored_features, reference).collect()
     return {(row["day"], row["image_id"]): row["similarity"] for row in rows}
 
 
@@ -86,11 +93,18 @@ def test_a_training_image_has_similarity_one_and_is_not_novel(
     assert similarities[FRIDAY, "known"] > reference.threshold
 
 
+@pytest.mark.parametrize("limit", [pytest.param(2**13, id="driver"), pytest.param(0, id="workers")])
 def test_every_image_names_the_training_image_that_is_most_like_it(
-    day_features: DataFrame, training_features: DataFrame, reference: Reference
+    day_features: DataFrame,
+    stored_features: StoredRows,
+    training_features: DataFrame,
+    reference: Reference,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
 ) -> None:
+    monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
     train = training_features.where("split = 'train'")
-    found = measure_similarity(day_features, reference).where("image_id = 'known'").collect()
+    found = measure_similarity(stored_features, reference).where("image_id = 'known'").collect()
     known = day_features.where("image_id = 'known'").first()
     assert known is not None
     same = {row["image_id"] for row in train.collect() if np.allclose(row["features"], known["features"], atol=1e-4)}
@@ -147,7 +161,9 @@ def test_with_fewer_than_two_training_images_nothing_is_novel(count: int) -> Non
     assert novelty_threshold(np.ones((count, 4), np.float32)) == -math.inf
 
 
-def test_features_of_another_backbone_are_an_error(day_features: DataFrame, reference: Reference) -> None:
-    others = day_features.withColumn("backbone", F.lit("another"))
-    with pytest.raises(SparkRuntimeException, match="and the day has those of another: materialize the group training"):
-        measure_similarity(others, reference).collect()
+def test_features_of_another_backbone_are_an_error(
+    day_features: DataFrame, store_rows: StoreRows, reference: Reference
+) -> None:
+    others = store_rows(day_features.withColumn("backbone", F.lit("another")))
+    with pytest.raises(OtherBackboneError, match="and the day has those of another: materialize the group training"):
+        measure_similarity(others, reference)

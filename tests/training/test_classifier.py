@@ -149,9 +149,10 @@ def test_every_head_fits_and_predicts_probabilities(fit: Fit, features: DataFram
     assert fitted.report["holdout_count"] == len(right)
 
 
-def test_predictions_are_appended_to_the_input_columns(features: DataFrame, classifier: Classifier) -> None:
+def test_predictions_replace_the_features_among_the_input_columns(features: DataFrame, classifier: Classifier) -> None:
     predictions = predict(features, classifier)
-    assert predictions.columns == [*features.columns, "predicted_label", "confidence", "probabilities", "ancestors"]
+    kept = [name for name in features.columns if name != "features"]
+    assert predictions.columns == [*kept, "predicted_label", "confidence", "probabilities", "ancestors"]
     unlabelled = features.drop("label", "split")
     expected = predictions_by_id(predictions)
     found = predictions_by_id(predict(unlabelled, classifier))
