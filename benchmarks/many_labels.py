@@ -210,10 +210,10 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
         F.lit(None).cast("binary").alias("content"),
     )
     lake.write("images", images, [str(DAY)])
-    lake.write("predictions", predict_images(images, features, classifier, [difficulty]), [str(DAY)])
+    stored_images = lake.read(spark, "images", [str(DAY)])
+    lake.write("predictions", predict_images(stored_images, features, classifier, [difficulty]), [str(DAY)])
     stored = lake.read(spark, "predictions", [str(DAY)])
     list(compare_labels([str(DAY)], stored, store.read_evaluation))
-    stored_images = lake.read(spark, "images", [str(DAY)])
     page = describe_predictions(stored_images)(stored)[DAY]
     (report,) = report_day(stored, stored_images, settled.table, store)
     size = sum(file.stat().st_size for file in Path(lake.folder("predictions")).rglob("*.parquet"))

@@ -58,7 +58,7 @@ def predictions(
     describe = describe_all(describe_predictions(images, settings.limits), describe_rejected, history)
     clustered = difficulties.find_clustered(found, classifier)
     earlier = find_earlier_images(stored, wanted)
-    rows = predict_images(images.frame, features, classifier, found, clustered, settings.top_labels, earlier)
+    rows = predict_images(images, features, classifier, found, clustered, settings.top_labels, earlier)
     return Table(rows, describe)
 
 

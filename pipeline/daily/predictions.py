@@ -13,6 +13,7 @@ from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
 from pipeline.reports.queries import has_column
 from pipeline.storage.columns.schema import parse_schema
+from pipeline.storage.picked_rows import open_columns
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, check_origins, predict_at
 from pipeline.training.softmax_answers import predict_stored
@@ -46,6 +47,7 @@ REVIEW: Final = "review"
 REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"  # the file arrived after the features of its day were made
 SHEET_SIZE: Final = 24  # images on a contact sheet
+_FILES: Final = ("day", "image_id", "path", "read_error")
 _PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 _SETTINGS: Final = """
     temperature double, threshold double, ancestor_thresholds map<string, double>,
@@ -55,7 +57,7 @@ _SETTINGS: Final = """
 
 
 def predict_images(
-    images: DataFrame,
+    images: DataFrame | StoredRows,
     image_features: DataFrame | StoredRows,
     classifier: Classifier,
     difficulties: Sequence[Difficulty] | None = None,
@@ -80,7 +82,7 @@ def predict_images(
         ForeignFeaturesError: if stored features come from another backbone or decoder.
         SparkRuntimeException: when Spark runs it, if those of a frame do.
     """
-    files = images.select("day", "image_id", "path", "read_error")
+    files = open_columns(images, _FILES) if isinstance(images, StoredRows) else images.select(*_FILES)
     settings = _look_up(difficulties, classifier)
     softmax = find_softmax_head(classifier.model)
     if softmax and isinstance(image_features, StoredRows):

@@ -27,11 +27,19 @@ PAIRS_AT_ONCE: Final = 2**15  # 60 MB
 
 def are_equal(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Finds which pairs of miniatures, uint8 `[n, 288]` each, are one photo, bool `[n]`; blank ones never are."""
-    squares = (some.astype(np.float32) - others) ** 2
+    pairs = np.arange(len(some))
+    return _compare(np.concatenate([some, others]), pairs, len(some) + pairs)
+
+
+def _compare(miniatures: np.ndarray, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Like `are_equal`, for rows of some miniatures, whose structure is computed once."""
+    squares = (miniatures[some].astype(np.float32) - miniatures[others]) ** 2
     luma, chroma = squares[:, : LUMA_SIDE**2].mean(axis=1), squares[:, LUMA_SIDE**2 :].mean(axis=1)
     is_equal = np.maximum(luma, chroma) <= MAX_DIFFERENCE**2
     near = np.flatnonzero(is_equal)
-    is_equal[near] = np.einsum("ij,ij->i", _structure(some[near]), _structure(others[near])) >= MIN_CORRELATION
+    asked, places = np.unique(np.concatenate([some[near], others[near]]), return_inverse=True)
+    first, second = _structure(miniatures[asked])[places.reshape(2, -1)]
+    is_equal[near] = np.einsum("ij,ij->i", first, second) >= MIN_CORRELATION
     return is_equal
 
 
@@ -92,5 +100,5 @@ def find_equal(miniatures: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.
         rows, others = wanted[places[key]], order[starts[key] + pairs - total[key]]
         is_near = np.abs(quarters[rows] - quarters[others]).max(axis=1) <= MAX_QUARTER_DIFFERENCE
         near = np.flatnonzero(is_near & (rows != others))
-        near = near[are_equal(miniatures[rows[near]], miniatures[others[near]])]
+        near = near[_compare(miniatures, rows[near], others[near])]
         yield rows[near], others[near]

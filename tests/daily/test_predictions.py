@@ -230,6 +230,7 @@ def softmax(spark: SparkSession, training_folder: Path, tiny_backbone: Backbone)
 @pytest.mark.parametrize("limit", [pytest.param(2**13, id="driver"), pytest.param(0, id="workers")])
 def test_predictions_of_stored_features_are_those_of_their_frame(
     images: DataFrame,
+    stored_images: StoredRows,
     image_features: DataFrame,
     store_rows: StoreRows,
     softmax: Classifier,
@@ -239,8 +240,8 @@ def test_predictions_of_stored_features_are_those_of_their_frame(
     monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
     stored = store_rows(image_features)
     found, expected = (
-        {(row["day"], row["path"]): row for row in predict_images(images, each, softmax).collect()}
-        for each in (stored, stored.frame)
+        {(row["day"], row["path"]): row for row in predict_images(files, each, softmax).collect()}
+        for files, each in ((stored_images, stored), (images, stored.frame))
     )
     assert found == expected
     assert {row["decision"] for row in found.values()} == {"answered", "rejected"}
