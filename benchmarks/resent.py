@@ -53,7 +53,7 @@ def main() -> None:
         again = np.stack([shrink(save(open_photo(files[number]))) for number in chosen])
         print(f"| {name} | {are_equal(originals[chosen], again).mean():.4f} |", flush=True)
     pairs = [pair for rows in find_equal(originals, np.arange(len(files))) for pair in zip(*rows, strict=True)]
-    found = sorted((files[one].name, files[other].name) for one, other in pairs if one < other)
+    found = sorted((files[other].name, files[one].name) for one, other in pairs)
     print(f"{len(found)} equal pairs of {len(files) * (len(files) - 1) // 2:,} in the folder: {found[:10]}")
     measure_day(originals, options.day, random)
 

@@ -66,7 +66,7 @@ def find_first(rows: pa.Table, days: Collection[date]) -> pa.Table:
     wanted = np.flatnonzero(pc.is_in(rows["day"], pa.array(sorted(days), pa.date32())).to_numpy())
     first = np.arange(len(ids))
     for some, others in find_equal(_open(rows["miniature"]), wanted):
-        is_earlier = (others < some) & (ids[others] != ids[some]) & (numbers[some] - numbers[others] <= EARLIER_DAYS)
+        is_earlier = (ids[others] != ids[some]) & (numbers[some] - numbers[others] <= EARLIER_DAYS)
         np.minimum.at(first, some[is_earlier], others[is_earlier])
     marked = np.flatnonzero(first != np.arange(len(ids)))
     images, earlier = (rows.select(["day", "image_id"]).take(pa.array(each)) for each in (marked, first[marked]))

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipeline.drift.permutation import NEIGHBOUR_COUNTS
 from pipeline.similarity.nearest import find_smallest, normalise, squared_distances
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.storage.local_frames import make_frame
+from pipeline.storage.picked_rows import map_columns
+from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
 
 SCHEMA: Final = """
@@ -60,23 +60,24 @@ class Neighbourhood:
         return clustered
 
 
-def find_clustered(features: DataFrame, neighbourhoods: Mapping[str, Neighbourhood]) -> DataFrame:
-    """Finds the images that belong to a cluster, lazily, in the columns of `SCHEMA`.
+def find_clustered(features: DataFrame | StoredRows, neighbourhoods: Mapping[str, Neighbourhood]) -> DataFrame:
+    """Finds the images that belong to a cluster, in the columns of `SCHEMA`.
 
     Args:
         features: rows of `image_features` of one or more days.
         neighbourhoods: by day, YYYY-MM-DD, 2 MB each; images of other days belong to none.
     """
-    if not neighbourhoods:
-        return make_frame(features.sparkSession, parse_schema(SCHEMA))
-    asked = features.where(F.col("features").isNotNull() & F.col("day").isin(*neighbourhoods))
+    columns, schema = ["day", "image_id", "features"], parse_schema(SCHEMA)
 
     def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for day in batch["day"].unique():
-                rows = batch.filter(pc.equal(batch["day"], day))
-                vectors = normalise(to_matrix(rows["features"]))
-                found = neighbourhoods[str(day)].find_clustered(rows["image_id"], vectors)
-                yield rows.filter(pa.array(found)).select(["day", "image_id"])
+            readable = batch.filter(batch["features"].is_valid())
+            for day in readable["day"].unique():
+                rows = readable.filter(pc.equal(readable["day"], day))
+                if neighbourhood := neighbourhoods.get(str(day)):
+                    found = neighbourhood.find_clustered(rows["image_id"], normalise(to_matrix(rows["features"])))
+                    yield rows.filter(pa.array(found)).select(["day", "image_id"])
 
-    return asked.select("day", "image_id", "features").mapInArrow(compare, SCHEMA)
+    if isinstance(features, StoredRows):
+        return map_columns(features, columns, compare, schema)
+    return features.select(*columns).mapInArrow(compare, schema)

@@ -1,4 +1,4 @@
-"""Thumbnails of chosen images, drawn by the workers; the driver never holds the bytes of an image."""
+"""Thumbnails of chosen images, decoded in the sandbox of a worker, or of the driver if they are few."""
 
 import io
 from collections.abc import Collection, Iterator, Mapping
@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
-from pyspark.sql import DataFrame
 
 from pipeline.embed.contents import choose_columns
 from pipeline.embed.letterbox import fit
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.embed.pixels import PIXELS_SCHEMA, Decoding, as_pixels, decode_batches
-from pipeline.storage.picked_rows import pick_frame
+from pipeline.storage.columns.schema import parse_schema
+from pipeline.storage.picked_rows import Map, map_picked
 from pipeline.storage.stored_rows import StoredRows
 
 QUALITY: Final = 85  # of a thumbnail's JPEG
@@ -44,26 +44,25 @@ def draw_thumbnails(
             thumbnails = pa.array([draw_jpeg(row, side) for row in batch.to_pylist()], pa.binary())
             yield pa.RecordBatch.from_arrays([batch["image_id"], thumbnails], ["image_id", "thumbnail"])
 
-    drawn = select_images(images, image_ids).mapInArrow(draw, "image_id string, thumbnail binary").collect()
-    return {row["image_id"]: bytes(row["thumbnail"]) for row in drawn}
+    drawn = _map_images(images, image_ids, draw, "image_id string, thumbnail binary")
+    return dict(zip(drawn["image_id"].to_pylist(), drawn["thumbnail"].to_pylist(), strict=True))
 
 
 def read_pixels(images: StoredRows, image_ids: Collection[str], decoding: Decoding) -> dict[str, np.ndarray]:
     """Reads the pixels of a few images, fitted to a square; arguments and missing images as in `draw_thumbnails`."""
     if not image_ids:
         return {}
-    decoded = select_images(images, image_ids).mapInArrow(decode_batches(decoding), PIXELS_SCHEMA).collect()
-    return {row["image_id"]: as_pixels(bytes(row["pixels"]), decoding.size) for row in decoded}
+    decoded = _map_images(images, image_ids, decode_batches(decoding), PIXELS_SCHEMA)
+    pixels = (as_pixels(each, decoding.size) for each in decoded["pixels"].to_pylist())
+    return dict(zip(decoded["image_id"].to_pylist(), pixels, strict=True))
 
 
-def select_images(images: StoredRows, image_ids: Collection[str]) -> DataFrame:
-    """Selects the rows of images, with what their bytes are read from.
-
-    Workers read the row groups that have these images, and no others.
-    """
+def _map_images(images: StoredRows, image_ids: Collection[str], function: Map, schema: str) -> pa.Table:
+    """Maps a function over the rows of images, with what their bytes are read from."""
     wanted = pa.array(image_ids, pa.string())
     places = images.locate(["image_id"], lambda rows: pc.is_in(rows["image_id"], wanted))
-    return pick_frame(images, places, choose_columns(images.schema.names), [1] * places.num_rows, TASK_IMAGES)
+    columns = choose_columns(images.schema.names)
+    return map_picked(images, places, columns, TASK_IMAGES, function, parse_schema(schema))
 
 
 def draw_jpeg(row: Mapping[str, Any], side: int) -> bytes:

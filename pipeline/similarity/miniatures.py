@@ -80,7 +80,7 @@ def _encode(steps: np.ndarray) -> np.ndarray:
 
 
 def find_equal(miniatures: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Finds all miniatures that equal a wanted one; yields rows and other rows, without a row and itself.
+    """Finds all miniatures that equal a wanted one in a row before it; yields rows and the rows before them.
 
     Time and memory are those of the images with similar quarters: of photos, one in a thousand.
 
@@ -99,6 +99,6 @@ def find_equal(miniatures: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[np.
         key = np.searchsorted(total, pairs, "right") - 1
         rows, others = wanted[places[key]], order[starts[key] + pairs - total[key]]
         is_near = np.abs(quarters[rows] - quarters[others]).max(axis=1) <= MAX_QUARTER_DIFFERENCE
-        near = np.flatnonzero(is_near & (rows != others))
+        near = np.flatnonzero(is_near & (others < rows))
         near = near[_compare(miniatures, rows[near], others[near])]
         yield rows[near], others[near]

@@ -40,10 +40,11 @@ def collect_ranked(
     names, open_head = pa.array(classes), send_head(labelled.sparkSession, many)
 
     def predict(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        opened = open_head()
         for batch in cut_batches(batches):
             own = pc.fill_null(pc.index_in(batch["label"], names), -1).to_numpy(zero_copy_only=False)
             all_shares = np.zeros((batch.num_rows, len(names)))
-            shares = open_head().predict(batch["features"])
+            shares = opened.predict(batch["features"])
             all_shares[:, known] = shares if temperature == 1 else soften(shares, temperature)
             shares, places, columns = rank(all_shares, own)
             arrays = [batch["image_id"], batch["label"], names.take(pa.array(places[:, 0]))]

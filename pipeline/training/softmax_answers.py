@@ -13,12 +13,13 @@ from pyspark.sql.types import StructType
 from pipeline.evaluation.calibration import soften
 from pipeline.evaluation.hierarchy import Depth, find_best_of_top, list_depths, sum_members
 from pipeline.evaluation.ranked import OTHERS, TOP, top_places
+from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.storage.picked_rows import map_columns
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.softmax_head import SoftmaxHead, send_head
 
 BLOCK_ROWS: Final = 256  # images whose probabilities are in memory at a time: 10 MB of 5,000 labels
+DRIVER_SHARES: Final = 2**19  # probabilities that the driver computes itself, in half a second
 TEMPERATURE: Final = "temperature of its answer"
 _ANCESTORS: Final = "array<struct<depth: int, label: string, confidence: double>>"
 _ANCESTOR: Final = pa.struct({"depth": pa.int32(), "label": pa.string(), "confidence": pa.float64()})
@@ -39,9 +40,9 @@ def predict_frame(features: DataFrame, head: SoftmaxHead, temperature: float | C
     open_head = send_head(features.sparkSession, head)
 
     def predict(batches: Batches) -> Batches:
+        opened = open_head()
         for batch in cut_batches(batches):
-            temperatures = batch[TEMPERATURE].to_numpy()
-            yield _answer(batch.drop_columns(TEMPERATURE), open_head(), temperatures, count)
+            yield _answer(batch.drop_columns(TEMPERATURE), opened, batch[TEMPERATURE].to_numpy(), count)
 
     return tempered.mapInArrow(predict, _replace_features(features.schema))
 
@@ -65,15 +66,17 @@ def predict_stored(
     names, open_head = [*columns, "features"], send_head(stored.spark, head)
 
     def predict(batches: Batches) -> Batches:
+        opened = open_head()
         for batch in cut_batches(batches):
             if isinstance(temperatures, Mapping):
                 tempered = np.array([temperatures[day] for day in batch["day"].to_pylist()])
             else:
                 tempered = np.full(len(batch), temperatures)
-            yield _answer(batch, open_head(), tempered, count)
+            yield _answer(batch, opened, tempered, count)
 
     schema = _replace_features(StructType([stored.schema[name] for name in names]))
-    return map_columns(stored, names, predict, schema)
+    driver_rows = min(picked_rows.MAPPED_ROWS, DRIVER_SHARES // len(head.labels))
+    return picked_rows.map_columns(stored, names, predict, schema, driver_rows)
 
 
 def cut_batches(batches: Batches) -> Batches:

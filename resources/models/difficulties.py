@@ -90,14 +90,14 @@ class Difficulties(dg.ConfigurableResource):
         return [found[day] for day in days]
 
     def find_clustered(self, difficulties: Sequence[Difficulty], classifier: Classifier) -> DataFrame | None:
-        """Finds, lazily, the images of these days in a cluster unlike the training set; None without clusters."""
+        """Finds the images of these days in a cluster unlike the training set; None without clusters."""
         comparisons = [comparison for each in difficulties for comparison in each.comparisons]
         days = sorted({each.day for each in comparisons if each.cluster_count is not None})
         if not days:
             return None
         samples = unpack_days(self._sample(days, classifier))
         neighbourhoods = find_neighbourhoods(comparisons, samples, self._reference)
-        return find_clustered(self._read_features(days).frame, neighbourhoods)
+        return find_clustered(self._read_features(days), neighbourhoods)
 
     def _sample(self, days: Sequence[date], classifier: Classifier) -> dict[str, pa.Table]:
         return sample_days(self._read_features(days), DAY_LIMIT, classifier.backbone, classifier.decoder)

@@ -11,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import MakePhoto, make_frame
+from conftest import MakePhoto, StoreRows, make_frame
 from deltalake.exceptions import DeltaError
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
@@ -41,6 +41,7 @@ from pipeline.images import image_files as images
 from pipeline.images.split import join_split
 from pipeline.similarity import axes
 from pipeline.similarity.samples import sample_days, unpack_days
+from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
 from resources.settings import read_settings
 
@@ -522,20 +523,24 @@ def clustered_day(spark: SparkSession, draw: Draw) -> DataFrame:
 NEW_IMAGES = set(range(120, 150))
 
 
-def list_clustered(features: DataFrame, tables: dict[str, DataFrame]) -> tuple[set[int], Comparison]:
+def list_clustered(
+    features: DataFrame, tables: dict[str, DataFrame], stored: StoredRows | None = None
+) -> tuple[set[int], Comparison]:
     """Numbers of the clustered images, and the comparison of the day that has them."""
     reference = read_reference(join_split(tables["training_features"], tables["training_split"]))
     compared = compare([CALM, NOVEL], features, reference)
-    found = find_clustered(features, find_neighbourhoods(compared, draw_samples(features), reference)).collect()
+    neighbourhoods = find_neighbourhoods(compared, draw_samples(features), reference)
+    found = find_clustered(stored or features, neighbourhoods).collect()
     assert {str(row["day"]) for row in found} == {NOVEL}, "the calm day has no cluster"
     (comparison,) = [each for each in compared if each.cluster_count]
     return {int(row["image_id"][10:], 16) for row in found}, comparison
 
 
+@pytest.mark.parametrize("is_stored", [True, False])
 def test_the_images_of_a_cluster_are_found_and_others_are_not(
-    clustered_day: DataFrame, tables: dict[str, DataFrame]
+    clustered_day: DataFrame, tables: dict[str, DataFrame], store_rows: StoreRows, is_stored: bool
 ) -> None:
-    numbers, comparison = list_clustered(clustered_day, tables)
+    numbers, comparison = list_clustered(clustered_day, tables, store_rows(clustered_day) if is_stored else None)
     assert len(numbers & NEW_IMAGES) >= 28, "of thirty"
     assert len(numbers - NEW_IMAGES) <= 5
     assert comparison.cluster_share == pytest.approx(len(numbers) / comparison.image_count, abs=0.01)

@@ -60,8 +60,8 @@ def test_the_search_by_keys_finds_what_comparing_all_finds(monkeypatch: pytest.M
     originals = photos()
     found = np.stack([shrink(image) for image in originals] + [shrink(scale(image, 0.7)) for image in originals[::2]])
     one, other = (each.ravel() for each in np.meshgrid(range(len(found)), range(len(found))))
-    is_pair = are_equal(found[one], found[other]) & (one != other) & (one % 3 == 0)
+    is_pair = are_equal(found[one], found[other]) & (other < one) & (one % 3 == 0)
     monkeypatch.setattr(miniatures, "PAIRS_AT_ONCE", 7)
     pairs = [pair for parts in find_equal(found, np.arange(0, len(found), 3)) for pair in zip(*parts, strict=True)]
     assert sorted(pairs) == sorted(zip(one[is_pair], other[is_pair], strict=True))
-    assert len(pairs) > 3
+    assert len(pairs) > 1
