@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from benchmarks.processes import run_command
 from benchmarks.sampler import MemoryOfAll
@@ -198,7 +199,7 @@ def predict_day(options: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     lake, classifier = store.lake, store.open_classifier(store.list_versions("classifier")[0])
     columns = spark.read.parquet(str(options.folder / "day.parquet")).schema
-    columns = columns.add("error", "string").add("quality_flags", "array<string>")
+    columns = StructType([*columns, *parse_schema("error string, quality_flags array<string>")])
     features = StoredRows(spark, str(options.folder), columns, (StoredFile("day.parquet", DAY, options.day),))
     sampled = sample_days(features, DAY_LIMIT, classifier.backbone, classifier.decoder)
     samples, levels = predict_samples(spark, sampled, classifier), store.read_cross_fits(classifier.version)

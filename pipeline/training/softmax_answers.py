@@ -1,6 +1,6 @@
 """Softmax answers: label, confidence, listed probabilities and ancestors of images by a softmax head, of any rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -40,9 +40,9 @@ def predict_frame(features: DataFrame, head: SoftmaxHead, temperature: float | C
     open_head = send_head(features.sparkSession, head)
 
     def predict(batches: Batches) -> Batches:
-        opened = open_head()
+        answer = _make_answers(open_head(), count)
         for batch in cut_batches(batches):
-            yield _answer(batch.drop_columns(TEMPERATURE), opened, batch[TEMPERATURE].to_numpy(), count)
+            yield answer(batch.drop_columns(TEMPERATURE), batch[TEMPERATURE].to_numpy())
 
     return tempered.mapInArrow(predict, _replace_features(features.schema))
 
@@ -66,13 +66,13 @@ def predict_stored(
     names, open_head = [*columns, "features"], send_head(stored.spark, head)
 
     def predict(batches: Batches) -> Batches:
-        opened = open_head()
+        answer = _make_answers(open_head(), count)
         for batch in cut_batches(batches):
             if isinstance(temperatures, Mapping):
                 tempered = np.array([temperatures[day] for day in batch["day"].to_pylist()])
             else:
                 tempered = np.full(len(batch), temperatures)
-            yield _answer(batch, opened, tempered, count)
+            yield answer(batch, tempered)
 
     schema = _replace_features(StructType([stored.schema[name] for name in names]))
     driver_rows = min(picked_rows.MAPPED_ROWS, DRIVER_SHARES // len(head.labels))
@@ -91,27 +91,30 @@ def _replace_features(schema: StructType) -> StructType:
     return StructType([*kept, *parse_schema(_ADDED).fields])
 
 
-def _answer(batch: pa.RecordBatch, head: SoftmaxHead, temperatures: np.ndarray, count: int) -> pa.RecordBatch:
-    """Replaces the features of a batch by the columns of `_ADDED`."""
-    features, kept = batch["features"], batch.drop_columns("features")
-    is_known = features.is_valid().to_numpy(zero_copy_only=False)
-    shares, tempered = head.predict(features.drop_null()), temperatures[is_known]
-    added = _describe(shares, shares if (tempered == 1).all() else soften(shares, tempered[:, None]), head, count)
-    if not is_known.all():
-        places = pa.array(np.cumsum(is_known) - 1, mask=~is_known)
-        added = [column.take(places) for column in added]
-    schema = [*kept.schema.names, *parse_schema(_ADDED).names]
-    return pa.RecordBatch.from_arrays([*kept.columns, *added], schema)
+def _make_answers(head: SoftmaxHead, count: int) -> Callable[[pa.RecordBatch, np.ndarray], pa.RecordBatch]:
+    """A function from a batch and a temperature for each row to the batch with `_ADDED` in the place of features."""
+    names, depths, added_names = pa.array(head.labels), list_depths(head.labels), parse_schema(_ADDED).names
 
+    def describe(features: pa.Array, temperatures: np.ndarray) -> list[pa.Array]:
+        shares = head.predict(features)
+        softened = shares if (temperatures == 1).all() else soften(shares, temperatures[:, None])
+        return [
+            names.take(pa.array(shares.argmax(axis=1))),
+            pa.array(softened.max(axis=1)),
+            _list_labels(softened, names, count),
+            _find_ancestors(softened, depths, head.is_many),
+        ]
 
-def _describe(shares: np.ndarray, softened: np.ndarray, head: SoftmaxHead, count: int) -> list[pa.Array]:
-    names = pa.array(head.labels)
-    return [
-        names.take(pa.array(shares.argmax(axis=1))),
-        pa.array(softened.max(axis=1)),
-        _list_labels(softened, names, count),
-        _find_ancestors(softened, list_depths(head.labels), head.is_many),
-    ]
+    def answer(batch: pa.RecordBatch, temperatures: np.ndarray) -> pa.RecordBatch:
+        features, kept = batch["features"], batch.drop_columns("features")
+        is_known = features.is_valid().to_numpy(zero_copy_only=False)
+        added = describe(features.drop_null(), temperatures[is_known])
+        if not is_known.all():
+            places = pa.array(np.cumsum(is_known) - 1, mask=~is_known)
+            added = [column.take(places) for column in added]
+        return pa.RecordBatch.from_arrays([*kept.columns, *added], [*kept.schema.names, *added_names])
+
+    return answer
 
 
 def _list_labels(shares: np.ndarray, names: pa.Array, count: int) -> pa.MapArray:
