@@ -146,7 +146,9 @@ def choose_thresholds(
     if threshold is None:
         broader = choose_ancestor_thresholds(softened, np.inf, target, weights, reserve)
         return Thresholds(None, ancestors=broader)
-    raised = {str(label): float(least[predicted == label][0]) for label in np.unique(predicted[least > threshold])}
+    is_raised = least > threshold
+    names, places = np.unique(predicted[is_raised], return_index=True)
+    raised = dict(zip(map(str, names), least[is_raised][places].tolist(), strict=True))
     broader = choose_ancestor_thresholds(softened, np.maximum(least, threshold), target, weights, reserve)
     return Thresholds(threshold, raised, broader)
 

@@ -27,8 +27,7 @@ from pipeline.storage.files import LISTING, list_files, time_of
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.locations import is_local, locate_file, open_location, read_in_groups
 from pipeline.storage.rows import LazyRows, rows_in_arrow, rows_of, rows_on_driver
-from pipeline.storage.stored_rows import assign_tasks
-from pipeline.storage.task_sharing import SharedRows
+from pipeline.storage.task_sharing import SharedRows, assign_tasks
 
 FILE_COLUMNS: Final = """
     image_id string comment 'SHA-256 of the bytes, identifies an image; null if the file could not be read',

@@ -15,8 +15,8 @@ from pipeline.storage.stored_rows import (
     TASK_ROWS,
     StoredRows,
     complete_rows,
+    read_part,
     read_portion,
-    read_rows,
     share_files,
     share_rows,
 )
@@ -118,8 +118,7 @@ def map_columns(
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         listed = chain.from_iterable(batch.to_pylist() for batch in batches)
-        parts = (read_rows(folder, each["path"], {"day": each["day"]}, arrow_schema) for each in listed)
-        return function(chain.from_iterable(parts))
+        return function(chain.from_iterable(read_part(folder, part, arrow_schema) for part in listed))
 
     if not files:
         return make_frame(stored.spark, schema)

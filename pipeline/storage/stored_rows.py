@@ -4,8 +4,6 @@ The JVM copies image bytes and vectors four times on their way to Python. To avo
 files and workers read them there.
 """
 
-import heapq
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,15 +24,16 @@ from pipeline.storage.columns.schema import select_columns
 from pipeline.storage.files import open_folder
 from pipeline.storage.local_frames import make_frame
 from pipeline.storage.spark_paths import spark_path, spark_reads, spark_uri
-from pipeline.storage.task_sharing import SharedRows
+from pipeline.storage.task_sharing import SharedRows, assign_tasks
 
 LOOKUP_ROWS: Final = 2**20  # maximum that `locate` holds at once; their ids take 70 MB
 TASK_ROWS: Final = 2**13  # approximate, of a task that reads a table without Spark's connector
-TASKS_AT_ONCE: Final = 4  # the number of tasks is a multiple of this, so two or four cores finish together
+PART_ROWS: Final = 2**11
 PORTIONS_PER_TASK: Final = 4
 PLACE: Final = ("day", "file", "row_group", "row")
 """Place of a row: day of its file or null, path below the folder, row group, and number within the row group."""
 
+_PARTS: Final = pa.schema({"path": pa.string(), "day": pa.date32(), "part": pa.int32(), "parts": pa.int32()})
 _ALL: Final = np.zeros(1)
 
 
@@ -105,8 +104,8 @@ class StoredRows:
         folder, schema = self.folder, to_arrow_schema(self.schema)
 
         def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for file in chain.from_iterable(batch.to_pylist() for batch in batches):
-                yield from read_rows(folder, file["path"], {"day": file["day"]}, schema)
+            for part in chain.from_iterable(batch.to_pylist() for batch in batches):
+                yield from read_part(folder, part, schema)
 
         frame = share_files(self.spark, self.files).mapInArrow(read, self.schema)
         return select_columns(frame, self.schema)
@@ -133,13 +132,15 @@ def locate_rows(
 
 
 def share_files(spark: SparkSession, files: Sequence[StoredFile]) -> SharedRows:
-    """Distributes files, at least one, over tasks by their rows: a row with `path` and `day` for each."""
-    paths, days = (
-        pa.array([file.path for file in files], pa.string()),
-        pa.array([file.day for file in files], pa.date32()),
-    )
-    tasks = assign_tasks([file.row_count for file in files], TASK_ROWS)
-    return SharedRows(lambda: spark, pa.table([paths, days], ["path", "day"]), tasks)
+    """Distributes files, at least one, over tasks, in parts of about `PART_ROWS`: a row for `read_part` for each."""
+    counts = [max(1, file.row_count // PART_ROWS) for file in files]
+    parts = [
+        {"path": file.path, "day": file.day, "part": part, "parts": count}
+        for file, count in zip(files, counts, strict=True)
+        for part in range(count)
+    ]
+    weights = [file.row_count // count for file, count in zip(files, counts, strict=True) for _ in range(count)]
+    return SharedRows(lambda: spark, pa.Table.from_pylist(parts, _PARTS), assign_tasks(weights, TASK_ROWS))
 
 
 def share_rows(spark: SparkSession, places: pa.Table, weights: Sequence[int], task_weight: int) -> SharedRows:
@@ -173,9 +174,20 @@ def read_portion(folder: str, portion: Mapping[Any, Any], columns: Sequence[str]
 
 def read_rows(folder: str, path: str, constants: Mapping[str, object], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Reads the columns of the schema from a file, by row groups, completed by `complete_rows`."""
+    return _read_groups(folder, path, constants, schema)
+
+
+def read_part(folder: str, part: Mapping[str, Any], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Like `read_rows`, of every so many row groups of a file: a row of `share_files`."""
+    return _read_groups(folder, part["path"], {"day": part["day"]}, schema, slice(part["part"], None, part["parts"]))
+
+
+def _read_groups(
+    folder: str, path: str, constants: Mapping[str, object], schema: pa.Schema, groups: slice = slice(None)
+) -> Iterator[pa.RecordBatch]:
     with _open(folder, path) as file:
         names = [name for name in schema.names if name in file.schema_arrow.names]
-        for number in range(file.num_row_groups):
+        for number in range(file.num_row_groups)[groups]:
             rows = file.read_row_group(number, names, use_threads=False)
             yield from complete_rows(rows, constants, schema).to_batches()
 
@@ -227,23 +239,3 @@ def _read_places(folder: str, file: StoredFile, columns: Sequence[pa.Field], amo
     for name, values in zip(PLACE, (days, paths, groups, numbers), strict=True):
         rows = rows.append_column(name, pa.array(values))
     return rows if among is None else rows.filter(np.isin((ends - counts)[groups] + numbers, among))
-
-
-def assign_tasks(weights: Sequence[int], task_weight: int) -> list[int]:
-    """Balances pieces of work over tasks: assigns the heaviest piece first, always to the lightest task.
-
-    Args:
-        weights: one per piece.
-        task_weight: approximate weight of a task; even light work is split into `TASKS_AT_ONCE` tasks.
-
-    Returns:
-        The task of each piece, numbered from 0.
-    """
-    rounds = max(1, math.ceil(sum(weights) / task_weight / TASKS_AT_ONCE))
-    task_count = min(len(weights), rounds * TASKS_AT_ONCE)
-    lightest = [(0, task) for task in range(task_count)]
-    tasks = [0] * len(weights)
-    for piece in sorted(range(len(weights)), key=weights.__getitem__, reverse=True):
-        load, tasks[piece] = lightest[0]
-        heapq.heapreplace(lightest, (load + weights[piece], tasks[piece]))
-    return tasks

@@ -4,6 +4,8 @@ Few rows travel with the function that is mapped over them, and Spark runs one s
 `DataFrame.repartitionById` does that from 4.1 on; hash partitioning has always done it for numbers with the right hash.
 """
 
+import heapq
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +16,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+TASKS_AT_ONCE: Final = 4  # the number of tasks is a multiple of this, so two or four cores finish together
 TASK: Final = "task"
 SEED: Final = 42  # of Spark's hash partitioning
 TRIED_AT_ONCE: Final = 2**16
@@ -92,6 +95,26 @@ class SharedRows:
                 return stream.read_all()
 
         return open_part
+
+
+def assign_tasks(weights: Sequence[int], task_weight: int) -> list[int]:
+    """Balances pieces of work over tasks: assigns the heaviest piece first, always to the lightest task.
+
+    Args:
+        weights: one per piece.
+        task_weight: approximate weight of a task; even light work is split into `TASKS_AT_ONCE` tasks.
+
+    Returns:
+        The task of each piece, numbered from 0.
+    """
+    rounds = max(1, math.ceil(sum(weights) / task_weight / TASKS_AT_ONCE))
+    task_count = min(len(weights), rounds * TASKS_AT_ONCE)
+    lightest = [(0, task) for task in range(task_count)]
+    tasks = [0] * len(weights)
+    for piece in sorted(range(len(weights)), key=weights.__getitem__, reverse=True):
+        load, tasks[piece] = lightest[0]
+        heapq.heapreplace(lightest, (load + weights[piece], tasks[piece]))
+    return tasks
 
 
 def _pack(rows: pa.Table) -> bytes:

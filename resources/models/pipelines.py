@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow.parquet as pq
 from pyspark.ml import PipelineModel, classification, feature
 from pyspark.ml.classification import LogisticRegressionModel
@@ -17,6 +16,8 @@ from pyspark.ml.feature import IndexToString, Normalizer, StringIndexerModel, Ve
 from pyspark.sql import SparkSession
 
 from pipeline.storage.private import build_logistic_model
+from pipeline.training.softmax_head import keep_regression
+from pipeline.training.softmax_regression import SoftmaxRegression
 
 DENSE: Final = 1  # type of a stored matrix or vector
 _UNFITTED: Final[dict[str, Any]] = {each.__name__: each for each in (IndexToString, Normalizer, VectorAssembler)}
@@ -42,21 +43,24 @@ def _open_stage(folder: Path) -> Any:
         (labels,) = pq.read_table(folder / "data")["labelsArray"][0].as_py()
         return _with_params(StringIndexerModel.from_labels(labels, params["inputCol"]), params)
     if name == LogisticRegressionModel.__name__ and (fitted := _read_softmax(folder / "data")):
-        return _with_params(build_logistic_model(SparkSession.active(), *fitted, metadata["uid"]), params)
+        model = build_logistic_model(SparkSession.active(), fitted.weights, fitted.offsets, metadata["uid"])
+        keep_regression(model, fitted)
+        return _with_params(model, params)
     kind = getattr(classification, name, None) or getattr(feature, name)
     return kind.load(f"file://{folder}")  # Hadoop decodes no %20
 
 
-def _read_softmax(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Reads weights `[k, d]` and offsets `[k]`; None of a model of two classes with one row, or with sparse weights."""
-    (row,) = pq.read_table(folder).to_pylist()
-    matrix, offsets = row["coefficientMatrix"], row["interceptVector"]
-    if not row["isMultinomial"] or matrix["type"] != DENSE or offsets["type"] != DENSE:
+def _read_softmax(folder: Path) -> SoftmaxRegression | None:
+    """Reads the coefficients of a softmax; None of a model of two classes with one row, or with sparse weights."""
+    table = pq.read_table(folder)
+    matrix, offsets = (table[name].combine_chunks() for name in ("coefficientMatrix", "interceptVector"))
+    kinds = {each.field("type")[0].as_py() for each in (matrix, offsets)}
+    if not table["isMultinomial"][0].as_py() or kinds != {DENSE}:
         return None
-    values = np.array(matrix["values"], np.float64)
-    rows, columns = matrix["numRows"], matrix["numCols"]
-    weights = values.reshape(rows, columns) if matrix["isTransposed"] else values.reshape(columns, rows).T
-    return weights, np.array(offsets["values"], np.float64)
+    values = matrix.field("values").flatten().to_numpy()
+    rows, columns, is_transposed = (matrix.field(name)[0].as_py() for name in ("numRows", "numCols", "isTransposed"))
+    weights = values.reshape(rows, columns) if is_transposed else values.reshape(columns, rows).T
+    return SoftmaxRegression(weights, offsets.field("values").flatten().to_numpy())
 
 
 def _with_params(model: Any, params: Mapping[str, Any]) -> Any:

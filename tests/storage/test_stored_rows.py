@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 
 from pipeline.storage import stored_rows as stored
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.storage.stored_rows import PLACE, TASKS_AT_ONCE, StoredFile, StoredRows, read_portion, share_rows
+from pipeline.storage.stored_rows import PLACE, StoredFile, StoredRows, read_portion, share_rows
+from pipeline.storage.task_sharing import TASKS_AT_ONCE
 
 DAYS = (date(2026, 11, 20), date(2026, 11, 21))
 GROUP_ROWS = 30

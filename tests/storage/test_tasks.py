@@ -11,8 +11,7 @@ from pipeline.images.image_files import OPENING_BYTES, TASK_BYTES
 from pipeline.storage import task_sharing
 from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.storage.stored_rows import TASKS_AT_ONCE, assign_tasks
-from pipeline.storage.task_sharing import SharedRows, find_keys
+from pipeline.storage.task_sharing import TASKS_AT_ONCE, SharedRows, assign_tasks, find_keys
 
 
 @pytest.mark.parametrize(
