@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.storage import stored_rows as stored
 from pipeline.storage.columns.schema import parse_schema
+from pipeline.storage.picked_rows import map_columns
 from pipeline.storage.stored_rows import PLACE, StoredFile, StoredRows, read_portion, share_rows
 from pipeline.storage.task_sharing import TASKS_AT_ONCE
 
@@ -113,6 +114,19 @@ def test_every_wanted_row_is_read_by_one_task_and_tasks_are_equal(numbers: Store
     assert len(tasks) % TASKS_AT_ONCE == 0
     sizes = [sum(len(part) for _, part in task) for task in tasks]
     assert max(sizes) - min(sizes) <= 10
+
+
+@pytest.mark.parametrize("part_rows", [2**11, FILE_ROWS // 4, 1])
+@pytest.mark.parametrize("driver_rows", [0, 400], ids=["workers", "driver"])
+def test_every_row_is_mapped_once_whatever_the_parts_of_a_file(
+    numbers: StoredRows, monkeypatch: pytest.MonkeyPatch, part_rows: int, driver_rows: int
+) -> None:
+    monkeypatch.setattr(stored, "PART_ROWS", part_rows)
+    schema = parse_schema("day date, number long")
+    found = map_columns(numbers, ["day", "number"], lambda rows: rows, schema, driver_rows).toArrow()
+    assert found.sort_by("number").to_pylist() == [
+        {"day": DAYS[number // 200], "number": number} for number in range(400)
+    ]
 
 
 def test_a_row_may_be_wanted_on_several_days(numbers: StoredRows) -> None:
