@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from pipeline.storage.local_frames import open_table
 from pipeline.training.classifier import Classifier
 from pipeline.training.prediction import predict_features
 from pipeline.training.softmax_answers import BLOCK_ROWS
@@ -62,9 +63,7 @@ def _find_confidence(features: pa.ChunkedArray, head: SoftmaxHead) -> np.ndarray
 
 
 def _ask_spark(spark: SparkSession, features: pa.Table, classifier: Classifier) -> np.ndarray:
-    numbered = features.append_column("number", pa.array(range(len(features)), pa.int64())).combine_chunks()
-    predicted = predict_features(
-        spark.createDataFrame(numbered), classifier.model, temperatures=classifier.temperatures
-    )
+    numbered = features.append_column("number", pa.array(range(len(features)), pa.int64()))
+    predicted = predict_features(open_table(spark, numbered), classifier.model, temperatures=classifier.temperatures)
     found = predicted.select("number", "confidence").toArrow().sort_by("number")
     return np.asarray(found["confidence"].to_numpy())

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pipeline.embed.miniature import BYTES
 from pipeline.similarity.miniatures import find_equal, home_keys, measure_quarters, near_keys
 from pipeline.storage.columns.schema import parse_schema
+from pipeline.storage.local_frames import open_table
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """
@@ -52,7 +53,7 @@ def find_earlier_images(features: StoredRows, days: Sequence[date]) -> DataFrame
     row_count = sum(file.row_count for file in features.files)
     if row_count <= DRIVER_ROWS:
         rows = features.locate(["image_id", "miniature"], lambda each: pc.is_valid(each["miniature"]))
-        found = features.spark.createDataFrame(find_first(rows, days), _FOUND)
+        found = open_table(features.spark, find_first(rows, days), _FOUND)
     else:
         found = _find_in_buckets(features.frame, days, row_count // BUCKET_ROWS)
     return found.select("day", "image_id", "near_duplicate_of").to(parse_schema(SCHEMA))

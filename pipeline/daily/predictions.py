@@ -65,7 +65,7 @@ def predict_images(
     top_labels: int = TOP_LABELS,
     earlier: DataFrame | None = None,
 ) -> DataFrame:
-    """Predicts every file, lazily, in the columns of `SCHEMA`, or of `SETS_SCHEMA` by a classifier of sets.
+    """Predicts every file in the columns of `SCHEMA`, or of `SETS_SCHEMA` by a classifier of sets.
 
     Args:
         images: files of one or more days.
@@ -79,7 +79,7 @@ def predict_images(
         earlier: images that were sent before, in the columns of `earlier_images.SCHEMA`.
 
     Raises:
-        ForeignFeaturesError: if stored features come from another backbone or decoder.
+        ForeignFeaturesError: immediately, if stored features come from another backbone or decoder.
         SparkRuntimeException: when Spark runs it, if those of a frame do.
     """
     files = open_columns(images, _FILES) if isinstance(images, StoredRows) else images.select(*_FILES)
@@ -177,7 +177,7 @@ def _reaches_threshold(ancestor: Column) -> Column:
 
 
 def _look_up(difficulties: Sequence[Difficulty] | None, classifier: Classifier) -> Column:
-    """What applies to the day of a row, in the columns of `_SETTINGS`; null for a day without difficulty."""
+    """What applies to the day of a row, in the columns of `_SETTINGS`; every day has a difficulty."""
     if difficulties is None:
         own = {
             "temperature": classifier.calibration.temperature,

@@ -15,8 +15,8 @@ from pyspark.sql import DataFrame
 
 from pipeline.drift.permutation import NEIGHBOUR_COUNTS
 from pipeline.similarity.nearest import find_smallest, normalise, squared_distances
+from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.storage.picked_rows import map_columns
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
 
@@ -25,6 +25,7 @@ SCHEMA: Final = """
     image_id string comment 'SHA-256 of the bytes, from image_features.image_id'
 """
 BLOCK_ROWS: Final = 256  # images compared at once: 6 MB of distances
+DRIVER_PAIRS: Final = 2**23  # images times points that the driver compares itself, in half a second
 
 
 @dataclass(frozen=True)
@@ -79,5 +80,7 @@ def find_clustered(features: DataFrame | StoredRows, neighbourhoods: Mapping[str
                     yield rows.filter(pa.array(found)).select(["day", "image_id"])
 
     if isinstance(features, StoredRows):
-        return map_columns(features, columns, compare, schema)
+        points = max((len(each.known) + len(each.own) for each in neighbourhoods.values()), default=1)
+        driver_rows = min(picked_rows.MAPPED_ROWS, DRIVER_PAIRS // points)
+        return picked_rows.map_columns(features, columns, compare, schema, driver_rows)
     return features.select(*columns).mapInArrow(compare, schema)

@@ -20,6 +20,7 @@ from pipeline.reports.palette import DOUBTFUL
 from pipeline.reports.report import Report
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import count_by
+from pipeline.storage.local_frames import open_table
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """
@@ -46,7 +47,7 @@ def rank_labels(
         predictions: calibrated, by classifiers that were not trained on these images.
     """
     files = training_images.where(F.col("image_id").isNotNull()).select("image_id", "path", "label")
-    margins = files.sparkSession.createDataFrame(pa.concat_tables([_compute_margins(each) for each in predictions]))
+    margins = open_table(files.sparkSession, pa.concat_tables([_compute_margins(each) for each in predictions]))
     conflicts = _find_conflicts(files, near_duplicates)
     doubted = files.join(margins, "image_id", "left").join(conflicts, ["image_id", "label"], "left")
     reason = F.when(F.col("other").isNotNull(), CONFLICT).when(F.col("margin") < 0, DISAGREEMENT).otherwise(AGREEMENT)

@@ -60,7 +60,7 @@ Caption = Callable[[Any], tuple[str, str]]
 def draw_tiles(
     images: StoredRows, chosen: Sequence[ImageRow], caption: Caption, limits: Limits = DEFAULT_LIMITS
 ) -> list[Tile]:
-    """Makes a tile of each chosen image, in order; the workers draw the thumbnails."""
+    """Makes a tile of each chosen image, in order."""
     return draw_tiles_by_day(images, {None: chosen}, caption, limits)[None]
 
 

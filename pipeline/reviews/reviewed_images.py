@@ -18,7 +18,7 @@ from pipeline.images.labels import SCHEMA
 from pipeline.images.split import split_by_digest
 from pipeline.reviews.answers import NONE
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.storage.local_frames import make_frame
+from pipeline.storage.local_frames import make_frame, open_table
 from pipeline.storage.picked_rows import pick_frame
 from pipeline.storage.stored_rows import StoredRows
 
@@ -59,7 +59,7 @@ def read_reviewed_images(images: StoredRows, reviewed: pa.Table) -> DataFrame:
         return make_frame(images.spark, parse_schema(SCHEMA))
     places = places.take(pc.index_in(places["image_id"].unique(), places["image_id"]))
     unpurged = _read_places(images, places).where(HAS_BYTES)
-    frame = unpurged.join(F.broadcast(images.spark.createDataFrame(reviewed.drop_columns("day"))), "image_id")
+    frame = unpurged.join(F.broadcast(open_table(images.spark, reviewed.drop_columns("day"))), "image_id")
     path = F.concat_ws("/", F.lit(FOLDER), F.col("day").cast("string"), "path")
     described = frame.withColumns({"path": path, "split": split_by_digest(F.col("image_id"))})
     return described.to(parse_schema(SCHEMA))  # other columns are null

@@ -26,7 +26,7 @@ from pipeline.similarity.candidate_pairs import SCHEMA as CANDIDATES_SCHEMA
 from pipeline.similarity.candidate_pairs import find_candidate_pairs
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import only_row
-from pipeline.storage.local_frames import make_frame
+from pipeline.storage.local_frames import make_frame, open_table
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = f"""{CANDIDATES_SCHEMA},
@@ -75,7 +75,7 @@ def compare_pairs(
     if compared is not None:
         former = compared.where(F.col("comparison") == COMPARISON).toArrow()
         if former.num_rows and pc.all(pc.equal(former["search"], search)).as_py():
-            return spark.createDataFrame(former).to(parse_schema(COMPARED_SCHEMA))
+            return open_table(spark, former).to(parse_schema(COMPARED_SCHEMA))
     pairs = find_candidate_pairs(features).orderBy(*PAIR).toArrow()
     known = pairs.slice(0, 0).append_column("correlation", pa.array([], pa.float64()))
     if former is not None:
@@ -83,9 +83,9 @@ def compare_pairs(
         met = met.sort_by([(name, "ascending") for name in PAIR])
         known, pairs = (met.filter(keep(met["correlation"])) for keep in (pc.is_valid, pc.is_null))
         pairs = pairs.drop_columns("correlation")
-    frames = [spark.createDataFrame(known.combine_chunks())] if known.num_rows else []
+    frames = [open_table(spark, known)] if known.num_rows else []
     if pairs.num_rows:
-        frames.append(_compare_pixels(spark.createDataFrame(pairs.combine_chunks()), images, limits))
+        frames.append(_compare_pixels(open_table(spark, pairs), images, limits))
     if not frames:
         return make_frame(spark, parse_schema(COMPARED_SCHEMA))
     joined = reduce(DataFrame.unionByName, frames)

@@ -15,4 +15,10 @@ from pipeline.storage.columns.arrow_schema import to_arrow_schema
 
 def make_frame(spark: SparkSession, schema: StructType, records: Sequence[Mapping[str, object]] = ()) -> DataFrame:
     """Makes a frame from Python values by column; without records it has no rows."""
-    return spark.createDataFrame(pa.Table.from_pylist(list(records), to_arrow_schema(schema)), schema)
+    return open_table(spark, pa.Table.from_pylist(list(records), to_arrow_schema(schema)), schema)
+
+
+def open_table(spark: SparkSession, table: pa.Table, schema: StructType | str | None = None) -> DataFrame:
+    """Makes a frame of all rows of a table; Spark itself stops at the first empty chunk."""
+    whole = table.combine_chunks()
+    return spark.createDataFrame(whole) if schema is None else spark.createDataFrame(whole, schema)

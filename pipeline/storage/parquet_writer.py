@@ -1,4 +1,4 @@
-"""Parquet writer: executors write files under final, unique names, invisible until the lake commits them."""
+"""Parquet writer: executors or the driver write files under final, unique names, invisible until they are committed."""
 
 import math
 import time
@@ -30,7 +30,7 @@ def write_batches(
 ) -> Iterator[dict[str, object]]:
     """Writes the rows of a task below a folder, under `<column>=<value>/` if the table is partitioned.
 
-    Runs in the executors. Partition values (days, digests) are not escaped in paths.
+    Partition values (days, digests) are not escaped in paths.
 
     Args:
         batches: rows of the task.

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from pipeline.storage.columns.arrow_schema import to_arrow_schema
-from pipeline.storage.local_frames import make_frame
+from pipeline.storage.local_frames import make_frame, open_table
 from pipeline.storage.object_stores import is_uri
 from pipeline.storage.stored_rows import (
     TASK_ROWS,
@@ -106,6 +106,8 @@ def map_columns(
 ) -> DataFrame:
     """Maps a function over columns of all rows, read without the JVM: at once by the driver, or lazily by workers.
 
+    Workers also read all tables in object stores, where each row group is a request.
+
     Args:
         stored: the rows.
         columns: columns to read; those that a file lacks are null.
@@ -123,10 +125,11 @@ def map_columns(
     if not files:
         return make_frame(stored.spark, schema)
     shared = share_files(stored.spark, files)
-    if sum(file.row_count for file in files) > (MAPPED_ROWS if driver_rows is None else driver_rows):
+    max_rows = MAPPED_ROWS if driver_rows is None else driver_rows
+    if is_uri(folder) or sum(file.row_count for file in files) > max_rows:
         return shared.mapInArrow(run, schema)
     mapped = pa.Table.from_batches(run(iter(shared.rows.to_batches())), to_arrow_schema(schema))
-    return stored.spark.createDataFrame(mapped, schema)
+    return open_table(stored.spark, mapped, schema)
 
 
 def _read(folder: str, portion: Mapping[str, Any], schema: pa.Schema) -> pa.Table:

@@ -10,6 +10,8 @@ import numpy as np
 from pyspark import SparkFiles
 from pyspark.sql import SparkSession
 
+_sent: dict[str, Path] = {}  # by name, of the driver, to which Spark Connect gives no files
+
 
 def send_array(spark: SparkSession, array: np.ndarray) -> str:
     """Sends an array to the workers and returns the file name there: its digest, since Spark sends no name twice.
@@ -20,13 +22,14 @@ def send_array(spark: SparkSession, array: np.ndarray) -> str:
     path = _folder() / name
     if not path.exists():
         np.save(path, array, allow_pickle=False)
+    _sent[name] = path
     spark.addArtifacts(str(path), file=True)
     return name
 
 
 def open_sent(name: str) -> np.ndarray:
-    """Opens a sent array on a worker, read-only."""
-    return np.asarray(np.load(SparkFiles.get(name), mmap_mode="r"))
+    """Opens a sent array on a worker, or on the driver that sent it, read-only."""
+    return np.asarray(np.load(_sent.get(name) or SparkFiles.get(name), mmap_mode="r"))
 
 
 @cache

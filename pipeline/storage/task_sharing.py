@@ -16,6 +16,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from pipeline.storage.local_frames import open_table
+
 TASKS_AT_ONCE: Final = 4  # the number of tasks is a multiple of this, so two or four cores finish together
 TASK: Final = "task"
 SEED: Final = 42  # of Spark's hash partitioning
@@ -82,7 +84,7 @@ class SharedRows:
         """The rows, in a partition per task."""
         keys = find_keys(self._count)[np.asarray(self.tasks)]
         keyed = self.rows.append_column(TASK, pa.array(keys, pa.int32()))
-        frame = self.open_spark().createDataFrame(keyed.combine_chunks())  # Spark would stop at an empty chunk
+        frame = open_table(self.open_spark(), keyed)
         return frame.repartition(self._count, TASK).drop(TASK)
 
     def _send(self) -> Callable[[int], pa.Table]:

@@ -143,7 +143,7 @@ def check_origins(features: Rows, classifier: Classifier) -> None:
     sql = f"SELECT DISTINCT {', '.join(names)} FROM features WHERE error IS NULL"  # noqa: S608 names of ours
     for row in query(sql, features=features):
         if row["backbone"] != classifier.backbone:
-            raise ForeignFeaturesError(row["backbone"].join(_explain_backbone(classifier)))
+            raise ForeignFeaturesError((row["backbone"] or "none").join(_explain_backbone(classifier)))
         if "decoder" in row and (row["decoder"] or "") != classifier.decoder:
             raise ForeignFeaturesError((row["decoder"] or EARLIER).join(_explain_decoder(classifier)))
 

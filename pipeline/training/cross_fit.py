@@ -19,6 +19,7 @@ from pipeline.evaluation.labelled_predictions import LabelledPredictions, join_p
 from pipeline.evaluation.ranked import MANY
 from pipeline.images.label_sets import list_labels
 from pipeline.storage.counting import only_row
+from pipeline.storage.local_frames import open_table
 from pipeline.storage.vectors import to_matrix
 from pipeline.training.fitting import fit_pipeline
 from pipeline.training.fold_fits import (
@@ -192,7 +193,7 @@ def _fit_folds(
         fit = fit_sets_on_driver if params.head == YES_NO else fit
         return fit(images, folds, is_asked, params, classes)
     columns = {"image_id": pa.array(images.ids.tolist(), pa.string()), "fold": pa.array(folds, pa.int32())}
-    dealt = folded.sparkSession.createDataFrame(pa.table(columns))
+    dealt = open_table(folded.sparkSession, pa.table(columns))
     return _fit_with_mllib(folded.drop("fold").join(F.broadcast(dealt), "image_id"), params, classes)
 
 

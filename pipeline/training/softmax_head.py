@@ -22,6 +22,7 @@ from pipeline.storage.vectors import to_matrix
 from pipeline.training.softmax_regression import SoftmaxRegression
 
 _kept: WeakKeyDictionary[LogisticRegressionModel, SoftmaxRegression] = WeakKeyDictionary()
+LABEL: Final = "predicted_label"
 _WITHOUT_EFFECT: Final = (StringIndexerModel, VectorAssembler)
 """Stages that change no feature."""
 
@@ -63,6 +64,8 @@ def find_softmax_head(model: PipelineModel) -> SoftmaxHead | None:
     """Reads the coefficients of a logistic regression of labels; None for another model."""
     *stages, head, decoder = model.stages
     if not isinstance(head, LogisticRegressionModel) or head.isSet("threshold") or head.isSet("thresholds"):
+        return None
+    if cast("IndexToString", decoder).getOutputCol() != LABEL:  # the answer of a question about sets
         return None
     regression = _kept.get(head) or SoftmaxRegression(head.coefficientMatrix.toArray(), head.interceptVector.toArray())
     weights, offsets = regression.weights, regression.offsets

@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -127,6 +128,16 @@ def test_every_row_is_mapped_once_whatever_the_parts_of_a_file(
     assert found.sort_by("number").to_pylist() == [
         {"day": DAYS[number // 200], "number": number} for number in range(400)
     ]
+
+
+@pytest.mark.parametrize("driver_rows", [0, 400], ids=["workers", "driver"])
+def test_rows_behind_an_empty_batch_are_mapped_too(numbers: StoredRows, driver_rows: int) -> None:
+    def keep_ends(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pc.or_(pc.less(batch["number"], 2), pc.greater(batch["number"], 397)))
+
+    found = map_columns(numbers, ["number"], keep_ends, parse_schema("number long"), driver_rows)
+    assert sorted(row["number"] for row in found.collect()) == [0, 1, 398, 399]
 
 
 def test_a_row_may_be_wanted_on_several_days(numbers: StoredRows) -> None:

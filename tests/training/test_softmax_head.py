@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from pipeline.storage import picked_rows
 from pipeline.training.fitting import fit_pipeline
+from pipeline.training.label_sets.model import find_questions
 from pipeline.training.params import ClassifierParams
 from pipeline.training.softmax_answers import predict_stored
 from pipeline.training.softmax_head import SoftmaxHead, find_softmax_head
@@ -102,6 +103,15 @@ def test_stored_rows_have_answers_in_the_place_of_features(
             assert row["probabilities"].pop("*") == pytest.approx(min(shares))
         assert (row["predicted_label"], row["confidence"]) == (label, pytest.approx(max(shares)))
         assert row["probabilities"] == pytest.approx(listed)
+
+
+def test_a_single_question_about_sets_is_no_softmax_head(features: DataFrame) -> None:
+    asked = features.where("features is not null").withColumn(
+        "label", F.when(F.col("label") == "hat", "damaged").otherwise("(no label)")
+    )
+    model = fit(asked, ClassifierParams("yes_no", params={"maxIter": 5}))
+    assert find_questions(model) == ("damaged",)
+    assert find_softmax_head(model) is None
 
 
 @pytest.mark.parametrize(
