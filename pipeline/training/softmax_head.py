@@ -68,7 +68,8 @@ def find_softmax_head(model: PipelineModel) -> SoftmaxHead | None:
     if cast("IndexToString", decoder).getOutputCol() != LABEL:  # the answer of a question about sets
         return None
     regression = _kept.get(head) or SoftmaxRegression(head.coefficientMatrix.toArray(), head.interceptVector.toArray())
-    weights, offsets = regression.weights, regression.offsets
+    weights = np.ascontiguousarray(regression.weights)  # the order in memory decides the last digits of a product
+    offsets = regression.offsets
     if len(weights) == 1:  # of two labels MLlib keeps the weights of the second
         weights, offsets = np.vstack([np.zeros_like(weights), weights]), np.append(0.0, offsets)
     is_normalized = False

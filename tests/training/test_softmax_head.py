@@ -66,7 +66,9 @@ def test_it_predicts_what_mllib_predicts(
     model.save(f"file://{tmp_path}/model")
     vectors = asked.where("features is not null").orderBy("image_id").toArrow()
     expected = ask_mllib(asked, model)
-    for each in (model, open_pipeline(tmp_path / "model")):
+    opened = open_pipeline(tmp_path / "model")
+    assert (find(opened).predict(vectors["features"]) == find(model).predict(vectors["features"])).all()
+    for each in (model, opened):
         head = find(each)
         shares = head.predict(vectors["features"])
         for image_id, own in zip(vectors["image_id"].to_pylist(), shares, strict=True):
