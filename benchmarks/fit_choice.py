@@ -28,7 +28,7 @@ from pipeline.training.fold_fits import MLLIB_TOLERANCE
 from pipeline.training.heads import head_params
 from pipeline.training.params import ClassifierParams
 from pipeline.training.precision import MAX_IMAGES
-from pipeline.training.softmax_regression import SoftmaxRegression, fit_softmax
+from pipeline.training.softmax.regression import SoftmaxRegression, fit_softmax
 
 BATCH: Final = 16
 FOLDS: Final = 5

@@ -22,7 +22,7 @@ from pipeline.training.fitting import fit_pipeline
 from pipeline.training.fold_fits import MLLIB_TOLERANCE
 from pipeline.training.heads import head_params
 from pipeline.training.params import ClassifierParams
-from pipeline.training.softmax_regression import fit_softmax
+from pipeline.training.softmax.regression import fit_softmax
 from resources.spark.session import SparkResource
 
 NOISE = 3.0

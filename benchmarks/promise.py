@@ -41,7 +41,7 @@ from pipeline.training.cross_fit import cross_fit
 from pipeline.training.fold_fits import MLLIB_TOLERANCE
 from pipeline.training.heads import head_params
 from pipeline.training.params import ClassifierParams
-from pipeline.training.softmax_regression import SoftmaxRegression, fit_softmax
+from pipeline.training.softmax.regression import SoftmaxRegression, fit_softmax
 from resources.spark.session import SparkResource
 
 FIRST_DAY: Final = date(2026, 1, 1)

@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 from pipeline.storage.local_frames import open_table
 from pipeline.training.classifier import Classifier
 from pipeline.training.prediction import predict_features
-from pipeline.training.softmax_answers import BLOCK_ROWS
-from pipeline.training.softmax_head import SoftmaxHead, find_softmax_head
+from pipeline.training.softmax.answers import BLOCK_ROWS
+from pipeline.training.softmax.head import SoftmaxHead, find_softmax_head
 
 
 @dataclass(frozen=True)

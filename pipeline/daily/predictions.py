@@ -16,8 +16,8 @@ from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.picked_rows import open_columns
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, check_origins, predict_at
-from pipeline.training.softmax_answers import predict_stored
-from pipeline.training.softmax_head import SoftmaxHead, find_softmax_head
+from pipeline.training.softmax.answers import predict_stored
+from pipeline.training.softmax.head import SoftmaxHead, find_softmax_head
 
 SCHEMA: Final = f"""
     day date comment 'day the image arrived, from images.day',

@@ -148,7 +148,7 @@ def shelf_counts_of(params: ClassifierParams) -> tuple[int, ...]:
 
 
 def fits_on_driver(params: ClassifierParams) -> bool:
-    """Whether `softmax_regression.py` or `linear_discriminant.py` fits what these parameters ask of MLlib."""
+    """Whether `softmax/regression.py` or `linear_discriminant.py` fits what these parameters ask of MLlib."""
     if is_fitted_from_sums(params):
         return params.normalization != "standard"
     return params.head in ("logistic_regression", YES_NO) and params.params.keys() <= {"regParam", "maxIter", "tol"}

@@ -17,7 +17,7 @@ from pipeline.evaluation.labelled_predictions import (
 from pipeline.training.heads import head_params
 from pipeline.training.linear_discriminant import add_vectors, fit_discriminant, no_moments
 from pipeline.training.params import ClassifierParams
-from pipeline.training.softmax_regression import SoftmaxRegression, fit_softmax
+from pipeline.training.softmax.regression import SoftmaxRegression, fit_softmax
 
 MLLIB_TOLERANCE: Final = 1e-6  # its default
 BLOCK_VALUES: Final = 2**24  # probabilities in memory at a time: 130 MB
@@ -55,7 +55,7 @@ def no_predictions(classes: Sequence[str]) -> LabelledPredictions:
 def fit_on_driver(
     images: Images, folds: np.ndarray, is_asked: np.ndarray, params: ClassifierParams, classes: Sequence[str]
 ) -> PredictFold:
-    """Fits logistic regressions by `softmax_regression.py`.
+    """Fits logistic regressions by `softmax/regression.py`.
 
     Args:
         images: all images.

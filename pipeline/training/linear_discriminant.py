@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.training.softmax_regression import SoftmaxRegression
+from pipeline.training.softmax.regression import SoftmaxRegression
 
 MIN_VARIANCE: Final = 1e-6  # of a feature, as a share of its mean square: images of a label may all be equal
 BLOCK_ROWS: Final = 4096

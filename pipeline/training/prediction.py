@@ -19,9 +19,9 @@ from pipeline.evaluation.hierarchy import find_ancestors
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, collect_predictions, rank_predictions
 from pipeline.evaluation.ranked import MANY, OTHERS
 from pipeline.training.label_sets import model as sets
-from pipeline.training.many_labels import collect_ranked
-from pipeline.training.softmax_answers import predict_frame
-from pipeline.training.softmax_head import find_softmax_head
+from pipeline.training.softmax.answers import predict_frame
+from pipeline.training.softmax.head import find_softmax_head
+from pipeline.training.softmax.many_labels import collect_ranked
 
 NO_TEMPERATURES: Final[Mapping[str, float]] = MappingProxyType({})
 

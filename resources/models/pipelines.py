@@ -16,8 +16,8 @@ from pyspark.ml.feature import IndexToString, Normalizer, StringIndexerModel, Ve
 from pyspark.sql import SparkSession
 
 from pipeline.storage.private import build_logistic_model
-from pipeline.training.softmax_head import keep_regression
-from pipeline.training.softmax_regression import SoftmaxRegression
+from pipeline.training.softmax.head import keep_regression
+from pipeline.training.softmax.regression import SoftmaxRegression
 
 DENSE: Final = 1  # type of a stored matrix or vector
 _UNFITTED: Final[dict[str, Any]] = {each.__name__: each for each in (IndexToString, Normalizer, VectorAssembler)}

@@ -12,7 +12,7 @@ from pipeline.training.cross_fit import cross_fit, describe_levels, fits_on_driv
 from pipeline.training.fitting import fit_pipeline
 from pipeline.training.params import ClassifierParams
 from pipeline.training.prediction import collect_features
-from pipeline.training.softmax_regression import fit_softmax
+from pipeline.training.softmax.regression import fit_softmax
 
 LABELS = ("blue", "green", "red", "a rare one")
 CONVERGED = {"maxIter": 300, "tol": 1e-9}

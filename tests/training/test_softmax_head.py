@@ -15,8 +15,8 @@ from pipeline.storage import picked_rows
 from pipeline.training.fitting import fit_pipeline
 from pipeline.training.label_sets.model import find_questions
 from pipeline.training.params import ClassifierParams
-from pipeline.training.softmax_answers import predict_stored
-from pipeline.training.softmax_head import SoftmaxHead, find_softmax_head
+from pipeline.training.softmax.answers import predict_stored
+from pipeline.training.softmax.head import SoftmaxHead, find_softmax_head
 from resources.models.pipelines import open_pipeline
 
 DIMENSION = 24

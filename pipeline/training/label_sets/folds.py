@@ -8,7 +8,7 @@ from pipeline.evaluation.set_predictions import SetPredictions, predict_sets, to
 from pipeline.training.fold_fits import MLLIB_TOLERANCE, Images, PredictFold, take_vectors
 from pipeline.training.heads import head_params
 from pipeline.training.params import ClassifierParams
-from pipeline.training.softmax_regression import fit_softmax
+from pipeline.training.softmax.regression import fit_softmax
 
 
 def no_set_predictions(classes: Sequence[str]) -> SetPredictions:
@@ -20,7 +20,7 @@ def no_set_predictions(classes: Sequence[str]) -> SetPredictions:
 def fit_sets_on_driver(
     images: Images, folds: np.ndarray, is_asked: np.ndarray, params: ClassifierParams, classes: Sequence[str]
 ) -> PredictFold:
-    """Fits logistic regressions of each label by `softmax_regression.py`; arguments as of `fold_fits.fit_on_driver`.
+    """Fits logistic regressions of each label by `softmax/regression.py`; arguments as of `fold_fits.fit_on_driver`.
 
     A label that holds for all or none of the other folds has their smoothed share as its probability.
     """

@@ -16,7 +16,7 @@ from pipeline.evaluation.ranked import OTHERS, TOP, top_places
 from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
-from pipeline.training.softmax_head import SoftmaxHead, send_head
+from pipeline.training.softmax.head import SoftmaxHead, send_head
 
 BLOCK_ROWS: Final = 256  # images whose probabilities are in memory at a time: 10 MB of 5,000 labels
 DRIVER_SHARES: Final = 2**19  # probabilities that the driver computes itself, in half a second

@@ -14,8 +14,8 @@ from pyspark.sql import DataFrame
 from pipeline.evaluation.calibration import soften
 from pipeline.evaluation.labelled_predictions import LabelledPredictions, from_table, index_labels
 from pipeline.evaluation.ranked import rank
-from pipeline.training.softmax_answers import cut_batches
-from pipeline.training.softmax_head import SoftmaxHead, send_head
+from pipeline.training.softmax.answers import cut_batches
+from pipeline.training.softmax.head import SoftmaxHead, send_head
 
 _RANKED: Final = {
     **{"image_id": "string", "label": "string", "predicted_label": "string"},

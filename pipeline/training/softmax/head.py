@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from pipeline.evaluation.ranked import MANY
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.vectors import to_matrix
-from pipeline.training.softmax_regression import SoftmaxRegression
+from pipeline.training.softmax.regression import SoftmaxRegression
 
 _kept: WeakKeyDictionary[LogisticRegressionModel, SoftmaxRegression] = WeakKeyDictionary()
 LABEL: Final = "predicted_label"
