@@ -15,8 +15,8 @@ from pyspark.sql import DataFrame
 
 from pipeline.drift.permutation import NEIGHBOUR_COUNTS
 from pipeline.similarity.nearest import find_smallest, normalise, squared_distances
-from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
+from pipeline.storage.picked_rows import map_columns
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
 
@@ -81,6 +81,5 @@ def find_clustered(features: DataFrame | StoredRows, neighbourhoods: Mapping[str
 
     if isinstance(features, StoredRows):
         points = max((len(each.known) + len(each.own) for each in neighbourhoods.values()), default=1)
-        driver_rows = min(picked_rows.MAPPED_ROWS, DRIVER_PAIRS // points)
-        return picked_rows.map_columns(features, columns, compare, schema, driver_rows)
+        return map_columns(features, columns, compare, schema, DRIVER_PAIRS // points)
     return features.select(*columns).mapInArrow(compare, schema)

@@ -17,9 +17,9 @@ from pipeline.images.split import TRAIN
 from pipeline.reports.queries import Rows, query, query_table
 from pipeline.similarity.nearest import find_most_similar, normalise
 from pipeline.similarity.samples import unpack_vectors
-from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
+from pipeline.storage.picked_rows import map_columns
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
@@ -113,5 +113,5 @@ def measure_similarity(features: StoredRows, reference: Reference) -> DataFrame:
                 found = [pa.array(similarities, pa.float32()), pa.array(ids[nearest].astype(str), pa.string())]
                 yield pa.RecordBatch.from_arrays([rows["day"], rows["image_id"], *found], schema.names)
 
-    driver_rows = min(picked_rows.MAPPED_ROWS, DRIVER_PAIRS // len(reference.vectors))
-    return picked_rows.map_columns(features, ["day", "image_id", "features"], compare, schema, driver_rows)
+    driver_rows = DRIVER_PAIRS // len(reference.vectors)
+    return map_columns(features, ["day", "image_id", "features"], compare, schema, driver_rows)

@@ -102,7 +102,7 @@ def map_columns(
     columns: Sequence[str],
     function: Map,
     schema: StructType,
-    driver_rows: int | None = None,
+    driver_rows: int = MAPPED_ROWS,
 ) -> DataFrame:
     """Maps a function over columns of all rows, read without the JVM: at once by the driver, or lazily by workers.
 
@@ -113,7 +113,7 @@ def map_columns(
         columns: columns to read; those that a file lacks are null.
         function: maps batches of these columns.
         schema: schema of the result.
-        driver_rows: rows up to which the driver does it, by default `MAPPED_ROWS`.
+        driver_rows: rows up to which the driver does it, at most `MAPPED_ROWS`.
     """
     folder, files = stored.folder, stored.files
     arrow_schema = to_arrow_schema(StructType([stored.schema[name] for name in columns]))
@@ -125,8 +125,7 @@ def map_columns(
     if not files:
         return make_frame(stored.spark, schema)
     shared = share_files(stored.spark, files)
-    max_rows = MAPPED_ROWS if driver_rows is None else driver_rows
-    if is_uri(folder) or sum(file.row_count for file in files) > max_rows:
+    if is_uri(folder) or sum(file.row_count for file in files) > min(MAPPED_ROWS, driver_rows):
         return shared.mapInArrow(run, schema)
     mapped = pa.Table.from_batches(run(iter(shared.rows.to_batches())), to_arrow_schema(schema))
     return open_table(stored.spark, mapped, schema)

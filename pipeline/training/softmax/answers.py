@@ -13,14 +13,14 @@ from pyspark.sql.types import StructType
 from pipeline.evaluation.calibration import soften
 from pipeline.evaluation.hierarchy import Depth, find_best_of_top, list_depths, sum_members
 from pipeline.evaluation.ranked import OTHERS, TOP, top_places
-from pipeline.storage import picked_rows
 from pipeline.storage.columns.schema import parse_schema
+from pipeline.storage.picked_rows import map_columns
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.softmax.head import SoftmaxHead, send_head
 
 BLOCK_ROWS: Final = 256  # images whose probabilities are in memory at a time: 10 MB of 5,000 labels
 DRIVER_SHARES: Final = 2**19  # probabilities that the driver computes itself, in half a second
-TEMPERATURE: Final = "temperature of its answer"
+_TEMPERATURE: Final = "temperature of its answer"
 _ANCESTORS: Final = "array<struct<depth: int, label: string, confidence: double>>"
 _ANCESTOR: Final = pa.struct({"depth": pa.int32(), "label": pa.string(), "confidence": pa.float64()})
 _ADDED: Final = f"""
@@ -36,13 +36,13 @@ def predict_frame(features: DataFrame, head: SoftmaxHead, temperature: float | C
     `probabilities` has the `count` largest, and the sum of the others, if there are any, under `OTHERS`. Of many
     labels, ancestors have the probabilities of the `TOP` most probable ones, as in a cross-fit.
     """
-    tempered = features.withColumn(TEMPERATURE, temperature if isinstance(temperature, Column) else F.lit(temperature))
+    tempered = features.withColumn(_TEMPERATURE, temperature if isinstance(temperature, Column) else F.lit(temperature))
     open_head = send_head(features.sparkSession, head)
 
     def predict(batches: Batches) -> Batches:
         answer = _make_answers(open_head(), count)
         for batch in cut_batches(batches):
-            yield answer(batch.drop_columns(TEMPERATURE), batch[TEMPERATURE].to_numpy())
+            yield answer(batch.drop_columns(_TEMPERATURE), batch[_TEMPERATURE].to_numpy())
 
     return tempered.mapInArrow(predict, _replace_features(features.schema))
 
@@ -75,8 +75,7 @@ def predict_stored(
             yield answer(batch, tempered)
 
     schema = _replace_features(StructType([stored.schema[name] for name in names]))
-    driver_rows = min(picked_rows.MAPPED_ROWS, DRIVER_SHARES // len(head.labels))
-    return picked_rows.map_columns(stored, names, predict, schema, driver_rows)
+    return map_columns(stored, names, predict, schema, DRIVER_SHARES // len(head.labels))
 
 
 def cut_batches(batches: Batches) -> Batches:
