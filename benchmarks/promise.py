@@ -23,7 +23,6 @@ from scipy.stats import binom
 from benchmarks.drift import ALTERATIONS, EMBED_COUNT
 from pipeline.daily.day_samples import DaySample
 from pipeline.daily.difficulty import estimate_difficulty
-from pipeline.drift.clusters import find_clustered
 from pipeline.drift.comparison import Comparison
 from pipeline.drift.embedding_space import fit_embedding_space
 from pipeline.drift.image_drift import DAY_LIMIT, compare_images, find_neighbourhoods
@@ -96,13 +95,13 @@ def main() -> None:
 
     def report(kind: str, model: Model, pools: Sequence[tuple[Images, int]]) -> None:
         days = [draw(pools, generator) for _ in range(options.count)]
-        print(judge(spark, kind, model, days), flush=True)
+        print(judge(kind, model, days), flush=True)
 
     print("| day | right | estimated | answered (oracle) | right among answers | worst day | within .05 | clustered |")
     print("|---|---|---|---|---|---|---|---|")
     report("calm", model, [(arriving, options.size)])
     halves = [draw([(keep_half(arriving, generator), options.size)], generator) for _ in range(options.count)]
-    print(judge(spark, "half of the classes", model, halves), flush=True)
+    print(judge("half of the classes", model, halves), flush=True)
     for name, images in shifted.items():
         report(name, model, [(images, options.size)])
     unseen_count = round(UNSEEN_SHARE * options.size)
@@ -175,24 +174,20 @@ def keep_half(images: Images, generator: np.random.Generator) -> Images:
     return images.take(np.isin(images.labels, names[: len(names) // 2]))
 
 
-def judge(spark: SparkSession, kind: str, model: Model, days: Sequence[Images]) -> str:
+def judge(kind: str, model: Model, days: Sequence[Images]) -> str:
     """Predicts the days and returns a row of the table."""
     dates = [FIRST_DAY + timedelta(days=GAP * number) for number in range(len(days))]
-    columns = {
-        "day": [day for day, images in zip(dates, days, strict=True) for _ in images.labels],
-        "image_id": [each for day, images in zip(dates, days, strict=True) for each in sample_ids(day, images)],
-        "features": [row for images in days for row in images.features.tolist()],
-    }
-    frame = spark.createDataFrame(pa.table(columns)).selectExpr("*", f"'{BACKBONE}' as backbone").cache()
     vectors = {
         str(day): (sample_ids(day, images), normalise(images.features[:DAY_LIMIT]))
         for day, images in zip(dates, days, strict=True)
     }
     found = list(compare_images(list(map(str, dates)), vectors, BACKBONE, model.reference))
     compared = {day: [each for each in found if each.day == day] for day in dates}
-    clustered = find_clustered(frame, find_neighbourhoods(found, vectors, model.reference)).collect()
-    unlike = {row["image_id"] for row in clustered}
-    frame.unpersist()
+    neighbourhoods, unlike = find_neighbourhoods(found, vectors, model.reference), set[str]()
+    for day, images in zip(dates, days, strict=True):
+        if neighbourhood := neighbourhoods.get(str(day)):
+            ids = np.array(sample_ids(day, images))
+            unlike.update(ids[neighbourhood.find_clustered(pa.array(ids), normalise(images.features))])
     rows = [_judge_day(model, day, images, compared[day], unlike) for day, images in zip(dates, days, strict=True)]
     true, estimated, oracle, clustered_share = (np.mean([row[each] for row in rows]) for each in range(4))
     answered, right = (sum(row[each] for row in rows) for each in (4, 5))

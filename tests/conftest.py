@@ -3,9 +3,11 @@
 import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import pyarrow as pa
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
@@ -32,6 +34,11 @@ def make_frame(spark: SparkSession, rows: Iterable[tuple], ddl: str) -> DataFram
     """A frame of these rows; the last columns of a schema, which are the newest, may be left out: they are null."""
     schema = parse_schema(ddl)
     return spark.createDataFrame([(*row, *[None] * (len(schema) - len(row))) for row in rows], schema)
+
+
+def list_records(rows: pa.Table | DataFrame) -> list[dict[str, Any]]:
+    """Rows of the driver or of workers, by column."""
+    return (rows if isinstance(rows, pa.Table) else rows.toArrow()).to_pylist()
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 import dagster as dg
-from pyspark.sql import DataFrame
 
 from assets.daily.partitions import daily_asset
 from pipeline.reports.report import Table
 from pipeline.reviews.review_form import make_forms
-from pipeline.reviews.review_queue import SCHEMA, describe_review_queue, queue_for_review
-from pipeline.similarity.novelty import choose_reference, measure_similarity
+from pipeline.reviews.review_queue import SCHEMA, describe_review_queue, make_queue
+from pipeline.similarity.novelty import choose_reference
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.stored_rows import StoredRows
 from resources.lake.lake import Lake
@@ -19,7 +18,7 @@ from resources.settings import Settings
 @daily_asset(kinds={"spark", "deltalake"}, deps=["drift"])
 def review_queue(
     context: dg.AssetExecutionContext,
-    predictions: DataFrame,
+    predictions: StoredRows,
     images: StoredRows,
     image_features: StoredRows,
     training_features: StoredRows,
@@ -34,10 +33,9 @@ def review_queue(
     classifier predicts it.
     """
     reference = choose_reference(training_features, training_split)
-    similarities = measure_similarity(image_features, reference)
-    former = lake.read_known(predictions.sparkSession, "review_queue", parse_schema(SCHEMA), context.partition_keys)
+    former = lake.read_known(predictions.spark, "review_queue", parse_schema(SCHEMA), context.partition_keys)
     size = replace(settings.audit_size, question=lake.prefix)
-    queue = queue_for_review(predictions, similarities, reference.threshold, size, former.frame)
+    queue = make_queue(predictions, image_features, reference, size, former)
     return Table(queue, describe_review_queue(images, reference.threshold, settings.limits))
 
 

@@ -17,7 +17,6 @@ from pyspark.sql import functions as F
 from pipeline.embed.miniature import BYTES
 from pipeline.similarity.miniatures import find_equal, home_keys, measure_quarters, near_keys
 from pipeline.storage.columns.schema import parse_schema
-from pipeline.storage.local_frames import open_table
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """
@@ -37,7 +36,7 @@ def list_earlier(days: Collection[date]) -> list[date]:
     return sorted({day - timedelta(days=ago) for day in days for ago in range(EARLIER_DAYS + 1)})
 
 
-def find_earlier_images(features: StoredRows, days: Sequence[date]) -> DataFrame:
+def find_earlier_images(features: StoredRows, days: Sequence[date]) -> pa.Table | DataFrame:
     """Finds, for each image of the days, the first equal one of the `EARLIER_DAYS` before, or of its own day.
 
     Of images of one day, the one with the smallest digest is the first. The driver holds 800 bytes an image, up to
@@ -48,15 +47,14 @@ def find_earlier_images(features: StoredRows, days: Sequence[date]) -> DataFrame
         days: the days.
 
     Returns:
-        The columns of `SCHEMA`, without images that are new.
+        The columns of `SCHEMA`, without images that are new; a table if the driver found them.
     """
-    row_count = sum(file.row_count for file in features.files)
+    schema, row_count = parse_schema(SCHEMA), sum(file.row_count for file in features.files)
     if row_count <= DRIVER_ROWS:
         rows = features.locate(["image_id", "miniature"], lambda each: pc.is_valid(each["miniature"]))
-        found = open_table(features.spark, find_first(rows, days), _FOUND)
-    else:
-        found = _find_in_buckets(features.frame, days, row_count // BUCKET_ROWS)
-    return found.select("day", "image_id", "near_duplicate_of").to(parse_schema(SCHEMA))
+        return find_first(rows, days).select(schema.names)
+    found = _find_in_buckets(features.frame, days, row_count // BUCKET_ROWS)
+    return found.select(*schema.names).to(schema)
 
 
 def find_first(rows: pa.Table, days: Collection[date]) -> pa.Table:

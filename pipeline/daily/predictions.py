@@ -1,23 +1,31 @@
 """Predictions: one row per file of a day, with the decision `answered`, `review` or `rejected`."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
-from pyspark.sql import Column, DataFrame
+import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from pipeline.daily.difficulty_table import Difficulty
-from pipeline.daily.set_answers import COLUMNS, find_sets, list_thresholds
+from pipeline.daily.earlier_images import SCHEMA as EARLIER_SCHEMA
+from pipeline.daily.set_answers import COLUMNS, LABELS, UNSURE
+from pipeline.drift.clusters import SCHEMA as CLUSTERS_SCHEMA
 from pipeline.evaluation.hierarchy import SEPARATOR, list_depths
 from pipeline.evaluation.ranked import TOP_LABELS
-from pipeline.reports.queries import has_column
+from pipeline.images.features import SCHEMA as FEATURES_SCHEMA
+from pipeline.images.label_sets import DENIAL
+from pipeline.reports.portable_query import PortableQuery
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.picked_rows import open_columns
+from pipeline.storage.rows import LazyRows, SmallRows
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import PREDICTION_COLUMNS, Classifier, check_origins, predict_at
 from pipeline.training.softmax.answers import predict_stored
-from pipeline.training.softmax.head import SoftmaxHead, find_softmax_head
+from pipeline.training.softmax.head import find_softmax_head
 
 SCHEMA: Final = f"""
     day date comment 'day the image arrived, from images.day',
@@ -47,157 +55,131 @@ REVIEW: Final = "review"
 REJECTED: Final = "rejected"
 NO_FEATURES: Final = "no features"  # the file arrived after the features of its day were made
 SHEET_SIZE: Final = 24  # images on a contact sheet
-_FILES: Final = ("day", "image_id", "path", "read_error")
 _PREDICTED: Final = ("predicted_label", "confidence", "probabilities", "ancestors")
 _SETTINGS: Final = """
-    temperature double, threshold double, ancestor_thresholds map<string, double>,
-    label_thresholds map<string, double>, review_flags array<string>,
-    day_accuracy double, day_accuracy_low double, day_accuracy_high double, day_level double
+    day date, threshold double, ancestor_thresholds map<int, double>, label_thresholds map<string, double>,
+    review_flags array<string>, accuracy double, accuracy_low double, accuracy_high double, level double
 """
+_NONE_CLUSTERED: Final = to_arrow_schema(parse_schema(CLUSTERS_SCHEMA)).empty_table()
+_NONE_EARLIER: Final = to_arrow_schema(parse_schema(EARLIER_SCHEMA)).empty_table()
+_DECIDED: Final = """
+    WITH joined AS (
+        SELECT files.day, files.image_id, files.path, outcomes.quality_flags, outcomes.predicted_label,
+            outcomes.confidence, outcomes.probabilities, outcomes.ancestors, earlier.near_duplicate_of,
+            settings.label_thresholds, settings.ancestor_thresholds,
+            settings.accuracy, settings.accuracy_low, settings.accuracy_high, settings.level AS day_level,
+            coalesce(files.read_error, outcomes.error,
+                CASE WHEN outcomes.confidence IS NULL THEN $no_features END) AS error,
+            clustered.image_id IS NOT NULL AS is_clustered,
+            clustered.image_id IS NULL AND NOT coalesce(
+                arrays_overlap(outcomes.quality_flags, settings.review_flags), false) AS is_allowed,
+            CASE WHEN settings.threshold IS NOT NULL THEN greatest(
+                settings.threshold, settings.label_thresholds[outcomes.predicted_label]) END AS threshold
+        FROM {files} AS files
+        LEFT JOIN {outcomes} AS outcomes ON outcomes.day = files.day AND outcomes.image_id = files.image_id
+        LEFT JOIN {clustered} AS clustered ON clustered.day = files.day AND clustered.image_id = files.image_id
+        LEFT JOIN {earlier} AS earlier ON earlier.day = files.day AND earlier.image_id = files.image_id
+        LEFT JOIN {settings} AS settings ON settings.day = files.day
+    ), answered AS (SELECT *[sets] FROM joined), judged AS (
+        SELECT *, is_allowed AND [is_sure] AS is_answered, CASE WHEN is_allowed AND NOT [is_sure] THEN
+            get(filter(ancestors, ancestor -> ancestor.confidence >= ancestor_thresholds[ancestor.depth]), 0)
+            END AS broader
+        FROM answered
+    )
+    SELECT day, image_id, path, coalesce(broader.label, predicted_label) AS predicted_label,
+        coalesce(broader.confidence, confidence) AS confidence, probabilities,
+        CASE WHEN is_answered OR broader IS NOT NULL THEN $answered
+            WHEN confidence IS NOT NULL THEN $review ELSE $rejected END AS decision,
+        error, $classifier AS classifier, $backbone AS backbone, quality_flags,
+        coalesce(ancestor_thresholds[broader.depth], [threshold]) AS threshold, accuracy AS day_accuracy,
+        accuracy_low AS day_accuracy_low, accuracy_high AS day_accuracy_high, day_level, is_clustered,
+        CASE WHEN $has_paths THEN array_size(split(coalesce(broader.label, predicted_label), $separator)) END AS level,
+        near_duplicate_of[columns]
+    FROM judged
+"""
+_ONE_LABEL: Final = {
+    "sets": "",
+    "is_sure": "coalesce(confidence >= threshold, false)",
+    "threshold": "threshold",
+    "columns": "",
+}
+_SETS: Final = {
+    "sets": f", {LABELS} AS labels, {UNSURE} AS unsure",
+    "is_sure": "array_size(unsure) = 0",
+    "threshold": "CAST(NULL AS double)",
+    "columns": ", labels, unsure",
+}
+"""Parts of `_DECIDED`."""
 
 
 def predict_images(
-    images: DataFrame | StoredRows,
-    image_features: DataFrame | StoredRows,
+    images: StoredRows,
+    image_features: StoredRows,
     classifier: Classifier,
-    difficulties: Sequence[Difficulty] | None = None,
-    clustered: DataFrame | None = None,
+    difficulties: Sequence[Difficulty],
+    clustered: pa.Table | DataFrame | None = None,
     top_labels: int = TOP_LABELS,
-    earlier: DataFrame | None = None,
-) -> DataFrame:
+    earlier: pa.Table | DataFrame | None = None,
+) -> SmallRows | LazyRows:
     """Predicts every file in the columns of `SCHEMA`, or of `SETS_SCHEMA` by a classifier of sets.
+
+    The driver predicts few files itself, unless only MLlib can. Vectors do not pass through the JVM for others either.
 
     Args:
         images: files of one or more days.
-        image_features: their features; without `quality_flags` if an earlier version made them. Vectors of stored ones
-            do not pass through the JVM, unless only MLlib can predict.
+        image_features: their features; without `quality_flags` if an earlier version made them.
         classifier: the classifier.
         difficulties: of each day, with its temperature, its threshold and the quality flags whose images are not
-            answered; by default all days have those of the classifier, and no flags.
+            answered.
         clustered: images that are not answered, however confident they are, in the columns of `clusters.SCHEMA`.
         top_labels: labels that `probabilities` lists, the most probable ones; the key `*` has the sum of the others.
         earlier: images that were sent before, in the columns of `earlier_images.SCHEMA`.
 
     Raises:
-        ForeignFeaturesError: immediately, if stored features come from another backbone or decoder.
-        SparkRuntimeException: when Spark runs it, if those of a frame do.
+        ForeignFeaturesError: if features come from another backbone or decoder.
     """
-    files = open_columns(images, _FILES) if isinstance(images, StoredRows) else images.select(*_FILES)
-    settings = _look_up(difficulties, classifier)
-    softmax = find_softmax_head(classifier.model)
-    if softmax and isinstance(image_features, StoredRows):
-        outcomes = _predict_stored(image_features, classifier, softmax, difficulties, top_labels)
-    else:
-        frame = image_features.frame if isinstance(image_features, StoredRows) else image_features
-        outcomes = _predict(frame, classifier, settings["temperature"], top_labels)
-    joined = files.join(outcomes, ["day", "image_id"], "left").withColumn("settings", settings)
-    joined = joined.select("*", "settings.*")
-    error = F.coalesce("read_error", "decode_error", F.when(F.col("confidence").isNull(), NO_FEATURES))
-    is_clustered = F.lit(False)
-    if clustered is not None:
-        joined = joined.join(clustered.withColumn("clustered", F.lit(True)), ["day", "image_id"], "left")
-        is_clustered = F.coalesce("clustered", F.lit(False))
-    near_duplicate = F.lit(None).cast("string")
-    if earlier is not None:
-        joined = joined.join(earlier, ["day", "image_id"], "left")
-        near_duplicate = F.col("near_duplicate_of")
-    is_poor = F.arrays_overlap("quality_flags", "review_flags")
-    is_allowed = ~is_clustered & ~F.coalesce(is_poor, F.lit(False))
-    higher = F.greatest("threshold", F.col("label_thresholds")[F.col("predicted_label")])
-    threshold = F.when(F.col("threshold").isNotNull(), higher)
-    is_sure = F.coalesce(F.col("confidence") >= threshold, F.lit(False))
-    sets = find_sets(classifier.labels, is_allowed) if classifier.is_of_sets else {}
-    if sets:
-        threshold, is_sure = F.lit(None).cast("double"), F.size(sets["unsure"]) == 0
-    broader = F.get(F.filter("ancestors", _reaches_threshold), 0)
-    answered = joined.withColumns(
-        {
-            "is_clustered": is_clustered,
-            "error": error,
-            "broader": F.when(is_allowed & ~is_sure, broader),
-            "is_answered": is_allowed & is_sure,
-            **sets,
-        }
+    check_origins(image_features, classifier)
+    return _plan(classifier).run(
+        images.spark,
+        files=open_columns(images, ("day", "image_id", "path", "read_error")),
+        outcomes=_predict(image_features, classifier, difficulties, top_labels),
+        clustered=_NONE_CLUSTERED if clustered is None else clustered,
+        earlier=_NONE_EARLIER if earlier is None else earlier,
+        settings=pa.Table.from_pylist(list(map(_settle, difficulties)), to_arrow_schema(parse_schema(_SETTINGS))),
     )
-    decision = F.when(F.col("is_answered") | F.col("broader").isNotNull(), ANSWERED)
-    label = F.coalesce("broader.label", "predicted_label")
-    has_paths = bool(list_depths(classifier.labels))
-    return answered.select(
-        *("day", "image_id", "path"),
-        label.alias("predicted_label"),
-        F.coalesce("broader.confidence", "confidence").alias("confidence"),
-        "probabilities",
-        decision.when(F.col("confidence").isNotNull(), REVIEW).otherwise(REJECTED).alias("decision"),
-        "error",
-        F.lit(classifier.version).alias("classifier"),
-        F.lit(classifier.backbone).alias("backbone"),
-        "quality_flags",
-        F.coalesce(F.col("ancestor_thresholds")[F.col("broader.depth").cast("string")], threshold).alias("threshold"),
-        *("day_accuracy", "day_accuracy_low", "day_accuracy_high", "day_level", "is_clustered"),
-        (F.size(F.split(label, SEPARATOR)) if has_paths else F.lit(None)).cast("int").alias("level"),
-        near_duplicate.alias("near_duplicate_of"),
-        *sets,
-    ).to(parse_schema(SETS_SCHEMA if sets else SCHEMA))
 
 
-def _predict(image_features: DataFrame, classifier: Classifier, temperature: Column, top_labels: int) -> DataFrame:
-    """What is known of every image, lazily: its prediction, or why it has no features."""
-    flags = F.col("quality_flags") if "quality_flags" in image_features.columns else F.lit(None)
-    images = image_features.withColumns({"quality_flags": flags.cast("array<string>"), "temperature": temperature})
-    columns = [F.col("day"), F.col("image_id"), F.col("error").alias("decode_error"), F.col("quality_flags")]
-    predicted = predict_at(images, classifier, F.col("temperature"), top_labels).select(
-        *columns, *map(F.col, _PREDICTED)
-    )
+def _settle(day: Difficulty) -> Mapping[str, object]:
+    maps = {name: list(getattr(day, name).items()) for name in ("ancestor_thresholds", "label_thresholds")}
+    return {**vars(day), **maps, "level": day.level}
+
+
+def _plan(classifier: Classifier) -> PortableQuery:
+    sql, parts, schema = _DECIDED, _ONE_LABEL, SCHEMA
+    parameters = {
+        **{"no_features": NO_FEATURES, "answered": ANSWERED, "review": REVIEW, "rejected": REJECTED},
+        **{"classifier": classifier.version, "backbone": classifier.backbone},
+        **{"has_paths": bool(list_depths(classifier.labels)), "separator": SEPARATOR},
+    }
+    if classifier.is_of_sets:
+        parts, schema = _SETS, SETS_SCHEMA
+        parameters |= {"labels": classifier.labels, "denial": DENIAL}
+    for name, part in parts.items():
+        sql = sql.replace(f"[{name}]", part)
+    return PortableQuery(sql, parse_schema(schema), parameters)
+
+
+def _predict(
+    image_features: StoredRows, classifier: Classifier, difficulties: Sequence[Difficulty], top_labels: int
+) -> pa.Table | DataFrame:
+    """What is known of every image: its prediction, or why it has no features."""
+    kept, schema = ("day", "image_id", "error", "quality_flags"), parse_schema(FEATURES_SCHEMA)
+    temperatures = {each.day: each.temperature for each in difficulties}
+    features = image_features.narrow(StructType([schema[name] for name in (*kept, "features", "backbone", "decoder")]))
+    if softmax := find_softmax_head(classifier.model):
+        return predict_stored(features, kept, softmax, temperatures, top_labels)
+    temperature = F.create_map(*map(F.lit, chain.from_iterable(temperatures.items())))[F.col("day")]
+    predicted = predict_at(features.frame, classifier, temperature, top_labels).select(*kept, *_PREDICTED)
     types = {name: predicted.schema[name].dataType for name in _PREDICTED}
     missing = [F.lit(None).cast(kind).alias(name) for name, kind in types.items()]
-    outcomes = predicted.union(images.where("features is null").select(*columns, *missing))
-    return outcomes.hint("merge")  # not a broadcast, whose errors reach Python as a trace of Java
-
-
-def _predict_stored(
-    image_features: StoredRows,
-    classifier: Classifier,
-    softmax: SoftmaxHead,
-    difficulties: Sequence[Difficulty] | None,
-    top_labels: int,
-) -> DataFrame:
-    """Like `_predict`, of stored rows."""
-    check_origins(image_features, classifier)
-    temperatures = {each.day: each.temperature for each in difficulties or ()}
-    columns = [name for name in ("day", "image_id", "error", "quality_flags") if has_column(image_features, name)]
-    own = classifier.calibration.temperature if difficulties is None else temperatures
-    outcomes = predict_stored(image_features, columns, softmax, own, top_labels)
-    if "quality_flags" not in columns:
-        outcomes = outcomes.withColumn("quality_flags", F.lit(None).cast("array<string>"))
-    return outcomes.withColumnRenamed("error", "decode_error")
-
-
-def _reaches_threshold(ancestor: Column) -> Column:
-    return ancestor["confidence"] >= F.col("ancestor_thresholds")[ancestor["depth"].cast("string")]
-
-
-def _look_up(difficulties: Sequence[Difficulty] | None, classifier: Classifier) -> Column:
-    """What applies to the day of a row, in the columns of `_SETTINGS`; every day has a difficulty."""
-    if difficulties is None:
-        own = {
-            "temperature": classifier.calibration.temperature,
-            "threshold": classifier.calibration.threshold,
-            "label_thresholds": list_thresholds(classifier.report) if classifier.is_of_sets else None,
-        }
-        return F.from_json(F.lit(json.dumps(own)), _SETTINGS, {"mode": "FAILFAST"})
-    by_day = {
-        str(each.day): {
-            "temperature": each.temperature,
-            "threshold": each.threshold,
-            "ancestor_thresholds": each.ancestor_thresholds,
-            "label_thresholds": each.label_thresholds,
-            "review_flags": each.review_flags,
-            "day_accuracy": each.accuracy,
-            "day_accuracy_low": each.accuracy_low,
-            "day_accuracy_high": each.accuracy_high,
-            "day_level": each.level,
-        }
-        for each in difficulties
-    }
-    known = F.from_json(F.lit(json.dumps(by_day)), f"map<string, struct<{_SETTINGS}>>", {"mode": "FAILFAST"})
-    return known[F.col("day").cast("string")]
+    return predicted.union(features.frame.where("features is null").select(*kept, *missing))

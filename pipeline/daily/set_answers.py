@@ -1,12 +1,9 @@
 """Answers about sets of labels: which labels hold for an image of a day, and about which no answer is sure enough."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
-from pipeline.images.label_sets import DENIAL, deny
+from pipeline.images.label_sets import deny
 
 COLUMNS: Final = """
     labels array<string> comment 'labels that hold, or for unsure ones probably do, from image_features.features',
@@ -16,6 +13,19 @@ COLUMNS: Final = """
 """Added to `predictions` of a classifier of sets. There, `predicted_label` is the text of the set, such as
 `dark;long sleeves` or `(no label)`, `probabilities` has the probability that each label holds, and `confidence` is that
 of the whole set, as if its labels were independent."""
+LABELS: Final = """
+    CASE WHEN probabilities IS NOT NULL THEN filter($labels, label -> probabilities[label] >= 0.5) END
+"""
+"""The first of `COLUMNS`, from `probabilities`, as a part of a portable query; null without them.
+
+`$labels` are the labels of the classifier, sorted."""
+UNSURE: Final = """
+    CASE WHEN probabilities IS NULL THEN NULL WHEN NOT is_allowed THEN $labels ELSE
+        filter($labels, label -> NOT coalesce(
+            CASE WHEN probabilities[label] >= 0.5 THEN probabilities[label] >= label_thresholds[label]
+            ELSE 1 - probabilities[label] >= label_thresholds[concat($denial, label)] END, false)) END
+"""
+"""The second one; all labels of an image that may not be answered."""
 
 
 def describe_answers(labels: Sequence[str], thresholds: Mapping[str, float]) -> str:
@@ -26,31 +36,3 @@ def describe_answers(labels: Sequence[str], thresholds: Mapping[str, float]) -> 
     if one_sided:
         found += f"; of {', '.join(one_sided)}, one of the two answers is never sure enough"
     return f"{found}; about {', '.join(never)} nothing is sure enough" if never else found
-
-
-def list_thresholds(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Lists the thresholds of a classifier, from its `evaluation.json`, by answer."""
-    return {name: each["threshold"] for name, each in evaluation["promises"].items() if each["threshold"] is not None}
-
-
-def find_sets(labels: Sequence[str], is_allowed: Column) -> dict[str, Column]:
-    """Finds the columns of `COLUMNS`, from `probabilities` and `label_thresholds`; null without probabilities.
-
-    Args:
-        labels: labels of the classifier, sorted.
-        is_allowed: whether an image may be answered at all.
-    """
-    names, shares = F.array(*map(F.lit, labels)), F.col("probabilities")
-    known = shares.isNotNull()
-
-    def is_unsure(label: Column) -> Column:
-        holds = shares[label] >= 0.5
-        answer = F.when(holds, label).otherwise(F.concat(F.lit(DENIAL), label))
-        confidence = F.when(holds, shares[label]).otherwise(1 - shares[label])
-        return ~F.coalesce(confidence >= F.col("label_thresholds")[answer], F.lit(False))
-
-    unsure = F.when(is_allowed, F.filter(names, is_unsure)).otherwise(names)
-    return {
-        "labels": F.when(known, F.filter(names, lambda label: shares[label] >= 0.5)),
-        "unsure": F.when(known, unsure),
-    }

@@ -61,8 +61,8 @@ class Neighbourhood:
         return clustered
 
 
-def find_clustered(features: DataFrame | StoredRows, neighbourhoods: Mapping[str, Neighbourhood]) -> DataFrame:
-    """Finds the images that belong to a cluster, in the columns of `SCHEMA`.
+def find_clustered(features: StoredRows, neighbourhoods: Mapping[str, Neighbourhood]) -> pa.Table | DataFrame:
+    """Finds the images that belong to a cluster, in the columns of `SCHEMA`; see `map_columns`.
 
     Args:
         features: rows of `image_features` of one or more days.
@@ -79,7 +79,5 @@ def find_clustered(features: DataFrame | StoredRows, neighbourhoods: Mapping[str
                     found = neighbourhood.find_clustered(rows["image_id"], normalise(to_matrix(rows["features"])))
                     yield rows.filter(pa.array(found)).select(["day", "image_id"])
 
-    if isinstance(features, StoredRows):
-        points = max((len(each.known) + len(each.own) for each in neighbourhoods.values()), default=1)
-        return map_columns(features, columns, compare, schema, DRIVER_PAIRS // points)
-    return features.select(*columns).mapInArrow(compare, schema)
+    points = max((len(each.known) + len(each.own) for each in neighbourhoods.values()), default=1)
+    return map_columns(features, columns, compare, schema, DRIVER_PAIRS // points)

@@ -30,6 +30,14 @@ _SETTINGS: Final[dict[str, str | int | float | list[str]]] = {
     "python_enable_replacements": False,  # a name in a query is that of a table, never of a variable
 }
 
+_SPARK_FUNCTIONS: Final = """
+    CREATE MACRO sha2(words, bits) AS sha256(words);
+    CREATE MACRO array_size(items) AS len(items);
+    CREATE MACRO arrays_overlap(items, more) AS list_has_any(items, more);
+    CREATE MACRO get(items, place) AS items[place + 1];
+"""
+"""Names of functions in Spark's SQL, for `portable_query.py`."""
+
 Rows: TypeAlias = StoredRows | pa.Table
 Record = Mapping[str, Any]
 """A row of a result, by column."""
@@ -74,7 +82,9 @@ def _database() -> "duckdb.DuckDBPyConnection":
 
     folder = tempfile.TemporaryDirectory(prefix="daylight-queries-")
     atexit.register(folder.cleanup)
-    return duckdb.connect(config={**_SETTINGS, "temp_directory": folder.name})
+    database = duckdb.connect(config={**_SETTINGS, "temp_directory": folder.name})
+    database.execute(_SPARK_FUNCTIONS)
+    return database
 
 
 def _open(stored: StoredRows) -> ds.Dataset:

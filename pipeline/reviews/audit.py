@@ -8,12 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
-
 from pipeline.evaluation.intervals import interval_of_share
 
 KEY: Final = "daylight audit"  # salt of the hash, which makes the draw independent of the split by digest
+DRAWN: Final = """
+    SELECT *, CASE WHEN draw <= drawn_count THEN CAST(day_count AS double) / drawn_count END AS audit_weight FROM (
+        SELECT *, least(greatest(ceil(day_count * $share), $min_count), $max_count, day_count) AS drawn_count FROM (
+            SELECT *, count(*) OVER (PARTITION BY day) AS day_count, row_number() OVER (PARTITION BY day
+                ORDER BY sha2(concat_ws(' ', $salt, CAST(day AS string), image_id), 256), image_id) AS draw
+            FROM candidates
+        ) AS numbered
+    ) AS sized
+"""
+"""Draws each day's sample, as a portable query: the images with the smallest SHA-256 of salt, day and image.
+
+The draw is reproducible, independent of predictions and paths, and equally likely for all images of a day. `candidates`
+has one row per image and day; `audit_weight` is the images of the day that a drawn one represents, null if not drawn.
+Parameters are those of `AuditSize.parameters`."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,12 @@ class AuditSize:
     min_count: int = 10  # all if there are fewer
     max_count: int = 100
     question: str = ""  # whose sample it is: each question draws images of its own
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Parameters of `DRAWN`."""
+        sizes = {"share": self.share, "min_count": self.min_count, "max_count": self.max_count}
+        return {"salt": f"{KEY} {self.question}".rstrip(), **sizes}
 
 
 @dataclass(frozen=True)
@@ -42,29 +59,6 @@ class ProductionAccuracy:
     share: float
     low: float
     high: float
-
-
-def draw_audit(images: DataFrame, size: AuditSize) -> DataFrame:
-    """Draws each day's sample: the images with the smallest SHA-256 of salt, day and image.
-
-    The draw is reproducible, independent of predictions and paths, and equally likely for all images of a day.
-
-    Args:
-        images: one row per image and day, with `day` and `image_id`.
-        size: size of each day's sample.
-
-    Returns:
-        The same rows with `audit_weight`: images of the day that a drawn one represents; null if not drawn.
-    """
-    day = Window.partitionBy("day")
-    salt = F.lit(f"{KEY} {size.question}".rstrip())
-    draw = F.sha2(F.concat_ws(" ", salt, F.col("day").cast("string"), "image_id"), 256)
-    count, rank = F.count("*").over(day), F.row_number().over(day.orderBy(draw, "image_id"))
-    wanted = F.least(F.greatest(F.ceil(F.col("day_count") * size.share), F.lit(size.min_count)), F.lit(size.max_count))
-    numbered = images.withColumns({"day_count": count, "draw": rank})
-    drawn = numbered.withColumn("size", F.least(wanted, "day_count"))
-    weight = F.when(F.col("draw") <= F.col("size"), F.col("day_count") / F.col("size"))
-    return drawn.withColumn("audit_weight", weight).drop("day_count", "draw", "size")
 
 
 def estimate_accuracy(strata: Sequence[Stratum]) -> ProductionAccuracy | None:

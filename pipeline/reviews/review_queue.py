@@ -3,18 +3,24 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from pipeline.daily.predictions import REVIEW, SHEET_SIZE
+from pipeline.daily.predictions import SCHEMA as PREDICTIONS_SCHEMA
 from pipeline.embed.limits import DEFAULT_LIMITS, Limits
 from pipeline.reports.contact_sheet import ImageRow, draw_contact_sheet, draw_tiles_by_day
 from pipeline.reports.palette import BAD, DOUBTFUL, GOOD, INK
+from pipeline.reports.portable_query import PortableQuery
 from pipeline.reports.queries import Record, Rows, by_day, query
 from pipeline.reports.report import Number, Report
-from pipeline.reviews.audit import AuditSize, draw_audit
+from pipeline.reviews.audit import DRAWN, AuditSize
+from pipeline.similarity.novelty import SCHEMA as NOVELTY_SCHEMA
+from pipeline.similarity.novelty import Reference, find_novel, measure_similarity
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.counting import Day
+from pipeline.storage.picked_rows import is_small
+from pipeline.storage.rows import LazyRows, SmallRows
 from pipeline.storage.stored_rows import StoredRows
 
 SCHEMA: Final = """
@@ -34,6 +40,34 @@ LOW_QUALITY: Final = "low quality"
 UNCERTAIN: Final = "uncertain"
 NOVEL: Final = "novel"
 AUDIT: Final = "audit"
+_PREDICTED: Final = (
+    *("day", "image_id", "path", "predicted_label", "confidence"),
+    *("decision", "classifier", "quality_flags", "is_clustered"),
+)
+NO_SIMILARITIES: Final = to_arrow_schema(parse_schema(NOVELTY_SCHEMA)).empty_table()
+_QUEUE: Final = """
+    WITH candidates AS (
+        SELECT * FROM (
+            SELECT *, row_number() OVER (PARTITION BY day, image_id ORDER BY path) AS place
+            FROM {predictions} WHERE predicted_label IS NOT NULL
+        ) AS files WHERE place = 1
+    ), drawn AS ([drawn]), reasoned AS (
+        SELECT drawn.*, compared.similarity, compared.nearest_image_id, CASE
+            WHEN array_size(drawn.quality_flags) > 0 THEN $low_quality
+            WHEN drawn.is_clustered THEN $novel
+            WHEN drawn.decision = $review THEN $uncertain
+            WHEN compared.similarity < $novel_below THEN $novel
+            WHEN drawn.audit_weight IS NOT NULL THEN $audit
+            ELSE queued.reason END AS why
+        FROM drawn
+        LEFT JOIN {similarities} AS compared ON compared.day = drawn.day AND compared.image_id = drawn.image_id
+        LEFT JOIN {former} AS queued ON queued.day = drawn.day AND queued.image_id = drawn.image_id
+            AND queued.classifier = drawn.classifier
+    )
+    SELECT day, image_id, path, predicted_label, confidence, why AS reason, similarity, audit_weight, classifier,
+        quality_flags, nearest_image_id
+    FROM reasoned WHERE why IS NOT NULL ORDER BY day, confidence, image_id
+""".replace("[drawn]", DRAWN)
 _TILES: Final = """
     SELECT *, count(audit_weight) OVER (PARTITION BY day) AS drawn_count FROM (
         SELECT *, count(*) OVER same AS reason_count, row_number() OVER (same ORDER BY
@@ -44,47 +78,52 @@ _TILES: Final = """
 COLOURS: Final = {LOW_QUALITY: BAD, UNCERTAIN: DOUBTFUL, NOVEL: INK, AUDIT: GOOD}
 
 
-def queue_for_review(
-    predictions: DataFrame,
-    similarities: DataFrame,
-    novel_below: float,
-    audit_size: AuditSize,
-    former: DataFrame | None = None,
-) -> DataFrame:
-    """Selects the images to review, lazily, in the columns of `SCHEMA`; of equal images the first file.
+def make_queue(
+    predictions: StoredRows, features: StoredRows, reference: Reference, audit_size: AuditSize, former: StoredRows
+) -> SmallRows | LazyRows:
+    """Queues the images to review: at once on the driver of few files, lazily by workers of more.
+
+    Args:
+        predictions: predictions of one or more days.
+        features: features of the same days.
+        reference: training images that they are compared with.
+        audit_size: size of each day's sample.
+        former: queue of the same days from an earlier run; rows of another classifier do not count.
+
+    Raises:
+        OtherBackboneError: if the features are of another backbone than the reference.
+    """
+    query, predicted = plan_queue(reference.threshold, audit_size), narrow_predictions(predictions)
+    if not (is_small(predictions) and is_small(features)):
+        similarities = measure_similarity(features, reference)
+        return query.run_in_spark(predictions.spark, predictions=predicted, similarities=similarities, former=former)
+    queued = query.run_on_driver(predictions=predicted, similarities=NO_SIMILARITIES, former=former).table
+    novel = find_novel(features, reference, queued["image_id"])
+    return query.run_on_driver(predictions=predicted, similarities=novel, former=former)
+
+
+def plan_queue(novel_below: float, audit_size: AuditSize) -> PortableQuery:
+    """Plans the query for the images to review in the columns of `SCHEMA`; of equal images the first file.
 
     `reason` is the first that applies. The audit is drawn from all predicted images, regardless of other reasons, so
     others can have an `audit_weight` too. While a day grows, its queue only grows: an image that was queued stays, and
     one that leaves the sample, which is always of the whole day, stays without an `audit_weight`.
 
+    Its tables are `predictions`, of `narrow_predictions`; `similarities`, in the columns of `novelty.SCHEMA`; and
+    `former`, the queue of an earlier run.
+
     Args:
-        predictions: predictions of one or more days; without `quality_flags` and `is_clustered` if an earlier version
-            made them.
-        similarities: rows in the columns of `novelty.SCHEMA` for the same days.
         novel_below: similarity below which an image is novel.
         audit_size: size of each day's sample.
-        former: queue of the same days from an earlier run; rows of another classifier do not count.
     """
-    first_path = Window.partitionBy("day", "image_id").orderBy("path")
-    predicted = predictions.where(F.col("predicted_label").isNotNull())
-    distinct = predicted.withColumn("order", F.row_number().over(first_path)).where("order = 1")
-    candidates = draw_audit(distinct, audit_size).join(similarities, ["day", "image_id"], "left")
-    if "quality_flags" not in candidates.columns:
-        candidates = candidates.withColumn("quality_flags", F.lit(None).cast("array<string>"))
-    if "is_clustered" not in candidates.columns:
-        candidates = candidates.withColumn("is_clustered", F.lit(False))
-    is_poor, is_uncertain = F.size("quality_flags") > 0, F.col("decision") == REVIEW
-    reason = F.when(is_poor, LOW_QUALITY).when(F.col("is_clustered"), NOVEL).when(is_uncertain, UNCERTAIN)
-    reason = reason.when(F.col("similarity") < novel_below, NOVEL)
-    reason = reason.when(F.col("audit_weight").isNotNull(), AUDIT)
-    if former is not None:
-        key = "day", "image_id", "classifier"
-        kept = former.select(*key, F.col("reason").alias("former_reason"))
-        candidates = candidates.join(kept, [*key], "left")
-        reason = F.coalesce(reason, "former_reason")
-    reasoned = candidates.withColumn("reason", reason)
-    queued = reasoned.where(F.col("reason").isNotNull()).to(parse_schema(SCHEMA))
-    return queued.coalesce(1).sortWithinPartitions("day", "confidence")
+    reasons = {"low_quality": LOW_QUALITY, "novel": NOVEL, "uncertain": UNCERTAIN, "audit": AUDIT, "review": REVIEW}
+    parameters = {**reasons, **audit_size.parameters, "novel_below": novel_below}
+    return PortableQuery(_QUEUE, parse_schema(SCHEMA), parameters)
+
+
+def narrow_predictions(predictions: StoredRows) -> StoredRows:
+    """Predictions in the columns that the queue needs; an earlier version made them without some of these."""
+    return predictions.narrow(StructType([parse_schema(PREDICTIONS_SCHEMA)[name] for name in _PREDICTED]))
 
 
 def describe_review_queue(

@@ -11,15 +11,17 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from pipeline.images.split import TRAIN
 from pipeline.reports.queries import Rows, query, query_table
 from pipeline.similarity.nearest import find_most_similar, normalise
 from pipeline.similarity.samples import unpack_vectors
+from pipeline.storage.columns.arrow_schema import to_arrow_schema
 from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.local_frames import make_frame
-from pipeline.storage.picked_rows import map_columns
+from pipeline.storage.picked_rows import map_columns, map_small
 from pipeline.storage.sent_arrays import open_sent, send_array
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.storage.vectors import to_matrix
@@ -42,7 +44,8 @@ NOVEL_QUANTILE: Final = 0.01
 hundred is below it, few enough for a person to look at; images of other kinds mostly are."""
 
 BLOCK_ROWS: Final = 256  # images compared at once: 20 MB of similarities
-DRIVER_PAIRS: Final = 2**23  # images of days times references that the driver compares itself, in 0.2 CPU-seconds
+FIRST_SHARE: Final = 1 / 8  # of the reference: training images that are compared first
+_COMPARED: Final = ("day", "image_id", "features")
 
 
 class OtherBackboneError(ValueError):
@@ -83,7 +86,7 @@ def novelty_threshold(vectors: np.ndarray) -> float:
 
 
 def measure_similarity(features: StoredRows, reference: Reference) -> DataFrame:
-    """Compares every image that has features with the reference, in the columns of `SCHEMA`.
+    """Compares every image that has features with the reference, lazily, in the columns of `SCHEMA`.
 
     Args:
         features: of one or more days, with `day`, `image_id`, `features`, `error` and `backbone`.
@@ -93,25 +96,62 @@ def measure_similarity(features: StoredRows, reference: Reference) -> DataFrame:
         OtherBackboneError: if an image is of another backbone than the reference.
     """
     spark, schema = features.spark, parse_schema(SCHEMA)
-    if not len(reference.vectors):
+    if not _is_comparable(features, reference):
         return make_frame(spark, schema)
-    for row in query(_BACKBONES, features=features):
+    names = send_array(spark, reference.ids), send_array(spark, reference.vectors.astype(np.float32))
+
+    def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        ids, vectors = map(open_sent, names)
+        for rows, own in _open_blocks(batches):
+            yield _describe(rows, own, ids, vectors)
+
+    return map_columns(features, _COMPARED, compare, schema, driver_rows=0)
+
+
+def find_novel(features: StoredRows, reference: Reference, wanted: pa.ChunkedArray) -> pa.Table:
+    """Like `measure_similarity`, on the driver, of novel images and some others.
+
+    Most images resemble one of the first training images enough, and are compared with those only.
+
+    Args:
+        features: of few images, as of `picked_rows.is_small`.
+        reference: training images.
+        wanted: `image_id` of the others.
+    """
+    schema, first = parse_schema(SCHEMA), reference.vectors[: math.ceil(len(reference.vectors) * FIRST_SHARE)]
+    if not _is_comparable(features, reference):
+        return to_arrow_schema(schema).empty_table()
+
+    def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows, own in _open_blocks(batches):
+            is_wanted = pc.is_in(rows["image_id"], wanted).to_numpy(zero_copy_only=False)
+            asked = np.flatnonzero(is_wanted | ((own @ first.T).max(axis=1) < reference.threshold))
+            yield _describe(rows.take(pa.array(asked)), own[asked], reference.ids, reference.vectors)
+
+    return map_small(features, _COMPARED, compare, schema)
+
+
+def _is_comparable(features: StoredRows, reference: Reference) -> bool:
+    """Whether there is a reference; raises `OtherBackboneError` if it is of another backbone."""
+    for row in query(_BACKBONES, features=features) if len(reference.vectors) else ():
         if row["backbone"] != reference.backbone:
             raise OtherBackboneError(
                 f"the training images have features of backbone {reference.backbone}, and the day has those of"
                 f" {row['backbone']}: materialize the group training, and then the day, with the backbone in use"
             )
-    names = send_array(spark, reference.ids), send_array(spark, reference.vectors.astype(np.float32))
+    return len(reference.vectors) > 0
 
-    def compare(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        ids, vectors = map(open_sent, names)
-        for batch in batches:
-            readable = batch.filter(batch["features"].is_valid())
-            for start in range(0, readable.num_rows, BLOCK_ROWS):
-                rows = readable.slice(start, BLOCK_ROWS)
-                nearest, similarities = find_most_similar(normalise(to_matrix(rows["features"])), vectors)
-                found = [pa.array(similarities, pa.float32()), pa.array(ids[nearest].astype(str), pa.string())]
-                yield pa.RecordBatch.from_arrays([rows["day"], rows["image_id"], *found], schema.names)
 
-    driver_rows = DRIVER_PAIRS // len(reference.vectors)
-    return map_columns(features, ["day", "image_id", "features"], compare, schema, driver_rows)
+def _open_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """Rows of `_COMPARED` that have features, and their vectors, of length 1."""
+    for batch in batches:
+        readable = batch.filter(batch["features"].is_valid())
+        for start in range(0, readable.num_rows, BLOCK_ROWS):
+            rows = readable.slice(start, BLOCK_ROWS)
+            yield rows, normalise(to_matrix(rows["features"]))
+
+
+def _describe(rows: pa.RecordBatch, own: np.ndarray, ids: np.ndarray, vectors: np.ndarray) -> pa.RecordBatch:
+    nearest, similarities = find_most_similar(own, vectors)
+    found = [pa.array(similarities, pa.float32()), pa.array(ids[nearest].astype(str), pa.string())]
+    return pa.RecordBatch.from_arrays([rows["day"], rows["image_id"], *found], parse_schema(SCHEMA).names)

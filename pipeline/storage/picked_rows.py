@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from pipeline.storage.columns.arrow_schema import to_arrow_schema
-from pipeline.storage.local_frames import make_frame, open_table
+from pipeline.storage.local_frames import make_frame
 from pipeline.storage.object_stores import is_uri
 from pipeline.storage.stored_rows import (
     TASK_ROWS,
@@ -92,9 +92,17 @@ def pick_rows(stored: StoredRows, places: pa.Table, columns: Sequence[str]) -> p
     return pa.concat_tables([schema.empty_table(), *(_read(stored.folder, each, schema) for each in portions)])
 
 
-def open_columns(stored: StoredRows, columns: Sequence[str]) -> DataFrame:
-    """Opens columns of all rows as a frame that reads no others, whatever their files weigh; see `map_columns`."""
+def open_columns(stored: StoredRows, columns: Sequence[str]) -> pa.Table | DataFrame:
+    """Opens columns of all rows, and reads no others, whatever their files weigh; see `map_columns`."""
     return map_columns(stored, columns, lambda rows: rows, StructType([stored.schema[name] for name in columns]))
+
+
+def is_small(stored: StoredRows, driver_rows: int = MAPPED_ROWS) -> bool:
+    """Whether the driver maps the rows itself: few, at most `MAPPED_ROWS`, of a local table.
+
+    In an object store each row group is a request, which workers make side by side.
+    """
+    return not is_uri(stored.folder) and sum(file.row_count for file in stored.files) <= min(MAPPED_ROWS, driver_rows)
 
 
 def map_columns(
@@ -103,32 +111,38 @@ def map_columns(
     function: Map,
     schema: StructType,
     driver_rows: int = MAPPED_ROWS,
-) -> DataFrame:
+) -> pa.Table | DataFrame:
     """Maps a function over columns of all rows, read without the JVM: at once by the driver, or lazily by workers.
-
-    Workers also read all tables in object stores, where each row group is a request.
 
     Args:
         stored: the rows.
         columns: columns to read; those that a file lacks are null.
         function: maps batches of these columns.
         schema: schema of the result.
-        driver_rows: rows up to which the driver does it, at most `MAPPED_ROWS`.
+        driver_rows: rows up to which the driver does it, as of `is_small`.
     """
-    folder, files = stored.folder, stored.files
-    arrow_schema = to_arrow_schema(StructType([stored.schema[name] for name in columns]))
+    if is_small(stored, driver_rows):
+        return map_small(stored, columns, function, schema)
+    return share_files(stored.spark, stored.files).mapInArrow(_mapper(stored, columns, function), schema)
+
+
+def map_small(stored: StoredRows, columns: Sequence[str], function: Map, schema: StructType) -> pa.Table:
+    """Maps a function over columns of all rows on the driver, which holds the result; arguments as of `map_columns`."""
+    if not stored.files:
+        return to_arrow_schema(schema).empty_table()
+    parts = share_files(stored.spark, stored.files).rows.to_batches()
+    return pa.Table.from_batches(_mapper(stored, columns, function)(iter(parts)), to_arrow_schema(schema))
+
+
+def _mapper(stored: StoredRows, columns: Sequence[str], function: Map) -> Map:
+    """A function of rows of `share_files`."""
+    folder, schema = stored.folder, to_arrow_schema(StructType([stored.schema[name] for name in columns]))
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         listed = chain.from_iterable(batch.to_pylist() for batch in batches)
-        return function(chain.from_iterable(read_part(folder, part, arrow_schema) for part in listed))
+        return function(chain.from_iterable(read_part(folder, part, schema) for part in listed))
 
-    if not files:
-        return make_frame(stored.spark, schema)
-    shared = share_files(stored.spark, files)
-    if is_uri(folder) or sum(file.row_count for file in files) > min(MAPPED_ROWS, driver_rows):
-        return shared.mapInArrow(run, schema)
-    mapped = pa.Table.from_batches(run(iter(shared.rows.to_batches())), to_arrow_schema(schema))
-    return open_table(stored.spark, mapped, schema)
+    return run
 
 
 def _read(folder: str, portion: Mapping[str, Any], schema: pa.Schema) -> pa.Table:

@@ -6,7 +6,7 @@ files and workers read them there.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
 from types import MappingProxyType
@@ -66,6 +66,10 @@ class StoredRows:
         paths = [spark_path(f"{folder}/{file.path}") for file in self.files]
         stored = self.spark.read.schema(self.schema).option("basePath", folder).parquet(*paths)
         return select_columns(stored, self.schema)  # some Sparks put `day` last and drop comments
+
+    def narrow(self, schema: StructType) -> "StoredRows":
+        """The same rows with the columns of a schema; those that a file lacks are null."""
+        return replace(self, schema=schema)
 
     def read_small(self) -> pa.Table:
         """Reads all rows of a small table on the driver, without Spark."""

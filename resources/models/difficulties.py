@@ -89,7 +89,7 @@ class Difficulties(dg.ConfigurableResource):
         found |= {str(each.day): each for each in (self.estimate(missing, classifier) if missing else ())}
         return [found[day] for day in days]
 
-    def find_clustered(self, difficulties: Sequence[Difficulty], classifier: Classifier) -> DataFrame | None:
+    def find_clustered(self, difficulties: Sequence[Difficulty], classifier: Classifier) -> pa.Table | DataFrame | None:
         """Finds the images of these days in a cluster unlike the training set; None without clusters."""
         comparisons = [comparison for each in difficulties for comparison in each.comparisons]
         days = sorted({each.day for each in comparisons if each.cluster_count is not None})

@@ -29,6 +29,8 @@ ALONE = {
     "explain",
     "fit_choice",
     "fits",
+    "growing_day",
+    "jobs",
     "many_labels",
     "mutations",
     "neighbours",
@@ -110,6 +112,25 @@ def test_many_days_are_compared_with_one(photos: Path, tmp_path: Path, make_phot
     )
     assert "median ratio" in output
     assert "one run of one day:" in output
+
+
+def test_a_growing_day_is_timed_while_a_reader_counts_its_rows(
+    photos: Path, tmp_path: Path, make_photo: MakePhoto
+) -> None:
+    deployment = Deployment(tmp_path / "deployment")
+    deployment.root.mkdir()
+    deployment.lay_out(make_photo, labelled=30)
+    training = deployment.run("training")
+    assert training.is_good, training.text[-4000:]
+    output = run("growing_day", photos, deployment.lake, "--runs", 2, "--files", 20, **deployment.environment)
+    assert "40 files: " in output
+    assert "40 rows in the last, never fewer than before" in output
+
+
+def test_trainings_and_days_are_timed(photos: Path) -> None:
+    output = run("jobs", photos, "--rounds", 1, "--added", 10, "--photos", 20)
+    assert "median of unchanged training: " in output
+    assert output.count("ratios 1.00") == 4, "of five jobs; one is compared with another"
 
 
 def test_days_are_timed_against_caches_of_several_ages(tiny_backbone: Backbone, tmp_path: Path) -> None:

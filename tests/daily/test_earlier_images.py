@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from conftest import list_records
 from paintings import paint, save
 from PIL import Image
 from pyspark.sql import SparkSession
@@ -60,7 +61,7 @@ def store(spark: SparkSession, tiny_backbone: Backbone, tmp_path: Path) -> Store
 
 
 def found(features: StoredRows, *days: date) -> dict[tuple[date, str], str]:
-    rows = find_earlier_images(features, days).collect()
+    rows = list_records(find_earlier_images(features, days))
     marks = {(row["day"], row["image_id"]): row["near_duplicate_of"] for row in rows}
     assert len(marks) == len(rows)
     return marks

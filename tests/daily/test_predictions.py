@@ -1,14 +1,14 @@
 import hashlib
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakePhoto, StoreRows, make_frame
+from conftest import MakePhoto, StoreRows
 from PIL import Image
-from pyspark.errors import SparkRuntimeException
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -17,7 +17,7 @@ from pipeline.daily import earlier_images, predictions
 from pipeline.daily.difficulty_table import Difficulty
 from pipeline.daily.predictions import predict_images
 from pipeline.daily.predictions_page import describe_predictions
-from pipeline.daily.rejected_files import SHEET_SIZE, describe_rejected
+from pipeline.daily.rejected_files import describe_rejected
 from pipeline.embed.backbone import Backbone
 from pipeline.embed.reasons import TOO_MANY_BYTES, VANISHED
 from pipeline.evaluation.ranked import OTHERS
@@ -27,19 +27,19 @@ from pipeline.images.labels import list_training_files, read_training_images
 from pipeline.images.sidecar_files import SIDECAR
 from pipeline.images.split import label_features
 from pipeline.reports.report import describe_all
-from pipeline.reviews import review_queue
 from pipeline.reviews.audit import AuditSize
-from pipeline.reviews.review_queue import choose_tiles, describe_review_queue, queue_for_review
-from pipeline.similarity import novelty
 from pipeline.storage import picked_rows
-from pipeline.storage.columns.schema import parse_schema
 from pipeline.storage.files import list_files
+from pipeline.storage.local_frames import open_table
+from pipeline.storage.rows import LazyRows
 from pipeline.storage.stored_rows import StoredRows
 from pipeline.training.classifier import Classifier, ForeignFeaturesError
 from pipeline.training.classifier_fit import fit_classifier
 from pipeline.training.params import ClassifierParams
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
+Predict = Callable[..., DataFrame]
+
 HOSTILE = [
     "_DSC0001.JPG",
     ".hidden.jpg",
@@ -102,9 +102,33 @@ def classifier(spark: SparkSession, training_folder: Path, tiny_backbone: Backbo
     return fit_classifier(features, ClassifierParams("naive_bayes", "none", {"smoothing": 0.1}))
 
 
+def settle(classifier: Classifier, **more: Any) -> list[Difficulty]:
+    """Both days are as easy as the training set."""
+    calibration = classifier.calibration
+    own = {"temperature": calibration.temperature, "threshold": calibration.threshold, **more}
+    return [Difficulty(day, classifier.version, 1, 1, 1, day, **own) for day in (FRIDAY, SATURDAY)]
+
+
 @pytest.fixture(scope="module")
-def predicted(images: DataFrame, image_features: DataFrame, classifier: Classifier) -> DataFrame:
-    return predict_images(images, image_features, classifier).cache()
+def predict(spark: SparkSession, stored_images: StoredRows, store_rows: StoreRows) -> Predict:
+    """Predicts the files of both days, or others, from features that it stores."""
+
+    def run(
+        features: DataFrame,
+        classifier: Classifier,
+        days: Sequence[Difficulty] = (),
+        files: StoredRows = stored_images,
+        **more: Any,
+    ) -> DataFrame:
+        rows = predict_images(files, store_rows(features), classifier, days or settle(classifier), **more)
+        return rows.frame.cache() if isinstance(rows, LazyRows) else open_table(spark, rows.table, rows.schema)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def predicted(predict: Predict, image_features: DataFrame, classifier: Classifier) -> DataFrame:
+    return predict(image_features, classifier)
 
 
 @pytest.fixture(scope="module")
@@ -188,12 +212,12 @@ def test_every_row_names_its_classifier_and_backbone(rows: dict[tuple[date, str]
 
 
 def test_the_decision_follows_from_the_confidence(
-    images: DataFrame, image_features: DataFrame, predicted: DataFrame, classifier: Classifier
+    predict: Predict, image_features: DataFrame, predicted: DataFrame, classifier: Classifier
 ) -> None:
     grey = F.array(*[F.lit(0.5).cast("float")] * 48)
     uncertain = image_features.withColumn("features", F.when(F.col("features").isNotNull(), grey))
     seen = set()
-    for row in predict_images(images, uncertain, classifier).union(predicted).collect():
+    for row in predict(uncertain, classifier).union(predicted).collect():
         if row["confidence"] is None:
             assert row["decision"] == "rejected"
         else:
@@ -205,19 +229,11 @@ def test_the_decision_follows_from_the_confidence(
 
 
 def test_a_file_newer_than_the_features_is_rejected_with_a_reason(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier
+    predict: Predict, image_features: DataFrame, classifier: Classifier
 ) -> None:
     stale = image_features.where(F.col("day") != FRIDAY)
-    late = predict_images(images, stale, classifier).where("path = 'red.jpg'").orderBy("day").collect()
+    late = predict(stale, classifier).where("path = 'red.jpg'").orderBy("day").collect()
     assert [(row["decision"], row["error"]) for row in late] == [("rejected", "no features"), ("answered", None)]
-
-
-def test_features_of_another_backbone_fail_the_day(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier
-) -> None:
-    others = image_features.withColumn("backbone", F.lit("another"))
-    with pytest.raises(SparkRuntimeException, match=f"expects features of {classifier.backbone}, but got another"):
-        predict_images(images, others, classifier).collect()
 
 
 @pytest.fixture(scope="module")
@@ -227,33 +243,50 @@ def softmax(spark: SparkSession, training_folder: Path, tiny_backbone: Backbone)
     return fit_classifier(features, ClassifierParams(params={"maxIter": 5}))
 
 
-@pytest.mark.parametrize("limit", [pytest.param(2**13, id="driver"), pytest.param(0, id="workers")])
-def test_predictions_of_stored_features_are_those_of_their_frame(
-    images: DataFrame,
-    stored_images: StoredRows,
-    image_features: DataFrame,
-    store_rows: StoreRows,
-    softmax: Classifier,
-    monkeypatch: pytest.MonkeyPatch,
-    limit: int,
+def test_the_driver_predicts_few_files_as_workers_predict_many(
+    predict: Predict, image_features: DataFrame, softmax: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
-    stored = store_rows(image_features)
-    found, expected = (
-        {(row["day"], row["path"]): row for row in predict_images(files, each, softmax).collect()}
-        for files, each in ((stored_images, stored), (images, stored.frame))
-    )
-    assert found == expected
-    assert {row["decision"] for row in found.values()} == {"answered", "rejected"}
+    clustered = image_features.where(f"day = '{SATURDAY}' and error is null").select("day", "image_id").toArrow()
+    found = []
+    for limit in (2**13, 0):
+        monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
+        days = settle(softmax, label_thresholds={"red": 2.0}, review_flags=["blurred"])
+        predicted = predict(image_features, softmax, days, clustered=clustered)
+        found.append({(row["day"], row["path"]): row for row in predicted.collect()})
+    assert found[0] == found[1]
+    assert {row["decision"] for row in found[0].values()} == {"answered", "review", "rejected"}
 
 
-def test_stored_features_of_another_backbone_or_decoder_fail_the_day(
-    images: DataFrame, image_features: DataFrame, store_rows: StoreRows, softmax: Classifier
+def test_the_driver_answers_with_an_ancestor_as_workers_do(
+    predict: Predict,
+    spark: SparkSession,
+    training_folder: Path,
+    tiny_backbone: Backbone,
+    image_features: DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training_images = read_training_images(spark, list_training_files(str(training_folder)))
+    features = label_features(extract_features(training_images, tiny_backbone), training_images)
+    below = features.withColumn("label", F.concat(F.when(F.col("label") == "red", "warm/").otherwise("cold/"), "label"))
+    classifier = fit_classifier(below, ClassifierParams(params={"maxIter": 5}))
+    found = []
+    for limit in (2**13, 0):
+        monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
+        days = settle(classifier, threshold=1.1, ancestor_thresholds={1: 0.5})
+        predicted = predict(image_features, classifier, days)
+        found.append({(row["day"], row["path"]): row for row in predicted.collect()})
+    assert found[0] == found[1]
+    assert {row["predicted_label"] for row in found[0].values()} == {"warm", "cold", None}
+    assert {row["threshold"] for row in found[0].values()} == {0.5, 1.1}, "rejected files have that of their day"
+
+
+def test_features_of_another_backbone_or_decoder_fail_the_day(
+    predict: Predict, image_features: DataFrame, classifier: Classifier, softmax: Classifier
 ) -> None:
     for column, message in (("backbone", "but got another"), ("decoder", "but these were by another")):
-        features = store_rows(image_features.withColumn(column, F.lit("another")))
-        with pytest.raises(ForeignFeaturesError, match=message):
-            predict_images(images, features, softmax)
+        for each in (classifier, softmax):
+            with pytest.raises(ForeignFeaturesError, match=message):
+                predict(image_features.withColumn(column, F.lit("another")), each)
 
 
 def test_the_numbers_of_a_day_add_up_to_its_files(stored_images: StoredRows, predicted: DataFrame) -> None:
@@ -288,12 +321,18 @@ def test_a_day_of_rejected_files_is_described_without_a_sheet(stored_images: Sto
 
 
 def test_sidecar_files_are_counted_and_shown_apart_from_rejected_ones(
-    spark: SparkSession, image_features: DataFrame, images: DataFrame, stored_images: StoredRows, classifier: Classifier
+    predict: Predict,
+    spark: SparkSession,
+    image_features: DataFrame,
+    images: DataFrame,
+    stored_images: StoredRows,
+    store_rows: StoreRows,
+    classifier: Classifier,
 ) -> None:
     sidecars = [Row(FRIDAY, None, f"{place}/.DS_Store", 9, None, None, SIDECAR, None) for place in range(5)]
     sidecars.append(Row(SATURDAY, None, ".DS_Store", 9, None, None, SIDECAR, None))
     copied = images.union(spark.createDataFrame(sidecars, images.schema))
-    predicted = predict_images(copied, image_features, classifier).cache()
+    predicted = predict(image_features, classifier, files=store_rows(copied))
     found = predicted.where(F.col("error") == SIDECAR).select("decision", "image_id", "predicted_label").collect()
     assert found == [Row("rejected", None, None)] * 6
     reports = describe_all(describe_predictions(stored_images), describe_rejected)(predicted.toArrow())
@@ -341,16 +380,12 @@ def flag(frame: DataFrame, condition: str, *flags: str) -> DataFrame:
 
 
 def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_review(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+    predict: Predict, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
 ) -> None:
     blurred = flag(image_features, f"day = '{SATURDAY}'", "blurred", "dark")
     for review_flags, decision in (((), "answered"), (("blank",), "answered"), (("blank", "dark"), "review")):
-        settled = {"temperature": classifier.calibration.temperature, "threshold": classifier.calibration.threshold}
-        days = [
-            Difficulty(day, classifier.version, 1, 1, 1, day, **settled, review_flags=review_flags)
-            for day in (FRIDAY, SATURDAY)
-        ]
-        found = predict_images(images, blurred, classifier, days).cache()
+        days = settle(classifier, review_flags=review_flags)
+        found = predict(blurred, classifier, days)
         (row,) = found.where(F.col("day") == SATURDAY).collect()
         assert (row["decision"], row["quality_flags"]) == (decision, ["blurred", "dark"])
         decisions = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
@@ -358,44 +393,36 @@ def test_images_of_low_quality_are_answered_unless_a_setting_sends_them_to_revie
 
 
 def test_a_label_that_needs_more_confidence_on_a_day_goes_to_review(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+    predict: Predict, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
 ) -> None:
-    settled = {"temperature": classifier.calibration.temperature, "threshold": 0.0}
-    days = [
-        Difficulty(day, classifier.version, 1, 1, 1, day, **settled, label_thresholds={"red": float("inf")})
-        for day in (FRIDAY, SATURDAY)
-    ]
-    found = predict_images(images, image_features, classifier, days).collect()
+    days = settle(classifier, threshold=0.0, label_thresholds={"red": float("inf")})
+    found = predict(image_features, classifier, days).collect()
     answerable = [row for row in found if row["confidence"] is not None]
     assert {row["predicted_label"] for row in answerable} > {"red"}
     for row in answerable:
         expected = ("review", float("inf")) if row["predicted_label"] == "red" else ("answered", 0.0)
         assert (row["decision"], row["threshold"]) == expected
     nothing = [replace(each, threshold=None) for each in days]
-    reviewed = predict_images(images, image_features, classifier, nothing)
+    reviewed = predict(image_features, classifier, nothing)
     assert {(row["decision"], row["threshold"]) for row in reviewed.where("confidence is not null").collect()} == {
         ("review", None)
     }
 
 
-def test_images_of_a_cluster_go_to_review_as_novel_however_confident_they_are(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame, similarities: DataFrame
+def test_images_of_a_cluster_go_to_review_however_confident_they_are(
+    predict: Predict, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
 ) -> None:
     clustered = image_features.where(f"day = '{SATURDAY}' and error is null").select("day", "image_id")
-    found = predict_images(images, image_features, classifier, clustered=clustered).cache()
+    found = predict(image_features, classifier, clustered=clustered)
     (row,) = found.where(F.col("day") == SATURDAY).collect()
     assert (row["decision"], row["is_clustered"]) == ("review", True)
     assert row["confidence"] >= classifier.calibration.threshold
     others = {row["path"]: row["decision"] for row in found.where(F.col("day") == FRIDAY).collect()}
     assert others == {row["path"]: row["decision"] for row in predicted.collect() if row["day"] == FRIDAY}
-    queued = queue_for_review(found, similarities, 0.0, NO_AUDIT).where(F.col("day") == SATURDAY).collect()
-    assert [each["reason"] for each in queued] == ["novel"]
-    former = queue_for_review(found.drop("is_clustered"), similarities, 0.0, NO_AUDIT)
-    assert [each["reason"] for each in former.where(F.col("day") == SATURDAY).collect()] == ["uncertain"]
 
 
 def test_an_image_not_sure_of_its_label_is_answered_with_an_ancestor(
-    spark: SparkSession, training_folder: Path, tiny_backbone: Backbone, images: DataFrame, image_features: DataFrame
+    predict: Predict, spark: SparkSession, training_folder: Path, tiny_backbone: Backbone, image_features: DataFrame
 ) -> None:
     training_images = read_training_images(spark, list_training_files(str(training_folder)))
     features = label_features(extract_features(training_images, tiny_backbone), training_images)
@@ -404,14 +431,13 @@ def test_an_image_not_sure_of_its_label_is_answered_with_an_ancestor(
     classifier = fit_classifier(below, ClassifierParams("naive_bayes", "none", {"smoothing": 0.1}))
     assert classifier.labels == ["cold/blue", "cold/green", "warm/red"]
 
-    def predict(**difficulty: Any) -> dict[str, Row]:
-        days = [Difficulty(day, classifier.version, 1, 1, 1, day, **difficulty) for day in (FRIDAY, SATURDAY)]
-        found = predict_images(images, image_features, classifier, days)
+    def ask(**difficulty: Any) -> dict[str, Row]:
+        found = predict(image_features, classifier, settle(classifier, temperature=1.0, **difficulty))
         return {row["path"]: row for row in found.where(F.col("day") == FRIDAY).collect()}
 
-    sure = predict(threshold=0.0)
+    sure = ask(threshold=0.0)
     assert (sure["red.jpg"]["predicted_label"], sure["red.jpg"]["level"]) == ("warm/red", 2)
-    broad = predict(threshold=1.1, ancestor_thresholds={1: 0.5})
+    broad = ask(threshold=1.1, ancestor_thresholds={1: 0.5})
     row = broad["red.jpg"]
     assert (row["predicted_label"], row["level"], row["decision"], row["threshold"]) == ("warm", 1, "answered", 0.5)
     assert row["confidence"] == pytest.approx(row["probabilities"]["warm/red"])
@@ -421,7 +447,7 @@ def test_an_image_not_sure_of_its_label_is_answered_with_an_ancestor(
         "cold",
         pytest.approx(shares["cold/blue"] + shares["cold/green"]),
     )
-    none = predict(threshold=1.1, ancestor_thresholds={1: 1.1})
+    none = ask(threshold=1.1, ancestor_thresholds={1: 1.1})
     assert (none["red.jpg"]["predicted_label"], none["red.jpg"]["decision"]) == ("warm/red", "review")
     assert (none["empty.jpg"]["decision"], none["empty.jpg"]["level"]) == ("rejected", None)
 
@@ -431,6 +457,7 @@ def test_flat_labels_have_no_level(rows: dict[tuple[date, str], Row]) -> None:
 
 
 def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
+    predict: Predict,
     spark: SparkSession,
     images: DataFrame,
     stored_images: StoredRows,
@@ -440,7 +467,7 @@ def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
 ) -> None:
     image_id = images.where("path = 'red.jpg'").first()["image_id"]
     earlier = spark.createDataFrame([(FRIDAY, image_id, "first")], earlier_images.SCHEMA)
-    found = predict_images(images, image_features, classifier, earlier=earlier).cache()
+    found = predict(image_features, classifier, earlier=earlier)
     marked = {(row["day"], row["path"]) for row in found.where("near_duplicate_of = 'first'").collect()}
     assert marked == {(FRIDAY, path) for path in ("red.jpg", "again.jpg", "shop/till/once more.jpg")}
     assert sorted(found.drop("near_duplicate_of").collect(), key=str) == sorted(
@@ -454,135 +481,19 @@ def test_files_of_an_image_that_was_sent_before_name_it_and_are_counted(
 
 
 def test_features_of_an_earlier_version_have_no_quality_flags(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
+    predict: Predict, image_features: DataFrame, classifier: Classifier, predicted: DataFrame
 ) -> None:
-    former = predict_images(images, image_features.drop("quality_flags"), classifier).collect()
+    former = predict(image_features.drop("quality_flags"), classifier).collect()
     assert {row["quality_flags"] for row in former} == {None}
     assert {row["path"]: row["decision"] for row in former} == {
         row["path"]: row["decision"] for row in predicted.collect()
     }
 
 
-def test_images_of_low_quality_are_queued_before_uncertain_ones(
-    predicted: DataFrame, similarities: DataFrame, stored_images: StoredRows
-) -> None:
-    flagged = flag(set_confidence(predicted, "0.4d"), f"day = '{SATURDAY}'", "blurred")
-    queue = queue_for_review(flagged, similarities, 0.0, NO_AUDIT).cache()
-    (row,) = queue.where(F.col("day") == SATURDAY).collect()
-    assert (row["reason"], row["quality_flags"]) == ("low quality", ["blurred"])
-    assert describe_review_queue(stored_images, 0.0)(queue.toArrow())[SATURDAY].numbers["low_quality_count"] == 1
-    former = queue_for_review(flagged.drop("quality_flags"), similarities, 0.0, NO_AUDIT).collect()
-    assert {row["reason"] for row in former} == {"uncertain"}
-
-
-@pytest.fixture(scope="module")
-def similarities(predicted: DataFrame) -> DataFrame:
-    """Every image is similar to a training image, except the red one of Friday."""
-    similarity = F.expr(f"if(predicted_label = 'red' and day = '{FRIDAY}', 0.1, 0.9)").cast("float")
-    distinct = predicted.where("predicted_label is not null").dropDuplicates(["day", "image_id"])
-    nearest = F.lit("nearest").alias("nearest_image_id")
-    return distinct.select("day", "image_id", similarity.alias("similarity"), nearest)
-
-
-def test_the_queue_has_each_uncertain_image_once_by_rising_confidence(
-    predicted: DataFrame, rows: dict[tuple[date, str], Row], similarities: DataFrame
-) -> None:
-    uncertain = set_confidence(predicted, "if(predicted_label = 'red', 0.5d, if(path like '%.hidden%', 0.4d, 0.9d))")
-    queue = queue_for_review(uncertain, similarities, 0.0, NO_AUDIT)
-    assert queue.columns == StructType.fromDDL(review_queue.SCHEMA).fieldNames()
-    queued = queue.collect()
-    assert [(row["day"], row["predicted_label"], row["confidence"], row["reason"]) for row in queued] == [
-        (FRIDAY, "green", 0.4, "uncertain"),
-        (FRIDAY, "red", 0.5, "uncertain"),
-        (SATURDAY, "red", 0.5, "uncertain"),
-    ]
-    assert all(rows[row["day"], row["path"]]["image_id"] == row["image_id"] for row in queued)
-
-
-def test_an_image_that_was_queued_stays_unless_another_classifier_predicts_it(
-    predicted: DataFrame, similarities: DataFrame
-) -> None:
-    everyone = AuditSize(share=1.0, min_count=0, max_count=1000)
-    unsure = set_confidence(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
-    former = queue_for_review(unsure, similarities, 0.0, everyone).cache()
-    sure = set_confidence(predicted, "0.9d")
-    again = queue_for_review(sure, similarities, 0.0, NO_AUDIT, former).collect()
-    reasons = {(row["day"], row["image_id"]): row["reason"] for row in former.collect()}
-    assert {(row["day"], row["image_id"]): row["reason"] for row in again} == reasons
-    assert {row["audit_weight"] for row in again} == {None}, "the sample is always of the whole day"
-    assert {row["confidence"] for row in again} == {0.9}
-    other = sure.withColumn("classifier", F.lit("another"))
-    assert queue_for_review(other, similarities, 0.0, NO_AUDIT, former).isEmpty()
-
-
-def test_a_day_of_confident_predictions_has_an_empty_queue(predicted: DataFrame, similarities: DataFrame) -> None:
-    assert queue_for_review(set_confidence(predicted, "0.9d"), similarities, 0.0, NO_AUDIT).collect() == []
-
-
-def test_an_image_has_the_first_reason_that_applies_and_can_be_in_the_audit_too(
-    predicted: DataFrame, similarities: DataFrame
-) -> None:
-    uncertain = set_confidence(predicted, "if(path like '%.hidden%', 0.4d, 0.9d)")
-    everyone = AuditSize(share=1.0, min_count=0, max_count=1000)
-    queued = queue_for_review(uncertain, similarities, 0.5, everyone).where(F.col("day") == FRIDAY).collect()
-    reasons = {row["path"]: row["reason"] for row in queued}
-    assert len(reasons) == len(queued) == len(HOSTILE) + 1, "rejected files are not queued"
-    assert {path for path, reason in reasons.items() if reason == "uncertain"} == {".hidden.jpg"}
-    assert {path for path, reason in reasons.items() if reason == "novel"} == {"again.jpg"}
-    assert [row["audit_weight"] for row in queued] == [1.0] * len(queued)
-
-
-def test_a_day_without_similarities_has_no_novel_image(spark: SparkSession, predicted: DataFrame) -> None:
-    none = spark.createDataFrame([], parse_schema(novelty.SCHEMA))
-    assert queue_for_review(set_confidence(predicted, "0.9d"), none, 0.5, NO_AUDIT).collect() == []
-
-
-def test_the_sheet_of_a_long_queue_is_bounded(
-    spark: SparkSession, make_photo: MakePhoto, store_rows: StoreRows
-) -> None:
-    contents = [make_photo("blue", seed, (8, 8)) for seed in range(SHEET_SIZE + 6)]
-    photos = [(FRIDAY, hashlib.sha256(content).hexdigest(), content) for content in contents]
-    images = spark.createDataFrame(photos, "day date, image_id string, content binary")
-    columns = ("'blue' as predicted_label", "0.5d as confidence", "0.5d as similarity", "1d as audit_weight")
-    queue = images.selectExpr("day", "image_id", *columns, "'uncertain' as reason")
-    stored = store_rows(images)
-    report = describe_review_queue(stored, 0.25)(queue.toArrow())[FRIDAY]
-    assert report.numbers == {
-        "low_quality_count": 0,
-        "uncertain_count": SHEET_SIZE + 6,
-        "novel_count": 0,
-        "audit_count": SHEET_SIZE + 6,
-        "novel_below": 0.25,
-    }
-    sheet = open_sheet(report.images["contact_sheet"])
-    assert sheet.format == "JPEG"
-    assert sheet.width <= MAX_WIDTH
-    one_row = open_sheet(describe_review_queue(stored, 0.25)(queue.limit(4).toArrow())[FRIDAY].images["contact_sheet"])
-    assert sheet.height < one_row.height * SHEET_SIZE / 4
-
-
-def test_every_reason_has_its_share_of_the_sheet_the_most_extreme_first(spark: SparkSession) -> None:
-    counts = {"uncertain": 100, "novel": 12, "audit": 3}
-    rows = [
-        (FRIDAY, f"{number:03}", f"{number}.jpg", "red", 1 - number / 1000, reason, number / 1000, None, "v", [])
-        for reason, count in counts.items()
-        for number in range(count)
-    ]
-    chosen = choose_tiles(make_frame(spark, rows, review_queue.SCHEMA).toArrow())[FRIDAY]
-    assert [(row["reason"], row["image_id"]) for row in chosen] == [
-        *(("uncertain", f"{99 - rank:03}") for rank in range(10)),
-        *(("novel", f"{rank:03}") for rank in range(11)),
-        *(("audit", f"{rank:03}") for rank in range(3)),
-    ]
-
-
 def test_a_prediction_lists_the_most_probable_labels_and_the_sum_of_the_others(
-    images: DataFrame, image_features: DataFrame, classifier: Classifier, rows: dict[tuple[date, str], Row]
+    predict: Predict, image_features: DataFrame, classifier: Classifier, rows: dict[tuple[date, str], Row]
 ) -> None:
-    short = {
-        (row["day"], row["path"]): row
-        for row in predict_images(images, image_features, classifier, top_labels=2).collect()
-    }
+    short = {(row["day"], row["path"]): row for row in predict(image_features, classifier, top_labels=2).collect()}
     for key, row in rows.items():
         if row["probabilities"] is None:
             assert short[key] == row

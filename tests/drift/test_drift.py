@@ -11,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import MakePhoto, StoreRows, make_frame
+from conftest import MakePhoto, StoreRows, list_records, make_frame
 from deltalake.exceptions import DeltaError
 from PIL import Image
 from pyspark.sql import DataFrame, SparkSession
@@ -41,7 +41,7 @@ from pipeline.images import image_files as images
 from pipeline.images.split import join_split
 from pipeline.similarity import axes
 from pipeline.similarity.samples import sample_days, unpack_days
-from pipeline.storage.stored_rows import StoredRows
+from pipeline.storage import picked_rows
 from resources.lake.lake import Lake
 from resources.settings import read_settings
 
@@ -524,33 +524,41 @@ NEW_IMAGES = set(range(120, 150))
 
 
 def list_clustered(
-    features: DataFrame, tables: dict[str, DataFrame], stored: StoredRows | None = None
+    features: DataFrame, tables: dict[str, DataFrame], store_rows: StoreRows
 ) -> tuple[set[int], Comparison]:
     """Numbers of the clustered images, and the comparison of the day that has them."""
     reference = read_reference(join_split(tables["training_features"], tables["training_split"]))
     compared = compare([CALM, NOVEL], features, reference)
     neighbourhoods = find_neighbourhoods(compared, draw_samples(features), reference)
-    found = find_clustered(stored or features, neighbourhoods).collect()
+    found = list_records(find_clustered(store_rows(features), neighbourhoods))
     assert {str(row["day"]) for row in found} == {NOVEL}, "the calm day has no cluster"
     (comparison,) = [each for each in compared if each.cluster_count]
     return {int(row["image_id"][10:], 16) for row in found}, comparison
 
 
-@pytest.mark.parametrize("is_stored", [True, False])
+@pytest.mark.parametrize("limit", [pytest.param(2**15, id="driver"), pytest.param(0, id="workers")])
 def test_the_images_of_a_cluster_are_found_and_others_are_not(
-    clustered_day: DataFrame, tables: dict[str, DataFrame], store_rows: StoreRows, is_stored: bool
+    clustered_day: DataFrame,
+    tables: dict[str, DataFrame],
+    store_rows: StoreRows,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
 ) -> None:
-    numbers, comparison = list_clustered(clustered_day, tables, store_rows(clustered_day) if is_stored else None)
+    monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
+    numbers, comparison = list_clustered(clustered_day, tables, store_rows)
     assert len(numbers & NEW_IMAGES) >= 28, "of thirty"
     assert len(numbers - NEW_IMAGES) <= 5
     assert comparison.cluster_share == pytest.approx(len(numbers) / comparison.image_count, abs=0.01)
 
 
 def test_images_outside_the_sample_of_a_large_day_belong_to_its_cluster_too(
-    clustered_day: DataFrame, tables: dict[str, DataFrame], monkeypatch: pytest.MonkeyPatch
+    clustered_day: DataFrame,
+    tables: dict[str, DataFrame],
+    store_rows: StoreRows,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(image_drift, "DAY_LIMIT", 110)
-    numbers, comparison = list_clustered(clustered_day, tables)
+    numbers, comparison = list_clustered(clustered_day, tables, store_rows)
     assert comparison.image_count <= 110
     assert len(numbers & NEW_IMAGES) >= 26
     assert len(numbers - NEW_IMAGES) <= 8

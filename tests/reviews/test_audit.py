@@ -5,15 +5,30 @@ from datetime import date
 
 import numpy as np
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.evaluation.intervals import interval_of_share
-from pipeline.reviews.audit import AuditSize, Stratum, draw_audit, estimate_accuracy
+from pipeline.reports.portable_query import PortableQuery
+from pipeline.reviews.audit import DRAWN, AuditSize, Stratum, estimate_accuracy
+from pipeline.storage.columns.schema import parse_schema
 
 LARGE, SMALL, TINY = date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 22)
 COUNTS = {LARGE: 3000, SMALL: 200, TINY: 4}
+IMAGES = "day date, image_id string, is_correct boolean"
 SIZE = AuditSize(share=0.02, min_count=10, max_count=50)
+
+
+def draw(spark: SparkSession, images: DataFrame, size: AuditSize) -> list[dict]:
+    """Draws by both engines, which agree."""
+    schema = parse_schema(f"{IMAGES}, audit_weight double")
+    chosen = "SELECT day, image_id, is_correct, audit_weight FROM drawn ORDER BY day, draw"
+    query = PortableQuery(
+        "WITH candidates AS (SELECT * FROM {images}), drawn AS (" + DRAWN + ")" + chosen, schema, size.parameters
+    )
+    small = query.run_on_driver(images=images.toArrow()).table.to_pylist()
+    assert small == query.run_in_spark(spark, images=images).frame.toArrow().to_pylist()
+    return small
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +37,7 @@ def drawn(spark: SparkSession) -> list[dict]:
     rows = [(day, number, number % 2 == 0) for day, count in COUNTS.items() for number in range(count)]
     images = spark.createDataFrame(rows, "day date, number int, is_correct boolean")
     images = images.withColumn("image_id", F.sha2(F.concat_ws("/", "day", "number"), 256))
-    return [row.asDict() for row in draw_audit(images, SIZE).collect()]
+    return draw(spark, images, SIZE)
 
 
 def sample_of(rows: list[dict], day: date) -> list[dict]:
@@ -41,8 +56,7 @@ def test_the_weights_of_a_sample_add_up_to_its_day(drawn: list[dict]) -> None:
 
 
 def test_each_question_draws_images_of_its_own(spark: SparkSession, drawn: list[dict]) -> None:
-    images = spark.createDataFrame([(row["day"], row["image_id"]) for row in drawn], "day date, image_id string")
-    other = [row.asDict() for row in draw_audit(images, replace(SIZE, question="damage")).collect()]
+    other = draw(spark, spark.createDataFrame(drawn, IMAGES), replace(SIZE, question="damage"))
     own, others = ({row["image_id"] for row in sample_of(rows, LARGE)} for rows in (drawn, other))
     assert len(own) == len(others) == 50
     assert len(own & others) < 10
@@ -52,7 +66,7 @@ def test_the_draw_is_the_same_at_every_run_for_any_predictions_and_order(
     spark: SparkSession, drawn: list[dict]
 ) -> None:
     others = [(row["day"], row["image_id"], False) for row in reversed(drawn) if row["day"] != LARGE]
-    again = draw_audit(spark.createDataFrame(others, "day date, image_id string, is_correct boolean"), SIZE).collect()
+    again = draw(spark, spark.createDataFrame(others, IMAGES), SIZE)
     for day in (SMALL, TINY):
         expected = {row["image_id"]: row["audit_weight"] for row in sample_of(drawn, day)}
         assert {row["image_id"]: row["audit_weight"] for row in again if row["day"] == day and row["audit_weight"]} == (

@@ -5,6 +5,7 @@ import math
 from datetime import date
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import COLOURS, MakePhoto, StoreRows
 from PIL import Image
@@ -19,10 +20,10 @@ from pipeline.similarity.novelty import (
     OtherBackboneError,
     Reference,
     choose_reference,
+    find_novel,
     measure_similarity,
     novelty_threshold,
 )
-from pipeline.storage import picked_rows
 from pipeline.storage.stored_rows import StoredRows
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
@@ -93,22 +94,31 @@ def test_a_training_image_has_similarity_one_and_is_not_novel(
     assert similarities[FRIDAY, "known"] > reference.threshold
 
 
-@pytest.mark.parametrize("limit", [pytest.param(2**13, id="driver"), pytest.param(0, id="workers")])
 def test_every_image_names_the_training_image_that_is_most_like_it(
     day_features: DataFrame,
     stored_features: StoredRows,
     training_features: DataFrame,
     reference: Reference,
-    monkeypatch: pytest.MonkeyPatch,
-    limit: int,
 ) -> None:
-    monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
     train = training_features.where("split = 'train'")
     found = measure_similarity(stored_features, reference).where("image_id = 'known'").collect()
     known = day_features.where("image_id = 'known'").first()
     assert known is not None
     same = {row["image_id"] for row in train.collect() if np.allclose(row["features"], known["features"], atol=1e-4)}
     assert [row["nearest_image_id"] for row in found] == [*same]
+
+
+def test_the_driver_finds_the_novel_images_and_the_wanted_ones(
+    similarities: dict[tuple[date, str], float], stored_features: StoredRows, reference: Reference
+) -> None:
+    found = find_novel(stored_features, reference, pa.chunked_array([["known", "broken"]]))
+    rows = {(row["day"], row["image_id"]): row for row in found.to_pylist()}
+    novel = {key for key, similarity in similarities.items() if similarity < reference.threshold}
+    assert {key for key, row in rows.items() if row["similarity"] < reference.threshold} == novel
+    assert (FRIDAY, "known") in rows
+    for key, row in rows.items():
+        assert row["similarity"] == pytest.approx(similarities[key], abs=1e-6)
+    assert len(rows) < len(similarities), "images like the first training images are compared with no others"
 
 
 def test_few_new_images_like_the_training_set_are_novel(
@@ -165,5 +175,8 @@ def test_features_of_another_backbone_are_an_error(
     day_features: DataFrame, store_rows: StoreRows, reference: Reference
 ) -> None:
     others = store_rows(day_features.withColumn("backbone", F.lit("another")))
-    with pytest.raises(OtherBackboneError, match="and the day has those of another: materialize the group training"):
+    message = "and the day has those of another: materialize the group training"
+    with pytest.raises(OtherBackboneError, match=message):
         measure_similarity(others, reference)
+    with pytest.raises(OtherBackboneError, match=message):
+        find_novel(others, reference, pa.chunked_array([["known"]]))

@@ -2,6 +2,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from conftest import list_records
 from pyspark.sql import SparkSession
 
 from pipeline.storage import stored_rows as stored
@@ -124,8 +126,8 @@ def test_every_row_is_mapped_once_whatever_the_parts_of_a_file(
 ) -> None:
     monkeypatch.setattr(stored, "PART_ROWS", part_rows)
     schema = parse_schema("day date, number long")
-    found = map_columns(numbers, ["day", "number"], lambda rows: rows, schema, driver_rows).toArrow()
-    assert found.sort_by("number").to_pylist() == [
+    found = list_records(map_columns(numbers, ["day", "number"], lambda rows: rows, schema, driver_rows))
+    assert sorted(found, key=itemgetter("number")) == [
         {"day": DAYS[number // 200], "number": number} for number in range(400)
     ]
 
@@ -137,7 +139,7 @@ def test_rows_behind_an_empty_batch_are_mapped_too(numbers: StoredRows, driver_r
             yield batch.filter(pc.or_(pc.less(batch["number"], 2), pc.greater(batch["number"], 397)))
 
     found = map_columns(numbers, ["number"], keep_ends, parse_schema("number long"), driver_rows)
-    assert sorted(row["number"] for row in found.collect()) == [0, 1, 398, 399]
+    assert sorted(row["number"] for row in list_records(found)) == [0, 1, 398, 399]
 
 
 def test_a_row_may_be_wanted_on_several_days(numbers: StoredRows) -> None:

@@ -53,8 +53,8 @@ def predict_stored(
     head: SoftmaxHead,
     temperatures: float | Mapping[date, float],
     count: int,
-) -> DataFrame:
-    """Like `predict_frame`, of columns of stored rows, whose vectors the JVM does not read.
+) -> pa.Table | DataFrame:
+    """Like `predict_frame`, of columns of stored rows, whose vectors the JVM does not read; see `map_columns`.
 
     Args:
         stored: with the columns and `features`; the answer of a row without features is null.
