@@ -357,7 +357,7 @@ def test_a_day_that_goes_on_is_extended_and_its_queue_only_grows(
     folder, images = deployment.day_folder(today), Path(deployment.settings.lake, "images")
     folder.mkdir(parents=True)
     stored, queued = set[str](), set[str]()
-    for photo_count in (4, 8, 20):
+    for photo_count in (0, 4, 4, 8, 20):
         for number in range(photo_count):
             file = folder / f"{number}.jpg"
             if not file.exists():
@@ -369,7 +369,7 @@ def test_a_day_that_goes_on_is_extended_and_its_queue_only_grows(
         assert len(deployment.rows("image_features", today)) == photo_count
         files = {uri for uri in DeltaTable(images).file_uris() if f"day={today}" in uri}
         queue = {row["image_id"] for row in deployment.rows("review_queue", today)}
-        assert stored < files, "what was stored is not written again"
+        assert stored <= files, "what was stored is not written again"
         assert queued <= queue, "an image leaves no queue"
         stored, queued = files, queue
     (folder / "0.jpg").write_bytes(make_photo("green", 9999))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pipeline.images.cache_lookup import Sources
 from pipeline.images.feature_cache import Embedded
 from pipeline.images.features import describe_features
 from pipeline.reports.markdown import markdown_table
@@ -23,13 +24,14 @@ def describe_embedded(embedded: Embedded, core_hour_dollars: float) -> Callable[
 
 
 def report_costs(embedded: Embedded, day: Day, core_hour_dollars: float) -> Report:
-    """Reports the cache hits of a day, or of a table without days, and the speed and cost of the run."""
-    sources = embedded.sources[day]
-    numbers: dict[str, Number] = {
-        "cache_hit_count": sources.hit_count,
-        "cache_hit_share": sources.hit_count / (sources.hit_count + sources.miss_count),
-        "embedded_count": sources.miss_count,
-    }
+    """Reports the cache hits of a day, or of a table without days, and the speed and cost of the run.
+
+    A day to which the run added nothing has neither hits nor misses.
+    """
+    sources = embedded.sources.get(day, Sources(0, 0))
+    numbers: dict[str, Number] = {"cache_hit_count": sources.hit_count, "embedded_count": sources.miss_count}
+    if image_count := sources.hit_count + sources.miss_count:
+        numbers["cache_hit_share"] = sources.hit_count / image_count
     tables = {}
     if embedded.miss_count:
         cpu_seconds = sum(embedded.cpu_seconds.values())

@@ -467,6 +467,17 @@ def test_the_page_of_a_day_without_misses_shows_no_speed(
     assert "seconds_saved" not in report.numbers
 
 
+def test_the_page_of_a_day_without_new_images_has_them_all_and_embedded_none(
+    cache: FeatureCache, make_days: MakeDays, photos: list[bytes], tiny_backbone: Backbone
+) -> None:
+    day = make_days({FRIDAY: photos})
+    stored = cache.embed(day, tiny_backbone).rows.frame.toArrow()
+    again = cache.embed(day, tiny_backbone, [])
+    page = describe_embedded(again, 0.05)(stored)[FRIDAY].numbers
+    assert (page["cache_hit_count"], page["embedded_count"], page["readable_count"]) == (0, 0, 4)
+    assert "cache_hit_share" not in page
+
+
 def test_a_task_that_writes_several_files_reports_its_seconds_once(
     cache: FeatureCache, make_photo: MakePhoto, make_days: MakeDays, tiny_backbone: Backbone
 ) -> None:
