@@ -26,6 +26,7 @@ from benchmarks.images import find_photos, number_image
 
 PROJECT: Final = Path(__file__).parents[1]
 PAUSE_SECONDS: Final = 0.2  # between two reads
+AGAIN: Final = 3  # runs of the whole day after the last file
 
 
 def main() -> None:
@@ -46,14 +47,19 @@ def main() -> None:
                 for number in range(run * options.files, (run + 1) * options.files):
                     image = number_image(photos[number % len(photos)].read_bytes(), number)
                     (day / f"{number:07}.jpg").write_bytes(image)
-                cost = deployment.launch("daily", "--partition", str(today))
-                seconds.append(cost.wall_seconds)
-                count = (run + 1) * options.files
-                print(f"{count} files: {cost.wall_seconds:.1f} s, {cost.cpu_seconds:.1f} CPU-s", flush=True)
+                seconds.append(_run(deployment, today, f"{(run + 1) * options.files} files"))
+            same = [_run(deployment, today, "no new file") for _ in range(AGAIN)]
         is_growing = all(fewer <= more for fewer, more in pairwise(counts))
-    print(f"first three runs {median(seconds[:3]):.1f} s, last three {median(seconds[-3:]):.1f} s")
+    first, last = median(seconds[:3]), median(seconds[-3:])
+    print(f"first three runs {first:.1f} s, last three {last:.1f} s, without new files {median(same):.1f} s")
     verdict = "never fewer than before" if is_growing else "ONCE FEWER THAN BEFORE"
     print(f"{len(counts)} reads, {counts[-1] if counts else 0} rows in the last, {verdict}")
+
+
+def _run(deployment: Deployment, day: date, name: str) -> float:
+    cost = deployment.launch("daily", "--partition", str(day))
+    print(f"{name}: {cost.wall_seconds:.1f} s, {cost.cpu_seconds:.1f} CPU-s", flush=True)
+    return cost.wall_seconds
 
 
 @contextmanager

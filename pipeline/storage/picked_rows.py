@@ -31,7 +31,7 @@ DRIVER_ROWS: Final = 2**16
 MAPPED_ROWS: Final = 2**15
 """Rows to which the driver applies a function itself: probabilities of 10 labels take it half a second."""
 DRIVER_THREADS: Final = 4
-"""Threads of the driver that map rows, each of which holds a part of a file: 10 MB of 1,280 features."""
+"""Threads of the driver that read rows, each of which holds a part of a file: 10 MB of 1,280 features."""
 
 
 def pick_frame(
@@ -92,7 +92,9 @@ def pick_rows(stored: StoredRows, places: pa.Table, columns: Sequence[str]) -> p
     schema = to_arrow_schema(StructType([stored.schema[name] for name in columns]))
     groups = places.group_by(["day", "file", "row_group"]).aggregate([("row", "list")])
     portions = groups.rename_columns({"row_list": "rows"}).to_pylist()
-    return pa.concat_tables([schema.empty_table(), *(_read(stored.folder, each, schema) for each in portions)])
+    with ThreadPoolExecutor(DRIVER_THREADS) as threads:
+        read = threads.map(lambda portion: _read(stored.folder, portion, schema), portions)
+        return pa.concat_tables([schema.empty_table(), *read])
 
 
 def open_columns(stored: StoredRows, columns: Sequence[str]) -> pa.Table | DataFrame:
