@@ -152,6 +152,8 @@ def _open_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordB
 
 
 def _describe(rows: pa.RecordBatch, own: np.ndarray, ids: np.ndarray, vectors: np.ndarray) -> pa.RecordBatch:
-    nearest, similarities = find_most_similar(own, vectors)
+    nearest, _ = find_most_similar(own, vectors)
+    products = own.astype(np.float64) * vectors[nearest]  # sums of rows are the same in any batch, to the last digit
+    similarities = products.sum(axis=1)
     found = [pa.array(similarities, pa.float32()), pa.array(ids[nearest].astype(str), pa.string())]
     return pa.RecordBatch.from_arrays([rows["day"], rows["image_id"], *found], parse_schema(SCHEMA).names)
