@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import StoreRows
+from conftest import StoreRows, list_records
 from pyspark.ml import PipelineModel
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
@@ -94,17 +94,18 @@ def test_stored_rows_have_answers_in_the_place_of_features(
     monkeypatch.setattr(picked_rows, "MAPPED_ROWS", limit)
     model = fit(features, ClassifierParams(params={"maxIter": 5}))
     found = predict_stored(store_rows(features), ["image_id"], find(model), 1.0, count)
-    assert found.columns == ["image_id", "predicted_label", "confidence", "probabilities", "ancestors"]
-    rows = {row["image_id"]: row for row in found.collect()}
+    rows = {row["image_id"]: row for row in list_records(found)}
+    assert list(rows["000"]) == ["image_id", "predicted_label", "confidence", "probabilities", "ancestors"]
     assert (rows["007"]["predicted_label"], rows["007"]["confidence"], rows["007"]["probabilities"]) == (None,) * 3
     del rows["007"]
     for image_id, (label, shares) in ask_mllib(features, model).items():
         row, listed = rows[image_id], dict(zip(("coat", "hat", "shoe"), shares, strict=True))
+        probabilities = dict(row["probabilities"])
         if count == 2:
             del listed[min(listed, key=listed.__getitem__)]
-            assert row["probabilities"].pop("*") == pytest.approx(min(shares))
+            assert probabilities.pop("*") == pytest.approx(min(shares))
         assert (row["predicted_label"], row["confidence"]) == (label, pytest.approx(max(shares)))
-        assert row["probabilities"] == pytest.approx(listed)
+        assert probabilities == pytest.approx(listed)
 
 
 def test_a_single_question_about_sets_is_no_softmax_head(features: DataFrame) -> None:
