@@ -44,8 +44,9 @@ class TableIOManager(dg.ConfigurableIOManager):
             step.set_data_version(context.asset_key, dg.DataVersion(fingerprint(found.frame)))
         total = sum(row_counts.values())
         reports = obj.describe(stored) if total or days is None else {}
-        speed = {"seconds": seconds, "rows_per_second": sum(written.values()) / seconds}
-        shared = show_schema(obj.frame.schema, self.lake.key) | show_numbers(speed)
+        shared = show_schema(obj.frame.schema, self.lake.key)
+        if not isinstance(obj.frame, SmallRows):  # the driver computed those before
+            shared |= show_numbers({"seconds": seconds, "rows_per_second": sum(written.values()) / seconds})
         shared["table"] = dg.MetadataValue.path(str(self.lake.folder(name)))
         for day in days or (None,):
             report = reports.get(date.fromisoformat(day) if day else None, Report())
